@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Install what building, running and testing Ingot needs, from Debian's own packages.
+# Does nothing, quickly and without a network, where all of it is present.
+set -euo pipefail
+
+build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev libarchive-dev)
+run=(qemu-system-x86 erofs-utils)
+check=(clang clang-format libclang-rt-14-dev codespell git)
+# Programs that the tests run unmodified, as a user would.
+programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 gawk jq openssl xz-utils zstd
+          rustc tzdata ca-certificates libpython3-stdlib)
+
+missing=()
+for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+        missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "deps: not root and no sudo; install by hand: ${missing[*]}" >&2
+        exit 1
+    }
+    sudo=sudo
+fi
+echo "deps: installing ${missing[*]}"
+$sudo apt-get update -qq
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+    "${missing[@]}" >/dev/null
