@@ -1,0 +1,5 @@
+/* The command `ingot`. */
+int main(void)
+{
+    return 2;
+}
