@@ -41,15 +41,15 @@ static inline u64 le64_get(le64 v)
     return v.raw;
 }
 
-#define ARRAY_LEN(array)   (sizeof(array) / sizeof((array)[0]))
-#define KIB(n)             ((u64)(n) << 10)
-#define MIB(n)             ((u64)(n) << 20)
-#define GIB(n)             ((u64)(n) << 30)
-#define BIT(n)             (1UL << (n))
-#define ALIGN_UP(x, to)    (((x) + ((typeof(x))(to)-1)) & ~((typeof(x))(to)-1))
-#define ALIGN_DOWN(x, to)  ((x) & ~((typeof(x))(to)-1))
-#define IS_ALIGNED(x, to)  (((x) & ((typeof(x))(to)-1)) == 0)
-#define DIV_UP(n, d)       (((n) + (d)-1) / (d))
+#define ARRAY_LEN(array)                (sizeof(array) / sizeof((array)[0]))
+#define KIB(n)                          ((u64)(n) << 10)
+#define MIB(n)                          ((u64)(n) << 20)
+#define GIB(n)                          ((u64)(n) << 30)
+#define BIT(n)                          (1UL << (n))
+#define ALIGN_UP(x, to)                 (((x) + ((typeof(x))(to)-1)) & ~((typeof(x))(to)-1))
+#define ALIGN_DOWN(x, to)               ((x) & ~((typeof(x))(to)-1))
+#define IS_ALIGNED(x, to)               (((x) & ((typeof(x))(to)-1)) == 0)
+#define DIV_UP(n, d)                    (((n) + (d)-1) / (d))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define min(a, b)                                                                                  \
     ({                                                                                             \

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Checks of the source itself: layout, arrows, headers alone, both compilers, spelling.
+source "$(dirname "$0")/report.sh"
+cd "$root" || exit 2
+
+sources() {
+    git ls-files -co --exclude-standard "$@" | while read -r file; do [ -e "$file" ] && echo "$file"; done
+}
+
+check_format() {
+    sources '*.c' '*.h' | xargs -r clang-format --dry-run -Werror
+}
+
+# Each header compiles by itself, with the flags of its side.
+check_headers() {
+    local common="-std=gnu17 -fsyntax-only -x c -Wall -Wextra -Werror -Wno-unused-function"
+    local kernel="-ffreestanding -mgeneral-regs-only -mno-red-zone -fPIE -D__INGOT_KERNEL__ -I. -Iinclude -Ikernel"
+    local host="-D_GNU_SOURCE -I. -Iinclude -Ihost"
+    sources 'kernel/*.h' 'lib/*.h' 'include/*.h' | xargs -r -P2 -I{} gcc $common $kernel -include {} /dev/null &&
+        sources 'host/*.h' 'lib/*.h' 'include/*.h' | xargs -r -P2 -I{} gcc $common $host -include {} /dev/null
+}
+
+# Files are kept short enough to read; see docs/testing.md.
+check_length() {
+    sources 'kernel/*.[ch]' 'lib/*.[ch]' 'host/*.[ch]' 'tests/*.[ch]' | xargs -r wc -l |
+        awk '$2 != "total" && $1 > 800 { print $2 ": " $1 " lines, at most 800"; bad = 1 } END { exit bad }'
+}
+
+check_marks() {
+    ! sources '*.c' '*.h' '*.S' '*.sh' '*.py' '*.def' | grep -v '^tests/check.sh$' |
+        xargs -r grep -nE '\b(TODO|FIXME|XXX)\b'
+}
+
+check_spelling() {
+    sources | grep -vE '\.(bin|xz|gz|img)$|/corpus/' |
+        xargs -r codespell -q 3 --ignore-words tools/codespell.ignore
+}
+
+check_clang() {
+    local dir=$build/clang
+    [ -f "$dir/build.ninja" ] || CC=clang meson setup "$dir" "$root" >/dev/null || return 1
+    ninja -C "$dir" --quiet -j2 ingot-kernel ingot
+}
+
+export -f sources
+for check in format arrows headers length marks spelling clang; do
+    case $check in
+    arrows) run_test "check: arrows" 60 python3 tools/check_arrows.py ;;
+    *)
+        export -f "check_$check"
+        export build root
+        run_test "check: $check" 300 bash -c "check_$check"
+        ;;
+    esac
+done
+exit $failed

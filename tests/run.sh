@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# All tests: one line a test, then the plain line `N passed, N failed`; exit 1 when one failed.
+#     tests/run.sh [--long] [SECTION...]     sections: check unit guest fuzz e2e
+# --long runs the slow ones too: longer fuzzing, memory sweeps, storms.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+long=
+times=1
+sections=()
+for arg; do
+    case $arg in
+    --long) long=--long times=6 ;;
+    -*) echo "usage: tests/run.sh [--long] [check|unit|guest|fuzz|e2e]..." >&2; exit 2 ;;
+    *) sections+=("$arg") ;;
+    esac
+done
+[ ${#sections[@]} -eq 0 ] && sections=(check unit guest fuzz e2e)
+
+# Long enough for any honest run on two slow cores; a section that hangs still ends.
+declare -A seconds=([check]=600 [unit]=600 [guest]=1200 [fuzz]=900 [e2e]=1800)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+for section in "${sections[@]}"; do
+    for script in "tests/$section.sh" "tests/$section/run.sh"; do
+        [ -x "$script" ] && break
+    done
+    if [ ! -x "$script" ]; then
+        echo "FAIL $section: no such section" | tee -a "$log"
+        continue
+    fi
+    start=$SECONDS
+    timeout -k 10 $((${seconds[$section]:-600} * times)) "$script" $long 2>&1 | tee -a "$log"
+    status=${PIPESTATUS[0]}
+    # A section that broke down before it could say which test failed.
+    [ "$status" -eq 124 ] && echo "FAIL $section: still running after its time" | tee -a "$log"
+    [ "$status" -ne 0 ] && [ "$status" -ne 1 ] && [ "$status" -ne 124 ] &&
+        echo "FAIL $section: the section itself ended with status $status" | tee -a "$log"
+    echo "-- $section: $((SECONDS - start)) s"
+done
+
+passed=$(grep -c '^PASS ' "$log")
+failed=$(grep -c '^FAIL ' "$log")
+skipped=$(grep -c '^SKIP ' "$log")
+if [ "$failed" -gt 0 ]; then
+    echo
+    grep '^FAIL ' "$log"
+fi
+echo
+echo "$passed passed, $failed failed$([ "$skipped" -gt 0 ] && echo ", $skipped skipped")"
+[ "$failed" -eq 0 ]
