@@ -1,0 +1,106 @@
+/* One guest, as the rest of the tool sees it: started, steered and waited for through a table of
+ * operations, so that another VMM is another file.  docs/architecture.md, "Host side to guest
+ * side", says what passes between runner and guest; nothing here invents anything beyond it.
+ *
+ * A VMM owns no terminal and no files: it gets descriptors and gives descriptors.  Whoever starts
+ * a guest must end it with vm_fini() on every way out; should this process die first, the kernel
+ * kills the VMM in its place. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "lib/types.h"
+
+struct err;
+
+enum vm_accel {
+    VM_ACCEL_AUTO, /* KVM where it is usable and quick, else emulation */
+    VM_ACCEL_TCG,
+    VM_ACCEL_KVM,
+};
+
+/** What to run.  All strings and arrays are borrowed until the guest has started. */
+struct vm_config {
+    const char *name;          /* shown in the process list; NULL for none */
+    const char *kernel;        /* path of the kernel's ELF file */
+    const char *params;        /* kernel words, quoted; the VMM adds words for its own devices */
+    const char *args;          /* what follows "--", quoted; NULL for nothing */
+    const char *const *layers; /* EROFS files, the lowest first */
+    size_t nr_layers;
+    u64 memory_bytes;
+    unsigned cpus;
+    const char *machine; /* "microvm", "q35", "pc"; NULL for the quickest */
+    enum vm_accel accel;
+    bool tty; /* one terminal port instead of three one-way ports */
+};
+
+/** The host's ends of a guest's channels; -1 where there is none.  Stream sockets. */
+struct vm_channels {
+    int in;   /* program's standard input; shut down for writing to give it an end of file */
+    int out;  /* program's standard output */
+    int err;  /* program's standard error */
+    int tty;  /* all three of a program on a terminal */
+    int log;  /* kernel log; closed by the VMM's end, whatever its cause */
+    int diag; /* what the VMM itself complains about (a pipe) */
+};
+
+/** A guest; the owner passes it to vm_fini() however starting went. */
+struct vm {
+    const struct vmm *vmm;
+    struct vm_channels ch;
+    pid_t pid;   /* 0 once reaped or never started */
+    int control; /* VMM's own control channel, -1 where there is none */
+};
+
+/** What is known of a VMM on this machine. */
+struct vmm_info {
+    char path[256];    /* its executable; "" where it is not installed */
+    char version[64];  /* as it prints it; "" where it does not start */
+    char package[64];  /* the Debian package that has it */
+    char machines[64]; /* usable machine types, spaces between, the best first */
+};
+
+/** A VMM: the operations the runner needs.  Every function is called from one thread. */
+struct vmm {
+    const char *name;
+
+    /** Tell what is installed; a missing VMM is an empty path, not an error. */
+    void (*probe)(struct vmm_info *info);
+
+    /**
+     * The command that start() would run, quoted for a shell; the caller frees *@text.
+     * Returns 0 or an error as start() would.
+     */
+    int (*describe)(const struct vm_config *config, char **text, struct err *err);
+
+    /**
+     * Start a guest and return without waiting for it to come up.
+     * @vm: filled on success, to be given to vm_fini(); left empty on failure.
+     * Errors: ENOENT the VMM is missing (its package is named), EINVAL the machine type or a
+     * combination is not possible, ENOMEM, or what the system said.
+     */
+    int (*start)(const struct vm_config *config, struct vm *vm, struct err *err);
+
+    /** Ask the guest to end: its program gets StopSignal.  Never blocks; may do nothing. */
+    void (*stop)(struct vm *vm);
+};
+
+extern const struct vmm qemu_vmm;
+
+/** The VMM to use by default. */
+const struct vmm *vmm_default(void);
+
+/** A guest that is not there: all descriptors -1. */
+void vm_init(struct vm *vm);
+
+/** End the VMM at once, if it still runs.  The guest gets no notice. */
+void vm_kill(struct vm *vm);
+
+/**
+ * Wait for the VMM to end.
+ * Returns its status as waitpid() gives it, or 0 if there is none.  Blocks.
+ */
+int vm_wait(struct vm *vm);
+
+/** Kill what still runs, reap it and close every channel.  Harmless if repeated. */
+void vm_fini(struct vm *vm);
