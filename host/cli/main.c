@@ -1,5 +1,98 @@
-/* The command `ingot`. */
-int main(void)
+/* ingot: casts one application and a kernel into one bootable image, and runs it.
+ * Finds the command in the table, runs it, and prints its error: nobody else does. */
+#include "cli/cli.h"
+
+#include "lib/buf.h"
+#include "lib/types.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#pragma weak command_build
+#pragma weak command_run
+#pragma weak command_images
+#pragma weak command_rmi
+#pragma weak command_inspect
+#pragma weak command_tag
+#pragma weak command_doctor
+
+static const struct command *const commands[] = {
+    &command_build,   &command_run, &command_images, &command_rmi,
+    &command_inspect, &command_tag, &command_doctor,
+};
+
+static void main_help(void)
 {
+    puts(
+        "Usage: ingot COMMAND [OPTIONS] ...\n\n"
+        "Run an unmodified Linux program as a unikernel: one program, one small kernel, one VM.\n\n"
+        "Commands:");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (commands[i])
+            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\nOptions:\n"
+         "  -h, --help     show this help\n"
+         "  -V, --version  show the version\n\n"
+         "'ingot COMMAND --help' tells more; 'ingot run /bin/echo hello' is a first thing to try.");
+}
+
+static const struct command *main_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (commands[i] && strcmp(name, commands[i]->name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int main_unknown(const char *word)
+{
+    const char *names[ARRAY_LEN(commands)];
+    size_t count = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (commands[i])
+            names[count++] = commands[i]->name;
+    const char *nearest = str_nearest(word, names, count);
+    if (nearest)
+        fprintf(stderr, "ingot: unknown command '%s'; did you mean '%s'?\n", word, nearest);
+    else
+        fprintf(stderr, "ingot: unknown command '%s'; see 'ingot --help'\n", word);
     return 2;
+}
+
+/* A full disk under a redirected standard output must not look like success. */
+static int main_flush(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("ingot: standard output");
+    return status ? status : 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = {0};
+
+    if (argc < 2) {
+        main_help();
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        (strcmp(argv[1], "help") == 0 && argc == 2)) {
+        main_help();
+        return main_flush(0);
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        puts("ingot " INGOT_VERSION);
+        return main_flush(0);
+    }
+    const struct command *command = main_find(argv[1]);
+    if (!command)
+        return main_unknown(argv[1]);
+    int status = command->run(argc - 1, argv + 1, &err);
+    if (status >= 0)
+        return main_flush(status);
+    fflush(stdout);
+    fprintf(stderr, "ingot %s: %s\n", command->name, err.text);
+    return err.code == ERR_USAGE ? 2 : 1;
 }

@@ -1,0 +1,65 @@
+/* The commands of `ingot`: one function each, one table in main.c, which alone prints errors. */
+#pragma once
+
+#include "lib/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/**
+ * A command.  argv[0] is the command's name.  Returns the exit status (0...255), or a negative
+ * code with @err set: main prints `ingot NAME: text` and exits 2 for ERR_USAGE, else 1.
+ * `--help` is handled by cli_options().
+ */
+typedef int (*command_fn)(int argc, char **argv, struct err *err);
+
+struct option_spec;
+
+struct command {
+    const char *name;
+    const char *summary;               /* one line, for `ingot --help` */
+    const char *usage;                 /* what follows the name: "[OPTIONS] TARGET [ARG...]" */
+    const struct option_spec *options; /* ends with a NULL name */
+    const char *help; /* more text for `ingot NAME --help`: examples; may be NULL */
+    command_fn run;
+};
+
+extern const struct command command_build, command_run, command_images, command_rmi,
+    command_inspect, command_tag, command_doctor;
+
+enum option_kind {
+    OPTION_FLAG,  /* bool *: set to true */
+    OPTION_TEXT,  /* const char **: the argument, borrowed from argv */
+    OPTION_TEXTS, /* struct strs *: appended */
+    OPTION_NUMBER /* long *: decimal */
+};
+
+/** One option: `--name` or `-x`; a value follows as `--name=V`, `--name V`, `-x V` or `-xV`. */
+struct option_spec {
+    const char *name; /* without dashes */
+    char letter;      /* 0: none */
+    enum option_kind kind;
+    size_t offset;     /* of the variable, in the struct handed to cli_options() */
+    const char *value; /* name of the argument in the help, "NAME=VALUE"; NULL for a flag */
+    const char *help;
+};
+
+enum option_order {
+    OPTIONS_FIRST,   /* the first word that is no option ends them: `run` */
+    OPTIONS_ANYWHERE /* words and options mix; "--" ends the options */
+};
+
+/**
+ * Parse @argv after its first word by @command's options into @values.
+ * The words that are left are moved to argv[1...] and their count is put in @words.
+ * `--help` prints the help and returns 1: the caller returns 0 at once.  Returns 0 when all is
+ * well, -ERR_USAGE for an unknown option (with the nearest one named) or a missing value.
+ */
+int cli_options(const struct command *command, int argc, char **argv, enum option_order order,
+                void *values, int *words, struct err *err);
+
+/** Check a `--format` value: NULL and "table" mean a table, "json" JSON; else -ERR_USAGE. */
+int cli_format(const char *format, bool *json, struct err *err);
+
+/** "12.3 MB" for people, decimal units as Docker prints. Returns @out, of at least 16 bytes. */
+char *cli_size(unsigned long long bytes, char out[16]);

@@ -1,0 +1,170 @@
+/* Options and help, from each command's own table. */
+#include "cli/cli.h"
+
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/types.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void options_print(const struct option_spec *option)
+{
+    char left[48] = "      ";
+
+    if (option->letter)
+        snprintf(left, sizeof(left), "  -%c, ", option->letter);
+    size_t used = strlen(left);
+    snprintf(left + used, sizeof(left) - used, "--%s%s%s", option->name, option->value ? " " : "",
+             option->value ? option->value : "");
+    printf("%-30s %s\n", left, option->help);
+}
+
+static void options_help(const struct command *command)
+{
+    printf("Usage: ingot %s %s\n\n%s\n\nOptions:\n", command->name, command->usage,
+           command->summary);
+    for (const struct option_spec *option = command->options; option->name; option++)
+        options_print(option);
+    printf("%-30s %s\n", "  -h, --help", "show this help");
+    if (command->help)
+        printf("\n%s\n", command->help);
+}
+
+static int options_unknown(const struct command *command, const char *word, struct err *err)
+{
+    const char *names[64] = {"help"};
+    size_t count = 1;
+
+    for (const struct option_spec *o = command->options; o->name && count < ARRAY_LEN(names); o++)
+        names[count++] = o->name;
+    char *name CLEANUP(mem_free) = str_dup(word + strspn(word, "-"));
+    name[strcspn(name, "=")] = 0;
+    const char *nearest = strlen(name) > 1 ? str_nearest(name, names, count) : NULL;
+    if (nearest)
+        return err_set(err, ERR_USAGE, "unknown option '%s'; did you mean '--%s'?", word, nearest);
+    return err_set(err, ERR_USAGE, "unknown option '%s'; see 'ingot %s --help'", word,
+                   command->name);
+}
+
+/* Finds the option that @word names, and the value glued to it, if any. */
+static const struct option_spec *options_find(const struct command *command, char *word,
+                                              char **glued)
+{
+    bool is_long = word[1] == '-';
+
+    *glued = NULL;
+    for (const struct option_spec *option = command->options; option->name; option++) {
+        size_t len = strlen(option->name);
+        if (is_long && strncmp(word + 2, option->name, len) == 0 &&
+            (word[2 + len] == 0 || word[2 + len] == '=')) {
+            *glued = word[2 + len] ? word + 3 + len : NULL;
+            return option;
+        }
+        if (!is_long && option->letter && word[1] == option->letter &&
+            (word[2] == 0 || option->kind != OPTION_FLAG)) {
+            *glued = word[2] ? word + 2 + (word[2] == '=') : NULL;
+            return option;
+        }
+    }
+    return NULL;
+}
+
+static int options_store(const struct option_spec *option, const char *value, void *values,
+                         struct err *err)
+{
+    void *variable = (char *)values + option->offset;
+    char *end;
+
+    switch (option->kind) {
+    case OPTION_FLAG:
+        *(bool *)variable = true;
+        return 0;
+    case OPTION_TEXT:
+        *(const char **)variable = value;
+        return 0;
+    case OPTION_TEXTS:
+        strs_add(variable, value);
+        return 0;
+    case OPTION_NUMBER:
+        *(long *)variable = strtol(value, &end, 10);
+        if (end == value || *end)
+            return err_set(err, ERR_USAGE, "--%s: '%s' is not a number", option->name, value);
+        return 0;
+    }
+    return 0;
+}
+
+/* Takes the option at argv[*at] and its value; moves *at to the last word that was taken. */
+static int options_take(const struct command *command, int argc, char **argv, int *at, void *values,
+                        struct err *err)
+{
+    char *word = argv[*at], *value;
+    const struct option_spec *option = options_find(command, word, &value);
+
+    if (!option)
+        return options_unknown(command, word, err);
+    if (option->kind == OPTION_FLAG && value)
+        return err_set(err, ERR_USAGE, "'--%s' takes no value", option->name);
+    if (option->kind != OPTION_FLAG && !value) {
+        if (*at + 1 >= argc)
+            return err_set(err, ERR_USAGE, "'%s' needs a value: %s", word, option->value);
+        value = argv[++*at];
+    }
+    return options_store(option, value, values, err);
+}
+
+int cli_options(const struct command *command, int argc, char **argv, enum option_order order,
+                void *values, int *words, struct err *err)
+{
+    int kept = 1, at = 1;
+
+    for (; at < argc; at++) {
+        char *word = argv[at];
+        if (strcmp(word, "--") == 0) {
+            at++;
+            break;
+        }
+        if (word[0] != '-' || !word[1]) {
+            if (order == OPTIONS_FIRST)
+                break;
+            argv[kept++] = word;
+            continue;
+        }
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            options_help(command);
+            return 1;
+        }
+        int failed = options_take(command, argc, argv, &at, values, err);
+        if (failed)
+            return failed;
+    }
+    while (at < argc)
+        argv[kept++] = argv[at++];
+    argv[kept] = NULL;
+    *words = kept - 1;
+    return 0;
+}
+
+int cli_format(const char *format, bool *json, struct err *err)
+{
+    *json = format && strcmp(format, "json") == 0;
+    if (!format || *json || strcmp(format, "table") == 0)
+        return 0;
+    return err_set(err, ERR_USAGE, "--format: '%s' is neither 'table' nor 'json'", format);
+}
+
+char *cli_size(unsigned long long bytes, char out[16])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1000 && unit + 1 < ARRAY_LEN(units)) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(out, 16, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return out;
+}

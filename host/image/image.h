@@ -1,0 +1,64 @@
+/* An image as the runner sees it: EROFS layers to boot from and the configuration to start by.
+ * Targets (an image of the store, an executable, a source file, a project folder) all end here. */
+#pragma once
+
+#include "lib/buf.h"
+#include "lib/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** How to start the program: the part of the OCI image-config ("config") that we use. */
+struct image_config {
+    struct strs entrypoint, cmd; /* the program's argv is both, in this order */
+    struct strs env;             /* "NAME=VALUE" */
+    char *workdir;               /* absolute; never NULL after parsing ("/" if unset) */
+    char *stopsignal;            /* "SIGTERM", "15"; never NULL after parsing */
+    char *user;                  /* "" if unset; kept, not acted upon */
+    struct strs exposed;         /* "6379/tcp" */
+    struct strs volumes;         /* absolute guest paths */
+    struct strs labels;          /* "key=value" */
+};
+
+/** Free what @config owns and leave it empty; fit for CLEANUP. */
+void image_config_free(struct image_config *config);
+
+struct image {
+    char *name;         /* "hello:1", or the target as it was given; owned */
+    char id[65];        /* hex sha256 of the OCI config blob, as Docker's image id */
+    struct strs layers; /* host paths of the EROFS layers, lowest first; each a multiple of 4096 */
+    uint64_t size;      /* bytes of all layers */
+    struct image_config config;
+};
+
+/** Free what @image owns and leave it empty; fit for CLEANUP. */
+void image_free(struct image *image);
+
+/** What a user may say beside the target. All fields may stay zero. */
+struct image_opts {
+    const struct strs *files; /* --file HOST:GUEST: more files for the image (build only) */
+    const struct strs *with;  /* --with NAME: extras of the runtime table, by name */
+    const char *program;      /* --program NAME: which executable of a project folder */
+    bool quiet;               /* no progress on the terminal */
+    bool rebuild;             /* ignore what the cache has */
+};
+
+/**
+ * Turn a target into a bootable image, building it if it is not one of the store's.
+ * Resolution order: a word with a slash, or that names a file when no image of that name exists,
+ * is a path; else a reference `name[:tag]` or at least 4 digits of an id.
+ * A stored image costs three small file reads: no process, no hashing.  An executable, a source
+ * file or a folder is built once and found again by the state of the files it was made from.
+ * @opts may be NULL.  On success @image is the caller's, to be freed with image_free().
+ * Errors: ENOENT no such image or file; ENOEXEC not a program for this machine; what building
+ * and the store report (ENOSPC, EACCES ...); the text names the cause and the remedy.
+ */
+int image_resolve(const char *target, const struct image_opts *opts, struct image *image,
+                  struct err *err);
+
+/**
+ * Make one EROFS layer of host files, for `run --file`.
+ * @pairs: "HOST:GUEST"; HOST may be a folder; GUEST is absolute and defaults to HOST's name in /
+ * @out: path of the layer to write, replaced if it exists; a multiple of 4096 bytes
+ */
+int layer_from_files(const struct strs *pairs, const char *out, struct err *err);
