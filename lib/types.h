@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef static_assert /* C17 has it as a macro of assert.h, which a kernel does not have */
+#define static_assert _Static_assert
+#endif
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
@@ -16,6 +20,11 @@ typedef int8_t s8;
 typedef int16_t s16;
 typedef int32_t s32;
 typedef int64_t s64;
+#ifdef __INGOT_KERNEL__
+typedef long ssize_t;
+#else
+#include <sys/types.h>
+#endif
 
 /** An integer as it lies on a disk or a wire; a forgotten swap does not compile. */
 typedef struct {

@@ -1,0 +1,47 @@
+/* What arch calls in the rooms above.  They are plain functions found by the linker (weak ones in
+ * core/hooks.c stand in until their room lands), because these paths are too hot for a table. */
+#pragma once
+
+#include "lib/types.h"
+
+struct trap_frame;
+
+/** A system call: arguments as in the registers; the result goes to RAX, negative errno for errors.
+ */
+typedef long (*syscall_fn)(u64, u64, u64, u64, u64, u64);
+
+/** Slots of the table; the last one answers for all greater numbers. */
+#define SYSCALL_SLOTS 512
+
+/** By number; every slot is filled.  Owned by kernel/sys.  Handlers find their frame by
+ * current_frame(). */
+extern const syscall_fn syscall_table[SYSCALL_SLOTS];
+
+/** The table in use: syscall_table, or one of kernel/sys' own that traces. */
+extern const syscall_fn *syscall_active;
+
+/**
+ * Called before going back to program code when the CPU's pending word is not 0, and after every
+ * interrupt of program code.  Runs pending interrupts, reschedules, delivers signals.
+ * May change the whole frame.  Thread context, interrupts on.  Owned by sched.
+ */
+void program_exit_work(struct trap_frame *frame);
+
+/**
+ * Program or kernel code touched @addr and faulted.  @error: FAULT_* bits.
+ * Returns 0 to run the instruction again; else the number of the signal (low byte) with its si_code
+ * in bits 8..15 (SEGV_MAPERR 1, SEGV_ACCERR 2, BUS_ADRERR 2).  For kernel code any value but 0
+ * means: take the exception table's fixup.  May sleep.  Owned by mm.
+ */
+int page_fault(struct trap_frame *frame, u64 addr, u32 error);
+
+/**
+ * Program code raised an exception that ends in a signal: @sig with @si_code and @addr (si_addr).
+ * Vector and error code are in the frame.  Queues the signal; it is delivered by
+ * program_exit_work(), which is called next.  Owned by sched.
+ */
+void program_trap(struct trap_frame *frame, int sig, int si_code, u64 addr);
+
+/** The program shall stop (power button, serial break): deliver its StopSignal.  Any thread
+ * context. */
+void stop_requested(void);

@@ -1,0 +1,58 @@
+/* Data of each CPU.  GS base points at the running CPU's; there is no swap on kernel entry.
+ * Kernel code is never preempted, so what this_cpu() returned stays right until the thread sleeps.
+ */
+#pragma once
+
+#include "arch/cpu.h"
+
+struct runqueue;
+struct timer;
+
+enum { MAX_CPUS = 64 };
+
+/* [C] own CPU only, [I] fixed once the CPU runs, [A] atomic. */
+struct cpu {
+    struct arch_cpu arch;        /* first: entry.S finds it at GS:0 */
+    struct thread *idle;         /* [I] set by sched */
+    struct runqueue *rq;         /* [I] set by sched */
+    struct timer *timer_heap;    /* [T] by the timer lock; see timer.c */
+    struct timer *timer_running; /* [T] */
+    u64 timer_armed_ns;          /* [C] deadline given to the hardware, UINT64_MAX: none */
+    u32 timer_lock;              /* [A] */
+    u32 apic_id;                 /* [I] of the platform */
+    u64 stat_irqs;               /* [C] hardware interrupts taken */
+};
+
+/** The running CPU. */
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *c;
+    __asm__("movq %%gs:0, %0" : "=r"(c));
+    return c;
+}
+
+static inline u32 cpu_id(void)
+{
+    return this_cpu()->arch.id;
+}
+
+/** The running thread.  NULL until sched_init. */
+static inline struct thread *current_thread(void)
+{
+    struct thread *t;
+    __asm__ volatile("movq %%gs:8, %0" : "=r"(t));
+    return t;
+}
+#define current (current_thread())
+
+/** The frame through which the running program thread entered the kernel. */
+static inline struct trap_frame *current_frame(void)
+{
+    char *top;
+    __asm__ volatile("movq %%gs:16, %0" : "=r"(top));
+    return (struct trap_frame *)(void *)(top - 176);
+}
+
+/** All CPUs; those at cpu_count and after do not exist. */
+extern struct cpu *cpus[MAX_CPUS];
+extern u32 cpu_count;

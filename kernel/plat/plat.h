@@ -1,0 +1,168 @@
+/* What is under the kernel: a (virtual) machine, later a host process.  One table of operations is
+ * filled per ground; nothing above this folder knows which it is.
+ * Addresses: pa is physical, va virtual, both u64; lengths are bytes; pages are 4 KiB. */
+#pragma once
+
+#include "lib/types.h"
+
+struct cpu;
+
+enum {
+    PAGE_SHIFT = 12,
+    HUGE_SHIFT = 21,
+};
+#define PAGE_SIZE 4096ul
+#define PAGE_MASK (PAGE_SIZE - 1)
+#define HUGE_SIZE (2ul << 20)
+
+/** One past the last address a program may map (as Linux, one guard page below the hole). */
+#define USER_END 0x7ffffffff000ull
+
+/* Protection of a mapping, and what query() reports.  A mapping without PLAT_READ is not there. */
+enum plat_prot {
+    PLAT_READ = 1,
+    PLAT_WRITE = 2,
+    PLAT_EXEC = 4,
+    PLAT_UNCACHED = 8,
+    PLAT_ACCESSED = 16, /* query only */
+    PLAT_DIRTY = 32,    /* query only */
+    PLAT_HUGE = 64,     /* query only: the leaf is 2 MiB */
+};
+
+/* An address space: the lower half is its own, the upper half is the kernel's and shared.
+ * Changes to one are serialised by its owner (mm), lookups need no lock. */
+struct plat_as {
+    u64 root; /* [I] what the MMU takes */
+    u64 *top; /* [I] the same, mapped */
+    u64 cpus; /* [A] one bit a CPU that may hold translations of it */
+};
+
+/** Called for each leaf that was unmapped, after no CPU can reach it any more.
+ *  @size: PAGE_SIZE or HUGE_SIZE; @prot: as query reports it. */
+typedef void (*plat_gone_fn)(void *arg, u64 va, u64 pa, u64 size, u32 prot);
+
+/* A run of physical memory.  The list is sorted, merged, page-aligned and without overlaps;
+ * kernel image, initrd and boot tables are cut out. */
+struct mem_region {
+    u64 base; /* pa */
+    u64 len;
+};
+
+struct plat_ops {
+    const char *name;
+
+    /** Sleep until something is pending on this CPU.  Idle thread only. */
+    void (*cpu_idle)(void);
+    /** Interrupt another CPU so that it looks at its pending word. */
+    void (*cpu_kick)(struct cpu *cpu);
+
+    /** Set PEND_TIMER on this CPU at @deadline_ns (monotonic), replacing any earlier setting;
+     *  TIME_NEVER disarms. */
+    void (*timer_arm)(u64 deadline_ns);
+
+    /** 0 or -ENOMEM. */
+    int (*as_create)(struct plat_as *as);
+    /** Free the page tables (not the pages they map).  No CPU runs in it. */
+    void (*as_destroy)(struct plat_as *as);
+    /** Run in @as from here on; NULL: the kernel's own, with an empty lower half. */
+    void (*as_switch)(struct plat_as *as);
+
+    /** Map one page where nothing is mapped, the hot case of a fault.  0, -ENOMEM, or -EEXIST. */
+    int (*map_page)(struct plat_as *as, u64 va, u64 pa, u32 prot);
+    /** Map @len bytes of contiguous memory where nothing is mapped; uses 2 MiB leaves where @va,
+     * @pa and
+     *  @len allow.  0 or -ENOMEM (what was mapped stays; unmap the range). */
+    int (*map)(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
+    /** Make the one page at @va be @pa with @prot, whatever was there (copy on write).  The old
+     *  translation is flushed everywhere.  0 or -ENOMEM. */
+    int (*replace)(struct plat_as *as, u64 va, u64 pa, u32 prot);
+    /** Remove what is mapped in the range; @gone may be NULL.  A 2 MiB leaf that lies half outside
+     *  is split first.  0 or -ENOMEM (only when splitting; nothing was changed from there on). */
+    int (*unmap)(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg);
+    /** Change the protection of what is mapped in the range.  Without PLAT_READ the pages stay
+     * known to query() and unmap() but fault on any touch.  0 or -ENOMEM (splitting). */
+    int (*protect)(struct plat_as *as, u64 va, u64 len, u32 prot);
+    /** Page at @va: true and *@pa (with the offset in the page), *@prot, if mapped, also if it is
+     * there without PLAT_READ.  Either may be NULL. */
+    bool (*query)(struct plat_as *as, u64 va, u64 *pa, u32 *prot);
+    /** Clear the accessed and dirty marks of the range. */
+    void (*clear_marks)(struct plat_as *as, u64 va, u64 len);
+    /** Move the leaves of [@from, +@len) to @to, where nothing is mapped; both page-aligned.  0 or
+     * -ENOMEM. */
+    int (*move)(struct plat_as *as, u64 from, u64 to, u64 len);
+
+    /** Map pages in the kernel's vmap area [vmap_base, vmap_base + vmap_size).  0 or -ENOMEM. */
+    int (*kernel_map)(u64 va, u64 pa, u64 len, u32 prot);
+    /** Remove them, on all CPUs. */
+    void (*kernel_unmap)(u64 va, u64 len);
+    /** Reach device registers; uncached, for ever.  NULL if the range is RAM or there is no memory.
+     */
+    void *(*map_device)(u64 pa, u64 len);
+
+    /** Early console output; polled. */
+    void (*console_write)(const char *text, size_t len);
+    /** Up to @len bytes of hardware randomness; returns how many. */
+    size_t (*random_seed)(void *buf, size_t len);
+    /** Wall time in ns since 1970, 0 if unknown.  Slow; at start. */
+    u64 (*clock_real_ns)(void);
+    /** End the VM: see docs/architecture.md, "end".  @code: enum vm_end_kind. */
+    void (*power_off)(u32 code) __attribute__((noreturn));
+
+    /** Deliver interrupt line @gsi as pending bit @line.  0 or -EINVAL. */
+    int (*irq_route_gsi)(u32 gsi, u32 line);
+    /** Address and data to program into an MSI(-X) entry so that it sets pending bit @line on the
+     * boot CPU.  0 or -ENOSPC. */
+    int (*irq_route_msi)(u32 line, u64 *addr, u32 *data);
+
+    /** PCI configuration space, 1, 2 or 4 bytes at an aligned offset; all ones where nothing is. */
+    u32 (*pci_read)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size);
+    void (*pci_write)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size, u32 value);
+};
+
+extern struct plat_ops plat;
+
+/* What the boot found, in one form whatever the protocol.  Fixed after start. */
+struct boot_info {
+    const char *cmdline; /* NUL-terminated */
+    u64 initrd_pa;       /* 0: none */
+    u64 initrd_len;
+    u64 rsdp_pa; /* 0: none known */
+    u32 nr_regions;
+    struct mem_region regions[64]; /* usable RAM, free */
+    u64 ram_bytes;                 /* all RAM, used or free */
+    u64 ram_end;                   /* pa after the last byte of RAM */
+    u64 kernel_pa, kernel_len;
+    u64 tsc_khz;
+    u32 nr_cpus; /* enabled CPUs, at least 1 */
+    bool has_pci;
+};
+extern struct boot_info boot_info;
+
+/** All RAM is mapped from here on; random, GiB-aligned. */
+extern u64 direct_map_base;
+/** Start and length of the area for kernel_map(). */
+extern u64 vmap_base, vmap_size;
+/** Where the kernel image is, for `kernel+0xOFF`. */
+extern char kernel_start[], kernel_text_end[], kernel_end[];
+
+static inline void *phys_to_virt(u64 pa)
+{
+    return (void *)(uintptr_t)(direct_map_base + pa);
+}
+/** Of an address in the direct map only. */
+static inline u64 virt_to_phys(const void *va)
+{
+    return (u64)(uintptr_t)va - direct_map_base;
+}
+/** Of an address in the kernel image. */
+static inline u64 image_to_phys(const void *va)
+{
+    return (u64)(uintptr_t)va - (u64)(uintptr_t)kernel_start + boot_info.kernel_pa;
+}
+
+/**
+ * Hand over the source of page-table pages: @alloc returns a zeroed page's pa, or 0.  Until then
+ * the platform takes them from the regions list, which mm reads after this call.  By mm_init, first
+ * thing.
+ */
+void plat_set_page_source(u64 (*alloc)(void), void (*release)(u64 pa));
