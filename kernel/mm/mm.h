@@ -1,0 +1,100 @@
+/* Address spaces.  A struct mm is counted; each process has one.  The lower half belongs to the
+ * program and is laid out as Linux lays it out.  mm->lock guards the tree of areas and the page
+ * tables; it may sleep, and is taken before any inode or page-cache lock. */
+#pragma once
+
+#include "lib/list.h"
+#include "lib/rbtree.h"
+#include "plat/plat.h"
+
+struct trap_frame;
+struct mm;
+struct vma;
+
+typedef u64 uaddr_t; /* an address of the program's: never dereferenced, only passed to uaccess.h */
+
+#define USER_BASE 0x10000UL        /* vm.mmap_min_addr */
+#define USER_TOP  0x7ffffffff000UL /* first address the program cannot have */
+
+/** Linux's PROT_* and MAP_* values live in abi/mman.h; vma.prot and vma.flags use them. */
+
+/**
+ * What a file gives to a mapping of it; embedded in struct file.  mm is below vfs and knows no
+ * more. All calls in thread context with mm->lock held; they may sleep.
+ */
+struct vm_backing {
+    const struct vm_backing_ops *ops; /* [I] */
+};
+struct vm_backing_ops {
+    void (*get)(struct vm_backing *backing); /* another area refers to it */
+    void (*put)(struct vm_backing *backing);
+    /**
+     * The page at @index (of 4 KiB, in the file). @write: a shared mapping is about to write it.
+     * Sets *@pa. Returns 0 and takes a page reference where the frame has a struct page (the caller
+     * puts it on unmap); -EFAULT past the end of file (SIGBUS), -EIO, -ENOMEM.
+     */
+    int (*page)(struct vm_backing *backing, u64 index, bool write, paddr_t *pa);
+    /** A page of a shared mapping was written: called at unmap and msync for each dirty page. */
+    void (*dirty)(struct vm_backing *backing, u64 index);
+    /** Path and identity for /proc/self/maps; returns the length written, without the NUL. */
+    size_t (*name)(struct vm_backing *backing, char *buf, size_t size, u64 *dev, u64 *ino);
+};
+
+/** One area.  Fields [L] under mm->lock. */
+struct vma {
+    struct rb_node node;
+    struct mm *mm;  /* [I] */
+    u64 start, end; /* [L] page aligned, start < end */
+    u32 prot;       /* [L] PROT_* */
+    u32 flags;      /* [L] MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, ... */
+    u64 offset;     /* [L] bytes into the backing */
+    struct vm_backing *backing; /* [I] owns a reference; NULL: anonymous */
+    const char *name;           /* [I] "[heap]", "[stack]", "[vdso]" or NULL; static */
+};
+
+/** A new, empty address space with one reference, or NULL. */
+struct mm *mm_create(void);
+void mm_get(struct mm *mm);
+/** Drop a reference; the last one unmaps everything. */
+void mm_put(struct mm *mm);
+/** Make @mm the one this CPU translates by (NULL: the kernel's own). */
+void mm_switch(struct mm *mm);
+
+/**
+ * Map @len bytes (rounded up) as mmap(2) does.
+ * @addr: hint, or the place with MAP_FIXED / MAP_FIXED_NOREPLACE; @backing is borrowed (a reference
+ * is taken), NULL for anonymous memory; @offset in bytes, page aligned.
+ * Returns 0 and *@out, or -EINVAL, -ENOMEM, -EEXIST, -EPERM (W^X: see mm_set_wx_policy).
+ */
+int mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct vm_backing *backing,
+           u64 offset, const char *name, u64 *out);
+int mm_unmap(struct mm *mm, u64 addr, u64 len);
+int mm_protect(struct mm *mm, u64 addr, u64 len, u32 prot);
+int mm_remap(struct mm *mm, u64 old_addr, u64 old_len, u64 new_len, u32 flags, u64 new_addr,
+             u64 *out);
+int mm_advise(struct mm *mm, u64 addr, u64 len, int advice);
+int mm_sync(struct mm *mm, u64 addr, u64 len, u32 flags);
+/** brk(2): returns the break after the call. */
+u64 mm_brk(struct mm *mm, u64 new_break);
+/** The loader's: where the heap starts (a random gap is added), and where mmap starts downward. */
+void mm_set_layout(struct mm *mm, u64 brk_start, u64 mmap_top);
+/** Map the pages of the vDSO and its data; returns 0 and the address of its ELF header. */
+int mm_map_vdso(struct mm *mm, u64 *out);
+
+enum fault_access { FAULT_READ, FAULT_WRITE, FAULT_EXEC };
+/**
+ * Resolve a fault of the program, or of the kernel on the program's behalf.
+ * Returns 0, or the signal to raise as a negative of its number with *@code as si_code
+ * (-SIGSEGV with SEGV_MAPERR/SEGV_ACCERR, -SIGBUS with BUS_ADRERR), or -SIGKILL for no memory.
+ * Thread context; may sleep.
+ */
+int mm_fault(struct mm *mm, u64 addr, enum fault_access access, int *code);
+
+/** Walk the areas in address order under mm->lock; stops where @fn returns non-zero. */
+int mm_for_each_vma(struct mm *mm, int (*fn)(struct vma *vma, void *arg), void *arg);
+
+struct mm_usage {
+    u64 virtual_pages, resident_pages, peak_pages, data_pages, stack_pages, text_pages,
+        shared_pages;
+};
+void mm_get_usage(struct mm *mm, struct mm_usage *out);

@@ -1,0 +1,52 @@
+/* The program's memory, reached safely.  Addresses are checked to lie in the lower half; a fault
+ * inside is resolved as the program's own would be, or ends in -EFAULT.  Thread context; may sleep.
+ */
+#pragma once
+
+#include "mm/mm.h"
+
+/** Copy @n bytes in. 0, or -EFAULT (then @dst is unspecified). */
+int copy_from_user(void *dst, uaddr_t src, size_t n);
+/** Copy @n bytes out. 0, or -EFAULT (a leading part may have been written). */
+int copy_to_user(uaddr_t dst, const void *src, size_t n);
+/** Clear @n bytes. 0 or -EFAULT. */
+int clear_user(uaddr_t dst, size_t n);
+/**
+ * Copy a string with its NUL into @dst of @size bytes.
+ * Returns its length without the NUL, -EFAULT, or -ENAMETOOLONG where it does not fit.
+ */
+ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size);
+/** The 32-bit word at @addr, which must be aligned. 0, -EFAULT or -EINVAL. */
+int user_load32(uaddr_t addr, u32 *out);
+/** Compare and exchange; *@seen is what was there. 0, -EFAULT or -EINVAL. */
+int user_cmpxchg32(uaddr_t addr, u32 expected, u32 desired, u32 *seen);
+
+/** struct iovec of the ABI. */
+struct iovec {
+    uaddr_t base;
+    u64 len;
+};
+
+/** A cursor over memory of the program's or the kernel's: what read and write move bytes through.
+ */
+struct iov_iter {
+    const struct iovec *iov; /* remaining segments; borrowed */
+    u32 segments;            /* left, the current one included */
+    bool kernel;             /* addresses are the kernel's own: plain copies */
+    u64 offset;              /* into the first segment */
+    u64 left;                /* bytes in all */
+};
+
+/** Over one buffer: @iov is scratch for the iterator and must live as long. */
+void iter_init(struct iov_iter *it, struct iovec *iov, uaddr_t base, size_t len);
+void iter_init_kernel(struct iov_iter *it, struct iovec *iov, void *base, size_t len);
+void iter_init_vec(struct iov_iter *it, const struct iovec *iov, u32 segments, u64 total);
+/** Move up to @n bytes from @src into the iterator and advance. Bytes moved; short only on a fault.
+ */
+size_t iter_write(struct iov_iter *it, const void *src, size_t n);
+/** Move up to @n bytes out of the iterator to @dst and advance. */
+size_t iter_read(struct iov_iter *it, void *dst, size_t n);
+/** As iter_write with zero bytes. */
+size_t iter_zero(struct iov_iter *it, size_t n);
+/** Step back over @n bytes that were moved but not used. */
+void iter_revert(struct iov_iter *it, size_t n);

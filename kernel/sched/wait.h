@@ -1,0 +1,90 @@
+/* Waiting.  A wait queue holds entries; each entry says what happens when the queue is woken: a
+ * thread becomes runnable, an epoll item becomes ready, a poll call is told.  This is the one
+ * readiness primitive: every descriptor that can be waited for has one queue and a ready() mask. */
+#pragma once
+
+#include "core/spinlock.h"
+#include "lib/list.h"
+
+struct thread;
+struct wait_entry;
+
+#define NO_DEADLINE UINT64_MAX
+
+struct waitq {
+    struct spinlock lock;     /* a leaf but for a run queue's lock and an epoll's ready lock */
+    struct list_head waiters; /* [L] struct wait_entry; exclusive ones at the tail */
+};
+
+/** Called with the queue locked; @events are POLL* bits. Returns true if an exclusive wake was
+ * used. */
+typedef bool wake_fn(struct wait_entry *entry, u32 events);
+
+struct wait_entry {
+    struct list_head node; /* [L] of the queue */
+    wake_fn *wake;         /* [I] while queued */
+    struct thread *thread; /* [I] for wake_thread; else free for the owner */
+    bool exclusive;        /* [I] */
+};
+
+void waitq_init(struct waitq *q);
+/** Wake every shared waiter and up to @nr_exclusive exclusive ones; POLL* bits in @events. */
+void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive);
+static inline void waitq_wake_all(struct waitq *q, u32 events);
+/** Prepare @entry to wake the current thread. */
+void wait_entry_init(struct wait_entry *entry);
+void waitq_add(struct waitq *q, struct wait_entry *entry);
+void waitq_remove(struct waitq *q, struct wait_entry *entry);
+bool waitq_has_waiters(const struct waitq *q);
+
+static inline void waitq_wake_all(struct waitq *q, u32 events)
+{
+    waitq_wake(q, events, UINT32_MAX);
+}
+
+/**
+ * Sleep until @condition holds: the loop every blocking call uses.
+ * @interruptible: a signal ends the wait. @deadline_ns: on the monotonic clock, or NO_DEADLINE.
+ * Value: 0, -EINTR (callers return -ERESTARTSYS where Linux restarts), or -ETIMEDOUT.
+ */
+#define wait_event(q, condition, interruptible, deadline_ns)                                       \
+    ({                                                                                             \
+        int wait_result_ = 0;                                                                      \
+        if (!(condition)) {                                                                        \
+            struct wait_entry wait_entry_;                                                         \
+            wait_entry_init(&wait_entry_);                                                         \
+            waitq_add((q), &wait_entry_);                                                          \
+            for (;;) {                                                                             \
+                thread_prepare_sleep(interruptible);                                               \
+                if (condition)                                                                     \
+                    break;                                                                         \
+                wait_result_ = thread_sleep_until(deadline_ns);                                    \
+                if (wait_result_)                                                                  \
+                    break;                                                                         \
+            }                                                                                      \
+            thread_finish_sleep();                                                                 \
+            waitq_remove((q), &wait_entry_);                                                       \
+            if (wait_result_ && (condition))                                                       \
+                wait_result_ = 0;                                                                  \
+        }                                                                                          \
+        wait_result_;                                                                              \
+    })
+
+/** Mark the current thread asleep; a wake between here and thread_sleep_until() is not lost. */
+void thread_prepare_sleep(bool interruptible);
+/** Give up the CPU until woken. 0 woken, -EINTR (signal pending, interruptible), -ETIMEDOUT. */
+int thread_sleep_until(u64 deadline_ns);
+/** Mark the current thread running again. */
+void thread_finish_sleep(void);
+
+/** A lock that sleeps. Not recursive; unlocked by its owner; never taken with a spinlock held. */
+struct mutex {
+    struct spinlock lock;
+    struct thread *owner;     /* [A] NULL: free; taken by compare and exchange where uncontended */
+    struct list_head waiters; /* [L] */
+};
+void mutex_init(struct mutex *m);
+void mutex_lock(struct mutex *m);
+bool mutex_trylock(struct mutex *m);
+void mutex_unlock(struct mutex *m);
+bool mutex_held(const struct mutex *m);

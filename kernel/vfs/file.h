@@ -1,0 +1,91 @@
+/* Open files: what a descriptor refers to.  Operations are a const table a kind of file. */
+#pragma once
+
+#include "mm/mm.h"
+#include "mm/uaccess.h"
+#include "sched/wait.h"
+
+struct file;
+struct inode;
+struct dentry;
+struct dir_sink;
+
+/** Bits of file.ready() and of wake-ups: poll(2)'s numbers. */
+enum poll_bits {
+    POLLIN = 0x1,
+    POLLPRI = 0x2,
+    POLLOUT = 0x4,
+    POLLERR = 0x8,
+    POLLHUP = 0x10,
+    POLLNVAL = 0x20,
+    POLLRDNORM = 0x40,
+    POLLRDBAND = 0x80,
+    POLLWRNORM = 0x100,
+    POLLWRBAND = 0x200,
+    POLLRDHUP = 0x2000
+};
+
+/** Operations; a NULL one answers with the errno in brackets. Thread context; all may sleep. */
+struct file_ops {
+    /** Read into @to at *@pos and advance *@pos; @pos is NULL for streams. [EINVAL] */
+    ssize_t (*read)(struct file *file, struct iov_iter *to, s64 *pos);
+    /** Write from @from at *@pos (the end, with O_APPEND) and advance *@pos. [EINVAL] */
+    ssize_t (*write)(struct file *file, struct iov_iter *from, s64 *pos);
+    /** What would not block now, as POLL* bits. Must not sleep. [always readable and writable] */
+    u32 (*ready)(struct file *file);
+    /** lseek. [generic for regular files, ESPIPE else] */
+    s64 (*seek)(struct file *file, s64 offset, int whence);
+    /** @arg is the program's. [ENOTTY] */
+    int (*ioctl)(struct file *file, unsigned cmd, uaddr_t arg);
+    /** Names from file.pos on, until the sink is full. [ENOTDIR] */
+    int (*readdir)(struct file *file, struct dir_sink *sink);
+    /** Write to stable storage; @data_only as fdatasync. [EINVAL] */
+    int (*sync)(struct file *file, bool data_only);
+    int (*truncate)(struct file *file, u64 size);                      /* [EINVAL] */
+    int (*allocate)(struct file *file, int mode, u64 offset, u64 len); /* [EOPNOTSUPP] */
+    /** May the file be mapped so? Sets nothing. [ENODEV] */
+    int (*mmap)(struct file *file, u32 prot, u32 flags);
+    /** fcntl commands of this kind of file alone (F_SETPIPE_SZ, F_ADD_SEALS). [EINVAL] */
+    s64 (*fcntl)(struct file *file, int cmd, u64 arg);
+    /** A line or two for /proc/self/fdinfo; returns bytes. [nothing] */
+    size_t (*fdinfo)(struct file *file, char *buf, size_t size);
+    /** A descriptor was closed (others may remain). [nothing] */
+    void (*flush)(struct file *file);
+    /** The last reference is gone. [nothing] */
+    void (*release)(struct file *file);
+};
+
+/* Fields: [I] fixed at open, [A] atomic, [P] under .pos_lock. */
+struct file {
+    u32 refs;                   /* [A] */
+    u32 flags;                  /* [A] O_* as F_GETFL reports them */
+    u32 mode;                   /* [I] FILE_READ | FILE_WRITE | ... */
+    const struct file_ops *ops; /* [I] */
+    struct inode *inode;        /* [I] owns; NULL for anonymous files without one */
+    struct dentry *dentry;      /* [I] owns; NULL likewise */
+    struct mount *mount;        /* [I] owns */
+    struct waitq *waitq;        /* [I] woken when ready() may have changed; NULL: never changes */
+    struct mutex pos_lock;      /* the first lock of a read, write or lseek */
+    s64 pos;                    /* [P] */
+    void *data;                 /* the kind's own */
+    const char *anon_name;      /* [I] "pipe", "[eventfd]" ... for /proc/self/fd; static */
+    struct vm_backing backing;  /* see mm.h */
+    struct list_head watchers;  /* epoll items on this file; under epoll's own lock */
+};
+
+enum file_mode { FILE_READ = 1, FILE_WRITE = 2, FILE_PATH = 4, FILE_SEEK = 8, FILE_NOWAIT = 16 };
+
+/**
+ * A file with no name: pipe, eventfd, epoll, ... with one reference.
+ * @anon_name as /proc/self/fd shows it, static; @flags O_*. NULL: no memory.
+ */
+struct file *file_create_anon(const struct file_ops *ops, void *data, const char *anon_name,
+                              u32 flags);
+void file_get(struct file *file);
+/** Drop a reference; the last one releases. May sleep. */
+void file_put(struct file *file);
+ssize_t file_read(struct file *file, struct iov_iter *to, s64 *pos);
+ssize_t file_write(struct file *file, struct iov_iter *from, s64 *pos);
+/** Read from the kernel: up to @n bytes at @pos into @buf. Bytes, or a negative errno. */
+ssize_t file_read_kernel(struct file *file, void *buf, size_t n, s64 pos);
+u32 file_ready(struct file *file);

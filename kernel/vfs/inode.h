@@ -1,0 +1,113 @@
+/* Inodes, names, super blocks, mounts: what a file system fills in.
+ * The name cache (dentries) makes lookups lock-free hash probes; negative names are cached too. */
+#pragma once
+
+#include "core/time.h"
+#include "sched/wait.h"
+#include "vfs/file.h"
+
+struct super_block;
+struct page_cache;
+
+/* Fields: [I], [A], [M] under .lock. */
+struct inode {
+    u32 refs;                                     /* [A] */
+    u32 mode;                                     /* [M] S_IF* and permissions */
+    u32 uid, gid;                                 /* [M] */
+    u32 nlink;                                    /* [M] */
+    u64 ino;                                      /* [I] */
+    u64 size;                                     /* [M] bytes */
+    u64 blocks;                                   /* [M] of 512 bytes */
+    u64 rdev;                                     /* [I] for device nodes */
+    struct timespec64 atime, mtime, ctime, btime; /* [M] */
+    struct super_block *sb;                       /* [I] */
+    const struct inode_ops *ops;                  /* [I] */
+    const struct file_ops *fops;                  /* [I] given to files opened on it */
+    struct page_cache *pages;                     /* [I] regular files; NULL else */
+    struct mutex lock;                            /* after mm->lock; a parent's before a child's */
+    void *data;                                   /* [I] the file system's own */
+    struct list_head watches;                     /* inotify, under its own lock */
+    void *locks;                                  /* flock and POSIX locks, vfs/lock.c's own */
+};
+
+struct inode_attr {
+    u32 valid; /* ATTR_* */
+    u32 mode, uid, gid;
+    u64 size;
+    struct timespec64 atime, mtime;
+};
+enum { ATTR_MODE = 1, ATTR_UID = 2, ATTR_GID = 4, ATTR_SIZE = 8, ATTR_ATIME = 16, ATTR_MTIME = 32 };
+
+/** Operations on a directory (@dir is locked by the caller) or an inode. NULL answers as in
+ * brackets. */
+struct inode_ops {
+    /** Find @name in @dir: 0 with a new reference in *@out, or -ENOENT (cached as negative).
+     * [ENOTDIR] */
+    int (*lookup)(struct inode *dir, const char *name, size_t len, struct inode **out);
+    /** Make a regular file, directory, node, fifo or socket, by @mode. [EROFS] */
+    int (*create)(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
+                  struct inode **out);
+    int (*symlink)(struct inode *dir, const char *name, size_t len, const char *target,
+                   struct inode **out);                                                /* [EROFS] */
+    int (*link)(struct inode *dir, const char *name, size_t len, struct inode *inode); /* [EROFS] */
+    int (*unlink)(struct inode *dir, const char *name, size_t len, struct inode *inode);
+    int (*rmdir)(struct inode *dir, const char *name, size_t len, struct inode *inode);
+    /** Both directories locked; RENAME_* in @flags. */
+    int (*rename)(struct inode *old_dir, const char *old_name, size_t old_len, struct inode *inode,
+                  struct inode *new_dir, const char *new_name, size_t new_len,
+                  struct inode *replaced, u32 flags);
+    /** The target, into @buf of @size, without a NUL; its length. [EINVAL] */
+    ssize_t (*readlink)(struct inode *inode, char *buf, size_t size);
+    /** A magic link (/proc/self/fd/3): the place itself, with references. NULL: use readlink. */
+    int (*follow)(struct inode *inode, struct path *out);
+    int (*setattr)(struct inode *inode, const struct inode_attr *attr); /* [EROFS] */
+    /** Bring size and times up to date before stat reads the fields. [nothing] */
+    int (*getattr)(struct inode *inode);
+    /** Called when a file is opened on it; may replace file->ops, ->data, ->waitq. [nothing] */
+    int (*open)(struct inode *inode, struct file *file);
+    ssize_t (*getxattr)(struct inode *inode, const char *name, void *buf,
+                        size_t size); /* [ENODATA] */
+    int (*setxattr)(struct inode *inode, const char *name, const void *value, size_t size,
+                    int flags);                                        /* [EOPNOTSUPP] */
+    ssize_t (*listxattr)(struct inode *inode, char *buf, size_t size); /* [0] */
+    int (*removexattr)(struct inode *inode, const char *name);         /* [EOPNOTSUPP] */
+    /** Names are not cached: they appear and vanish by themselves (/proc). */
+    bool uncached;
+};
+
+struct super_block {
+    const struct super_ops *ops; /* [I] */
+    const char *type;            /* [I] "tmpfs"; static */
+    u64 dev;                     /* [I] st_dev */
+    u64 magic;                   /* [I] f_type of statfs */
+    u32 block_size;              /* [I] bytes */
+    struct dentry *root;         /* [I] owns */
+    void *data;                  /* [I] the file system's own */
+};
+struct super_ops {
+    /** The last reference to @inode is gone: free the file system's part. */
+    void (*evict)(struct inode *inode);
+    /** Fill blocks, free blocks, files, free files of statfs; struct statfs64 is in abi/stat.h. */
+    int (*statfs)(struct super_block *sb, struct statfs64 *out);
+    int (*sync)(struct super_block *sb);
+    void (*unmount)(struct super_block *sb);
+};
+
+/** A name in a directory. [I] name and parent change under rename only. */
+struct dentry;
+/** A place: a name in a mounted file system; owns a reference to both, where it says so. */
+struct path {
+    struct mount *mount;
+    struct dentry *dentry;
+};
+
+/** A fresh inode with one reference, times set to now, or NULL. */
+struct inode *inode_create(struct super_block *sb, u32 mode);
+void inode_get(struct inode *inode);
+void inode_put(struct inode *inode);
+
+/** Where readdir puts names; returns false where the caller's buffer is full (then stop). */
+struct dir_sink {
+    bool (*add)(struct dir_sink *sink, const char *name, size_t len, u64 ino, u64 next_pos,
+                u8 dt_type);
+};
