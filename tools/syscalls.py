@@ -13,6 +13,7 @@ C_TYPES = {
     "mode": "unsigned", "long": "s64", "off": "s64", "ulong": "u64", "size": "u64",
     "addr": "uaddr_t", "str": "uaddr_t", "path": "uaddr_t",
 }
+SLOTS = 512  # SYSCALL_SLOTS of arch/hooks.h
 STATES = ("done", "partial", "refused", "none")
 
 
@@ -57,10 +58,11 @@ def source(calls):
     for _, name, _, args, _ in handled(calls):
         params = ", ".join(f"{C_TYPES[kind]} {arg} __attribute__((unused))" for arg, kind in args) or "void"
         print(f"__attribute__((weak)) long sys_{name}({params})\n{{\n    return sys_ni();\n}}")
-    print("\nsyscall_fn *const syscall_table[SYSCALL_MAX] = {")
-    print("    [0 ... SYSCALL_MAX - 1] = (syscall_fn *)sys_ni,")
-    for number, name, _, _, _ in handled(calls):
-        print(f"    [{number}] = (syscall_fn *)sys_{name},")
+    print("\n#define CALL(name) (syscall_fn)(void (*)(void)) sys_##name")
+    print("const syscall_fn syscall_table[SYSCALL_SLOTS] = {")
+    known = {number: name for number, name, _, _, _ in handled(calls)}
+    for number in range(SLOTS):
+        print(f"    [{number}] = CALL({known.get(number, 'ni')}),")
     print("};\n\nconst struct syscall_info syscall_info[SYSCALL_MAX] = {")
     for number, name, _, args, _ in calls:
         kinds = ", ".join(f"ARG_{kind.upper()}" for _, kind in args)

@@ -2,7 +2,8 @@
  * run kernel code only.  See docs/locking.md for the order. */
 #pragma once
 
-#include "arch/x86_64/thread.h"
+#include "abi/resource.h"
+#include "arch/thread.h"
 #include "core/percpu.h"
 #include "core/timer.h"
 #include "mm/mm.h"
@@ -13,120 +14,189 @@ struct process;
 struct fd_table;   /* vfs/fd.h */
 struct fs_context; /* vfs/path.h: root, working directory, umask */
 struct file;
+struct trap_frame;
 
 enum thread_state { THREAD_RUNNING, THREAD_SLEEP, THREAD_SLEEP_INTR, THREAD_STOPPED, THREAD_DEAD };
 
-/** Bits of thread.work: what the exit of a system call has to do before the program goes on. */
+/** Bits of thread.work: what has to be done before the program goes on.  While the thread runs and
+ * work is not 0, PEND_KICK is pending on its CPU. */
 enum thread_work {
     WORK_SIGNAL = 1,  /* a deliverable signal may be pending */
     WORK_RESCHED = 2, /* another thread should run */
-    WORK_EXIT = 4,    /* the process is ending */
-    WORK_TRACE = 8    /* print the system call */
+    WORK_EXIT = 4     /* the thread must end */
 };
 
 /* Fields: [C] the thread itself or its CPU, [I] fixed once started, [A] atomic, [Q] its run queue's
- * lock, [S] the process's signal lock. */
+ * lock, [S] the process's signal lock, [T] the thread table's lock. */
 struct thread {
-    u32 work;                  /* [A] thread_work bits; first, because the entry code tests it */
-    u32 state;                 /* [Q] enum thread_state */
-    void *kstack_top;          /* [I] */
+    u32 work;                  /* [A] thread_work bits */
+    u32 state;                 /* [Q] enum thread_state; the thread itself sets it to sleep */
+    void *kstack_top;          /* [I] end of the kernel stack */
     struct arch_thread arch;   /* [C] */
-    struct process *process;   /* [I] NULL for a kernel thread */
-    int tid;                   /* [I] */
+    struct process *process;   /* [I] NULL for a kernel thread; owns a reference */
+    int tid;                   /* [I] 0 for a kernel thread */
     u32 cpu;                   /* [Q] whose run queue */
-    void *kstack;              /* [I] owns */
-    struct list_head run_node; /* [Q] */
-    struct list_head process_node;             /* [S] in process.threads */
-    u64 vruntime, slice_start_ns, cpu_time_ns; /* [Q] */
-    int nice;                                  /* [Q] */
-    u64 affinity;                              /* [Q] one bit a CPU */
-    bool wake_pending;                         /* [Q] woken between prepare and sleep */
-    struct timer sleep_timer;                  /* [C] */
-    u32 refs;                                  /* [A] */
+    struct list_head run_node; /* [Q] in the run queue unless running or asleep */
+    u64 vruntime;              /* [Q] ns of CPU time, weighted by nice */
+    u64 run_start_ns;          /* [Q] when it was last charged for its time */
+    u64 cpu_time_ns;           /* [Q] */
+    u64 switches, preemptions; /* [Q] voluntary and other */
+    int nice;                  /* [Q] -20 .. 19 */
+    u32 policy, rt_priority;   /* [Q] as sched_setscheduler set them; only reported */
+    u64 affinity;              /* [Q] one bit a CPU */
+    u32 refs;                  /* [A] */
+    bool timed_out;            /* [C] sleep_timer has fired */
+    struct timer sleep_timer;  /* [C] */
+    u64 start_time_ns;         /* [I] */
+
+    struct thread *hash_next;      /* [T] */
+    struct list_head process_node; /* [S] in process.threads */
 
     sigset64_t blocked;            /* [S] written by the thread itself only */
     sigset64_t saved_blocked;      /* [C] mask to restore after sigsuspend, ppoll, ... */
+    sigset64_t waiting_for;        /* [S] of sigtimedwait */
     bool restore_blocked;          /* [C] */
     struct sigqueue pending;       /* [S] directed at this thread */
     struct sigaltstack64 altstack; /* [C] */
-    uaddr_t clear_child_tid;       /* [C] */
-    uaddr_t robust_list;           /* [C] */
-    char name[16];                 /* [C] PR_SET_NAME */
-    u64 syscall_nr;                /* [C] the call being served, for restart and trace */
+    u64 fault_addr;                /* [C] CR2 of the last fault, for the frame */
+    u32 fault_vector, fault_error; /* [C] likewise */
+
+    uaddr_t clear_child_tid; /* [C] */
+    uaddr_t robust_list;     /* [C] */
+    char name[16];           /* [C] PR_SET_NAME */
     struct restart_block {
-        int (*fn)(struct thread *thread);
-        u64 args[5];
+        long (*fn)(struct thread *thread);
+        u64 args[6];
     } restart; /* [C] for calls that continue after a handler */
 };
 
-struct rlimit64 {
-    u64 cur, max;
+/* Who the program says it is.  Nothing is refused by it: see docs/syscalls.md. */
+struct creds {
+    u32 uid, euid, suid, fsuid;
+    u32 gid, egid, sgid, fsgid;
+    u32 nr_groups;
+    u32 groups[32];
+    u64 cap_effective, cap_permitted, cap_inheritable, cap_bounding;
 };
 
-/* Fields: [I], [A], [S] under .siglock, [P] under the process-table lock. */
+/* Fields: [I], [A], [C], [S] under .siglock, [T] under the thread table's lock. */
 struct process {
-    int pid, ppid, pgid, sid;           /* [P] */
-    u32 refs;                           /* [A] */
-    struct mm *mm;                      /* [I] until execve; owns a reference */
-    struct fd_table *files;             /* [I] owns a reference */
-    struct fs_context *fs;              /* [I] owns a reference */
-    struct spinlock siglock;            /* after a wait queue's, before a run queue's */
-    struct list_head threads;           /* [S] */
-    u32 nr_threads;                     /* [S] */
-    struct sigaction64 actions[64];     /* [S] */
-    struct sigqueue pending;            /* [S] for any thread */
-    struct waitq signal_wait;           /* signalfd and sigtimedwait */
-    bool exiting;                       /* [S] */
-    int exit_status;                    /* [S] as wait(2) reports it: code << 8, or the signal */
-    struct rlimit64 rlimits[16];        /* [S] */
-    struct list_head children, sibling; /* [P] */
-    struct waitq child_wait;
-    u64 start_time_ns; /* [I] */
-    u64 cpu_time_ns;   /* [A] of threads that have ended */
-    char *exe;         /* [I] path of the program; owns */
-    char *cmdline;     /* [I] arguments, NUL between; owns */
+    int pid, ppid, pgid, sid;       /* [T] */
+    u32 refs;                       /* [A] */
+    struct mm *mm;                  /* [I] until execve; owns a reference */
+    struct fd_table *files;         /* [I] owned by vfs through process_hooks */
+    struct fs_context *fs;          /* [I] likewise */
+    struct spinlock siglock;        /* after a wait queue's, before a run queue's */
+    struct list_head threads;       /* [S] */
+    u32 nr_threads;                 /* [S] */
+    struct sigaction64 actions[64]; /* [S] */
+    struct sigqueue pending;        /* [S] for any thread */
+    u32 nr_queued;                  /* [A] signals in all queues, against RLIMIT_SIGPENDING */
+    struct waitq signal_wait;       /* signalfd; woken after a signal was queued */
+    bool exiting;                   /* [S] */
+    bool stopped;                   /* [S] by SIGSTOP and its like */
+    struct waitq stop_wait;         /* stopped threads */
+    int exit_status;                /* [S] as wait(2) reports it: code << 8, or the signal */
+    struct rlimit64 rlimits[RLIM_NLIMITS]; /* [S] */
+    struct creds creds;                    /* [S] */
+    struct list_head sibling;              /* [T] in the list of processes */
+    u64 start_time_ns;                     /* [I] */
+    u64 ended_cpu_time_ns;                 /* [S] of threads that have ended */
+    u64 ended_switches;                    /* [S] likewise */
+    int nice;                              /* [S] for threads to come */
+    u32 personality;                       /* [A] */
+    bool dumpable, no_new_privs, keepcaps; /* [A] as prctl set them; only reported */
+    char *exe;                             /* [I] path of the program; owns */
+    char *cmdline;                         /* [I] arguments, NUL between; owns */
     size_t cmdline_len;
     u64 auxv[64];                                            /* [I] for /proc/self/auxv; pairs */
     u32 auxv_len;                                            /* in bytes */
     u64 arg_start, arg_end, env_start, env_end, stack_start; /* [I] for /proc/self/stat */
-    struct timer itimer_real;                                /* setitimer(ITIMER_REAL) */
-    void *posix_timers;                                      /* sched/posix_timer.c's own */
-    u32 umask_unused;
+    struct list_head posix_timers;                           /* [S] sched/posix_timer.c */
+    struct itimers *itimers; /* [S] sched/posix_timer.c; NULL until first used */
 };
 
 #define current_process() (current->process)
+
+/* ---- starting and ending ---- */
 
 /** Make the boot context a thread and start this CPU's run queue. */
 void sched_init(void);
 /** A kernel thread running fn(arg); not started. NULL: no memory. */
 struct thread *thread_create_kernel(void (*fn)(void *), void *arg, const char *name);
 /**
- * A thread of @process that will enter the program with @frame.
- * Not started; thread_start() makes it runnable. Returns 0 and *@out, or -ENOMEM, -EAGAIN.
+ * A thread of @process that will enter the program with @frame.  The first one gets the process's
+ * pid as its tid.  Signal mask, name, nice and affinity are those of the current thread if it is of
+ * the same process.  Not started; thread_start() makes it runnable.
+ * Returns 0 and *@out, or -ENOMEM, -EAGAIN.
  */
 int thread_create(struct process *process, const struct trap_frame *frame, struct thread **out);
 void thread_start(struct thread *thread);
-/** End the current thread (not the process). Never returns. */
+/** Undo thread_create() of a thread that was not started. */
+void thread_destroy(struct thread *thread);
+/** End the current thread; the last one ends its process. Never returns. */
 void thread_exit(void) __attribute__((noreturn));
 /** End the whole process with @status as wait(2) reports it; the first process ends the VM. */
 void process_exit(int status) __attribute__((noreturn));
+/** A process without threads, with the next pid, the caller's reference, no files, no mm.  NULL: no
+ * memory. */
 struct process *process_create(void);
 void process_put(struct process *process);
+
+/* What the rooms above keep in a process; set once at start, any may be NULL. */
+struct process_hooks {
+    /** The process ends: flush and drop process->files and ->fs. May sleep. */
+    void (*exit)(struct process *process);
+};
+extern struct process_hooks process_hooks;
+
+/* ---- finding ---- */
+
 /** The thread with @tid, with a new reference, or NULL. */
 struct thread *thread_find(int tid);
-struct process *process_find(int pid);
 void thread_put(struct thread *thread);
+/** The process with @pid, with a new reference, or NULL. */
+struct process *process_find(int pid);
+/** Call @fn for each thread until it returns non-zero, and return that. Under siglock: no sleep. */
+int process_for_each_thread(struct process *process, int (*fn)(struct thread *, void *), void *arg);
+/** The process after the one with pid @pid (0: the first) with a new reference; NULL: no more. */
+struct process *process_next(int pid);
+/** The tid after @tid in @process (0: the first), 0: no more. */
+int process_next_tid(struct process *process, int tid);
+/** The letter that /proc/PID/stat shows: R, S, D or T. */
+char thread_state_letter(const struct thread *thread);
+/** Nanoseconds of CPU time of a thread, and of a whole process. */
+u64 thread_cpu_time(struct thread *thread);
+u64 process_cpu_time(struct process *process);
+
+struct sched_stats {
+    u64 switches, created; /* context switches and threads since boot */
+    u64 idle_ns;           /* all CPUs */
+    u32 running, threads;  /* runnable now, alive now */
+};
+void sched_get_stats(struct sched_stats *out);
+/** Load averages of 1, 5 and 15 minutes as fixed point with 11 bits of fraction. */
+void sched_get_load(u64 out[3]);
+
+/* ---- running ---- */
+
 /** Make @thread runnable if it sleeps. True if it did. */
 bool thread_wake(struct thread *thread);
 /** Let another thread run. */
 void schedule(void);
 void thread_yield(void);
+/** Set thread_work bits and make the thread's CPU look at them. */
+void thread_set_work(struct thread *thread, u32 bits);
+/** Change nice (-20..19) or affinity (a non-empty subset of the CPUs there are). */
+void thread_set_nice(struct thread *thread, int nice);
+void thread_set_affinity(struct thread *thread, u64 mask);
 /** In a long loop: serve pending interrupts and let others run if it is time. */
 void sched_point(void);
 /** What runs before going back to the program: interrupts, signals, rescheduling. */
 void program_exit_work(struct trap_frame *frame);
+
 /** True if an interruptible sleep must end now. */
-bool signal_pending(void);
-/** Nanoseconds of CPU time of a thread, and of a whole process. */
-u64 thread_cpu_time(struct thread *thread);
-u64 process_cpu_time(struct process *process);
+static inline bool signal_pending(void)
+{
+    return __atomic_load_n(&current->work, __ATOMIC_RELAXED) & (WORK_SIGNAL | WORK_EXIT);
+}

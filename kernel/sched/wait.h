@@ -87,4 +87,5 @@ void mutex_init(struct mutex *m);
 void mutex_lock(struct mutex *m);
 bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
+/** True if the current thread holds it. */
 bool mutex_held(const struct mutex *m);

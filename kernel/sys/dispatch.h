@@ -1,15 +1,12 @@
 /* System-call dispatch: the tables made from table.def, and the answer for calls we do not have.
- * The entry code (arch) indexes syscall_table with RAX and leaves the arguments in registers. */
+ * The entry code (arch) indexes syscall_active with RAX and leaves the arguments in registers. */
 #pragma once
 
+#include "arch/hooks.h"
 #include "lib/types.h"
 
-struct trap_frame;
-
 enum { SYSCALL_MAX = 451 };
-
-/** Any handler: up to six register arguments; 0 or more, or a negative errno. */
-typedef long syscall_fn(u64, u64, u64, u64, u64, u64);
+static_assert(SYSCALL_MAX < SYSCALL_SLOTS, "the last slot answers for all greater numbers");
 
 /** How --trace prints an argument; one for each kind of table.def. */
 enum syscall_arg {
@@ -37,8 +34,20 @@ struct syscall_info {
     u8 args[6]; /* enum syscall_arg */
 };
 
-extern syscall_fn *const syscall_table[SYSCALL_MAX];
 extern const struct syscall_info syscall_info[SYSCALL_MAX];
 
 /** What every missing call answers: -ENOSYS, and one log line the first time, by name. */
 long sys_ni(void);
+
+/** Print every call to the log from now on (`ingot.trace=1`), or no more. */
+void trace_enable(bool on);
+
+/**
+ * The text of one call for the trace: `openat(AT_FDCWD, "/etc/x", O_RDONLY)`.
+ * @args: six registers. @read_str copies a string of the program's as strncpy_from_user does.
+ * Returns the length the text has; at most @size - 1 characters are written.
+ */
+int trace_format_call(char *buf, size_t size, u64 nr, const u64 args[6],
+                      ssize_t (*read_str)(char *dst, u64 src, size_t size));
+/** The result: ` = 3`, ` = -1 ENOENT`, ` = 0x7f..`. */
+int trace_format_result(char *buf, size_t size, u64 nr, long result);
