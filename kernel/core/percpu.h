@@ -7,6 +7,9 @@
 
 struct runqueue;
 struct timer;
+struct page_cpu;
+struct heap_cpu;
+struct mm;
 
 enum { MAX_CPUS = 64 };
 
@@ -20,6 +23,9 @@ struct cpu {
     u64 timer_armed_ns;          /* [C] deadline given to the hardware, UINT64_MAX: none */
     u32 timer_lock;              /* [A] */
     u32 apic_id;                 /* [I] of the platform */
+    struct page_cpu *pages;      /* [I] set by mm: free pages of this CPU */
+    struct heap_cpu *heap;       /* [I] set by mm: free objects of this CPU */
+    struct mm *mm;               /* [C] set by mm: the address space it translates by, or NULL */
     u64 stat_irqs;               /* [C] hardware interrupts taken */
 };
 

@@ -5,6 +5,7 @@
 
 #include "lib/list.h"
 #include "lib/rbtree.h"
+#include "mm/page.h"
 #include "plat/plat.h"
 
 struct trap_frame;
@@ -13,8 +14,8 @@ struct vma;
 
 typedef u64 uaddr_t; /* an address of the program's: never dereferenced, only passed to uaccess.h */
 
-#define USER_BASE 0x10000UL        /* vm.mmap_min_addr */
-#define USER_TOP  0x7ffffffff000UL /* first address the program cannot have */
+#define USER_BASE 0x10000UL /* vm.mmap_min_addr */
+#define USER_TOP  USER_END  /* first address the program cannot have */
 
 /** Linux's PROT_* and MAP_* values live in abi/mman.h; vma.prot and vma.flags use them. */
 

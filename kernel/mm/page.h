@@ -7,9 +7,9 @@
 #include "lib/list.h"
 #include "plat/plat.h"
 
-enum { PAGE_SHIFT = 12, HUGE_SHIFT = 21 };
-#define PAGE_SIZE (1UL << PAGE_SHIFT)
-#define HUGE_SIZE (1UL << HUGE_SHIFT)
+typedef u64 paddr_t; /* a physical address, in bytes */
+
+enum { PAGE_MAX_ORDER = 10 }; /* the largest block: 4 MiB */
 
 /** What page_alloc() may do; combined by |. */
 enum page_alloc_flags {
@@ -17,9 +17,15 @@ enum page_alloc_flags {
     PAGE_NORECLAIM = 2 /* fail rather than shrink caches: the caller holds their locks */
 };
 
+/** Bits of page.flags that belong to mm; all others are the owner's, zero in a new page. */
+enum page_flags {
+    PAGE_ANON = 0x8000, /* anonymous memory of the program's: a sole owner may write it */
+    PAGE_FREE = 0x4000  /* first page of a free block */
+};
+
 struct page {
     u32 refs;  /* [A] owners; the last page_put() frees */
-    u16 flags; /* [A] PAGE_*: owner's marks (dirty, uptodate, locked, lru) */
+    u16 flags; /* [A] owner's marks (dirty, uptodate, locked, lru) and enum page_flags */
     u8 order;  /* [I] while allocated: the block is 1 << order pages, named by its first */
     u8 pad;
     struct list_head lru; /* the owner's: free list, page-cache LRU */
@@ -33,8 +39,16 @@ struct page {
  * Thread context; does not sleep unless a shrinker does (PAGE_NORECLAIM forbids them).
  */
 struct page *page_alloc(unsigned order, unsigned flags);
+/**
+ * Make a block of pages with one reference into single pages with one reference each, which are
+ * freed each by its own page_put(). @page is the first of the block. Flags are copied.
+ */
+void page_split(struct page *page);
 /** Take another reference. */
-void page_get(struct page *page);
+static inline void page_get(struct page *page)
+{
+    __atomic_fetch_add(&page->refs, 1, __ATOMIC_RELAXED);
+}
 /** Drop a reference; the last one frees the block. */
 void page_put(struct page *page);
 /** The page at physical address @pa, or NULL if the allocator does not own it. */
@@ -49,8 +63,13 @@ struct page_stats {
     u64 total, free, page_cache, slab, anon, kernel_stacks, page_tables;
 };
 void page_get_stats(struct page_stats *out);
-/** Account @pages (may be negative) to the field at @offset of struct page_stats. */
+/**
+ * Account @pages (may be negative) to the field at @offset of struct page_stats; not to total and
+ * free, which the allocator counts. Any thread context.
+ */
 void page_account(size_t offset, s64 pages);
+/** Free pages, roughly (without other CPUs' lists) and cheaply. */
+u64 page_free_estimate(void);
 
 /** A cache that can give pages back. @shrink frees up to @want pages and returns how many it freed.
  */

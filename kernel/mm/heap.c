@@ -1,0 +1,291 @@
+/* The kernel heap.  A slab is one page of equal objects, its free ones linked through their first
+ * word; page.owner names the class, page.index the first free object, page.refs stays 1 and
+ * page.flags counts the free ones.  Each CPU keeps a chain of free objects a class, so that most
+ * calls touch nothing shared.  Larger blocks are whole pages. */
+#include "mm/heap.h"
+
+#include "core/panic.h"
+#include "core/percpu.h"
+#include "core/spinlock.h"
+#include "lib/string.h"
+#include "mm/page.h"
+#include "mm/page_priv.h"
+
+enum {
+    NR_CLASSES = 14,
+    CLASS_MAX = 2048,    /* bytes; above it: whole pages */
+    CHAIN_BYTES = 4096,  /* what a CPU may keep of one class ... */
+    CHAIN_MAX = 64,      /* ... and how many */
+    FREE_MASK = 0x1ff,   /* of page.flags: free objects in the slab, at most 256 */
+    LOOKUP_STEP = 16,    /* bytes */
+    LOOKUP_SMALL = 1024, /* up to here the class comes from a table */
+};
+
+struct object {
+    struct object *next;
+};
+
+/* [I] after start, [L] under .lock. */
+struct heap_class {
+    struct spinlock lock;     /* a leaf but for the page allocator's */
+    u16 size;                 /* [I] bytes */
+    u16 per_slab;             /* [I] objects */
+    u16 chain_max;            /* [I] objects a CPU keeps */
+    u16 nr_empty;             /* [L] slabs of .partial that have no object out */
+    struct list_head partial; /* [L] slabs that have free objects */
+};
+
+struct chain {
+    struct object *first;
+    u64 count;
+};
+
+/* [C] all. */
+struct heap_cpu {
+    struct chain chains[NR_CLASSES];
+};
+
+static const u16 class_sizes[NR_CLASSES] = {16,  32,  48,  64,  128,  192,  256,
+                                            320, 384, 512, 768, 1024, 1344, 2048};
+static struct heap_class classes[NR_CLASSES];
+static u8 class_of_step[LOOKUP_SMALL / LOOKUP_STEP + 1]; /* [I] by size in steps, rounded up */
+static char large_owner;                                 /* page.owner of whole-page blocks */
+static struct heap_cpu boot_heap_cpu;
+
+void heap_init(void)
+{
+    u32 step = 0;
+
+    for (u32 i = 0; i < NR_CLASSES; i++) {
+        struct heap_class *class = &classes[i];
+        class->size = class_sizes[i];
+        class->per_slab = (u16)(PAGE_SIZE / class->size);
+        class->chain_max = (u16)min(CHAIN_MAX, max(4, CHAIN_BYTES / class->size));
+        list_init(&class->partial);
+        for (; step * LOOKUP_STEP <= class->size && step < ARRAY_LEN(class_of_step); step++)
+            class_of_step[step] = (u8)i;
+    }
+    this_cpu()->heap = &boot_heap_cpu;
+}
+
+static u32 class_index(size_t size)
+{
+    if (likely(size <= LOOKUP_SMALL))
+        return class_of_step[DIV_UP(size, LOOKUP_STEP)];
+    u32 i = NR_CLASSES - 1;
+    while (class_sizes[i - 1] >= size)
+        i--;
+    return i;
+}
+
+static bool is_slab(const struct page *page)
+{
+    return (size_t)((char *)page->owner - (char *)classes) < sizeof(classes);
+}
+
+/* A page of @class with all its objects linked; NULL: no memory. */
+static struct page *slab_create(struct heap_class *class)
+{
+    struct page *slab = page_alloc(0, 0);
+    if (!slab)
+        return NULL;
+    char *base = page_to_virt(slab);
+    struct object *next = NULL;
+
+    for (u32 i = class->per_slab; i-- > 0;) {
+        struct object *object = (struct object *)(void *)(base + i * class->size);
+        object->next = next;
+        next = object;
+    }
+    slab->owner = class;
+    slab->index = (u64)(uintptr_t)next;
+    slab->flags = class->per_slab;
+    page_account(offsetof(struct page_stats, slab), 1);
+    return slab;
+}
+
+/* Move up to @want objects from a listed slab to @chain. */
+static void slab_take(struct heap_class *class, struct page *slab, struct chain *chain, u32 want)
+{
+    assert(spin_held(&class->lock));
+    struct object *object = (struct object *)(uintptr_t)slab->index;
+
+    if (slab->flags == class->per_slab)
+        class->nr_empty--;
+    while (want-- > 0 && object) {
+        struct object *next = object->next;
+        object->next = chain->first;
+        chain->first = object;
+        chain->count++;
+        slab->flags--;
+        object = next;
+    }
+    slab->index = (u64)(uintptr_t)object;
+    if (!object)
+        list_remove(&slab->lru);
+}
+
+static bool chain_refill(struct heap_class *class, struct chain *chain)
+{
+    u32 want = class->chain_max / 2;
+
+    spin_lock(&class->lock);
+    if (list_empty(&class->partial)) {
+        /* Not under the lock: the page allocator may run shrinkers, which free objects. */
+        spin_unlock(&class->lock);
+        struct page *slab = slab_create(class);
+        spin_lock(&class->lock);
+        if (slab) {
+            list_add(&class->partial, &slab->lru);
+            class->nr_empty++;
+        }
+    }
+    while (chain->count < want && !list_empty(&class->partial))
+        slab_take(class, list_first(&class->partial, struct page, lru), chain,
+                  want - (u32)chain->count);
+    spin_unlock(&class->lock);
+    return chain->count > 0;
+}
+
+/* Back into its slab; returns the slab if it should be given back as a whole. */
+static struct page *slab_give(struct heap_class *class, struct object *object)
+{
+    assert(spin_held(&class->lock));
+    struct page *slab = virt_to_page(object);
+
+    object->next = (struct object *)(uintptr_t)slab->index;
+    if (!object->next)
+        list_add_tail(&class->partial, &slab->lru);
+    slab->index = (u64)(uintptr_t)object;
+    if (++slab->flags < class->per_slab)
+        return NULL;
+    if (class->nr_empty == 0) {
+        class->nr_empty = 1;
+        return NULL;
+    }
+    list_remove(&slab->lru);
+    return slab;
+}
+
+static void chain_drain(struct heap_class *class, struct chain *chain)
+{
+    spin_lock(&class->lock);
+    while (chain->count > class->chain_max / 2) {
+        struct object *object = chain->first;
+        chain->first = object->next;
+        chain->count--;
+        struct page *slab = slab_give(class, object);
+        if (slab) {
+            page_account(offsetof(struct page_stats, slab), -1);
+            slab->owner = NULL;
+            page_put(slab);
+        }
+    }
+    spin_unlock(&class->lock);
+}
+
+static void *large_alloc(size_t size)
+{
+    unsigned order = 0;
+
+    while (order <= PAGE_MAX_ORDER && (PAGE_SIZE << order) < size)
+        order++;
+    struct page *page = page_alloc(order, 0); /* refuses orders that are too large */
+    if (!page)
+        return NULL;
+    page->owner = &large_owner;
+    page_account(offsetof(struct page_stats, slab), 1l << order);
+    return page_to_virt(page);
+}
+
+static void large_free(struct page *page)
+{
+    assert(page->owner == &large_owner);
+    page->owner = NULL;
+    page_account(offsetof(struct page_stats, slab), -(1l << page->order));
+    page_put(page);
+}
+
+void *kmalloc(size_t size)
+{
+    if (unlikely(size > CLASS_MAX))
+        return large_alloc(size);
+    u32 i = class_index(size);
+    struct chain *chain = &this_cpu()->heap->chains[i];
+    if (unlikely(!chain->first) && !chain_refill(&classes[i], chain))
+        return NULL;
+    struct object *object = chain->first;
+    chain->first = object->next;
+    chain->count--;
+    return object;
+}
+
+void kfree(const void *ptr)
+{
+    if (!ptr)
+        return;
+    struct page *page = virt_to_page(ptr);
+    if (unlikely(!is_slab(page))) {
+        large_free(page);
+        return;
+    }
+    struct heap_class *class = page->owner;
+    struct chain *chain = &this_cpu()->heap->chains[class - classes];
+    struct object *object = (struct object *)(uintptr_t)ptr;
+#ifdef INGOT_DEBUG
+    memset(object, 0xdb, class->size);
+#endif
+    if (unlikely(chain->count >= class->chain_max))
+        chain_drain(class, chain);
+    object->next = chain->first;
+    chain->first = object;
+    chain->count++;
+}
+
+void *kzalloc(size_t size)
+{
+    void *p = kmalloc(size);
+
+    if (p)
+        memset(p, 0, size);
+    return p;
+}
+
+void *kcalloc(size_t n, size_t size)
+{
+    size_t bytes;
+
+    return __builtin_mul_overflow(n, size, &bytes) ? NULL : kzalloc(bytes);
+}
+
+static size_t usable_size(const void *ptr)
+{
+    const struct page *page = virt_to_page(ptr);
+
+    if (is_slab(page))
+        return ((const struct heap_class *)page->owner)->size;
+    return PAGE_SIZE << page->order;
+}
+
+void *krealloc(void *ptr, size_t size)
+{
+    if (!ptr)
+        return kmalloc(size);
+    size_t old = usable_size(ptr);
+    if (size <= old && size > old / 4)
+        return ptr;
+    void *p = kmalloc(size);
+    if (!p)
+        return NULL;
+    memcpy(p, ptr, min(old, size));
+    kfree(ptr);
+    return p;
+}
+
+char *kstrdup(const char *s)
+{
+    size_t size = strlen(s) + 1;
+    char *copy = kmalloc(size);
+
+    return copy ? memcpy(copy, s, size) : NULL;
+}

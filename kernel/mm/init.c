@@ -1,0 +1,39 @@
+/* Memory's start: pages, heap, and what later CPUs need of both. */
+#include "core/init.h"
+
+#include "core/panic.h"
+#include "core/percpu.h"
+#include "mm/heap.h"
+#include "mm/page_priv.h"
+
+static struct page_cpu boot_page_cpu;
+
+static u64 table_alloc(void)
+{
+    struct page *page = page_alloc(0, PAGE_ZERO);
+
+    if (!page)
+        return 0;
+    page_account(offsetof(struct page_stats, page_tables), 1);
+    return page_to_phys(page);
+}
+
+static void table_release(u64 pa)
+{
+    struct page *page = page_of_phys(pa);
+
+    if (!page) /* one of the boot tables */
+        return;
+    page_account(offsetof(struct page_stats, page_tables), -1);
+    page_put(page);
+}
+
+void mm_init(void)
+{
+    plat_set_page_source(table_alloc, table_release);
+    page_init_cpu(&boot_page_cpu);
+    if (page_init(boot_info.regions, boot_info.nr_regions))
+        fatal_error("out of memory: %llu KiB are too little to start",
+                    (unsigned long long)boot_info.ram_bytes >> 10);
+    heap_init();
+}

@@ -1,0 +1,25 @@
+/* What the files of mm share about pages. */
+#pragma once
+
+#include "mm/page.h"
+
+enum { PAGE_CPU_MAX = 62 };
+
+/* Free single pages of one CPU, the last freed on top.  [C] all. */
+struct page_cpu {
+    u32 count;
+    u32 pad;
+    struct page *pages[PAGE_CPU_MAX];
+    s64 stats[sizeof(struct page_stats) / sizeof(u64)];
+};
+
+/**
+ * Take over the free memory of @regions (see struct boot_info), up to @end; the array of pages is
+ * laid out inside it, untouched.  0, or -ENOMEM where there is no room for the array.
+ */
+int page_init(const struct mem_region *regions, u32 nr_regions);
+/** Start with the CPU's own lists at @lists, which are zero. */
+void page_init_cpu(struct page_cpu *lists);
+
+/** Start the heap, after pages. */
+void heap_init(void);
