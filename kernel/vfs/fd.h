@@ -1,9 +1,27 @@
 /* Descriptor tables. Lookups take no lock on the fast path of a table that one thread uses. */
 #pragma once
 
+#include "core/spinlock.h"
 #include "vfs/file.h"
 
-struct fd_table;
+enum { FD_INLINE = 64 };
+
+/* The slots; replaced by a longer one when it is full, the old ones stay until the table goes, so
+ * that a reader without the lock never sees freed memory. */
+struct fd_slots {
+    u32 capacity;         /* [I] a multiple of 64 */
+    struct fd_slots *old; /* [I] owns */
+    u64 *open, *cloexec;  /* [L] one bit a descriptor; in the same allocation */
+    struct file *files[]; /* [A] */
+};
+
+/* [L] under .lock, [A]. */
+struct fd_table {
+    ref_t refs;
+    struct spinlock lock;
+    struct fd_slots *slots; /* [A] */
+    u32 first_free;         /* [L] no lower descriptor is free */
+};
 
 struct fd_table *fd_table_create(void);
 struct fd_table *fd_table_clone(struct fd_table *from);
@@ -11,6 +29,21 @@ void fd_table_get(struct fd_table *table);
 void fd_table_put(struct fd_table *table);
 /** The file behind @fd of the current process, with a new reference; NULL: EBADF. */
 struct file *fd_get(int fd);
+/**
+ * A file for the length of one system call.  While the table belongs to one thread nobody can
+ * close the descriptor under it, so no reference is taken: fd_get for hot calls.
+ */
+struct fd_ref {
+    struct file *file; /* NULL: EBADF */
+    bool owned;        /* a reference was taken */
+};
+struct fd_ref fd_borrow(int fd);
+struct fd_ref fd_borrow_raw(int fd);
+static inline void fd_return(struct fd_ref ref)
+{
+    if (unlikely(ref.owned))
+        file_put(ref.file);
+}
 /** As fd_get, but O_PATH descriptors too. */
 struct file *fd_get_raw(int fd);
 /**

@@ -1,6 +1,7 @@
 /* Open files: what a descriptor refers to.  Operations are a const table a kind of file. */
 #pragma once
 
+#include "arch/atomic.h"
 #include "mm/mm.h"
 #include "mm/uaccess.h"
 #include "sched/wait.h"
@@ -37,7 +38,7 @@ struct file_ops {
     s64 (*seek)(struct file *file, s64 offset, int whence);
     /** @arg is the program's. [ENOTTY] */
     int (*ioctl)(struct file *file, unsigned cmd, uaddr_t arg);
-    /** Names from file.pos on, until the sink is full. [ENOTDIR] */
+    /** Names from file.pos on, until the sink is full; the inode is locked. [ENOTDIR] */
     int (*readdir)(struct file *file, struct dir_sink *sink);
     /** Write to stable storage; @data_only as fdatasync. [EINVAL] */
     int (*sync)(struct file *file, bool data_only);
@@ -57,13 +58,13 @@ struct file_ops {
 
 /* Fields: [I] fixed at open, [A] atomic, [P] under .pos_lock. */
 struct file {
-    u32 refs;                   /* [A] */
+    ref_t refs;                 /* [A] */
     u32 flags;                  /* [A] O_* as F_GETFL reports them */
     u32 mode;                   /* [I] FILE_READ | FILE_WRITE | ... */
     const struct file_ops *ops; /* [I] */
     struct inode *inode;        /* [I] owns; NULL for anonymous files without one */
     struct dentry *dentry;      /* [I] owns; NULL likewise */
-    struct mount *mount;        /* [I] owns */
+    struct mount *mount;        /* [I] NULL likewise */
     struct waitq *waitq;        /* [I] woken when ready() may have changed; NULL: never changes */
     struct mutex pos_lock;      /* the first lock of a read, write or lseek */
     s64 pos;                    /* [P] */
@@ -81,7 +82,10 @@ enum file_mode { FILE_READ = 1, FILE_WRITE = 2, FILE_PATH = 4, FILE_SEEK = 8, FI
  */
 struct file *file_create_anon(const struct file_ops *ops, void *data, const char *anon_name,
                               u32 flags);
-void file_get(struct file *file);
+static inline void file_get(struct file *file)
+{
+    ref_get(&file->refs);
+}
 /** Drop a reference; the last one releases. May sleep. */
 void file_put(struct file *file);
 ssize_t file_read(struct file *file, struct iov_iter *to, s64 *pos);
@@ -89,3 +93,16 @@ ssize_t file_write(struct file *file, struct iov_iter *from, s64 *pos);
 /** Read from the kernel: up to @n bytes at @pos into @buf. Bytes, or a negative errno. */
 ssize_t file_read_kernel(struct file *file, void *buf, size_t n, s64 pos);
 u32 file_ready(struct file *file);
+/** A file on @inode (a reference is taken to each of @inode, @dentry); the caller fills the rest.
+ */
+struct file *file_create(struct inode *inode, struct dentry *dentry, struct mount *mount,
+                         u32 flags);
+
+/** Regular files whose bytes come from the page cache or inode_ops.direct (read-only ones). */
+extern const struct file_ops generic_ro_file_ops;
+/** vm_backing of files on such inodes; other kinds set file.backing.ops themselves. */
+extern const struct vm_backing_ops generic_backing_ops;
+ssize_t generic_file_read(struct file *file, struct iov_iter *to, s64 *pos);
+s64 generic_file_seek(struct file *file, s64 offset, int whence);
+/** Bytes of a regular file at @pos into @to, stopping at its size. Bytes or a negative errno. */
+ssize_t inode_read(struct inode *inode, struct iov_iter *to, u64 pos);

@@ -1,40 +1,58 @@
-/* Inodes, names, super blocks, mounts: what a file system fills in.
- * The name cache (dentries) makes lookups lock-free hash probes; negative names are cached too. */
+/* Inodes and super blocks: what a file system fills in.  Names are in vfs/dentry.h, mounts in
+ * vfs/mount.h, paths in vfs/path.h.
+ * Lock order: inode->lock (a parent's before a child's) before mm->lock, because a write faults in
+ * the program's pages under it; so vm_backing_ops.page must not take it. */
 #pragma once
 
+#include "abi/stat.h"
+#include "arch/atomic.h"
 #include "core/time.h"
 #include "sched/wait.h"
 #include "vfs/file.h"
 
 struct super_block;
+struct page;
 struct page_cache;
+struct file_locks;
+struct mount;
+struct dentry;
+
+/** A place: a name in a mounted file system; owns a reference to the dentry, where it says so. */
+struct path {
+    struct mount *mount;
+    struct dentry *dentry;
+};
 
 /* Fields: [I], [A], [M] under .lock. */
 struct inode {
-    u32 refs;                                     /* [A] */
-    u32 mode;                                     /* [M] S_IF* and permissions */
-    u32 uid, gid;                                 /* [M] */
-    u32 nlink;                                    /* [M] */
-    u64 ino;                                      /* [I] */
-    u64 size;                                     /* [M] bytes */
-    u64 blocks;                                   /* [M] of 512 bytes */
-    u64 rdev;                                     /* [I] for device nodes */
-    struct timespec64 atime, mtime, ctime, btime; /* [M] */
-    struct super_block *sb;                       /* [I] */
-    const struct inode_ops *ops;                  /* [I] */
-    const struct file_ops *fops;                  /* [I] given to files opened on it */
-    struct page_cache *pages;                     /* [I] regular files; NULL else */
-    struct mutex lock;                            /* after mm->lock; a parent's before a child's */
-    void *data;                                   /* [I] the file system's own */
-    struct list_head watches;                     /* inotify, under its own lock */
-    void *locks;                                  /* flock and POSIX locks, vfs/lock.c's own */
+    ref_t refs;                                       /* [A] */
+    u32 mode;                                         /* [M] S_IF* and permissions */
+    u32 uid, gid;                                     /* [M] */
+    u32 nlink;                                        /* [M] */
+    u64 ino;                                          /* [I] */
+    u64 size;                                         /* [M] bytes; read without the lock */
+    u64 blocks;                                       /* [M] of 512 bytes */
+    u64 rdev;                                         /* [I] for device nodes */
+    struct linux_timespec atime, mtime, ctime, btime; /* [M] */
+    struct super_block *sb;                           /* [I] */
+    const struct inode_ops *ops;                      /* [I] */
+    const struct file_ops *fops;                      /* [I] given to files opened on it */
+    struct page_cache *pages;                         /* [I] regular files; NULL else */
+    struct mutex lock;                                /* a parent's before a child's */
+    void *data;                                       /* [I] the file system's own */
+    struct list_head watches;                         /* inotify, under its own lock */
+    struct file_locks *locks;                         /* [A] vfs/lock.c's own; made on first use */
+    struct inode *hash_next;                          /* inode_find()'s, under its lock */
+    u32 flags;                                        /* [M] INODE_* */
 };
+
+enum inode_flags { INODE_HASHED = 1 };
 
 struct inode_attr {
     u32 valid; /* ATTR_* */
     u32 mode, uid, gid;
     u64 size;
-    struct timespec64 atime, mtime;
+    struct linux_timespec atime, mtime;
 };
 enum { ATTR_MODE = 1, ATTR_UID = 2, ATTR_GID = 4, ATTR_SIZE = 8, ATTR_ATIME = 16, ATTR_MTIME = 32 };
 
@@ -71,6 +89,16 @@ struct inode_ops {
                     int flags);                                        /* [EOPNOTSUPP] */
     ssize_t (*listxattr)(struct inode *inode, char *buf, size_t size); /* [0] */
     int (*removexattr)(struct inode *inode, const char *name);         /* [EOPNOTSUPP] */
+    /** A file without a name (O_TMPFILE). [EOPNOTSUPP] */
+    int (*tmpfile)(struct inode *dir, u32 mode, struct inode **out);
+    /**
+     * Bytes of a regular file that lie in memory for good: the address of the one at @offset (which
+     * is below the size), and in *@len how many follow it there. NULL: use the page cache. No
+     * locks. [NULL]
+     */
+    const void *(*direct)(struct inode *inode, u64 offset, u64 *len);
+    /** Fill @nr consecutive pages from @index on; bytes past the size are cleared. Sleeps. [EIO] */
+    int (*readpages)(struct inode *inode, u64 index, struct page **pages, u32 nr);
     /** Names are not cached: they appear and vanish by themselves (/proc). */
     bool uncached;
 };
@@ -81,6 +109,8 @@ struct super_block {
     u64 dev;                     /* [I] st_dev */
     u64 magic;                   /* [I] f_type of statfs */
     u32 block_size;              /* [I] bytes */
+    u64 next_ino;                /* [A] for file systems that number as they go */
+    bool readonly;               /* [I] */
     struct dentry *root;         /* [I] owns */
     void *data;                  /* [I] the file system's own */
 };
@@ -93,18 +123,24 @@ struct super_ops {
     void (*unmount)(struct super_block *sb);
 };
 
-/** A name in a directory. [I] name and parent change under rename only. */
-struct dentry;
-/** A place: a name in a mounted file system; owns a reference to both, where it says so. */
-struct path {
-    struct mount *mount;
-    struct dentry *dentry;
-};
-
-/** A fresh inode with one reference, times set to now, or NULL. */
+/** A fresh inode with one reference, times set to now, nlink 1 and the next number, or NULL.
+ * .ops, .fops, .pages and .data are the caller's to set. */
 struct inode *inode_create(struct super_block *sb, u32 mode);
-void inode_get(struct inode *inode);
+static inline void inode_get(struct inode *inode)
+{
+    ref_get(&inode->refs);
+}
+/** Drop a reference; the last one evicts. NULL is ignored. */
 void inode_put(struct inode *inode);
+/** The live inode of @sb that was added under @ino, with a reference, or NULL. */
+struct inode *inode_find(struct super_block *sb, u64 ino);
+/**
+ * Let inode_find() find it by its .ino. Returns @inode, or the one that was there first with a
+ * reference (then @inode's own is dropped).
+ */
+struct inode *inode_add(struct inode *inode);
+/** Set mtime and ctime, or ctime alone, to now. */
+void inode_touch(struct inode *inode, bool mtime);
 
 /** Where readdir puts names; returns false where the caller's buffer is full (then stop). */
 struct dir_sink {

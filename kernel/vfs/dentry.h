@@ -1,0 +1,90 @@
+/* The name cache.  A dentry is one name in one directory; negative ones remember what is not there.
+ *
+ * One lock guards the whole tree: reading costs one uncontended exchange on the CPU's own line,
+ * and a walk over a whole path takes it once; a writer takes every CPU's.  Under it lie hash
+ * chains, names, parents, inodes of dentries, mount points, and every fs_context's root and cwd.
+ * Its holder must not sleep.  An unused dentry (no references) stays cached until memory is
+ * wanted. */
+#pragma once
+
+#include "arch/atomic.h"
+#include "lib/list.h"
+
+struct inode;
+struct mount;
+struct super_block;
+
+enum { DENTRY_INLINE_NAME = 40 };
+
+enum dentry_flags {
+    DENTRY_HASHED = 1,     /* can be found; cleared when the name goes away */
+    DENTRY_REFERENCED = 2, /* used since the shrinker passed */
+};
+
+/* Fields: [N] under the name lock, [I], [A]. */
+struct dentry {
+    struct dentry *hash_next; /* [N] */
+    struct dentry *parent;    /* [N] owns; itself for a root */
+    struct inode *inode;      /* [N] owns; NULL: negative */
+    u32 hash;                 /* [N] of parent and name */
+    u16 name_len;             /* [N] bytes, without the NUL */
+    u8 flags;                 /* [N] DENTRY_*; REFERENCED is set by readers too, losing nothing */
+    u8 pad;
+    ref_t refs;            /* [A] users and children */
+    struct mount *mounted; /* [N] what is mounted here */
+    struct list_head all;  /* [N] every hashed dentry, oldest first */
+    char *name;            /* [N] with a NUL and zeros up to 8 bytes; .short_name, or owned */
+    char short_name[DENTRY_INLINE_NAME];
+};
+
+/** Read the tree; nests not, sleeps not. */
+void names_read_lock(void);
+void names_read_unlock(void);
+/** Change the tree. */
+void names_write_lock(void);
+void names_write_unlock(void);
+
+/** The root of a file system: takes the reference to @inode; one reference, or NULL. */
+struct dentry *dentry_create_root(struct inode *inode);
+
+/**
+ * A dentry for @name in @parent, referenced, not hashed.  Takes the reference to @inode on success
+ * (NULL: negative).  NULL: no memory.
+ */
+struct dentry *dentry_create(struct dentry *parent, const char *name, size_t len,
+                             struct inode *inode);
+
+static inline void dentry_get(struct dentry *dentry)
+{
+    ref_get(&dentry->refs);
+}
+/** Drop a reference; NULL is ignored. May free the dentry and its inode, and so sleep. */
+void dentry_put(struct dentry *dentry);
+
+/** Hash of a name of @len bytes; readable up to a multiple of 8 bytes. */
+u32 name_hash(const char *name, size_t len);
+
+/** The cached child, or NULL. Name lock held; no reference is taken. */
+struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len, u32 hash);
+
+/** Let a new dentry be found. Its parent directory is locked. */
+void dentry_add(struct dentry *dentry);
+/** The name is gone (unlink, rmdir): no lookup finds the dentry any more. */
+void dentry_unhash(struct dentry *dentry);
+/** A negative dentry becomes @inode's: takes the reference. */
+void dentry_instantiate(struct dentry *dentry, struct inode *inode);
+/**
+ * Give @dentry the name and place of @target (both of them known to their locked directories).
+ * @exchange: and @target those of @dentry; else @target's name is gone. 0 or -ENOMEM.
+ */
+int dentry_move(struct dentry *dentry, struct dentry *target, bool exchange);
+
+/** Forget unused dentries of a directory that changes behind the cache's back. */
+void dentry_prune_children(struct dentry *dir);
+/** Free up to @want unused dentries; returns how many were freed. */
+u64 dentry_shrink(u64 want);
+
+/** Is @ancestor the directory itself or above it in the same file system? Name lock held. */
+bool dentry_is_below(const struct dentry *dentry, const struct dentry *ancestor);
+
+void dentry_init(void);
