@@ -31,12 +31,15 @@ for section in "${sections[@]}"; do
         continue
     fi
     start=$SECONDS
+    failures=$(grep -c '^FAIL ' "$log")
     timeout -k 10 $((${seconds[$section]:-600} * times)) "$script" $long 2>&1 | tee -a "$log"
     status=${PIPESTATUS[0]}
     # A section that broke down before it could say which test failed.
-    [ "$status" -eq 124 ] && echo "FAIL $section: still running after its time" | tee -a "$log"
-    [ "$status" -ne 0 ] && [ "$status" -ne 1 ] && [ "$status" -ne 124 ] &&
+    if [ "$status" -eq 124 ]; then
+        echo "FAIL $section: still running after its time" | tee -a "$log"
+    elif [ "$status" -ne 0 ] && [ "$(grep -c '^FAIL ' "$log")" -eq "$failures" ]; then
         echo "FAIL $section: the section itself ended with status $status" | tee -a "$log"
+    fi
     echo "-- $section: $((SECONDS - start)) s"
 done
 

@@ -1,0 +1,80 @@
+"""The guest programs: how each is built, and how it must end.
+
+A family program prints `ok NAME` a case; a crash program must end with a signal; an ELF variant is
+one source built in every way a user's compiler might."""
+import os
+import subprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflow",
+         "-Wno-unknown-warning-option", "-pthread"]
+
+FAMILIES = ["file", "dir", "mm", "signal", "thread", "pipe", "poll", "event", "time", "proc", "misc",
+            "bad"]
+
+# argument of crash.c -> the signal it dies of
+CRASHES = {"segv": 11, "null-call": 11, "write-text": 11, "exec-data": 11, "stack-overflow": 11,
+           "abort": 6, "div0": 8, "illegal": 4, "trap": 5, "kill": 9, "term": 15, "thread-segv": 11}
+
+# name -> (source, compiler and flags)
+VARIANTS = {
+    "static": ("elf.c", ["gcc", "-static"]),
+    "static-pie": ("elf.c", ["gcc", "-static-pie", "-fPIE"]),
+    "static-clang": ("elf.c", ["clang", "-static"]),
+    "dynamic": ("elf.c", ["gcc", "-pie", "-fPIE"]),
+    "dynamic-exec": ("elf.c", ["gcc", "-no-pie", "-fno-pie"]),
+    "dynamic-now": ("elf.c", ["gcc", "-pie", "-fPIE", "-Wl,-z,now,-z,relro"]),
+    "musl-static": ("elf.c", ["musl-gcc", "-static"]),
+    "musl-dynamic": ("elf.c", ["musl-gcc"]),
+    "cxx": ("elf_cxx.cc", ["g++"]),
+    "cxx-static": ("elf_cxx.cc", ["g++", "-static"]),
+    "cxx-clang": ("elf_cxx.cc", ["clang++"]),
+}
+
+
+class Program:
+    """A built program, its arguments, and the status it must end with."""
+
+    def __init__(self, name, path, args=(), status=0):
+        self.name, self.path, self.args, self.status = name, path, list(args), status
+
+
+def _stale(target, sources):
+    if not os.path.exists(target):
+        return True
+    made = os.path.getmtime(target)
+    return any(os.path.getmtime(source) > made for source in sources)
+
+
+def _compile(compiler, source, target):
+    path = os.path.join(HERE, source)
+    if not os.path.exists(path):
+        return None
+    if _stale(target, [path, os.path.join(HERE, "t.h")]):
+        flags = FLAGS if source.endswith(".c") else [f for f in FLAGS if f != "-Wno-nonnull"]
+        subprocess.run([*compiler, *flags, "-o", target, path, "-lm"], check=True)
+    return target
+
+
+def build_families(out):
+    """Build every family program; returns [Program]."""
+    os.makedirs(out, exist_ok=True)
+    paths = {name: _compile(["gcc", "-static"], name + ".c", os.path.join(out, name))
+             for name in FAMILIES}
+    return [Program(name, path) for name, path in paths.items() if path]
+
+
+def build_crashes(out):
+    path = _compile(["gcc", "-static", "-O0"], "crash.c", os.path.join(out, "crash"))
+    if not path:
+        return []
+    return [Program("crash-" + kind, path, [kind], 128 + number) for kind, number in CRASHES.items()]
+
+
+def build_variants(out):
+    programs = []
+    for name, (source, compiler) in VARIANTS.items():
+        path = _compile(compiler, source, os.path.join(out, "elf-" + name))
+        if path:
+            programs.append(Program("elf-" + name, path, ["one", "two words", ""]))
+    return programs

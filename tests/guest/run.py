@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Guest tests: every program first on Linux, our oracle, then as a unikernel.
+
+    tests/guest/run.sh [--long] [--native|--guest] [NAME...]
+
+A case that fails natively is a fault of the test.  Programs run in the guest with 64 MiB, one VM a
+program, two at a time."""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import BUILD, INGOT, Failure, Suite, arguments, need_ingot, run  # noqa: E402
+
+import programs  # noqa: E402
+
+OUT = os.path.join(BUILD, "tests", "guest")
+CASE = re.compile(r"^(ok|not ok) (\S+)")
+
+
+def judge(suite, where, program, result):
+    """Report a line a case, and one more when the program ended in another way than it should."""
+    name = f"{where} {program.name}"
+    detail, cases, failed = [], 0, 0
+    for line in result.text().splitlines():
+        match = CASE.match(line)
+        if not match:
+            detail.append("    " + line)
+            continue
+        cases += 1
+        if match.group(1) == "ok":
+            suite.report("PASS", f"{name}: {match.group(2)}")
+        else:
+            failed += 1
+            suite.report("FAIL", f"{name}: {match.group(2)}", "\n" + "\n".join(detail))
+        detail = []
+    if failed and result.status == min(failed, 100):
+        return True
+    if result.status != program.status:
+        last = f" after case {cases}" if cases else ""
+        raise Failure(f"{name}: status {result.status}, want {program.status}{last}\n{result.show()}")
+    planned = re.search(r"^1\.\.(\d+)$", result.text(), re.M)
+    if cases and (not planned or int(planned.group(1)) != cases):
+        raise Failure(f"{name}: {cases} cases, not the planned number\n{result.show()}")
+    return cases > 0
+
+
+def run_native(suite, program):
+    return judge(suite, "linux", program, run([program.path, *program.args], timeout=60))
+
+
+def run_guest(suite, program):
+    need_ingot()
+    command = [INGOT, "run", "-m", "64M", program.path, *program.args]
+    return judge(suite, "ingot", program, run(command, timeout=150))
+
+
+def main():
+    _, words = arguments()
+    grounds = [w for w in ("--native", "--guest") if w in words] or ["--native", "--guest"]
+    words = [w for w in words if not w.startswith("--")]
+    built = [*programs.build_families(OUT), *programs.build_crashes(OUT), *programs.build_variants(OUT)]
+    status = 0
+    for ground, runner in (("--native", run_native), ("--guest", run_guest)):
+        if ground not in grounds:
+            continue
+        suite = Suite("guest")
+        for program in built:
+            if not words or program.name in words:
+                suite.add(f"{ground[2:]} {program.name}", runner, suite, program)
+        status |= suite.run()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
