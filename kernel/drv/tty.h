@@ -1,0 +1,60 @@
+/* Terminals: the line discipline (drv/tty_line.h) as a file, on a console port or a pty. */
+#pragma once
+
+#include "core/timer.h"
+#include "drv/tty_line.h"
+#include "vfs/file.h"
+
+struct tty;
+struct console_port;
+
+/** What is on the terminal's side of the discipline. */
+struct tty_ops {
+    /** Take bytes for the terminal: how many, 0 for no room now, -EIO where it is gone.
+     * Does not sleep. */
+    ssize_t (*write)(struct tty *tty, const u8 *buf, size_t n);
+    /** Would write take something? Does not sleep. */
+    bool (*has_room)(struct tty *tty);
+    /** Wait until what was taken is out. NULL: nothing to wait for. May sleep. */
+    void (*drain)(struct tty *tty);
+    /** The reader made room: more may be passed to tty_input(). NULL: nobody waits. */
+    void (*want_input)(struct tty *tty);
+    /** A file on it was closed for the last time. NULL: nothing. */
+    void (*release)(struct tty *tty);
+};
+
+/* Fields: [I] fixed at start, [A] atomic, [L] under .lock. */
+struct tty {
+    struct tty_line line;      /* [L] */
+    struct spinlock lock;      /* before a process's signal lock and a wait queue's */
+    struct mutex write_lock;   /* one writer's chunk at a time; before .lock */
+    struct waitq waitq;        /* POLLIN, POLLOUT, POLLHUP */
+    const struct tty_ops *ops; /* [I] */
+    void *data;                /* [I] the owner's */
+    struct winsize_abi size;   /* [L] */
+    int pgid, sid;             /* [A] foreground process group, session; 0: none */
+    u32 opens;                 /* [A] files on it */
+    bool hung_up;              /* [A] */
+};
+
+extern const struct file_ops tty_file_ops;
+
+/** A terminal without a process group. @ops and @data are the owner's. */
+void tty_init(struct tty *tty, const struct tty_ops *ops, void *data);
+/** Bytes arrived from the terminal. Does not sleep. */
+void tty_input(struct tty *tty, const u8 *buf, size_t n);
+/** How many bytes tty_input() would keep. */
+size_t tty_input_room(struct tty *tty);
+/** The terminal's side is gone: SIGHUP, and end of file for readers. */
+void tty_hang_up(struct tty *tty);
+/** Room for output has come up. Does not sleep. */
+void tty_output_room(struct tty *tty);
+/** Make @file one on @tty. */
+void tty_open_file(struct tty *tty, struct file *file);
+/** Make @tty the controlling terminal of the current session, its group the foreground one. */
+void tty_take_session(struct tty *tty);
+/** ioctl of a terminal, for its pty master too. */
+int tty_ioctl(struct tty *tty, struct file *file, unsigned cmd, uaddr_t arg);
+
+/** A terminal on a console port, made at the first call for that port; NULL: no memory. */
+struct tty *tty_of_port(struct console_port *port);
