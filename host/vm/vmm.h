@@ -19,29 +19,36 @@ enum vm_accel {
     VM_ACCEL_KVM,
 };
 
+/** One EROFS file of an image. */
+struct vm_layer {
+    const char *path; /* borrowed */
+    int fd;           /* open for reading, borrowed; or -1: @path is opened */
+};
+
 /** What to run.  All strings and arrays are borrowed until the guest has started. */
 struct vm_config {
-    const char *name;          /* shown in the process list; NULL for none */
-    const char *kernel;        /* path of the kernel's ELF file */
-    const char *params;        /* kernel words, quoted; the VMM adds words for its own devices */
-    const char *args;          /* what follows "--", quoted; NULL for nothing */
-    const char *const *layers; /* EROFS files, the lowest first */
+    const char *name;   /* shown in the process list; NULL for none */
+    const char *kernel; /* path of the kernel's ELF file */
+    const char *params; /* kernel words, quoted; the VMM adds words for its own devices */
+    const char *args;   /* what follows "--", quoted; NULL for nothing */
+    const struct vm_layer *layers; /* the lowest first */
     size_t nr_layers;
     u64 memory_bytes;
     unsigned cpus;
     const char *machine; /* "microvm", "q35", "pc"; NULL for the quickest */
-    enum vm_accel accel;
-    bool tty; /* one terminal port instead of three one-way ports */
+    enum vm_accel accel; /* never AUTO: vm_choose_accel() decides */
+    bool tty;            /* one terminal port instead of three one-way ports */
 };
 
-/** The host's ends of a guest's channels; -1 where there is none.  Stream sockets. */
+/** The host's ends of a guest's channels; -1 where there is none.  Non-blocking
+ * stream sockets. */
 struct vm_channels {
     int in;   /* program's standard input; shut down for writing to give it an end of file */
     int out;  /* program's standard output */
     int err;  /* program's standard error */
     int tty;  /* all three of a program on a terminal */
     int log;  /* kernel log; closed by the VMM's end, whatever its cause */
-    int diag; /* what the VMM itself complains about (a pipe) */
+    int diag; /* what the VMM itself complains about */
 };
 
 /** A guest; the owner passes it to vm_fini() however starting went. */
@@ -89,6 +96,9 @@ extern const struct vmm qemu_vmm;
 
 /** The VMM to use by default. */
 const struct vmm *vmm_default(void);
+
+/** AUTO made concrete for this machine; others stay as they are. */
+enum vm_accel vm_choose_accel(enum vm_accel wish);
 
 /** A guest that is not there: all descriptors -1. */
 void vm_init(struct vm *vm);

@@ -1,0 +1,83 @@
+#include "vm/boot_cache.h"
+
+#include "lib/cleanup.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    BOOT_ID_LEN = 36, /* a UUID */
+};
+
+/* Opens our folder; -1 if it cannot be had or is not ours alone (then /tmp is not to be trusted).
+ */
+static int boot_cache_open(void)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char path[256];
+    struct stat st;
+
+    if (runtime && *runtime == '/')
+        snprintf(path, sizeof(path), "%s/ingot", runtime);
+    else
+        snprintf(path, sizeof(path), "/tmp/ingot-%u", (unsigned)getuid());
+    (void)mkdir(path, 0700); /* it may exist, and the checks below tell if it is not there */
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return -1;
+    if (fstat(dir, &st) < 0 || st.st_uid != getuid() || (st.st_mode & 077)) {
+        close(dir);
+        return -1;
+    }
+    return dir;
+}
+
+/* "name.BOOT-ID"; false where the boot cannot be told from another. */
+static bool boot_cache_name(const char *name, char *out, size_t size)
+{
+    char id[BOOT_ID_LEN + 1] = "";
+    int fd CLEANUP(fd_close) = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || read(fd, id, BOOT_ID_LEN) != BOOT_ID_LEN)
+        return false;
+    return (size_t)snprintf(out, size, "%s.%s", name, id) < size;
+}
+
+bool boot_cache_get(const char *name, char *text, size_t size)
+{
+    char file[128];
+    int dir CLEANUP(fd_close) = boot_cache_open();
+
+    if (dir < 0 || !boot_cache_name(name, file, sizeof(file)))
+        return false;
+    int fd CLEANUP(fd_close) = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t got = read(fd, text, size - 1);
+    if (got <= 0)
+        return false;
+    text[got] = 0;
+    return true;
+}
+
+void boot_cache_put(const char *name, const char *text)
+{
+    char file[128], temporary[160];
+    int dir CLEANUP(fd_close) = boot_cache_open();
+
+    if (dir < 0 || !boot_cache_name(name, file, sizeof(file)))
+        return;
+    snprintf(temporary, sizeof(temporary), "%s.%d", file, (int)getpid());
+    int fd CLEANUP(fd_close) =
+        openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    size_t len = strlen(text);
+    bool whole = write(fd, text, len) == (ssize_t)len;
+    if (!whole || renameat(dir, temporary, dir, file) < 0)
+        unlinkat(dir, temporary, 0);
+}

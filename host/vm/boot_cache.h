@@ -1,0 +1,12 @@
+/* Facts about this machine that cost milliseconds to find and hold until it boots again.
+ * One small text file a fact, below XDG_RUNTIME_DIR or /tmp, ours alone and named for the boot;
+ * a cache only: whatever goes wrong with it, the fact is found anew. */
+#pragma once
+
+#include "lib/types.h"
+
+/** Read fact @name into @text of @size bytes.  Returns false if it is not known. */
+bool boot_cache_get(const char *name, char *text, size_t size);
+
+/** Remember a fact of at most 255 bytes. */
+void boot_cache_put(const char *name, const char *text);

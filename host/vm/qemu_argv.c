@@ -1,0 +1,173 @@
+/* QEMU's command line.  Every option here is either needed or measured not to cost start-up time:
+ * docs/decisions/qemu-options.md has the numbers. */
+#include "vm/qemu_priv.h"
+
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/proc.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* microvm's virtio-mmio windows without ACPI: fixed since the machine type exists. */
+enum {
+    MMIO_BASE = 0xfeb00000,
+    MMIO_SIZE = 512,
+    MMIO_IRQ = 5,
+};
+
+/* microvm boots PVH kernels through qboot; its own way to tell of virtio devices is off, because it
+ * writes behind "--", where words are the program's.  The RTC is the guest's wall clock. */
+static const struct qemu_machine qemu_machines[] = {
+    {"microvm", "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off",
+     .mmio = true                                                                                             },
+    {"q35",     "q35,smbus=off,sata=off,usb=off,vmport=off,hpet=off",                            .mmio = false},
+    {"pc",      "pc,usb=off,vmport=off,hpet=off",                                                .mmio = false},
+};
+
+static const struct qemu_machine *qemu_machine_find(const char *name)
+{
+    if (!name)
+        return &qemu_machines[0];
+    for (size_t i = 0; i < ARRAY_LEN(qemu_machines); i++)
+        if (strcmp(qemu_machines[i].name, name) == 0)
+            return &qemu_machines[i];
+    return NULL;
+}
+
+int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 layer_bytes,
+                   struct err *err)
+{
+    *plan = (struct qemu_plan){.config = config, .machine = qemu_machine_find(config->machine)};
+    if (!plan->machine)
+        return err_set(err, EINVAL, "unknown machine '%s'; there are microvm, q35 and pc",
+                       config->machine);
+    /* An initrd is copied at start and takes memory from the program; a disk is read as needed. */
+    plan->disks = layer_bytes > config->memory_bytes / 4;
+    if (plan->disks && config->nr_layers > QEMU_MAX_DISKS)
+        return err_set(err, EINVAL,
+                       "an image of %zu layers needs more memory: at least %llu MiB, see --memory",
+                       config->nr_layers, (unsigned long long)(layer_bytes * 4 / MIB(1) + 1));
+    plan->program = proc_find("qemu-system-x86_64", err);
+    return plan->program ? 0 : -ENOENT;
+}
+
+void qemu_plan_fini(struct qemu_plan *plan)
+{
+    mem_free(&plan->program);
+}
+
+static void qemu_add(struct strs *argv, const char *option, char *value)
+{
+    strs_add(argv, option);
+    strs_take(argv, value);
+}
+
+/* A virtio device; slots count from 0 in the order of the calls. */
+static void qemu_add_virtio(const struct qemu_plan *plan, struct strs *argv, const char *type,
+                            const char *options, int slot)
+{
+    if (plan->machine->mmio)
+        qemu_add(argv, "-device",
+                 str_printf("%s-device,bus=virtio-mmio-bus.%d%s", type, slot, options));
+    else
+        qemu_add(argv, "-device", str_printf("%s-pci%s", type, options));
+}
+
+static void qemu_add_port(struct strs *argv, const char *name, int fd)
+{
+    qemu_add(argv, "-chardev", str_printf("socket,id=%s,fd=%d", name, fd));
+    qemu_add(argv, "-device", str_printf("virtserialport,chardev=%s,name=ingot.%s", name, name));
+}
+
+static void qemu_add_console(const struct qemu_plan *plan, struct strs *argv)
+{
+    qemu_add(argv, "-chardev", str_printf("socket,id=log,fd=%d", QEMU_FD_LOG));
+    qemu_add(argv, "-serial", str_dup("chardev:log"));
+    qemu_add(argv, "-chardev", str_printf("socket,id=control,fd=%d", QEMU_FD_CONTROL));
+    qemu_add(argv, "-mon", str_dup("chardev=control,mode=control"));
+    /* Port 0 is reserved for a console; ours are 1 to 3. */
+    qemu_add_virtio(plan, argv, "virtio-serial", ",max_ports=4", 0);
+    if (plan->config->tty) {
+        qemu_add_port(argv, "tty", QEMU_FD_TTY);
+        return;
+    }
+    qemu_add_port(argv, "stdin", QEMU_FD_IN);
+    qemu_add_port(argv, "stdout", QEMU_FD_OUT);
+    qemu_add_port(argv, "stderr", QEMU_FD_ERR);
+}
+
+static void qemu_add_layers(const struct qemu_plan *plan, struct strs *argv)
+{
+    size_t count = plan->config->nr_layers;
+
+    if (!plan->disks) {
+        if (count)
+            qemu_add(argv, "-initrd", str_printf("/proc/self/fd/%d", QEMU_FD_INITRD));
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        qemu_add(argv, "-drive",
+                 str_printf("if=none,id=layer%zu,format=raw,readonly=on,file.locking=off,"
+                            "file=/proc/self/fd/%zu",
+                            i, QEMU_FD_DISK + i));
+        char *options CLEANUP(mem_free) = str_printf(",drive=layer%zu", i);
+        qemu_add_virtio(plan, argv, "virtio-blk", options, (int)i + 1);
+    }
+}
+
+static char *qemu_cmdline(const struct qemu_plan *plan)
+{
+    const struct vm_config *config = plan->config;
+    size_t disks = plan->disks ? config->nr_layers : 0;
+    struct buf line = {0};
+
+    buf_puts(&line, config->params);
+    for (size_t i = 0; i < disks; i++)
+        buf_printf(&line, " %s/dev/vd%c", i ? "ingot.layer=" : "root=", (char)('a' + i));
+    for (size_t slot = 0; plan->machine->mmio && slot <= disks; slot++)
+        buf_printf(&line, " virtio_mmio.device=%d@0x%llx:%zu", MMIO_SIZE,
+                   (unsigned long long)MMIO_BASE + slot * MMIO_SIZE, MMIO_IRQ + slot);
+    if (config->args)
+        buf_printf(&line, " -- %s", config->args);
+    return buf_take(&line);
+}
+
+/* Emulated, a CPU of every feature, but for the two that promise a quick "rep movsb": it moves one
+ * byte a turn there, and programs would trust the promise. */
+static void qemu_add_cpu(const struct qemu_plan *plan, struct strs *argv)
+{
+    bool kvm = plan->config->accel == VM_ACCEL_KVM;
+
+    qemu_add(argv, "-accel", str_dup(kvm ? "kvm" : "tcg"));
+    qemu_add(argv, "-cpu", str_dup(kvm ? "host" : "max,-erms,-fsrm"));
+    qemu_add(argv, "-m",
+             str_printf("%lluk", (unsigned long long)plan->config->memory_bytes / 1024));
+    if (plan->config->cpus > 1)
+        qemu_add(argv, "-smp", str_printf("%u", plan->config->cpus));
+}
+
+void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
+{
+    const struct vm_config *config = plan->config;
+
+    strs_add(argv, plan->program);
+    strs_add(argv, "-nodefaults");
+    strs_add(argv, "-no-user-config");
+    strs_add(argv, "-no-reboot");
+    qemu_add(argv, "-display", str_dup("none"));
+    qemu_add(argv, "-sandbox",
+             str_dup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+    if (config->name)
+        qemu_add(argv, "-name", str_printf("guest=%s", config->name));
+    qemu_add(argv, "-machine", str_dup(plan->machine->options));
+    qemu_add_cpu(plan, argv);
+    if (plan->machine->mmio) /* version 2 of the transport, as every other VMM has it */
+        qemu_add(argv, "-global", str_dup("virtio-mmio.force-legacy=off"));
+    qemu_add_console(plan, argv);
+    qemu_add_layers(plan, argv);
+    qemu_add(argv, "-device", str_dup("isa-debug-exit,iobase=0x501,iosize=2"));
+    qemu_add(argv, "-kernel", str_dup(config->kernel));
+    qemu_add(argv, "-append", qemu_cmdline(plan));
+}

@@ -1,0 +1,369 @@
+#include "vm/relay.h"
+
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "vm/guest_log.h"
+#include "vm/terminal.h"
+#include "vm/vmm.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    FLOW_SIZE = 64 << 10,
+    DIAG_MAX = 64 << 10,
+    ESCAPE_KEY = 0x1d, /* Ctrl-] */
+    ESCAPE_TIMES = 3,
+    ESCAPE_MS = 1000,
+    LINGER_MS = 2000, /* what a VMM gets to end by itself after the guest's last words */
+};
+
+/* Bytes in one direction. */
+struct flow {
+    int from, to;      /* -1 once closed */
+    size_t chunk;      /* what one write() may carry without ever blocking */
+    size_t start, len; /* what was read and not yet written */
+    char bytes[FLOW_SIZE];
+};
+
+/* Entries of the poll set. */
+enum { POLL_SIGNALS, POLL_LOG, POLL_DIAG, POLL_IN, POLL_OUT, POLL_ERR, POLL_SINKS, NR_POLL = 8 };
+
+struct state {
+    const struct relay *relay;
+    int signals;
+    bool log_open, diag_open;
+    struct flow in, out, err;
+    u64 kill_at_ms, timeout_at_ms, linger_at_ms; /* 0: not set */
+    bool killed, timed_out;
+    unsigned escapes;
+    u64 escape_since_ms;
+};
+
+static u64 relay_now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (u64)ts.tv_sec * 1000 + (u64)ts.tv_nsec / 1000000;
+}
+
+static void relay_signals(sigset_t *set)
+{
+    static const int held[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+
+    sigemptyset(set);
+    for (size_t i = 0; i < ARRAY_LEN(held); i++)
+        sigaddset(set, held[i]);
+}
+
+void relay_hold_signals(void)
+{
+    sigset_t set;
+
+    relay_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+void relay_release_signals(void)
+{
+    sigset_t set;
+
+    relay_signals(&set);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* A blocking write of up to PIPE_BUF bytes does not block where poll() says there is room; files
+ * never do. */
+static size_t flow_chunk(int to)
+{
+    struct stat st;
+
+    return fstat(to, &st) == 0 && S_ISREG(st.st_mode) ? FLOW_SIZE : PIPE_BUF;
+}
+
+static void flow_init(struct flow *flow, int from, int to)
+{
+    flow->from = from;
+    flow->to = to;
+    flow->chunk = to < 0 ? 0 : flow_chunk(to);
+    flow->start = flow->len = 0;
+}
+
+static bool flow_is_done(const struct flow *flow)
+{
+    return flow->to < 0 || (flow->from < 0 && !flow->len);
+}
+
+/* Nobody takes the bytes any more.  Whoever makes them is told by the closing of its socket. */
+static void flow_break(struct flow *flow)
+{
+    if (flow->from >= 0)
+        shutdown(flow->from, SHUT_RDWR); /* fails, harmlessly, for the user's own input */
+    flow->from = flow->to = -1;
+    flow->len = 0;
+}
+
+static bool flow_error_is_passing(void)
+{
+    return errno == EINTR || errno == EAGAIN;
+}
+
+static void flow_fill(struct flow *flow)
+{
+    ssize_t got = read(flow->from, flow->bytes, FLOW_SIZE);
+
+    if (got > 0) {
+        flow->start = 0;
+        flow->len = (size_t)got;
+    } else if (got == 0 || !flow_error_is_passing()) {
+        flow->from = -1;
+    }
+}
+
+static void flow_drain(struct flow *flow, const char *what)
+{
+    size_t len = min(flow->len, flow->chunk);
+    ssize_t put = write(flow->to, flow->bytes + flow->start, len);
+
+    if (put > 0) {
+        flow->start += (size_t)put;
+        flow->len -= (size_t)put;
+    } else if (put < 0 && !flow_error_is_passing()) {
+        if (errno != EPIPE && what)
+            fprintf(stderr, "ingot: %s: %s\n", what, strerror(errno));
+        flow_break(flow);
+    }
+}
+
+/* Three quick Ctrl-] end a guest that listens to nothing, as in systemd-nspawn. */
+static void relay_watch_escape(struct state *state)
+{
+    const struct flow *flow = &state->in;
+
+    for (size_t i = 0; i < flow->len; i++) {
+        u64 now = relay_now_ms();
+        if (flow->bytes[flow->start + i] != ESCAPE_KEY ||
+            (state->escapes && now - state->escape_since_ms > ESCAPE_MS))
+            state->escapes = 0;
+        if (flow->bytes[flow->start + i] != ESCAPE_KEY)
+            continue;
+        if (!state->escapes++)
+            state->escape_since_ms = now;
+        if (state->escapes >= ESCAPE_TIMES)
+            state->kill_at_ms = now;
+    }
+}
+
+static void relay_input(struct state *state)
+{
+    struct flow *flow = &state->in;
+
+    if (flow->from >= 0 && !flow->len) {
+        flow_fill(flow);
+        if (state->relay->vm->ch.tty >= 0)
+            relay_watch_escape(state);
+    }
+    if (flow->len)
+        flow_drain(flow, NULL);
+    if (flow->from < 0 && !flow->len && flow->to >= 0) {
+        /* Half a close: QEMU takes what is in the socket before it sees the end. A terminal port
+         * has no such half. */
+        if (state->relay->vm->ch.tty < 0)
+            shutdown(flow->to, SHUT_WR);
+        flow->to = -1;
+    }
+}
+
+static void relay_log(struct state *state)
+{
+    char bytes[4096];
+    ssize_t got = read(state->relay->vm->ch.log, bytes, sizeof(bytes));
+
+    if (got > 0) {
+        guest_log_feed(state->relay->log, bytes, (size_t)got);
+    } else if (got == 0 || !flow_error_is_passing()) {
+        guest_log_flush(state->relay->log);
+        state->log_open = false;
+    }
+    if (state->relay->log->end != GUEST_RUNNING && !state->linger_at_ms)
+        state->linger_at_ms = relay_now_ms() + LINGER_MS;
+}
+
+static void relay_diag(struct state *state)
+{
+    char bytes[4096];
+    ssize_t got = read(state->relay->vm->ch.diag, bytes, sizeof(bytes));
+
+    if (got == 0 || (got < 0 && !flow_error_is_passing()))
+        state->diag_open = false;
+    else if (got > 0 && state->relay->diag->len < DIAG_MAX)
+        buf_add(state->relay->diag, bytes, (size_t)got);
+}
+
+/* The guest stops with us and goes on with us. */
+static void relay_suspend(const struct state *state)
+{
+    struct vm *vm = state->relay->vm;
+
+    terminal_restore();
+    kill(vm->pid, SIGSTOP);
+    kill(getpid(), SIGSTOP);
+    kill(vm->pid, SIGCONT);
+    if (vm->ch.tty >= 0)
+        (void)terminal_raw(state->relay->in); /* as good as it was before, or it is gone */
+}
+
+static void relay_stop(struct state *state, int signal_number)
+{
+    u64 now = relay_now_ms();
+
+    if (signal_number == SIGQUIT || state->kill_at_ms || !state->relay->grace_ms) {
+        state->kill_at_ms = now;
+        return;
+    }
+    state->relay->vm->vmm->stop(state->relay->vm);
+    state->kill_at_ms = now + state->relay->grace_ms;
+    if (signal_number == SIGINT && isatty(STDERR_FILENO))
+        fprintf(stderr, "ingot: asked the program to stop; Ctrl-C again ends it at once\n");
+}
+
+static void relay_signal(struct state *state)
+{
+    struct signalfd_siginfo info;
+
+    if (read(state->signals, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (info.ssi_signo == SIGTSTP)
+        relay_suspend(state);
+    else
+        relay_stop(state, (int)info.ssi_signo);
+}
+
+/* What poll() should wait for on a flow: bytes while there are none, room while there are some. */
+static void relay_poll_flow(const struct flow *flow, struct pollfd *entry)
+{
+    bool full = flow->len > 0;
+
+    entry->fd = full ? flow->to : flow->from;
+    entry->events = full ? POLLOUT : POLLIN;
+    if (flow->to < 0)
+        entry->fd = -1;
+}
+
+static int relay_poll(const struct state *state, struct pollfd *set)
+{
+    const struct relay *relay = state->relay;
+    u64 at = UINT64_MAX;
+    const u64 deadlines[] = {state->kill_at_ms, state->timeout_at_ms, state->linger_at_ms};
+
+    set[POLL_SIGNALS] = (struct pollfd){.fd = state->signals, .events = POLLIN};
+    set[POLL_LOG] =
+        (struct pollfd){.fd = state->log_open ? relay->vm->ch.log : -1, .events = POLLIN};
+    set[POLL_DIAG] =
+        (struct pollfd){.fd = state->diag_open ? relay->vm->ch.diag : -1, .events = POLLIN};
+    relay_poll_flow(&state->in, &set[POLL_IN]);
+    relay_poll_flow(&state->out, &set[POLL_OUT]);
+    relay_poll_flow(&state->err, &set[POLL_ERR]);
+    /* No events asked for: only to hear that the reader has gone. */
+    set[POLL_SINKS] = (struct pollfd){.fd = state->out.len ? -1 : state->out.to};
+    set[POLL_SINKS + 1] = (struct pollfd){.fd = state->err.len ? -1 : state->err.to};
+
+    for (size_t i = 0; i < ARRAY_LEN(deadlines); i++)
+        if (deadlines[i])
+            at = min(at, deadlines[i]);
+    u64 now = relay_now_ms();
+    int wait_ms = at == UINT64_MAX ? -1 : at <= now ? 0 : (int)min(at - now, (u64)INT_MAX);
+    return poll(set, NR_POLL, wait_ms);
+}
+
+static void relay_output(struct flow *flow, short ready, short sink, const char *what)
+{
+    if (sink & (POLLERR | POLLNVAL)) {
+        flow_break(flow);
+        return;
+    }
+    if (!ready)
+        return;
+    if (flow->len)
+        flow_drain(flow, what);
+    else
+        flow_fill(flow);
+}
+
+static void relay_deadlines(struct state *state)
+{
+    u64 now = relay_now_ms();
+    bool ended = state->relay->log->end != GUEST_RUNNING;
+
+    state->killed |= !ended && state->kill_at_ms && now >= state->kill_at_ms;
+    state->timed_out |= !ended && state->timeout_at_ms && now >= state->timeout_at_ms;
+    if (!state->killed && !state->timed_out && !(state->linger_at_ms && now >= state->linger_at_ms))
+        return;
+    vm_kill(state->relay->vm);
+    state->kill_at_ms = state->timeout_at_ms = state->linger_at_ms = 0;
+}
+
+static bool relay_is_over(const struct state *state)
+{
+    return !state->log_open && !state->diag_open && flow_is_done(&state->out) &&
+           flow_is_done(&state->err);
+}
+
+static void relay_init(struct state *state, const struct relay *relay)
+{
+    const struct vm_channels *ch = &relay->vm->ch;
+    bool tty = ch->tty >= 0;
+    sigset_t set;
+
+    relay_signals(&set);
+    state->relay = relay;
+    state->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    state->log_open = state->diag_open = true;
+    flow_init(&state->in, relay->in, tty ? ch->tty : ch->in);
+    state->in.chunk = FLOW_SIZE; /* our ends of the channels never block */
+    flow_init(&state->out, tty ? ch->tty : ch->out, relay->out);
+    flow_init(&state->err, tty ? -1 : ch->err, relay->err);
+    state->timeout_at_ms = relay->timeout_ms ? relay_now_ms() + relay->timeout_ms : 0;
+    if (relay->in < 0)
+        relay_input(state); /* an end of file right away */
+}
+
+static void relay_dispatch(struct state *state, const struct pollfd *set)
+{
+    if (set[POLL_LOG].revents)
+        relay_log(state);
+    if (set[POLL_DIAG].revents)
+        relay_diag(state);
+    relay_output(&state->out, set[POLL_OUT].revents, set[POLL_SINKS].revents, "standard output");
+    relay_output(&state->err, set[POLL_ERR].revents, set[POLL_SINKS + 1].revents, NULL);
+    if (set[POLL_IN].revents)
+        relay_input(state);
+    if (set[POLL_SIGNALS].revents)
+        relay_signal(state);
+}
+
+enum relay_cause relay_run(const struct relay *relay)
+{
+    struct state *state CLEANUP(mem_free) = mem_new(sizeof(*state));
+    struct pollfd set[NR_POLL];
+
+    relay_init(state, relay);
+    while (!relay_is_over(state)) {
+        int ready = relay_poll(state, set);
+        relay_deadlines(state);
+        if (ready > 0)
+            relay_dispatch(state, set);
+    }
+    fd_close(&state->signals);
+    return state->killed ? RELAY_KILLED : state->timed_out ? RELAY_TIMEOUT : RELAY_GUEST;
+}

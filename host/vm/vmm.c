@@ -1,0 +1,63 @@
+#include "vm/vmm.h"
+
+#include "lib/cleanup.h"
+#include "vm/kvm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+const struct vmm *vmm_default(void)
+{
+    return &qemu_vmm;
+}
+
+enum vm_accel vm_choose_accel(enum vm_accel wish)
+{
+    struct kvm_info kvm;
+
+    if (wish != VM_ACCEL_AUTO)
+        return wish;
+    kvm_probe(&kvm);
+    return kvm.state == KVM_QUICK ? VM_ACCEL_KVM : VM_ACCEL_TCG;
+}
+
+void vm_init(struct vm *vm)
+{
+    *vm = (struct vm){
+        .ch = {.in = -1, .out = -1, .err = -1, .tty = -1, .log = -1, .diag = -1},
+        .control = -1,
+    };
+}
+
+void vm_kill(struct vm *vm)
+{
+    if (vm->pid > 0)
+        kill(vm->pid, SIGKILL);
+}
+
+int vm_wait(struct vm *vm)
+{
+    int status = 0;
+
+    if (vm->pid <= 0)
+        return 0;
+    while (waitpid(vm->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    vm->pid = 0;
+    return status;
+}
+
+void vm_fini(struct vm *vm)
+{
+    vm_kill(vm);
+    vm_wait(vm);
+    fd_close(&vm->ch.in);
+    fd_close(&vm->ch.out);
+    fd_close(&vm->ch.err);
+    fd_close(&vm->ch.tty);
+    fd_close(&vm->ch.log);
+    fd_close(&vm->ch.diag);
+    fd_close(&vm->control);
+    vm_init(vm);
+}
