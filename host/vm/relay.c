@@ -35,7 +35,7 @@ struct flow {
 };
 
 /* Entries of the poll set. */
-enum { POLL_SIGNALS, POLL_LOG, POLL_DIAG, POLL_IN, POLL_OUT, POLL_ERR, POLL_SINKS, NR_POLL = 8 };
+enum { SLOT_SIGNALS, SLOT_LOG, SLOT_DIAG, SLOT_IN, SLOT_OUT, SLOT_ERR, SLOT_SINKS, NR_SLOTS = 8 };
 
 struct state {
     const struct relay *relay;
@@ -266,24 +266,24 @@ static int relay_poll(const struct state *state, struct pollfd *set)
     u64 at = UINT64_MAX;
     const u64 deadlines[] = {state->kill_at_ms, state->timeout_at_ms, state->linger_at_ms};
 
-    set[POLL_SIGNALS] = (struct pollfd){.fd = state->signals, .events = POLLIN};
-    set[POLL_LOG] =
+    set[SLOT_SIGNALS] = (struct pollfd){.fd = state->signals, .events = POLLIN};
+    set[SLOT_LOG] =
         (struct pollfd){.fd = state->log_open ? relay->vm->ch.log : -1, .events = POLLIN};
-    set[POLL_DIAG] =
+    set[SLOT_DIAG] =
         (struct pollfd){.fd = state->diag_open ? relay->vm->ch.diag : -1, .events = POLLIN};
-    relay_poll_flow(&state->in, &set[POLL_IN]);
-    relay_poll_flow(&state->out, &set[POLL_OUT]);
-    relay_poll_flow(&state->err, &set[POLL_ERR]);
+    relay_poll_flow(&state->in, &set[SLOT_IN]);
+    relay_poll_flow(&state->out, &set[SLOT_OUT]);
+    relay_poll_flow(&state->err, &set[SLOT_ERR]);
     /* No events asked for: only to hear that the reader has gone. */
-    set[POLL_SINKS] = (struct pollfd){.fd = state->out.len ? -1 : state->out.to};
-    set[POLL_SINKS + 1] = (struct pollfd){.fd = state->err.len ? -1 : state->err.to};
+    set[SLOT_SINKS] = (struct pollfd){.fd = state->out.len ? -1 : state->out.to};
+    set[SLOT_SINKS + 1] = (struct pollfd){.fd = state->err.len ? -1 : state->err.to};
 
     for (size_t i = 0; i < ARRAY_LEN(deadlines); i++)
         if (deadlines[i])
             at = min(at, deadlines[i]);
     u64 now = relay_now_ms();
     int wait_ms = at == UINT64_MAX ? -1 : at <= now ? 0 : (int)min(at - now, (u64)INT_MAX);
-    return poll(set, NR_POLL, wait_ms);
+    return poll(set, NR_SLOTS, wait_ms);
 }
 
 static void relay_output(struct flow *flow, short ready, short sink, const char *what)
@@ -340,22 +340,22 @@ static void relay_init(struct state *state, const struct relay *relay)
 
 static void relay_dispatch(struct state *state, const struct pollfd *set)
 {
-    if (set[POLL_LOG].revents)
+    if (set[SLOT_LOG].revents)
         relay_log(state);
-    if (set[POLL_DIAG].revents)
+    if (set[SLOT_DIAG].revents)
         relay_diag(state);
-    relay_output(&state->out, set[POLL_OUT].revents, set[POLL_SINKS].revents, "standard output");
-    relay_output(&state->err, set[POLL_ERR].revents, set[POLL_SINKS + 1].revents, NULL);
-    if (set[POLL_IN].revents)
+    relay_output(&state->out, set[SLOT_OUT].revents, set[SLOT_SINKS].revents, "standard output");
+    relay_output(&state->err, set[SLOT_ERR].revents, set[SLOT_SINKS + 1].revents, NULL);
+    if (set[SLOT_IN].revents)
         relay_input(state);
-    if (set[POLL_SIGNALS].revents)
+    if (set[SLOT_SIGNALS].revents)
         relay_signal(state);
 }
 
 enum relay_cause relay_run(const struct relay *relay)
 {
     struct state *state CLEANUP(mem_free) = mem_new(sizeof(*state));
-    struct pollfd set[NR_POLL];
+    struct pollfd set[NR_SLOTS];
 
     relay_init(state, relay);
     while (!relay_is_over(state)) {
