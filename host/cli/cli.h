@@ -28,10 +28,12 @@ extern const struct command command_build, command_run, command_images, command_
     command_inspect, command_tag, command_doctor;
 
 enum option_kind {
-    OPTION_FLAG,  /* bool *: set to true */
-    OPTION_TEXT,  /* const char **: the argument, borrowed from argv */
-    OPTION_TEXTS, /* struct strs *: appended */
-    OPTION_NUMBER /* long *: decimal */
+    OPTION_FLAG,   /* bool *: set to true; letters may be joined, `-it` */
+    OPTION_SWITCH, /* int *: 1, or what `--name=true` or `--name=false` says; letters as above */
+    OPTION_MAYBE,  /* const char **: "" for a bare `--name`, the text of `--name=TEXT` */
+    OPTION_TEXT,   /* const char **: the argument, borrowed from argv */
+    OPTION_TEXTS,  /* struct strs *: appended */
+    OPTION_NUMBER  /* long *: decimal */
 };
 
 /** One option: `--name` or `-x`; a value follows as `--name=V`, `--name V`, `-x V` or `-xV`. */

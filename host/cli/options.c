@@ -62,8 +62,7 @@ static const struct option_spec *options_find(const struct command *command, cha
             *glued = word[2 + len] ? word + 3 + len : NULL;
             return option;
         }
-        if (!is_long && option->letter && word[1] == option->letter &&
-            (word[2] == 0 || option->kind != OPTION_FLAG)) {
+        if (!is_long && option->letter && word[1] == option->letter) {
             *glued = word[2] ? word + 2 + (word[2] == '=') : NULL;
             return option;
         }
@@ -81,6 +80,15 @@ static int options_store(const struct option_spec *option, const char *value, vo
     case OPTION_FLAG:
         *(bool *)variable = true;
         return 0;
+    case OPTION_SWITCH:
+        *(int *)variable = !value || strcmp(value, "true") == 0;
+        if (value && !*(int *)variable && strcmp(value, "false") != 0)
+            return err_set(err, ERR_USAGE, "--%s: '%s' is neither 'true' nor 'false'", option->name,
+                           value);
+        return 0;
+    case OPTION_MAYBE:
+        *(const char **)variable = value ? value : "";
+        return 0;
     case OPTION_TEXT:
         *(const char **)variable = value;
         return 0;
@@ -96,6 +104,18 @@ static int options_store(const struct option_spec *option, const char *value, vo
     return 0;
 }
 
+static bool options_needs_value(const struct option_spec *option)
+{
+    return option->kind != OPTION_FLAG && option->kind != OPTION_SWITCH &&
+           option->kind != OPTION_MAYBE;
+}
+
+/* `-it`: the letters behind a flag's are flags again. */
+static bool options_is_joined(const struct option_spec *option, const char *word)
+{
+    return word[1] != '-' && word[2] && word[2] != '=' && !options_needs_value(option);
+}
+
 /* Takes the option at argv[*at] and its value; moves *at to the last word that was taken. */
 static int options_take(const struct command *command, int argc, char **argv, int *at, void *values,
                         struct err *err)
@@ -105,9 +125,15 @@ static int options_take(const struct command *command, int argc, char **argv, in
 
     if (!option)
         return options_unknown(command, word, err);
+    if (options_is_joined(option, word)) {
+        int failed = options_store(option, NULL, values, err);
+        argv[*at] = word + 1;
+        word[1] = '-';
+        return failed ? failed : options_take(command, argc, argv, at, values, err);
+    }
     if (option->kind == OPTION_FLAG && value)
         return err_set(err, ERR_USAGE, "'--%s' takes no value", option->name);
-    if (option->kind != OPTION_FLAG && !value) {
+    if (options_needs_value(option) && !value) {
         if (*at + 1 >= argc)
             return err_set(err, ERR_USAGE, "'%s' needs a value: %s", word, option->value);
         value = argv[++*at];

@@ -1,0 +1,192 @@
+/* The run itself, and what to say when it ends: one line a cause, and the exit status. */
+#include "cli/run_priv.h"
+
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "vm/guest_log.h"
+#include "vm/relay.h"
+#include "vm/symbols.h"
+#include "vm/terminal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Where the kernel's lines go while the guest runs. */
+struct run_printer {
+    const struct run_guest *guest;
+    bool quiet;
+    bool raw; /* the terminal is the guest's: a line's end needs a carriage return */
+    FILE *trace;
+    struct symbols symbols;
+    bool symbols_loaded;
+};
+
+static void run_print(const struct run_printer *printer, FILE *to, const char *prefix,
+                      const char *text)
+{
+    fprintf(to, "%s%s%s\n", prefix, text, printer->raw && to == stderr ? "\r" : "");
+}
+
+static void run_symbolize(void *context, const char *line, char *out, size_t size)
+{
+    struct run_printer *printer = context;
+
+    if (!printer->symbols_loaded) {
+        symbols_load(&printer->symbols, printer->guest->kernel);
+        printer->symbols_loaded = true;
+    }
+    symbols_annotate(&printer->symbols, line, out, size);
+}
+
+static void run_line(void *context, enum guest_line kind, const char *text)
+{
+    struct run_printer *printer = context;
+    char named[GUEST_LOG_LINE + 256];
+
+    switch (kind) {
+    case GUEST_LINE_TRACE:
+        run_print(printer, printer->trace, printer->trace == stderr ? "trace: " : "", text);
+        return;
+    case GUEST_LINE_MISSING:
+        run_print(printer, stderr, "missing: ", text);
+        return;
+    case GUEST_LINE_FINAL:
+        return;
+    case GUEST_LINE_KERNEL:
+        if (printer->quiet)
+            return;
+        run_symbolize(printer, text, named, sizeof(named));
+        run_print(printer, stderr, "ingot: guest: ", named);
+        return;
+    }
+}
+
+/* The last line of what the VMM said, without its name in front; "" if it said nothing. */
+static const char *run_last_words(struct buf *diag)
+{
+    while (diag->len && strchr("\r\n ", diag->data[diag->len - 1]))
+        diag->data[--diag->len] = 0;
+    const char *text = buf_text(diag);
+    const char *line = strrchr(text, '\n');
+    line = line ? line + 1 : text;
+    const char *colon = strstr(line, ": ");
+    return str_starts(line, "qemu-system") && colon ? colon + 2 : line;
+}
+
+/* The VMM is gone and the guest never said how it ended. */
+static int run_lost(const struct guest_log *log, struct buf *diag, int status)
+{
+    const char *words = run_last_words(diag);
+    const char *last =
+        log->nr_lines ? log->tail[(log->nr_lines - 1) % GUEST_LOG_TAIL] : "(it printed nothing)";
+
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "ingot run: QEMU was killed by signal %d (%s)%s%s\n", WTERMSIG(status),
+                strsignal(WTERMSIG(status)), *words ? ": " : "", words);
+    else if (*words)
+        fprintf(stderr, "ingot run: QEMU: %s\n", words);
+    else
+        fprintf(stderr,
+                "ingot run: the guest ended without saying how (reset, or too little memory; see "
+                "--memory); its last line: %s\n",
+                last);
+    return RUN_STATUS_FAILED;
+}
+
+static int run_report(const struct guest_log *log, struct run_printer *printer, struct buf *diag,
+                      int status)
+{
+    switch (log->end) {
+    case GUEST_EXIT:
+    case GUEST_SIGNAL:
+        break;
+    case GUEST_ERROR:
+        fprintf(stderr, "ingot run: %s\n", log->why);
+        break;
+    case GUEST_PANIC:
+        if (printer->quiet) /* else it has been shown, line by line */
+            guest_log_print_tail(log, stderr, "ingot: guest: ", run_symbolize, printer);
+        fprintf(stderr, "ingot run: the kernel panicked: %s\n", log->why);
+        break;
+    case GUEST_RUNNING:
+        return run_lost(log, diag, status);
+    }
+    return guest_log_status(log);
+}
+
+static int run_status(enum relay_cause cause, const struct run_options *options,
+                      const struct guest_log *log, struct run_printer *printer, struct buf *diag,
+                      int status)
+{
+    switch (cause) {
+    case RELAY_TIMEOUT:
+        fprintf(stderr, "ingot run: ended after %ld s (--timeout)\n", options->timeout);
+        return RUN_STATUS_TIMEOUT;
+    case RELAY_KILLED:
+        fprintf(stderr, "ingot run: the program did not stop; its VM was ended\n");
+        return RUN_STATUS_KILLED;
+    case RELAY_GUEST:
+        break;
+    }
+    return run_report(log, printer, diag, status);
+}
+
+static int run_open_trace(struct run_printer *printer, const char *path, struct err *err)
+{
+    printer->trace = stderr;
+    if (!path || !*path)
+        return 0;
+    printer->trace = fopen(path, "we");
+    return printer->trace ? 0 : err_errno(err, errno, "--trace: '%s'", path);
+}
+
+static void run_printer_fini(struct run_printer *printer)
+{
+    symbols_fini(&printer->symbols);
+    if (printer->trace && printer->trace != stderr)
+        fclose(printer->trace);
+}
+
+int run_guest(const struct run_guest *guest, const struct run_options *options, struct err *err)
+{
+    struct run_printer printer CLEANUP(run_printer_fini) = {
+        .guest = guest, .quiet = options->quiet, .raw = guest->config.tty};
+    struct guest_log log CLEANUP(guest_log_fini);
+    struct buf diag CLEANUP(buf_free) = {0};
+    struct vm vm CLEANUP(vm_fini);
+
+    vm_init(&vm);
+    guest_log_init(&log, run_line, &printer);
+    int failed = run_open_trace(&printer, options->trace, err);
+    if (failed)
+        return failed;
+    fflush(stdout); /* what was said so far comes before what the program says */
+    relay_hold_signals();
+    failed = vmm_default()->start(&guest->config, &vm, err);
+    if (failed)
+        goto release;
+    if (guest->config.tty)
+        (void)terminal_raw(STDIN_FILENO); /* then keys merely come line by line */
+    const struct relay relay = {
+        .vm = &vm,
+        .log = &log,
+        .diag = &diag,
+        .in = options->interactive == 0 ? -1 : STDIN_FILENO,
+        .out = STDOUT_FILENO,
+        .err = STDERR_FILENO,
+        .grace_ms = (u64)options->stop_timeout * 1000,
+        .timeout_ms = (u64)options->timeout * 1000,
+    };
+    enum relay_cause cause = relay_run(&relay);
+    terminal_restore();
+    int status = run_status(cause, options, &log, &printer, &diag, vm_wait(&vm));
+    relay_release_signals();
+    return status;
+
+release:
+    relay_release_signals();
+    return failed;
+}

@@ -1,0 +1,330 @@
+/* From options and an image to the guest's configuration: its kernel, its command line, its layers.
+ *
+ * What is said for one run goes on the command line. Where that is too short, or a variable's name
+ * would be mistaken for a word of the kernel, program, arguments and environment go into an image
+ * config of their own, in a layer made for this run. */
+#include "cli/run_priv.h"
+
+#include "image/image.h"
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/fs.h"
+#include "lib/json.h"
+#include "vm/cmdline.h"
+#include "vm/terminal.h"
+#include "vm/tsc.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+    DEFAULT_MEMORY = 256 << 20,
+    LEAST_MEMORY = 2 << 20, /* below this not even firmware and kernel fit */
+    VMM_WORDS = 400,        /* bytes of the command line left to the VMM for its devices */
+    SEED_BYTES = 32,
+};
+
+static bool run_is_file(const char *path)
+{
+    return fs_exists(path) && !fs_is_dir(path);
+}
+
+/* The folder of this program's own file, with a slash. */
+static bool run_own_folder(char *out, size_t size)
+{
+    ssize_t len = readlink("/proc/self/exe", out, size - 1);
+
+    if (len <= 0)
+        return false;
+    out[len] = 0;
+    char *slash = strrchr(out, '/');
+    if (!slash)
+        return false;
+    slash[1] = 0;
+    return true;
+}
+
+char *run_find_kernel(const char *wish, struct err *err)
+{
+    char own[512];
+    const char *variable = getenv("INGOT_KERNEL");
+
+    if (!wish && variable && *variable)
+        wish = variable;
+    if (wish) {
+        if (run_is_file(wish))
+            return str_dup(wish);
+        err_set(err, ENOENT, "kernel '%s': no such file", wish);
+        return NULL;
+    }
+    static const char *const beside[] = {"ingot-kernel", "../libexec/ingot/ingot-kernel"};
+    for (size_t i = 0; run_own_folder(own, sizeof(own)) && i < ARRAY_LEN(beside); i++) {
+        char *path CLEANUP(mem_free) = str_printf("%s%s", own, beside[i]);
+        if (run_is_file(path))
+            return TAKE(path, NULL);
+    }
+    if (run_is_file(INGOT_LIBEXECDIR "/ingot-kernel"))
+        return str_dup(INGOT_LIBEXECDIR "/ingot-kernel");
+    err_set(err, ENOENT,
+            "no kernel found beside this program or in %s; name one with --kernel or INGOT_KERNEL",
+            INGOT_LIBEXECDIR);
+    return NULL;
+}
+
+/* "SIGTERM", "term" or "15"; 0 for none of the kind. */
+static int run_signal_number(const char *text)
+{
+    if (isdigit((unsigned char)*text)) {
+        int number = atoi(text);
+        return number < NSIG ? number : 0;
+    }
+    if (strncasecmp(text, "SIG", 3) == 0)
+        text += 3;
+    for (int number = 1; number < NSIG; number++) {
+        const char *name = sigabbrev_np(number);
+        if (name && strcasecmp(name, text) == 0)
+            return number;
+    }
+    return 0;
+}
+
+static void run_add_seed(struct buf *params)
+{
+    unsigned char seed[SEED_BYTES];
+
+    if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+        return;
+    buf_puts(params, " ingot.entropy=");
+    for (size_t i = 0; i < sizeof(seed); i++)
+        buf_printf(params, "%02x", seed[i]);
+}
+
+static void run_add_terminal(struct buf *params)
+{
+    unsigned columns, rows;
+
+    if (terminal_size(STDIN_FILENO, &columns, &rows))
+        buf_printf(params, " ingot.winsize=%ux%u", columns, rows);
+}
+
+/* The words that are never the program's business. */
+static int run_add_kernel_words(struct run_guest *guest, const struct run_options *options,
+                                struct err *err)
+{
+    struct buf *params = &guest->params;
+    u64 khz = tsc_khz();
+
+    buf_printf(params, "console=ttyS0 loglevel=%ld", options->loglevel);
+    if (khz)
+        buf_printf(params, " tsc_early_khz=%llu", (unsigned long long)khz);
+    run_add_seed(params);
+    if (guest->config.tty)
+        run_add_terminal(params);
+    if (options->trace)
+        buf_puts(params, " ingot.trace=1");
+    if (options->missing)
+        buf_puts(params, " ingot.missing=1");
+    if (options->hostname)
+        cmdline_add_pair(params, "ingot.hostname", options->hostname);
+    if (options->workdir)
+        cmdline_add_pair(params, "ingot.cwd", options->workdir);
+    if (options->stop_signal) {
+        int number = run_signal_number(options->stop_signal);
+        if (!number)
+            return err_set(err, ERR_USAGE, "--stop-signal: unknown signal '%s'",
+                           options->stop_signal);
+        buf_printf(params, " ingot.stopsignal=%d", number);
+    }
+    for (size_t i = 0; i < options->append.len; i++)
+        buf_printf(params, " %s", options->append.at[i]);
+    return 0;
+}
+
+/* Program, environment and arguments as command line words.  Returns false if they do not fit. */
+static bool run_add_program_words(struct run_guest *guest, const struct run_options *options,
+                                  const struct strs *env, char *const *args)
+{
+    size_t before = guest->params.len;
+
+    for (size_t i = 0; i < env->len; i++) {
+        const char *value = strchr(env->at[i], '=');
+        char *name CLEANUP(mem_free) = str_printf("%.*s", (int)(value - env->at[i]), env->at[i]);
+        if (!cmdline_env_fits(name, strlen(name)))
+            goto undo;
+        cmdline_add_pair(&guest->params, name, value + 1);
+    }
+    if (options->entrypoint)
+        cmdline_add_pair(&guest->params, "init", options->entrypoint);
+    for (size_t i = 0; args[i]; i++)
+        cmdline_add(&guest->args, args[i]);
+    if (guest->params.len + guest->args.len + VMM_WORDS <= CMDLINE_MAX)
+        return true;
+undo:
+    guest->params.len = before;
+    if (guest->params.data)
+        guest->params.data[before] = 0;
+    buf_free(&guest->args);
+    return false;
+}
+
+/* The image's config with this run's program, arguments and environment, as JSON text. */
+static char *run_config_text(const struct run_options *options, const struct image *image,
+                             const struct strs *env, char *const *args)
+{
+    const struct image_config *from = &image->config;
+    struct strs entrypoint CLEANUP(strs_free) = {0}, cmd CLEANUP(strs_free) = {0},
+                           all_env CLEANUP(strs_free) = {0};
+
+    if (options->entrypoint)
+        strs_add(&entrypoint, options->entrypoint);
+    else
+        strs_add_all(&entrypoint, &from->entrypoint);
+    for (size_t i = 0; args[i]; i++)
+        strs_add(&cmd, args[i]);
+    if (!cmd.len && !options->entrypoint)
+        strs_add_all(&cmd, &from->cmd);
+    strs_add_all(&all_env, &from->env);
+    strs_add_all(&all_env, env);
+    json_t *root CLEANUP(json_put) = json_pack(
+        "{s:{s:o, s:o, s:o, s:s, s:s, s:s}}", "config", "Entrypoint", json_from_strs(&entrypoint),
+        "Cmd", json_from_strs(&cmd), "Env", json_from_strs(&all_env), "WorkingDir",
+        from->workdir ? from->workdir : "/", "StopSignal",
+        from->stopsignal ? from->stopsignal : "SIGTERM", "User", from->user ? from->user : "");
+    return root ? json_text(root, 0) : NULL;
+}
+
+/* One more layer, of this run only: --file and, where @config is not NULL, an image config.
+ * Its file has lost its name by the time anybody can be killed for good. */
+static int run_make_layer(struct run_guest *guest, const struct run_options *options,
+                          const char *config, struct err *err)
+{
+    struct strs pairs CLEANUP(strs_free) = {0};
+    char *dir CLEANUP(fs_tmpdir_remove) = fs_tmpdir(NULL, err);
+
+    if (!dir)
+        return -err->code;
+    strs_add_all(&pairs, &options->files);
+    if (config) {
+        char *path CLEANUP(mem_free) = fs_join(dir, "config.json");
+        int failed = fs_write(path, config, strlen(config), 0644, err);
+        if (failed)
+            return failed;
+        strs_take(&pairs, str_printf("%s:/.ingot/config.json", path));
+    }
+    char *layer CLEANUP(mem_free) = fs_join(dir, "layer.erofs");
+    int failed = layer_from_files(&pairs, layer, err);
+    if (failed)
+        return failed;
+    guest->extra_layer = open(layer, O_RDONLY | O_CLOEXEC);
+    return guest->extra_layer < 0 ? err_errno(err, errno, "%s", layer) : 0;
+}
+
+static void run_set_layers(struct run_guest *guest, const struct image *image)
+{
+    size_t count = image->layers.len;
+
+    guest->layers = mem_new((count + 1) * sizeof(*guest->layers));
+    for (size_t i = 0; i < count; i++)
+        guest->layers[i] = (struct vm_layer){.path = image->layers.at[i], .fd = -1};
+    if (guest->extra_layer >= 0)
+        guest->layers[count++] =
+            (struct vm_layer){.path = "files of this run", .fd = guest->extra_layer};
+    guest->config.layers = guest->layers;
+    guest->config.nr_layers = count;
+}
+
+static int run_set_machine(struct run_guest *guest, const struct run_options *options,
+                           struct err *err)
+{
+    static const char *const accels[] = {
+        [VM_ACCEL_AUTO] = "auto", [VM_ACCEL_TCG] = "tcg", [VM_ACCEL_KVM] = "kvm"};
+    struct vm_config *config = &guest->config;
+    const char *accel = options->accel ? options->accel : "auto";
+    size_t choice = 0;
+
+    config->memory_bytes = DEFAULT_MEMORY;
+    if (options->memory && !run_parse_size(options->memory, &config->memory_bytes))
+        return err_set(err, ERR_USAGE, "--memory: '%s' is no size; say 64M or 1G", options->memory);
+    if (config->memory_bytes < LEAST_MEMORY)
+        return err_set(err, EINVAL, "--memory: '%s' is too little; %d MiB is the least that boots",
+                       options->memory, LEAST_MEMORY >> 20);
+    if (options->cpus < 1 || options->cpus > 255)
+        return err_set(err, ERR_USAGE, "--cpus: %ld is not in 1 to 255", options->cpus);
+    while (choice < ARRAY_LEN(accels) && strcmp(accels[choice], accel) != 0)
+        choice++;
+    if (choice == ARRAY_LEN(accels))
+        return err_set(err, ERR_USAGE, "--accel: '%s' is none of auto, kvm and tcg", accel);
+    config->cpus = (unsigned)options->cpus;
+    config->machine = options->machine;
+    config->name = options->name;
+    config->accel = vm_choose_accel((enum vm_accel)choice);
+    return 0;
+}
+
+static int run_set_terminal(struct run_guest *guest, const struct run_options *options,
+                            struct err *err)
+{
+    bool in_and_out = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+
+    if (options->tty == 1 && !in_and_out)
+        return err_set(err, EINVAL, "--tty: standard input and output are not a terminal");
+    /* Unasked only where nothing is redirected: a terminal makes stdout and stderr one. */
+    guest->config.tty = options->tty == 1 || (options->tty < 0 && options->interactive != 0 &&
+                                              in_and_out && isatty(STDERR_FILENO));
+    return 0;
+}
+
+static int run_set_environment(const struct run_guest *guest, const struct run_options *options,
+                               struct strs *env, struct err *err)
+{
+    const char *term = getenv("TERM");
+
+    if (guest->config.tty)
+        strs_take(env, str_printf("TERM=%s", term && *term ? term : "xterm"));
+    return run_environment(options, env, err);
+}
+
+int run_guest_init(struct run_guest *guest, const struct run_options *options,
+                   const struct image *image, char *const *args, struct err *err)
+{
+    struct strs env CLEANUP(strs_free) = {0};
+    char *config CLEANUP(mem_free) = NULL;
+
+    *guest = (struct run_guest){.extra_layer = -1};
+    int failed = run_set_machine(guest, options, err);
+    if (!failed)
+        failed = run_set_terminal(guest, options, err);
+    if (!failed)
+        failed = run_set_environment(guest, options, &env, err);
+    if (!failed)
+        failed = run_add_kernel_words(guest, options, err);
+    if (failed)
+        return failed;
+    guest->kernel = run_find_kernel(options->kernel, err);
+    if (!guest->kernel)
+        return -err->code;
+    if (!run_add_program_words(guest, options, &env, args))
+        config = run_config_text(options, image, &env, args);
+    if (config || options->files.len)
+        failed = run_make_layer(guest, options, config, err);
+    if (failed)
+        return failed;
+    run_set_layers(guest, image);
+    guest->config.kernel = guest->kernel;
+    guest->config.params = buf_text(&guest->params);
+    guest->config.args = guest->args.len ? buf_text(&guest->args) : NULL;
+    return 0;
+}
+
+void run_guest_fini(struct run_guest *guest)
+{
+    mem_free(&guest->kernel);
+    mem_free(&guest->layers);
+    buf_free(&guest->params);
+    buf_free(&guest->args);
+    fd_close(&guest->extra_layer);
+}

@@ -1,0 +1,62 @@
+/* What the files of `ingot run` share: the options, and the steps from them to an exit status. */
+#pragma once
+
+#include "lib/buf.h"
+#include "vm/vmm.h"
+
+struct err;
+struct guest_log;
+struct image;
+
+/** What the user said. Zero, or -1 for a switch, where nothing was said. */
+struct run_options {
+    struct strs env, env_files, files, append, with;
+    const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
+    const char *kernel, *machine, *isolation, *accel, *trace, *program;
+    long cpus, loglevel, stop_timeout, timeout;
+    int interactive, tty;
+    bool rm, missing, verbose, dry_run, quiet, rebuild;
+};
+
+/** A guest about to start: the VMM's configuration and what it borrows. */
+struct run_guest {
+    struct vm_config config;
+    char *kernel;      /* owned */
+    struct buf params; /* kernel words */
+    struct buf args;   /* the program's */
+    struct vm_layer *layers;
+    int extra_layer; /* descriptor of the layer made for this run; -1 for none */
+};
+
+enum {
+    RUN_STATUS_TIMEOUT = 124, /* as timeout(1) */
+    RUN_STATUS_FAILED = 125,  /* as Docker: the engine failed, not the program */
+    RUN_STATUS_KILLED = 137,
+};
+
+/**
+ * Make everything ready for @image with the words @args (NULL-terminated) for its program.
+ * @guest: to be given to run_guest_fini() whatever happens; borrows @options, @image and @args
+ */
+int run_guest_init(struct run_guest *guest, const struct run_options *options,
+                   const struct image *image, char *const *args, struct err *err);
+
+/** Free what the guest owns. */
+void run_guest_fini(struct run_guest *guest);
+
+/** Find the kernel file: --kernel, INGOT_KERNEL, beside this program, or where it was installed.
+ * Returns a path the caller frees, or NULL. */
+char *run_find_kernel(const char *wish, struct err *err);
+
+/** Start the guest, pass everything on, and say what went wrong.  Returns the exit status, or a
+ * negative code when there was no guest to speak of. */
+int run_guest(const struct run_guest *guest, const struct run_options *options, struct err *err);
+
+/**
+ * All environment words of @options, "NAME=VALUE", in order: files first, then --env; a bare NAME
+ * takes our own value or is left out.
+ */
+int run_environment(const struct run_options *options, struct strs *env, struct err *err);
+
+/** "64M", "1g", "4096k" or bytes.  Returns false if it is no size. */
+bool run_parse_size(const char *text, u64 *bytes);
