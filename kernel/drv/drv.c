@@ -1,0 +1,9 @@
+/* Devices at start: the transports look, the drivers answer. */
+#include "core/init.h"
+#include "drv/virtio.h"
+
+void drv_init(void)
+{
+    virtio_mmio_probe_all();
+    virtio_pci_probe_all();
+}

@@ -1,0 +1,161 @@
+/* PCI enumeration and the few registers a driver needs. */
+#include "drv/pci.h"
+
+#include "abi/errno.h"
+#include "plat/plat.h"
+
+enum pci_reg {
+    PCI_VENDOR = 0x00,
+    PCI_DEVICE = 0x02,
+    PCI_COMMAND = 0x04,
+    PCI_STATUS = 0x06,
+    PCI_SUBCLASS = 0x0a,
+    PCI_CLASS = 0x0b,
+    PCI_HEADER = 0x0e,
+    PCI_BAR0 = 0x10,
+    PCI_SECONDARY_BUS = 0x19,
+    PCI_CAPABILITIES = 0x34,
+};
+
+enum {
+    COMMAND_MEMORY = 2,
+    COMMAND_MASTER = 4,
+    COMMAND_NO_INTX = 0x400,
+    STATUS_CAPABILITIES = 0x10,
+    HEADER_MULTI = 0x80,
+    HEADER_BRIDGE = 1,
+    BAR_IO = 1,
+    BAR_64 = 4,
+    MSIX_ENABLE = 0x8000,
+    MSIX_MASK_ALL = 0x4000,
+};
+
+u32 pci_config_read(const struct pci_dev *pci, u32 offset, u32 size)
+{
+    return plat.pci_read(pci->bus, pci->dev, pci->fn, offset, size);
+}
+
+void pci_config_write(const struct pci_dev *pci, u32 offset, u32 size, u32 value)
+{
+    plat.pci_write(pci->bus, pci->dev, pci->fn, offset, size, value);
+}
+
+struct walk {
+    bool (*fn)(const struct pci_dev *pci, void *arg);
+    void *arg;
+    u8 seen[256 / 8]; /* buses walked: a loop of bridges ends */
+};
+
+static bool walk_bus(struct walk *walk, u32 bus, u32 depth);
+
+static bool walk_function(struct walk *walk, const struct pci_dev *pci, u32 header, u32 depth)
+{
+    if ((header & ~(u32)HEADER_MULTI) == HEADER_BRIDGE) {
+        u32 bus = pci_config_read(pci, PCI_SECONDARY_BUS, 1);
+        return bus != 0 && walk_bus(walk, bus, depth + 1);
+    }
+    return walk->fn(pci, walk->arg);
+}
+
+static bool walk_device(struct walk *walk, u32 bus, u32 dev, u32 depth)
+{
+    u32 nr_functions = 1;
+
+    for (u32 fn = 0; fn < nr_functions; fn++) {
+        struct pci_dev pci = {.bus = bus, .dev = dev, .fn = fn};
+        u32 id = pci_config_read(&pci, PCI_VENDOR, 4);
+        if ((id & 0xffff) == 0xffff)
+            continue;
+        pci.vendor = (u16)id;
+        pci.device = (u16)(id >> 16);
+        pci.class_code = (u8)pci_config_read(&pci, PCI_CLASS, 1);
+        pci.subclass = (u8)pci_config_read(&pci, PCI_SUBCLASS, 1);
+        u32 header = pci_config_read(&pci, PCI_HEADER, 1);
+        if (header & HEADER_MULTI)
+            nr_functions = 8;
+        if (walk_function(walk, &pci, header, depth))
+            return true;
+    }
+    return false;
+}
+
+static bool walk_bus(struct walk *walk, u32 bus, u32 depth)
+{
+    if (depth > 8 || (walk->seen[bus / 8] & 1 << bus % 8))
+        return false;
+    walk->seen[bus / 8] |= (u8)(1 << bus % 8);
+    for (u32 dev = 0; dev < 32; dev++) {
+        if (walk_device(walk, bus, dev, depth))
+            return true;
+    }
+    return false;
+}
+
+void pci_for_each(bool (*fn)(const struct pci_dev *pci, void *arg), void *arg)
+{
+    struct walk walk = {.fn = fn, .arg = arg};
+
+    walk_bus(&walk, 0, 0);
+}
+
+u32 pci_find_capability(const struct pci_dev *pci, u32 from, enum pci_capability id)
+{
+    if (!(pci_config_read(pci, PCI_STATUS, 2) & STATUS_CAPABILITIES))
+        return 0;
+    u32 offset = pci_config_read(pci, from ? from + 1 : PCI_CAPABILITIES, 1) & ~3u;
+    for (u32 hops = 0; offset >= 0x40 && hops < 48; hops++) {
+        if (pci_config_read(pci, offset, 1) == (u32)id)
+            return offset;
+        offset = pci_config_read(pci, offset + 1, 1) & ~3u;
+    }
+    return 0;
+}
+
+void *pci_map_bar(const struct pci_dev *pci, u32 bar, u64 offset, u64 len)
+{
+    if (bar > 5)
+        return NULL;
+    u32 low = pci_config_read(pci, PCI_BAR0 + 4 * bar, 4);
+    if (low & BAR_IO)
+        return NULL;
+    u64 base = low & ~0xfull;
+    if ((low & BAR_64) && bar < 5)
+        base |= (u64)pci_config_read(pci, PCI_BAR0 + 4 * (bar + 1), 4) << 32;
+    u64 start, end;
+    if (base == 0 || len == 0 || __builtin_add_overflow(base, offset, &start) ||
+        __builtin_add_overflow(start, len, &end))
+        return NULL;
+    return plat.map_device(start, len);
+}
+
+void pci_enable(const struct pci_dev *pci)
+{
+    u32 command = pci_config_read(pci, PCI_COMMAND, 2);
+
+    pci_config_write(pci, PCI_COMMAND, 2,
+                     command | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
+}
+
+/* 6.8.2: a table entry is address, data and a mask bit. */
+int pci_enable_msix(const struct pci_dev *pci, u32 line)
+{
+    u32 cap = pci_find_capability(pci, 0, PCI_CAP_MSIX);
+    if (!cap)
+        return -ENODEV;
+
+    u64 addr;
+    u32 data, table = pci_config_read(pci, cap + 4, 4);
+    volatile u32 *entry = pci_map_bar(pci, table & 7, table & ~7u, 16);
+    if (!entry)
+        return -ENOMEM;
+    int err = plat.irq_route_msi(line, &addr, &data);
+    if (err)
+        return err;
+    entry[0] = (u32)addr;
+    entry[1] = (u32)(addr >> 32);
+    entry[2] = data;
+    entry[3] = 0;
+    u32 control = pci_config_read(pci, cap + 2, 2);
+    pci_config_write(pci, cap + 2, 2, (control | MSIX_ENABLE) & ~(u32)MSIX_MASK_ALL);
+    return 0;
+}

@@ -1,0 +1,239 @@
+/* Split virtqueues: virtio 1.2, 2.7.  The rings in shared memory are written here and never read
+ * back, but for the used ring, whose every word is checked: the chains live in vq->slots. */
+#include "abi/errno.h"
+#include "core/time.h"
+#include "drv/virtio.h"
+#include "mm/heap.h"
+#include "plat/plat.h"
+
+enum { DESC_NEXT = 1, DESC_WRITE = 2 };
+enum { NO_NOTIFY = 1, NO_INTERRUPT = 1 }; /* used.flags, avail.flags */
+
+struct virtq_desc {
+    u64 addr;
+    u32 len;
+    u16 flags;
+    u16 next;
+};
+static_assert(sizeof(struct virtq_desc) == 16, "virtio 1.2, 2.7.5");
+
+struct virtq_avail {
+    u16 flags;
+    u16 idx;
+    u16 ring[]; /* then used_event */
+};
+
+struct virtq_used_elem {
+    u32 id;
+    u32 len;
+};
+
+struct virtq_used {
+    u16 flags;
+    u16 idx;
+    struct virtq_used_elem ring[]; /* then avail_event */
+};
+
+static size_t avail_offset(u16 size)
+{
+    return sizeof(struct virtq_desc) * size;
+}
+
+static size_t used_offset(u16 size)
+{
+    return ALIGN_UP(avail_offset(size) + sizeof(u16) * (3 + (size_t)size), 8);
+}
+
+static size_t ring_bytes(u16 size)
+{
+    return used_offset(size) + sizeof(u16) * 3 + sizeof(struct virtq_used_elem) * size;
+}
+
+/* Where we ask for an interrupt: behind the available ring. */
+static u16 *used_event(struct virtq *vq)
+{
+    return &vq->avail->ring[vq->size];
+}
+
+/* Where the device asks for a notification: behind the used ring. */
+static volatile u16 *avail_event(struct virtq *vq)
+{
+    return (volatile u16 *)&vq->used->ring[vq->size];
+}
+
+static void link_free_slots(struct virtq *vq)
+{
+    for (u16 i = 0; i < vq->size; i++)
+        vq->slots[i].next = (u16)(i + 1);
+    vq->free_head = 0;
+    vq->nr_free = vq->size;
+}
+
+int virtq_init(struct virtq *vq, struct virtio_dev *dev, u16 index, u16 wanted,
+               void (*used_fn)(struct virtq *vq))
+{
+    u16 size = min(dev->transport->queue_max(dev, index), wanted);
+    if (size == 0 || (size & (size - 1)))
+        return -ENOENT;
+    if (used_fn && dev->nr_queues == VIRTIO_MAX_QUEUES)
+        return -ENOSPC;
+
+    char *ring = kzalloc(ring_bytes(size)); /* contiguous: it lies in the direct map */
+    struct virtq_slot *slots = kcalloc(size, sizeof(*slots));
+    if (!ring || !slots)
+        goto free_memory;
+
+    *vq = (struct virtq){.dev = dev,
+                         .index = index,
+                         .size = size,
+                         .event_idx = virtio_has(dev, VIRTIO_F_EVENT_IDX),
+                         .desc = (void *)ring,
+                         .avail = (void *)(ring + avail_offset(size)),
+                         .used = (void *)(ring + used_offset(size)),
+                         .desc_pa = virt_to_phys(ring),
+                         .avail_pa = virt_to_phys(ring) + avail_offset(size),
+                         .used_pa = virt_to_phys(ring) + used_offset(size),
+                         .slots = slots,
+                         .used_fn = used_fn};
+    link_free_slots(vq);
+    int err = dev->transport->queue_enable(dev, vq);
+    if (err) {
+        virtq_fini(vq);
+        return err;
+    }
+    vq->avail->flags = NO_INTERRUPT;
+    *used_event(vq) = UINT16_MAX; /* the same wish, where EVENT_IDX makes the flag mean nothing */
+    if (used_fn)
+        dev->queues[dev->nr_queues++] = vq;
+    return 0;
+
+free_memory:
+    kfree(ring);
+    kfree(slots);
+    return -ENOMEM;
+}
+
+void virtq_fini(struct virtq *vq)
+{
+    kfree(vq->desc);
+    kfree(vq->slots);
+    *vq = (struct virtq){0};
+}
+
+int virtq_add(struct virtq *vq, const struct virtq_buf *bufs, u32 nr_out, u32 nr_in, void *token)
+{
+    u32 count = nr_out + nr_in;
+
+    if (unlikely(vq->dev->broken))
+        return -EIO;
+    if (unlikely(count > vq->nr_free))
+        return -ENOSPC;
+
+    u16 head = vq->free_head, slot = head;
+    u32 writable = 0;
+    for (u32 i = 0; i < count; i++) {
+        bool last = i == count - 1, in = i >= nr_out;
+        u16 next = vq->slots[slot].next;
+        vq->desc[slot] =
+            (struct virtq_desc){.addr = bufs[i].pa,
+                                .len = bufs[i].len,
+                                .flags = (u16)((last ? 0 : DESC_NEXT) | (in ? DESC_WRITE : 0)),
+                                .next = last ? 0 : next};
+        writable += in ? bufs[i].len : 0;
+        if (last)
+            vq->free_head = next;
+        else
+            slot = next;
+    }
+    vq->slots[head].token = token;
+    vq->slots[head].count = (u16)count;
+    vq->slots[head].writable = writable;
+    vq->nr_free -= (u16)count;
+    vq->avail->ring[vq->next_avail & (vq->size - 1)] = head;
+    vq->next_avail++;
+    return 0;
+}
+
+/* 2.7.10: with EVENT_IDX the device names the index at which it wants to be told. */
+static bool wants_kick(struct virtq *vq)
+{
+    if (!vq->event_idx)
+        return !(vq->used->flags & NO_NOTIFY);
+    u16 event = *avail_event(vq);
+    return (u16)(vq->next_avail - event - 1) < (u16)(vq->next_avail - vq->last_kick);
+}
+
+void virtq_kick(struct virtq *vq)
+{
+    if (vq->last_kick == vq->next_avail || vq->dev->broken)
+        return;
+    /* The device sees the chains before the index, and our index before we read its wish. */
+    __atomic_store_n(&vq->avail->idx, vq->next_avail, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    bool kick = wants_kick(vq);
+    vq->last_kick = vq->next_avail;
+    if (kick)
+        vq->dev->transport->notify(vq->dev, vq);
+}
+
+bool virtq_has_used(const struct virtq *vq)
+{
+    return __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE) != vq->last_used;
+}
+
+static void free_chain(struct virtq *vq, u16 head)
+{
+    u16 last = head;
+
+    for (u16 i = 1; i < vq->slots[head].count; i++)
+        last = vq->slots[last].next;
+    vq->nr_free += vq->slots[head].count;
+    vq->slots[last].next = vq->free_head;
+    vq->free_head = head;
+    vq->slots[head].token = NULL;
+}
+
+void *virtq_take(struct virtq *vq, u32 *len)
+{
+    if (vq->dev->broken || !virtq_has_used(vq))
+        return NULL;
+
+    volatile struct virtq_used_elem *elem = &vq->used->ring[vq->last_used & (vq->size - 1)];
+    u32 id = elem->id, written = elem->len;
+    if (id >= vq->size || !vq->slots[id].token) {
+        virtio_break(vq->dev, "it finished a request that was never made");
+        return NULL;
+    }
+    if (written > vq->slots[id].writable) {
+        virtio_break(vq->dev, "it claims to have written past a buffer");
+        return NULL;
+    }
+    void *token = vq->slots[id].token;
+    free_chain(vq, (u16)id);
+    vq->last_used++;
+    if (len)
+        *len = written;
+    return token;
+}
+
+bool virtq_enable_notify(struct virtq *vq)
+{
+    if (vq->event_idx)
+        __atomic_store_n(used_event(vq), vq->last_used, __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&vq->avail->flags, 0, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return virtq_has_used(vq);
+}
+
+bool virtq_poll(struct virtq *vq)
+{
+    if (virtq_has_used(vq))
+        return true;
+    for (u64 deadline = time_ns() + 1000000000; time_ns() < deadline && !vq->dev->broken;) {
+        if (virtq_has_used(vq))
+            return true;
+        cpu_relax();
+    }
+    return false;
+}
