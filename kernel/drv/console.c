@@ -7,10 +7,12 @@
 #include "abi/signal.h"
 #include "core/cmdline.h"
 #include "drv/console_port.h"
+#include "drv/memdev.h"
 #include "drv/tty.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "sched/thread.h"
+#include "vfs/anon/anon_inode.h"
 #include "vfs/device.h"
 #include "vfs/fd.h"
 #include "vfs/path.h"
@@ -85,12 +87,28 @@ static const struct file_ops stream_ops = {
     .ready = stream_ready,
 };
 
+/* /dev/stdout and its like, opened by name. */
+static int stream_open(struct inode *inode, struct file *file)
+{
+    struct console_port *port = inode->data;
+
+    file->ops = &stream_ops;
+    file->data = port;
+    file->waitq = &port->waitq;
+    file->anon_name = "pipe";
+    return 0;
+}
+
+static const struct anon_kind stream_kind = {.ops = {.open = stream_open}};
+
 static struct file *stream_create(struct console_port *port, u32 flags)
 {
-    struct file *file = file_create_anon(&stream_ops, port, "pipe", flags);
+    struct inode *inode = anon_inode_create(S_IFIFO | 0600, &stream_kind, port);
+    struct file *file = inode ? anon_inode_file(inode, &stream_ops, "pipe", flags) : NULL;
 
     if (file)
         file->waitq = &port->waitq;
+    inode_put(inode);
     return file;
 }
 
@@ -253,6 +271,7 @@ void console_init(void)
     struct console_port *serial = console_port_find("ttyS0");
     struct console_port *tty = console_port_find("ingot.tty");
 
+    memdev_init();
     add_device("tty", dev_make(MAJOR_TTY_AUX, 0), 0666, open_controlling, NULL);
     add_device("console", dev_make(MAJOR_TTY_AUX, 1), 0600, open_console, NULL);
     if (serial)

@@ -3,7 +3,7 @@
 
 #include "lib/types.h"
 
-/** Register a terminal device for each console port that is no stdio stream. After the drivers. */
+/** Register the terminal devices and those of memdev.h. After the drivers. */
 void console_init(void);
 
 /**
