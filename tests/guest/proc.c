@@ -1,0 +1,273 @@
+/* What programs read about themselves and the machine: /proc, /sys, /dev, /etc. */
+#define _GNU_SOURCE
+#include "t.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+static int count_entries(const char *path)
+{
+    struct dirent *e;
+    int n = 0;
+    DIR *dir = opendir(path);
+    if (!dir)
+        return -1;
+    while ((e = readdir(dir)))
+        n += e->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+CASE(maps_shows_the_mappings)
+{
+    unsigned long start, end, last = 0;
+    char perms[8], line[512];
+    int lines = 0, sorted = 1, holds_code = 0, holds_stack = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    NEED(f);
+    while (fgets(line, sizeof(line), f)) {
+        NEED(sscanf(line, "%lx-%lx %7s", &start, &end, perms) == 3);
+        sorted &= start >= last && end > start;
+        last = end;
+        lines++;
+        if ((unsigned long)&count_entries - start < end - start)
+            holds_code = perms[0] == 'r' && perms[1] == '-' && perms[2] == 'x';
+        if ((unsigned long)&start - start < end - start)
+            holds_stack = perms[1] == 'w' && perms[2] == '-' && strstr(line, "[stack]");
+    }
+    fclose(f);
+    CHECK(lines > 4 && sorted && holds_code && holds_stack);
+    char *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char want[40];
+    snprintf(want, sizeof(want), "%lx", (unsigned long)p + 4096);
+    CHECK(strstr(get_file("/proc/self/maps"), want) != NULL);
+    munmap(p, 4096);
+}
+
+CASE(exe_cmdline_and_cwd)
+{
+    char exe[PATH_MAX] = "", cwd[PATH_MAX] = "", cmdline[4096];
+    CHECK(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0 && exe[0] == '/');
+    CHECK_EQ(access(exe, R_OK | X_OK), 0);
+    CHECK(readlink("/proc/self/cwd", cwd, sizeof(cwd) - 1) > 0 && !strcmp(cwd, t_dir));
+    CHECK(readlink("/proc/self/root", cwd, sizeof(cwd) - 1) == 1);
+    int fd = open("/proc/self/cmdline", O_RDONLY);
+    ssize_t n = read(fd, cmdline, sizeof(cmdline));
+    CHECK(n > 1 && cmdline[n - 1] == 0 && strstr(cmdline, "proc"));
+    close(fd);
+    fd = open("/proc/self/exe", O_RDONLY);
+    CHECK(read(fd, cmdline, 4) == 4 && !memcmp(cmdline, "\177ELF", 4));
+    close(fd);
+    CHECK(!strncmp(get_file("/proc/self/comm"), "proc", 4));
+}
+
+CASE(auxv_and_environ)
+{
+    Elf64_auxv_t aux[64];
+    int fd = open("/proc/self/auxv", O_RDONLY), page_size = 0;
+    ssize_t n = read(fd, aux, sizeof(aux));
+    close(fd);
+    CHECK(n > 0 && n % (ssize_t)sizeof(aux[0]) == 0);
+    for (size_t i = 0; i < (size_t)n / sizeof(aux[0]); i++)
+        if (aux[i].a_type == AT_PAGESZ)
+            page_size = (int)aux[i].a_un.a_val;
+    CHECK_EQ(page_size, 4096);
+    fd = open("/proc/self/environ", O_RDONLY);
+    CHECK(fd >= 0);
+    close(fd);
+}
+
+CASE(fd_lists_the_descriptors)
+{
+    char path[64], target[256] = "";
+    NEED(put_file("listed", "123"));
+    int fd = open("listed", O_RDONLY);
+    CHECK(count_entries("/proc/self/fd") >= 4);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    CHECK(readlink(path, target, sizeof(target) - 1) > 0 && strstr(target, "/listed"));
+    int again = open(path, O_RDONLY);
+    char c;
+    CHECK(again >= 0 && read(again, &c, 1) == 1 && c == '1');
+    close(again);
+    snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+    again = open(path, O_RDONLY);
+    CHECK(again >= 0);
+    close(again), close(fd);
+    CHECK_ERR(readlink(path, target, sizeof(target)), ENOENT);
+    int fds[2];
+    NEED(pipe(fds) == 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+    memset(target, 0, sizeof(target));
+    CHECK(readlink(path, target, sizeof(target) - 1) > 0 && !strncmp(target, "pipe:[", 6));
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fds[0]);
+    CHECK(strstr(get_file(path), "flags:") != NULL);
+    close(fds[0]), close(fds[1]);
+}
+
+CASE(status_has_the_lines_that_runtimes_read)
+{
+    static const char *const keys[] = {"Name:",   "State:", "Pid:",     "Uid:",    "Gid:",
+                                       "VmSize:", "VmRSS:", "Threads:", "SigBlk:", "CapEff:"};
+    const char *text = get_file("/proc/self/status");
+    char want[32];
+    for (size_t i = 0; i < COUNT(keys); i++)
+        if (!strstr(text, keys[i]))
+            t_problem(__LINE__, "no %s", keys[i]);
+    snprintf(want, sizeof(want), "\nPid:\t%d\n", getpid());
+    CHECK(strstr(text, want) != NULL);
+}
+
+CASE(stat_and_statm_parse)
+{
+    int pid = 0, ppid = -1;
+    char state = 0, comm[64] = "";
+    long size = 0, resident = 0;
+    unsigned long long start = 0;
+    CHECK_EQ(sscanf(get_file("/proc/self/stat"),
+                    "%d (%63[^)]) %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
+                    "%*d %*d %*d %llu",
+                    &pid, comm, &state, &ppid, &start),
+             5);
+    CHECK(pid == getpid() && state == 'R');
+    CHECK_EQ(sscanf(get_file("/proc/self/statm"), "%ld %ld", &size, &resident), 2);
+    CHECK(size > 0 && resident > 0 && resident <= size);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/stat", getpid());
+    CHECK_EQ(access(path, R_OK), 0);
+}
+
+static void *wait_there(void *arg)
+{
+    pthread_barrier_wait(arg);
+    pthread_barrier_wait(arg);
+    return NULL;
+}
+
+CASE(task_lists_the_threads)
+{
+    pthread_barrier_t barrier;
+    pthread_t thread;
+    CHECK_EQ(count_entries("/proc/self/task"), 1);
+    pthread_barrier_init(&barrier, NULL, 2);
+    NEED(pthread_create(&thread, NULL, wait_there, &barrier) == 0);
+    pthread_barrier_wait(&barrier);
+    CHECK_EQ(count_entries("/proc/self/task"), 2);
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+    char path[64], target[64] = "", want[64];
+    snprintf(path, sizeof(path), "/proc/self/task/%d/comm", getpid());
+    CHECK(!strncmp(get_file(path), "proc", 4));
+    CHECK(readlink("/proc/thread-self", target, sizeof(target) - 1) > 0);
+    snprintf(want, sizeof(want), "%d/task/%d", getpid(), (int)syscall(SYS_gettid));
+    CHECK(!strcmp(target, want));
+}
+
+CASE(files_of_the_machine)
+{
+    long total = 0, available = 0;
+    double up = 0, a, b, c;
+    const char *text = get_file("/proc/meminfo");
+    CHECK(strstr(text, "MemTotal:") &&
+          sscanf(strstr(text, "MemTotal:"), "MemTotal: %ld kB", &total) == 1);
+    CHECK(strstr(text, "MemFree:") && strstr(text, "MemAvailable:"));
+    CHECK(sscanf(strstr(text, "MemAvailable:"), "MemAvailable: %ld", &available) == 1);
+    CHECK(total > 1000 && available > 0 && available <= total);
+    CHECK(strstr(get_file("/proc/cpuinfo"), "processor\t: 0") != NULL);
+    CHECK(strstr(get_file("/proc/cpuinfo"), "flags") != NULL);
+    text = get_file("/proc/stat");
+    CHECK(!strncmp(text, "cpu ", 4) && strstr(text, "\ncpu0 ") && strstr(text, "btime "));
+    CHECK(sscanf(get_file("/proc/uptime"), "%lf", &up) == 1 && up >= 0);
+    CHECK_EQ(sscanf(get_file("/proc/loadavg"), "%lf %lf %lf", &a, &b, &c), 3);
+    CHECK(strstr(get_file("/proc/mounts"), " / ") != NULL);
+    CHECK(strstr(get_file("/proc/self/mounts"), " /proc proc ") != NULL);
+    CHECK(strstr(get_file("/proc/self/mountinfo"), " / ") != NULL);
+    CHECK(strstr(get_file("/proc/filesystems"), "tmpfs") != NULL);
+    CHECK(!strncmp(get_file("/proc/version"), "Linux version ", 14));
+    CHECK(get_file("/proc/self/cgroup")[0] != 0);
+    CHECK(get_file("/proc/self/limits")[0] != 0);
+    CHECK(get_file("/proc/self/oom_score_adj")[0] != 0);
+}
+
+CASE(sysctl_files)
+{
+    CHECK(atol(get_file("/proc/sys/kernel/pid_max")) > 0);
+    CHECK(get_file("/proc/sys/kernel/hostname")[0] != 0);
+    CHECK(!strcmp(get_file("/proc/sys/kernel/ostype"), "Linux\n"));
+    CHECK(get_file("/proc/sys/kernel/osrelease")[0] != 0);
+    CHECK_EQ(strlen(get_file("/proc/sys/kernel/random/uuid")), 37);
+    CHECK_EQ(strlen(get_file("/proc/sys/kernel/random/boot_id")), 37);
+    CHECK(get_file("/proc/sys/vm/overcommit_memory")[0] != 0);
+    CHECK(atol(get_file("/proc/sys/vm/max_map_count")) > 0);
+    CHECK(atol(get_file("/proc/sys/fs/file-max")) > 0);
+    CHECK(atol(get_file("/proc/sys/kernel/threads-max")) > 0);
+}
+
+CASE(processors_in_sys)
+{
+    const char *online = get_file("/sys/devices/system/cpu/online");
+    CHECK(online[0] == '0');
+    CHECK(get_file("/sys/devices/system/cpu/possible")[0] == '0');
+    CHECK(count_entries("/sys/devices/system/cpu") > 0);
+    CHECK(sysconf(_SC_NPROCESSORS_ONLN) >= 1);
+    CHECK(sysconf(_SC_NPROCESSORS_CONF) >= sysconf(_SC_NPROCESSORS_ONLN));
+    CHECK(sysconf(_SC_PHYS_PAGES) > 0);
+}
+
+CASE(device_files)
+{
+    char buf[64];
+    struct stat st;
+    int fd = open("/dev/null", O_RDWR);
+    NEED(fd >= 0);
+    CHECK(read(fd, buf, 64) == 0 && write(fd, buf, 64) == 64);
+    CHECK(fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+    close(fd);
+    fd = open("/dev/zero", O_RDWR);
+    memset(buf, 1, 64);
+    CHECK(read(fd, buf, 64) == 64 && buf[0] == 0 && buf[63] == 0);
+    char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    CHECK(p != MAP_FAILED && p[5000] == 0);
+    if (p != MAP_FAILED) {
+        p[0] = 1;
+        munmap(p, 8192);
+    }
+    close(fd);
+    fd = open("/dev/full", O_RDWR);
+    CHECK_ERR(write(fd, buf, 1), ENOSPC);
+    CHECK_EQ(read(fd, buf, 1), 1);
+    close(fd);
+    static const char *const randoms[] = {"/dev/random", "/dev/urandom"};
+    for (int i = 0; i < 2; i++) {
+        char again[64];
+        fd = open(randoms[i], O_RDONLY);
+        CHECK(read(fd, buf, 64) == 64 && read(fd, again, 64) == 64 && memcmp(buf, again, 64));
+        close(fd);
+    }
+    CHECK(stat("/dev/shm", &st) == 0 && S_ISDIR(st.st_mode));
+    CHECK(lstat("/dev/stdin", &st) == 0 && lstat("/dev/stdout", &st) == 0 &&
+          lstat("/dev/fd", &st) == 0);
+}
+
+CASE(files_in_etc)
+{
+    struct stat st;
+    char name[256];
+    CHECK_EQ(stat("/etc/hosts", &st), 0);
+    CHECK(strstr(get_file("/etc/hosts"), "localhost") != NULL);
+    CHECK_EQ(stat("/etc/passwd", &st), 0);
+    CHECK(strstr(get_file("/etc/passwd"), "root:") != NULL);
+    CHECK_EQ(gethostname(name, sizeof(name)), 0);
+}
+
+CASE(bad_names_in_proc)
+{
+    struct stat st;
+    CHECK_ERR(stat("/proc/999999999", &st), ENOENT);
+    CHECK_ERR(stat("/proc/self/none", &st), ENOENT);
+    CHECK_ERR(stat("/proc/self/fd/999", &st), ENOENT);
+    CHECK(open("/proc/new", O_CREAT | O_RDWR, 0600) < 0);
+    CHECK(mkdir("/proc/dir", 0755) < 0);
+}

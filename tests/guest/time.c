@@ -1,0 +1,160 @@
+/* Clocks and sleeping: they agree, go forward, and sleep no shorter than asked. */
+#define _GNU_SOURCE
+#include "t.h"
+
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/times.h>
+
+static long long ns_of(clockid_t clock)
+{
+    struct timespec ts = {0, 0};
+    clock_gettime(clock, &ts);
+    return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+CASE(every_clock_answers)
+{
+    static const clockid_t clocks[] = {CLOCK_REALTIME,           CLOCK_MONOTONIC,
+                                       CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
+                                       CLOCK_MONOTONIC_RAW,      CLOCK_REALTIME_COARSE,
+                                       CLOCK_MONOTONIC_COARSE,   CLOCK_BOOTTIME};
+    struct timespec ts, raw;
+    for (size_t i = 0; i < COUNT(clocks); i++) {
+        CHECK_EQ(clock_gettime(clocks[i], &ts), 0);
+        CHECK(ts.tv_sec >= 0 && ts.tv_nsec >= 0 && ts.tv_nsec < 1000000000);
+        CHECK_EQ(syscall(SYS_clock_gettime, clocks[i], &raw), 0);
+        CHECK(raw.tv_sec - ts.tv_sec <= 1);
+        CHECK_EQ(clock_getres(clocks[i], &ts), 0);
+        CHECK(ts.tv_sec == 0 && ts.tv_nsec > 0);
+    }
+    CHECK_ERR(clock_gettime(1234, &ts), EINVAL);
+}
+
+CASE(the_date_is_of_this_century)
+{
+    time_t now = time(NULL);
+    struct timeval tv;
+    CHECK(now > 1600000000 && now < 4000000000);
+    CHECK(gettimeofday(&tv, NULL) == 0 && tv.tv_sec - now <= 1 && tv.tv_usec < 1000000);
+    CHECK(labs(syscall(SYS_time, NULL) - now) <= 1);
+}
+
+CASE(monotonic_never_goes_back)
+{
+    long long last = 0;
+    for (int i = 0; i < 100000; i++) {
+        long long now = ns_of(CLOCK_MONOTONIC);
+        NEED(now >= last);
+        last = now;
+    }
+}
+
+CASE(call_and_vdso_agree)
+{
+    for (int i = 0; i < 100; i++) {
+        struct timespec ts;
+        long long before = ns_of(CLOCK_MONOTONIC);
+        NEED(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &ts) == 0);
+        long long call = ts.tv_sec * 1000000000LL + ts.tv_nsec;
+        long long after = ns_of(CLOCK_MONOTONIC);
+        NEED(before <= call && call <= after);
+    }
+}
+
+CASE(real_and_monotonic_run_equally_fast)
+{
+    long long m0 = ns_of(CLOCK_MONOTONIC), r0 = ns_of(CLOCK_REALTIME);
+    sleep_ms(100);
+    long long m = ns_of(CLOCK_MONOTONIC) - m0, r = ns_of(CLOCK_REALTIME) - r0;
+    CHECK(llabs(m - r) < 20000000);
+}
+
+CASE(sleeps_are_not_shorter)
+{
+    static const long times_us[] = {1, 100, 1000, 7000, 30000};
+    for (size_t i = 0; i < COUNT(times_us); i++) {
+        struct timespec ts = {0, times_us[i] * 1000};
+        long long start = ns_of(CLOCK_MONOTONIC);
+        CHECK_EQ(nanosleep(&ts, NULL), 0);
+        long long took = ns_of(CLOCK_MONOTONIC) - start;
+        CHECK(took >= times_us[i] * 1000);
+        CHECK(took < times_us[i] * 1000 + 1000000000LL);
+    }
+}
+
+CASE(absolute_sleeps)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL), 0);
+    ts.tv_nsec += 20000000;
+    if (ts.tv_nsec >= 1000000000)
+        ts.tv_sec++, ts.tv_nsec -= 1000000000;
+    CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL), 0);
+    CHECK(ns_of(CLOCK_MONOTONIC) >= ts.tv_sec * 1000000000LL + ts.tv_nsec);
+    clock_gettime(CLOCK_REALTIME, &ts);
+    CHECK_EQ(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &ts, NULL), 0);
+    ts.tv_nsec = 1000000000;
+    CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL), EINVAL);
+    ts.tv_nsec = -1;
+    CHECK_ERR(nanosleep(&ts, NULL), EINVAL);
+    CHECK_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &ts, NULL), EINVAL);
+}
+
+static volatile unsigned long sink;
+CASE(processor_time_counts_work_and_not_sleep)
+{
+    long long cpu = ns_of(CLOCK_PROCESS_CPUTIME_ID), wall = ns_of(CLOCK_MONOTONIC);
+    while (ns_of(CLOCK_MONOTONIC) - wall < 60000000)
+        sink++;
+    long long worked = ns_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    CHECK(worked > 5000000);
+    cpu = ns_of(CLOCK_THREAD_CPUTIME_ID);
+    sleep_ms(60);
+    CHECK(ns_of(CLOCK_THREAD_CPUTIME_ID) - cpu < 40000000);
+    CHECK(clock() > 0);
+    struct tms tms;
+    CHECK(times(&tms) != (clock_t)-1 && tms.tms_utime + tms.tms_stime >= 0);
+}
+
+CASE(the_vdso_is_an_elf_image)
+{
+    const unsigned char *vdso = (const unsigned char *)getauxval(AT_SYSINFO_EHDR);
+    NEED(vdso != NULL);
+    CHECK(!memcmp(vdso, "\177ELF\2\1\1", 7));
+}
+
+CASE(broken_down_time)
+{
+    time_t stamp = 1700000000;
+    struct tm tm;
+    NEED(gmtime_r(&stamp, &tm));
+    CHECK(tm.tm_year == 123 && tm.tm_mon == 10 && tm.tm_mday == 14 && tm.tm_hour == 22);
+    CHECK_EQ(timegm(&tm), stamp);
+}
+
+enum { SLEEPERS = 20 };
+static int order[SLEEPERS], woken;
+
+static void *sleeper(void *arg)
+{
+    sleep_ms(20 + 15 * (long)arg);
+    order[__atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST)] = (int)(long)arg;
+    return NULL;
+}
+
+CASE(many_sleepers_wake_in_order)
+{
+    enum { N = SLEEPERS };
+    pthread_t threads[N];
+    for (long i = N - 1; i >= 0; i--)
+        NEED(pthread_create(&threads[i], NULL, sleeper, (void *)i) == 0);
+    for (int i = 0; i < N; i++)
+        pthread_join(threads[i], NULL);
+    int misplaced = 0;
+    for (int i = 0; i < N; i++)
+        misplaced += abs(order[i] - i) > 2;
+    CHECK_EQ(misplaced, 0);
+}
