@@ -3,6 +3,7 @@
  * tables; it may sleep, and is taken before any inode or page-cache lock. */
 #pragma once
 
+#include "core/percpu.h"
 #include "lib/list.h"
 #include "lib/rbtree.h"
 #include "mm/page.h"
@@ -35,16 +36,43 @@ struct vm_backing_ops {
      * puts it on unmap); -EFAULT past the end of file (SIGBUS), -EIO, -ENOMEM.
      */
     int (*page)(struct vm_backing *backing, u64 index, bool write, paddr_t *pa);
-    /** A page of a shared mapping was written: called at unmap and msync for each dirty page. */
+    /**
+     * Of the @n pages from @index those that are in memory already: pa[i], with a reference as
+     * page() takes it, or 0. Must not sleep; at most 16 pages. NULL: faults come one by one.
+     */
+    void (*cached)(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa);
+    /**
+     * A page of a shared mapping was written: called at unmap and msync for each dirty page.
+     * NULL: nobody wants to know, and pages are mapped writable at once.
+     */
     void (*dirty)(struct vm_backing *backing, u64 index);
+    /** msync(MS_SYNC) of @n pages from @index, after dirty(): 0 or -EIO. NULL: nothing to do. */
+    int (*sync)(struct vm_backing *backing, u64 index, u64 n);
+    /** MADV_REMOVE: make @n pages from @index a hole. 0 or -errno. NULL: -EOPNOTSUPP. */
+    int (*punch)(struct vm_backing *backing, u64 index, u64 n);
     /** Path and identity for /proc/self/maps; returns the length written, without the NUL. */
     size_t (*name)(struct vm_backing *backing, char *buf, size_t size, u64 *dev, u64 *ino);
 };
+
+/** Bits of vma.marks. */
+enum vma_marks {
+    VMA_HUGE = 1,     /* MADV_HUGEPAGE */
+    VMA_NOHUGE = 2,   /* MADV_NOHUGEPAGE */
+    VMA_DONTFORK = 4, /* MADV_DONTFORK */
+    VMA_WIPEFORK = 8, /* MADV_WIPEONFORK */
+    VMA_NOWRITE = 16, /* a shared mapping of a file that is not open for writing */
+};
+
+/** Of @flags of mm_map(), above Linux's: VMA_NOWRITE for the area. */
+#define MM_MAP_NOWRITE 0x80000000u
 
 /** One area.  Fields [L] under mm->lock. */
 struct vma {
     struct rb_node node;
     struct mm *mm;  /* [I] */
+    u64 gap;        /* [L] free bytes between the area before (or USER_BASE) and this one */
+    u64 max_gap;    /* [L] the greatest .gap in this subtree */
+    u32 marks;      /* [L] enum vma_marks */
     u64 start, end; /* [L] page aligned, start < end */
     u32 prot;       /* [L] PROT_* */
     u32 flags;      /* [L] MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, ... */
@@ -75,14 +103,30 @@ int mm_remap(struct mm *mm, u64 old_addr, u64 old_len, u64 new_len, u32 flags, u
              u64 *out);
 int mm_advise(struct mm *mm, u64 addr, u64 len, int advice);
 int mm_sync(struct mm *mm, u64 addr, u64 len, u32 flags);
+/** mincore(2): *@resident[i] = 1 where the page is in memory. At most @pages of them; -ENOMEM where
+ * the range has a hole. */
+int mm_resident(struct mm *mm, u64 addr, u64 pages, u8 *resident);
+/** Fault in every page of the range, for writing where the area allows it (mlock, MAP_POPULATE).
+ * 0, -ENOMEM for a hole, -EFAULT where a page cannot be had. */
+int mm_populate(struct mm *mm, u64 addr, u64 len, bool write);
 /** brk(2): returns the break after the call. */
 u64 mm_brk(struct mm *mm, u64 new_break);
 /** The loader's: where the heap starts (a random gap is added), and where mmap starts downward. */
 void mm_set_layout(struct mm *mm, u64 brk_start, u64 mmap_top);
+/** Refuse areas that are writable and executable, whoever asks (image label org.ingot.wx=strict).
+ */
+void mm_set_wx_policy(struct mm *mm, bool strict);
+/** How far the stack may grow, in bytes (RLIMIT_STACK). */
+void mm_set_stack_limit(struct mm *mm, u64 bytes);
+/** The address space of the running thread, NULL in a kernel thread. */
+static inline struct mm *mm_current(void)
+{
+    return this_cpu()->mm;
+}
 /** Map the pages of the vDSO and its data; returns 0 and the address of its ELF header. */
 int mm_map_vdso(struct mm *mm, u64 *out);
 
-enum fault_access { FAULT_READ, FAULT_WRITE, FAULT_EXEC };
+enum fault_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
 /**
  * Resolve a fault of the program, or of the kernel on the program's behalf.
  * Returns 0, or the signal to raise as a negative of its number with *@code as si_code

@@ -1,0 +1,283 @@
+/* The areas of an address space, in a red-black tree by address.  Each area knows the free space
+ * before it, and the greatest such space in its subtree, so that a free place is found in one
+ * descent. */
+#include "mm/mm_priv.h"
+
+#include "abi/errno.h"
+#include "mm/heap.h"
+
+static struct vma *of_node(struct rb_node *node)
+{
+    return node ? container_of(node, struct vma, node) : NULL;
+}
+
+static u64 max_gap_of(struct rb_node *node)
+{
+    return node ? container_of(node, struct vma, node)->max_gap : 0;
+}
+
+static void update_gap(struct rb_node *node)
+{
+    struct vma *vma = of_node(node);
+
+    u64 below = max(max_gap_of(node->left), max_gap_of(node->right));
+    vma->max_gap = max(vma->gap, below);
+}
+
+void area_init(struct mm *mm)
+{
+    mm->areas = (struct rb_root){.update = update_gap};
+    mm->last_end = USER_BASE;
+}
+
+struct vma *area_next(const struct vma *vma)
+{
+    return of_node(rb_next(&vma->node));
+}
+
+struct vma *area_prev(const struct vma *vma)
+{
+    return of_node(rb_prev(&vma->node));
+}
+
+struct vma *area_find(struct mm *mm, u64 addr)
+{
+    struct vma *found = mm->hint;
+
+    if (found && found->start <= addr && addr < found->end)
+        return found;
+    found = NULL;
+    for (struct rb_node *node = mm->areas.node; node;) {
+        struct vma *vma = of_node(node);
+        if (vma->end > addr) {
+            found = vma;
+            if (vma->start <= addr)
+                break;
+            node = node->left;
+        } else {
+            node = node->right;
+        }
+    }
+    if (found)
+        mm->hint = found;
+    return found;
+}
+
+bool area_is_free(struct mm *mm, u64 start, u64 end)
+{
+    const struct vma *vma = area_find(mm, start);
+
+    return !vma || vma->start >= end;
+}
+
+/* The free space before @vma, after its border or that of its neighbour moved. */
+static void refresh_gap(struct mm *mm, struct vma *vma)
+{
+    const struct vma *prev = area_prev(vma);
+    u64 gap = vma->start - (prev ? prev->end : min(USER_BASE, vma->start));
+
+    if (gap == vma->gap)
+        return;
+    vma->gap = gap;
+    rb_propagate(&mm->areas, &vma->node);
+}
+
+static void refresh_after(struct mm *mm, struct vma *vma)
+{
+    struct vma *next = area_next(vma);
+
+    if (next)
+        refresh_gap(mm, next);
+    else
+        mm->last_end = vma->end;
+}
+
+static void area_insert(struct mm *mm, struct vma *vma)
+{
+    struct rb_node **link = &mm->areas.node, *parent = NULL;
+
+    while (*link) {
+        parent = *link;
+        link = vma->start < of_node(parent)->start ? &parent->left : &parent->right;
+    }
+    vma->gap = vma->max_gap = 0;
+    rb_insert(&mm->areas, &vma->node, parent, link);
+    refresh_gap(mm, vma);
+    refresh_after(mm, vma);
+    mm->virtual_pages += (vma->end - vma->start) >> PAGE_SHIFT;
+    mm->nr_areas++;
+}
+
+struct vma *area_create(struct mm *mm, const struct vma *template)
+{
+    if (mm->nr_areas >= MAX_AREAS)
+        return NULL;
+    struct vma *vma = kmalloc(sizeof(*vma));
+    if (!vma)
+        return NULL;
+    *vma = *template;
+    vma->mm = mm;
+    if (vma->backing)
+        vma->backing->ops->get(vma->backing);
+    area_insert(mm, vma);
+    return vma;
+}
+
+void area_destroy(struct mm *mm, struct vma *vma)
+{
+    struct vma *prev = area_prev(vma), *next = area_next(vma);
+
+    rb_remove(&mm->areas, &vma->node);
+    if (next)
+        refresh_gap(mm, next);
+    else
+        mm->last_end = prev ? prev->end : USER_BASE;
+    if (mm->hint == vma)
+        mm->hint = NULL;
+    mm->virtual_pages -= (vma->end - vma->start) >> PAGE_SHIFT;
+    mm->nr_areas--;
+    if (vma->backing)
+        vma->backing->ops->put(vma->backing);
+    kfree(vma);
+}
+
+void area_resize(struct mm *mm, struct vma *vma, u64 start, u64 end)
+{
+    u64 old_start = vma->start, old_end = vma->end;
+
+    mm->virtual_pages += ((end - start) >> PAGE_SHIFT) - ((old_end - old_start) >> PAGE_SHIFT);
+    if (vma->backing)
+        vma->offset += start - old_start;
+    vma->start = start;
+    vma->end = end;
+    if (start != old_start)
+        refresh_gap(mm, vma);
+    if (end != old_end)
+        refresh_after(mm, vma);
+}
+
+int area_split(struct mm *mm, struct vma *vma, u64 addr)
+{
+    struct vma upper = *vma;
+    u64 end = vma->end;
+
+    assert(vma->start < addr && addr < end);
+    upper.start = addr;
+    if (vma->backing)
+        upper.offset += addr - vma->start;
+    area_resize(mm, vma, vma->start, addr);
+    if (area_create(mm, &upper))
+        return 0;
+    area_resize(mm, vma, vma->start, end);
+    return -ENOMEM;
+}
+
+int area_split_range(struct mm *mm, u64 start, u64 end)
+{
+    struct vma *vma = area_find(mm, start);
+
+    if (vma && vma->start < start) {
+        int err = area_split(mm, vma, start);
+        if (err)
+            return err;
+    }
+    vma = area_find(mm, end);
+    return vma && vma->start < end ? area_split(mm, vma, end) : 0;
+}
+
+/* True if @upper goes on where @lower ends, in memory and in the backing. */
+static bool continues(const struct vma *lower, const struct vma *upper)
+{
+    return lower->end == upper->start && lower->prot == upper->prot &&
+           lower->flags == upper->flags && lower->marks == upper->marks &&
+           lower->backing == upper->backing && lower->name == upper->name &&
+           (!lower->backing || lower->offset + (lower->end - lower->start) == upper->offset);
+}
+
+static struct vma *merge_pair(struct mm *mm, struct vma *lower, struct vma *upper)
+{
+    u64 end = upper->end;
+
+    area_destroy(mm, upper);
+    area_resize(mm, lower, lower->start, end);
+    return lower;
+}
+
+struct vma *area_merge(struct mm *mm, struct vma *vma)
+{
+    struct vma *prev = area_prev(vma), *next = area_next(vma);
+
+    if (next && continues(vma, next))
+        merge_pair(mm, vma, next);
+    if (prev && continues(prev, vma))
+        vma = merge_pair(mm, prev, vma);
+    return vma;
+}
+
+void area_merge_range(struct mm *mm, u64 start, u64 end)
+{
+    struct vma *vma = area_find(mm, start ? start - 1 : 0);
+
+    while (vma && vma->start <= end)
+        vma = area_next(area_merge(mm, vma));
+}
+
+struct vma *area_extend(struct mm *mm, const struct vma *template)
+{
+    struct vma *next = area_find(mm, template->end);
+    struct vma *prev = next ? area_prev(next) : of_node(rb_last(&mm->areas));
+
+    if (prev && continues(prev, template)) {
+        area_resize(mm, prev, prev->start, template->end);
+        return next && continues(prev, next) ? merge_pair(mm, prev, next) : prev;
+    }
+    if (next && continues(template, next)) {
+        area_resize(mm, next, template->start, next->end);
+        return next;
+    }
+    return NULL;
+}
+
+/* The highest place in [from, to), clipped to [low, high); 0: none. */
+static u64 place_in(u64 from, u64 to, u64 len, u64 align, u64 low, u64 high)
+{
+    from = max(from, low);
+    to = min(to, high);
+    if (to < from || to - from < len)
+        return 0;
+    u64 place = ALIGN_DOWN(to - len, align);
+    return place >= from ? place : 0;
+}
+
+/* A stack keeps a guard below itself, into which nothing is placed. */
+static u64 ceiling_of(const struct vma *vma)
+{
+    u64 guard = vma->flags & MAP_GROWSDOWN ? STACK_GUARD : 0;
+
+    return vma->start - min(guard, vma->start);
+}
+
+/* The highest place before an area of this subtree.  Depth is that of the tree; a subtree is
+ * entered only where its gaps are wide enough, so in vain only along the borders of [low, high). */
+static u64 find_gap_below(struct rb_node *node, u64 len, u64 align, u64 low, u64 high)
+{
+    if (!node || max_gap_of(node) < len)
+        return 0;
+    const struct vma *vma = of_node(node);
+    u64 place = 0;
+
+    if (vma->end < high)
+        place = find_gap_below(node->right, len, align, low, high);
+    if (!place)
+        place = place_in(vma->start - vma->gap, ceiling_of(vma), len, align, low, high);
+    if (!place && vma->start - vma->gap > low)
+        place = find_gap_below(node->left, len, align, low, high);
+    return place;
+}
+
+u64 area_find_gap(const struct mm *mm, u64 len, u64 align, u64 low, u64 high)
+{
+    u64 place = place_in(mm->last_end, USER_TOP, len, align, low, high);
+
+    return place ? place : find_gap_below(mm->areas.node, len, align, low, high);
+}

@@ -1,0 +1,321 @@
+/* Page faults: what makes areas into memory.  The common case, the first touch of anonymous memory,
+ * is one page, cleared and mapped; everything else branches off it. */
+#include "mm/mm_priv.h"
+
+#include "abi/errno.h"
+#include "arch/frame.h"
+#include "arch/hooks.h"
+#include "arch/page.h"
+#include "core/percpu.h"
+
+enum {
+    SIGKILL_NR = 9,
+    SIGBUS_NR = 7,
+    SIGSEGV_NR = 11,
+    SEGV_MAPERR_CODE = 1,
+    SEGV_ACCERR_CODE = 2,
+    BUS_ADRERR_CODE = 2,
+    AROUND = 16, /* pages mapped at once where they are in memory already */
+};
+
+/* What an untouched page of anonymous memory reads as. */
+static alignas(4096) u8 zero_page[4096];
+
+static paddr_t zero_page_pa(void)
+{
+    return image_to_phys(zero_page);
+}
+
+static void count_mapped(struct mm *mm, u64 pages)
+{
+    mm->resident_pages += pages;
+}
+
+static int sigbus(int *code)
+{
+    *code = BUS_ADRERR_CODE;
+    return -SIGBUS_NR;
+}
+
+/* An error of a backing or of plat as the program shall see it. */
+static int signal_of(int err, int *code)
+{
+    return err == -ENOMEM ? -SIGKILL_NR : sigbus(code);
+}
+
+/* Give @page, which we own, to the program at @va. */
+static int map_anon(struct mm *mm, struct vma *vma, u64 va, struct page *page)
+{
+    page->flags = PAGE_ANON;
+    int err = plat.map_page(&mm->as, va, page_to_phys(page), plat_prot_of(vma->prot));
+    if (unlikely(err)) {
+        page->flags = 0;
+        page_put(page);
+        return err;
+    }
+    page_account(offsetof(struct page_stats, anon), 1);
+    count_mapped(mm, 1);
+    return 0;
+}
+
+/* A 2 MiB page pays where the area has room for it and memory is plentiful. */
+static bool wants_huge(const struct vma *vma, u64 va)
+{
+    u64 base = ALIGN_DOWN(va, HUGE_SIZE);
+
+    if (base < vma->start || vma->end - base < HUGE_SIZE || base == vma->mm->not_huge ||
+        (vma->marks & VMA_NOHUGE) || (vma->flags & MAP_GROWSDOWN))
+        return false;
+    u64 total = boot_info.ram_bytes >> PAGE_SHIFT;
+    return total >= MIB(64) >> PAGE_SHIFT && page_free_estimate() > total / 4;
+}
+
+static bool map_huge(struct mm *mm, struct vma *vma, u64 va)
+{
+    u64 base = ALIGN_DOWN(va, HUGE_SIZE);
+
+    mm->not_huge = base; /* do not look again if it fails */
+    for (u64 at = base; at < base + HUGE_SIZE; at += PAGE_SIZE)
+        if (plat.query(&mm->as, at, NULL, NULL))
+            return false;
+    struct page *page = page_alloc(HUGE_SHIFT - PAGE_SHIFT, PAGE_NORECLAIM);
+    if (!page)
+        return false;
+    clear_pages(page_to_virt(page), HUGE_SIZE);
+    page->flags = PAGE_ANON;
+    if (plat.map(&mm->as, base, page_to_phys(page), HUGE_SIZE, plat_prot_of(vma->prot))) {
+        page->flags = 0;
+        page_put(page);
+        return false;
+    }
+    page_account(offsetof(struct page_stats, anon), HUGE_SIZE >> PAGE_SHIFT);
+    count_mapped(mm, HUGE_SIZE >> PAGE_SHIFT);
+    return true;
+}
+
+static int fault_anon(struct mm *mm, struct vma *vma, u64 va, bool write)
+{
+    if (unlikely(wants_huge(vma, va)) && map_huge(mm, vma, va))
+        return 0;
+    if (!write) {
+        int err =
+            plat.map_page(&mm->as, va, zero_page_pa(), plat_prot_of(vma->prot & ~(u32)PROT_WRITE));
+        if (!err)
+            count_mapped(mm, 1);
+        return err;
+    }
+    struct page *page = page_alloc(0, PAGE_ZERO);
+    return page ? map_anon(mm, vma, va, page) : -ENOMEM;
+}
+
+static void put_phys(paddr_t pa)
+{
+    struct page *page = page_of_phys(pa);
+
+    if (page)
+        page_put(page);
+}
+
+/* A copy of the page at @pa with the program as its owner, or NULL. */
+static struct page *copy_of(paddr_t pa)
+{
+    if (pa == zero_page_pa())
+        return page_alloc(0, PAGE_ZERO);
+    struct page *page = page_alloc(0, 0);
+    if (page)
+        copy_page(page_to_virt(page), phys_to_virt(pa));
+    return page;
+}
+
+/* Map what lies around @va in the file and is in memory anyway; nothing here can fail the fault. */
+static void fault_around(struct mm *mm, struct vma *vma, u64 va, u32 prot)
+{
+    paddr_t pa[AROUND];
+    u64 start = max(vma->start, ALIGN_DOWN(va, AROUND * PAGE_SIZE));
+    u64 end = min(vma->end, ALIGN_DOWN(va, AROUND * PAGE_SIZE) + AROUND * PAGE_SIZE);
+    u32 n = (u32)((end - start) >> PAGE_SHIFT);
+
+    vma->backing->ops->cached(vma->backing, area_index(vma, start), n, pa);
+    for (u32 i = 0; i < n; i++) {
+        if (!pa[i])
+            continue;
+        if (plat.map_page(&mm->as, start + i * PAGE_SIZE, pa[i], prot))
+            put_phys(pa[i]); /* mapped already, mostly */
+        else
+            count_mapped(mm, 1);
+    }
+}
+
+static int fault_file(struct mm *mm, struct vma *vma, u64 va, bool write)
+{
+    const struct vm_backing_ops *ops = vma->backing->ops;
+    bool shared = area_is_shared(vma);
+    u32 prot = plat_prot_of(vma->prot);
+    paddr_t pa;
+
+    int err = ops->page(vma->backing, area_index(vma, va), shared && write, &pa);
+    if (err)
+        return err;
+    if (write && !shared) {
+        struct page *copy = copy_of(pa);
+        put_phys(pa);
+        return copy ? map_anon(mm, vma, va, copy) : -ENOMEM;
+    }
+    if (!write && (!shared || ops->dirty))
+        prot &= ~(u32)PLAT_WRITE; /* the first write shall be seen */
+    err = plat.map_page(&mm->as, va, pa, prot);
+    if (err) {
+        put_phys(pa);
+        return err;
+    }
+    count_mapped(mm, 1);
+    if (!write && ops->cached)
+        fault_around(mm, vma, va, prot);
+    return 0;
+}
+
+/* A write to a shared page that was mapped for reading: its backing may move it. */
+static int write_shared(struct mm *mm, struct vma *vma, u64 va, paddr_t old)
+{
+    u32 prot = plat_prot_of(vma->prot);
+    paddr_t pa;
+
+    int err = vma->backing->ops->page(vma->backing, area_index(vma, va), true, &pa);
+    if (err)
+        return err;
+    err = plat.replace(&mm->as, va, pa, prot);
+    put_phys(err ? pa : old); /* one reference too many either way */
+    return err;
+}
+
+/* Copy on write, or the write at last of a page that nobody shares any more. */
+static int write_private(struct mm *mm, struct vma *vma, u64 va, paddr_t old, u32 mapped)
+{
+    u32 prot = plat_prot_of(vma->prot);
+    u64 size = mapped & PLAT_HUGE ? HUGE_SIZE : PAGE_SIZE;
+    struct page *page = page_of_phys(ALIGN_DOWN(old, size));
+
+    if (page && (page->flags & PAGE_ANON) && __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) == 1)
+        return plat.protect(&mm->as, ALIGN_DOWN(va, size), size, prot);
+
+    struct page *copy = copy_of(old);
+    if (!copy)
+        return -ENOMEM;
+    copy->flags = PAGE_ANON;
+    int err = plat.replace(&mm->as, va, page_to_phys(copy), prot);
+    if (err) {
+        copy->flags = 0;
+        page_put(copy);
+        return err;
+    }
+    if (!page || !(page->flags & PAGE_ANON))
+        page_account(offsetof(struct page_stats, anon), 1);
+    put_phys(old);
+    return 0;
+}
+
+/* The page is there, but not as the access needs it; or it is, and another CPU was quicker. */
+static int fault_present(struct mm *mm, struct vma *vma, u64 va, bool write)
+{
+    paddr_t pa;
+    u32 prot;
+
+    if (!plat.query(&mm->as, va, &pa, &prot))
+        return -EAGAIN;
+    if (!(prot & PLAT_READ)) { /* an mprotect that ran out of memory half way */
+        u64 size = prot & PLAT_HUGE ? HUGE_SIZE : PAGE_SIZE;
+        return plat.protect(&mm->as, ALIGN_DOWN(va, size), size,
+                            plat_prot_of(vma->prot & ~(u32)PROT_WRITE));
+    }
+    if (!write || (prot & PLAT_WRITE))
+        return 0;
+    return area_is_shared(vma) ? write_shared(mm, vma, va, pa)
+                               : write_private(mm, vma, va, pa, prot);
+}
+
+int fault_locked(struct mm *mm, struct vma *vma, u64 va, bool write, bool present, int *code)
+{
+    int err = present ? fault_present(mm, vma, va, write) : -EAGAIN;
+
+    if (err == -EAGAIN)
+        err = vma->backing ? fault_file(mm, vma, va, write) : fault_anon(mm, vma, va, write);
+    if (err == -EEXIST)
+        err = fault_present(mm, vma, va, write);
+    return likely(!err) ? 0 : signal_of(err, code);
+}
+
+bool area_allows(const struct vma *vma, enum fault_access access)
+{
+    if (access == ACCESS_WRITE)
+        return vma->prot & PROT_WRITE;
+    if (access == ACCESS_EXEC)
+        return vma->prot & PROT_EXEC;
+    return vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+/* Make a stack reach down to @addr, if that is what the program may expect. */
+static bool grow_stack(struct mm *mm, struct vma *vma, u64 addr)
+{
+    u64 start = ALIGN_DOWN(addr, PAGE_SIZE);
+    const struct vma *below = area_prev(vma);
+
+    if (!(vma->flags & MAP_GROWSDOWN) || start < USER_BASE || vma->end - start > mm->stack_limit)
+        return false;
+    if (below && start - below->end < STACK_GUARD && (below->prot || start < below->end))
+        return false;
+    area_resize(mm, vma, start, vma->end);
+    return true;
+}
+
+static int fault_area(struct mm *mm, u64 addr, enum fault_access access, bool present, int *code)
+{
+    struct vma *vma = area_find(mm, addr);
+
+    *code = SEGV_MAPERR_CODE;
+    if (!vma || (vma->start > addr && !grow_stack(mm, vma, addr)))
+        return -SIGSEGV_NR;
+    *code = SEGV_ACCERR_CODE;
+    if (!area_allows(vma, access))
+        return -SIGSEGV_NR;
+    return fault_locked(mm, vma, ALIGN_DOWN(addr, PAGE_SIZE), access == ACCESS_WRITE, present,
+                        code);
+}
+
+int mm_fault(struct mm *mm, u64 addr, enum fault_access access, int *code)
+{
+    mm_lock(&mm->lock);
+    int result = fault_area(mm, addr, access, true, code);
+    mm_unlock(&mm->lock);
+    return result;
+}
+
+static _Noreturn void out_of_memory(struct mm *mm)
+{
+    struct page_stats stats;
+
+    page_get_stats(&stats);
+    fatal_error("out of memory: the program holds %llu MiB of %llu MiB; give the guest more (-m)",
+                (unsigned long long)(mm->resident_pages >> (20 - PAGE_SHIFT)),
+                (unsigned long long)(boot_info.ram_bytes >> 20));
+}
+
+int page_fault(struct trap_frame *frame, u64 addr, u32 error)
+{
+    struct mm *mm = mm_current();
+    int code = SEGV_MAPERR_CODE;
+    enum fault_access access = error & FAULT_FETCH   ? ACCESS_EXEC
+                               : error & FAULT_WRITE ? ACCESS_WRITE
+                                                     : ACCESS_READ;
+
+    (void)frame;
+    if (unlikely(!mm || addr >= USER_TOP))
+        return SIGSEGV_NR | code << 8;
+    mm_lock(&mm->lock);
+    int result = fault_area(mm, addr, access, error & FAULT_PRESENT, &code);
+    mm_unlock(&mm->lock);
+    if (likely(!result))
+        return 0;
+    if (result == -SIGKILL_NR)
+        out_of_memory(mm);
+    return -result | code << 8;
+}

@@ -1,0 +1,102 @@
+/* The cursor through which read and write move bytes. */
+#include "mm/uaccess.h"
+
+#include "arch/uaccess.h"
+#include "lib/string.h"
+
+void iter_init(struct iov_iter *it, struct iovec *iov, uaddr_t base, size_t len)
+{
+    *iov = (struct iovec){base, len};
+    iter_init_vec(it, iov, 1, len);
+}
+
+void iter_init_kernel(struct iov_iter *it, struct iovec *iov, void *base, size_t len)
+{
+    iter_init(it, iov, (uaddr_t)(uintptr_t)base, len);
+    it->kernel = true;
+}
+
+void iter_init_vec(struct iov_iter *it, const struct iovec *iov, u32 segments, u64 total)
+{
+    *it = (struct iov_iter){.iov = iov, .segments = segments, .left = total};
+}
+
+enum move { MOVE_IN, MOVE_OUT, MOVE_ZERO };
+
+/* Bytes NOT moved between @addr of the iterator and @buf. */
+static size_t move_bytes(const struct iov_iter *it, enum move move, uaddr_t addr, char *buf,
+                         size_t n)
+{
+    void *place = (void *)(uintptr_t)addr;
+
+    if (it->kernel) {
+        if (move == MOVE_ZERO)
+            memset(place, 0, n);
+        else
+            memcpy(move == MOVE_OUT ? place : buf, move == MOVE_OUT ? buf : place, n);
+        return 0;
+    }
+    if (n > USER_TOP || addr > USER_TOP - n)
+        return n;
+    if (move == MOVE_ZERO)
+        return arch_clear_user(place, n);
+    return move == MOVE_OUT ? arch_copy_user(place, buf, n) : arch_copy_user(buf, place, n);
+}
+
+/* On to the next segment when this one is used up; empty ones are passed over. */
+static void skip_used(struct iov_iter *it)
+{
+    while (it->segments > 1 && it->offset == it->iov->len) {
+        it->iov++;
+        it->segments--;
+        it->offset = 0;
+    }
+}
+
+static size_t iter_move(struct iov_iter *it, enum move move, char *buf, size_t n)
+{
+    size_t done = 0;
+
+    n = min(n, (size_t)it->left);
+    while (done < n) {
+        skip_used(it);
+        size_t part = min(n - done, (size_t)(it->iov->len - it->offset));
+        if (!part) /* segments hold less than .left says */
+            break;
+        size_t missing =
+            move_bytes(it, move, it->iov->base + it->offset, buf ? buf + done : NULL, part);
+        it->offset += part - missing;
+        it->left -= part - missing;
+        done += part - missing;
+        if (missing)
+            break;
+    }
+    return done;
+}
+
+size_t iter_write(struct iov_iter *it, const void *src, size_t n)
+{
+    return iter_move(it, MOVE_OUT, (char *)(uintptr_t)src, n);
+}
+
+size_t iter_read(struct iov_iter *it, void *dst, size_t n)
+{
+    return iter_move(it, MOVE_IN, dst, n);
+}
+
+size_t iter_zero(struct iov_iter *it, size_t n)
+{
+    return iter_move(it, MOVE_ZERO, NULL, n);
+}
+
+void iter_revert(struct iov_iter *it, size_t n)
+{
+    it->left += n;
+    while (n > it->offset) {
+        n -= it->offset;
+        it->iov--;
+        it->segments++;
+        it->offset = it->iov->len;
+    }
+    it->offset -= n;
+}

@@ -1,0 +1,113 @@
+/* An address space as an object: birth, death, what it reports. */
+#include "mm/mm.h"
+
+#include "abi/errno.h"
+#include "core/percpu.h"
+#include "core/random.h"
+#include "mm/heap.h"
+#include "mm/mm_priv.h"
+
+struct mm *mm_create(void)
+{
+    struct mm *mm = kzalloc(sizeof(*mm));
+    if (!mm)
+        return NULL;
+    if (plat.as_create(&mm->as)) {
+        kfree(mm);
+        return NULL;
+    }
+    mm->refs = 1;
+    area_init(mm);
+    mm->mmap_top = USER_TOP;
+    mm->stack_limit = MIB(8);
+    return mm;
+}
+
+void mm_get(struct mm *mm)
+{
+    __atomic_fetch_add(&mm->refs, 1, __ATOMIC_RELAXED);
+}
+
+static void mm_destroy(struct mm *mm)
+{
+    struct vma *vma;
+
+    while ((vma = area_find(mm, 0))) {
+        /* Whole areas go: no 2 MiB page is cut, so this cannot fail. */
+        (void)pages_drop(mm, vma, vma->start, vma->end);
+        area_destroy(mm, vma);
+    }
+    plat.as_destroy(&mm->as);
+    kfree(mm);
+}
+
+void mm_put(struct mm *mm)
+{
+    if (__atomic_sub_fetch(&mm->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        mm_destroy(mm);
+}
+
+void mm_switch(struct mm *mm)
+{
+    struct cpu *cpu = this_cpu();
+
+    if (cpu->mm == mm)
+        return;
+    cpu->mm = mm;
+    plat.as_switch(mm ? &mm->as : NULL);
+}
+
+void mm_set_layout(struct mm *mm, u64 brk_start, u64 mmap_top)
+{
+    mm_lock(&mm->lock);
+    mm->brk_start = mm->brk = ALIGN_UP(brk_start, PAGE_SIZE);
+    mm->mmap_top = ALIGN_DOWN(mmap_top, PAGE_SIZE);
+    mm_unlock(&mm->lock);
+}
+
+void mm_set_wx_policy(struct mm *mm, bool strict)
+{
+    mm->wx_strict = strict;
+}
+
+void mm_set_stack_limit(struct mm *mm, u64 bytes)
+{
+    mm->stack_limit = bytes;
+}
+
+int mm_for_each_vma(struct mm *mm, int (*fn)(struct vma *vma, void *arg), void *arg)
+{
+    int result = 0;
+
+    mm_lock(&mm->lock);
+    for (struct vma *vma = area_find(mm, 0); vma && !result; vma = area_next(vma))
+        result = fn(vma, arg);
+    mm_unlock(&mm->lock);
+    return result;
+}
+
+static void count_area(const struct vma *vma, struct mm_usage *out)
+{
+    u64 pages = (vma->end - vma->start) >> PAGE_SHIFT;
+
+    if (vma->flags & MAP_GROWSDOWN)
+        out->stack_pages += pages;
+    else if (vma->backing && (vma->prot & PROT_EXEC))
+        out->text_pages += pages;
+    else if (vma->prot & PROT_WRITE)
+        out->data_pages += area_is_shared(vma) ? 0 : pages;
+    if (area_is_shared(vma))
+        out->shared_pages += pages;
+}
+
+void mm_get_usage(struct mm *mm, struct mm_usage *out)
+{
+    *out = (struct mm_usage){0};
+    mm_lock(&mm->lock);
+    for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
+        count_area(vma, out);
+    out->virtual_pages = mm->virtual_pages;
+    out->resident_pages = mm->resident_pages;
+    out->peak_pages = max(mm->peak_pages, mm->resident_pages);
+    mm_unlock(&mm->lock);
+}

@@ -1,0 +1,100 @@
+/* What the files of mm share about address spaces. */
+#pragma once
+
+#include "abi/mman.h"
+#include "core/panic.h"
+#include "mm/lock.h"
+#include "mm/mm.h"
+
+enum {
+    MAX_AREAS = 65530, /* vm.max_map_count */
+    STACK_GUARD = 256 * 4096,
+};
+
+/* [I], [A], [L] under .lock, which is taken before any inode or page-cache lock. */
+struct mm {
+    u32 refs; /* [A] */
+    struct mm_lock lock;
+    struct plat_as as;    /* [L] changes; the CPU reads it freely */
+    struct rb_root areas; /* [L] by address; each node knows the greatest gap below it */
+    struct vma *hint;     /* [L] the area found last, or NULL */
+    u64 last_end;         /* [L] end of the highest area, USER_BASE if none */
+    u64 brk_start, brk;   /* [L] */
+    u64 mmap_top;         /* [L] areas are placed from here downward */
+    u64 stack_limit;      /* [L] bytes */
+    u64 not_huge;         /* [L] a 2 MiB region that had pages when last looked at */
+    bool wx_strict;       /* [L] */
+    u32 nr_areas;         /* [L] */
+    u64 virtual_pages;    /* [L] */
+    u64 resident_pages;   /* [L] */
+    u64 peak_pages;       /* [L] */
+};
+
+/* area.c: the tree of areas.  All under mm->lock. */
+
+/** An empty tree. */
+void area_init(struct mm *mm);
+/** The first area that ends above @addr, or NULL. */
+struct vma *area_find(struct mm *mm, u64 addr);
+struct vma *area_next(const struct vma *vma);
+struct vma *area_prev(const struct vma *vma);
+/** True if no area touches [start, end). */
+bool area_is_free(struct mm *mm, u64 start, u64 end);
+/** A copy of @template in the tree, with its own reference to the backing. NULL: no memory. */
+struct vma *area_create(struct mm *mm, const struct vma *template);
+/** Out of the tree, and free. */
+void area_destroy(struct mm *mm, struct vma *vma);
+/** Move the borders of an area within the free space around it; the offset follows the start. */
+void area_resize(struct mm *mm, struct vma *vma, u64 start, u64 end);
+/** Cut @vma at @addr, inside it; it keeps the lower part. 0 or -ENOMEM. */
+int area_split(struct mm *mm, struct vma *vma, u64 addr);
+/** Make [start, end) begin and end at area borders. 0 or -ENOMEM. */
+int area_split_range(struct mm *mm, u64 start, u64 end);
+/** Join @vma with its neighbours where they continue each other. Returns the joined area. */
+struct vma *area_merge(struct mm *mm, struct vma *vma);
+/** Join all areas that touch [start, end) where they continue each other. */
+void area_merge_range(struct mm *mm, u64 start, u64 end);
+/** Extend a neighbour over the free range of @template, if it continues it. NULL: none does. */
+struct vma *area_extend(struct mm *mm, const struct vma *template);
+/** The highest free place of @len bytes in [low, high), aligned to @align; 0: none. */
+u64 area_find_gap(const struct mm *mm, u64 len, u64 align, u64 low, u64 high);
+
+/* Pages under areas. */
+
+/** Of a whole page: the area's backing index. */
+static inline u64 area_index(const struct vma *vma, u64 va)
+{
+    return (vma->offset + (va - vma->start)) >> PAGE_SHIFT;
+}
+static inline bool area_is_shared(const struct vma *vma)
+{
+    return vma->flags & MAP_SHARED;
+}
+/** PROT_* as plat has it; anything that may be touched may be read, as on x86. */
+static inline u32 plat_prot_of(u32 prot)
+{
+    u32 out = 0;
+
+    if (prot & (PROT_READ | PROT_WRITE | PROT_EXEC))
+        out |= PLAT_READ;
+    if (prot & PROT_WRITE)
+        out |= PLAT_WRITE;
+    if (prot & PROT_EXEC)
+        out |= PLAT_EXEC;
+    return out;
+}
+/** unmap.c: drop the pages of [start, end), which lies in @vma. 0 or -ENOMEM. */
+int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end);
+/** If @va lies inside a 2 MiB page, let each of its pages count for itself. */
+void huge_break(struct mm *mm, u64 va);
+/** map.c: mm_unmap() under the lock; the range is checked. */
+int unmap_locked(struct mm *mm, u64 start, u64 end);
+/** map.c: check that [addr, +len) is page-aligned and the program's; rounds *@len up. -EINVAL. */
+int range_check(u64 addr, u64 *len);
+/** fault.c: resolve a fault at page @va of @vma. 0, or the signal as mm_fault() has it. */
+int fault_locked(struct mm *mm, struct vma *vma, u64 va, bool write, bool present, int *code);
+/** True if the area may be touched so. */
+bool area_allows(const struct vma *vma, enum fault_access access);
+
+/** shm.c: memory of @len bytes that several areas share, with one reference; NULL: no memory. */
+struct vm_backing *shm_create(u64 len);

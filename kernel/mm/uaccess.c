@@ -1,0 +1,64 @@
+#include "mm/uaccess.h"
+
+#include "abi/errno.h"
+#include "arch/uaccess.h"
+
+/* The lower half may be touched, mapped or not: a fault ends in -EFAULT.  [addr, +n) must not leave
+ * it, or the copy would reach into the kernel. */
+static bool is_user_range(uaddr_t addr, size_t n)
+{
+    return likely(n <= USER_TOP && addr <= USER_TOP - n);
+}
+
+static void *user_ptr(uaddr_t addr)
+{
+    return (void *)(uintptr_t)addr;
+}
+
+int copy_from_user(void *dst, uaddr_t src, size_t n)
+{
+    return is_user_range(src, n) && !arch_copy_user(dst, user_ptr(src), n) ? 0 : -EFAULT;
+}
+
+int copy_to_user(uaddr_t dst, const void *src, size_t n)
+{
+    return is_user_range(dst, n) && !arch_copy_user(user_ptr(dst), src, n) ? 0 : -EFAULT;
+}
+
+int clear_user(uaddr_t dst, size_t n)
+{
+    return is_user_range(dst, n) && !arch_clear_user(user_ptr(dst), n) ? 0 : -EFAULT;
+}
+
+ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)
+{
+    if (src >= USER_TOP)
+        return -EFAULT;
+    size_t room = USER_TOP - src; /* the string may end before the lower half does */
+    size_t n = min(size, room);
+    ssize_t len = arch_strncpy_user(dst, user_ptr(src), n);
+
+    if (len < 0 || (size_t)len < n)
+        return len;
+    return n == room ? -EFAULT : -ENAMETOOLONG;
+}
+
+int user_load32(uaddr_t addr, u32 *out)
+{
+    if (!IS_ALIGNED(addr, 4))
+        return -EINVAL;
+    return is_user_range(addr, 4) ? arch_user_load32(user_ptr(addr), out) : -EFAULT;
+}
+
+int user_cmpxchg32(uaddr_t addr, u32 expected, u32 desired, u32 *seen)
+{
+    if (!IS_ALIGNED(addr, 4))
+        return -EINVAL;
+    if (!is_user_range(addr, 4))
+        return -EFAULT;
+    int err = arch_user_cmpxchg32(user_ptr(addr), &expected, desired);
+    if (err && err != -EAGAIN)
+        return err;
+    *seen = expected;
+    return 0;
+}

@@ -1,0 +1,66 @@
+/* Pages on their way out of an area: references dropped, dirty ones reported, counts kept. */
+#include "mm/mm_priv.h"
+
+#include "abi/errno.h"
+
+struct drop {
+    struct mm *mm;
+    struct vma *vma;
+    u64 resident;
+    s64 anon;
+};
+
+/* A block that was one 2 MiB page, or has been broken into single ones since. */
+static void put_block(struct page *page, u64 pages)
+{
+    if (pages == 1 || page->order) {
+        page_put(page);
+        return;
+    }
+    for (u64 i = 0; i < pages; i++)
+        page_put(page + i);
+}
+
+static void page_gone(void *arg, u64 va, u64 pa, u64 size, u32 prot)
+{
+    struct drop *drop = arg;
+    struct vma *vma = drop->vma;
+    u64 pages = size >> PAGE_SHIFT;
+
+    drop->resident += pages;
+    if (vma->backing && (prot & PLAT_DIRTY) && area_is_shared(vma) && vma->backing->ops->dirty)
+        vma->backing->ops->dirty(vma->backing, area_index(vma, va));
+    struct page *page = page_of_phys(pa);
+    if (!page)
+        return;
+    if (page->flags & PAGE_ANON)
+        drop->anon += (s64)pages;
+    put_block(page, pages);
+}
+
+void huge_break(struct mm *mm, u64 va)
+{
+    u64 pa;
+    u32 prot;
+
+    if (IS_ALIGNED(va, HUGE_SIZE) || !plat.query(&mm->as, va, &pa, &prot) || !(prot & PLAT_HUGE))
+        return;
+    struct page *page = page_of_phys(ALIGN_DOWN(pa, HUGE_SIZE));
+    if (page && page->order)
+        page_split(page);
+}
+
+int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end)
+{
+    struct drop drop = {.mm = mm, .vma = vma};
+
+    huge_break(mm, start);
+    huge_break(mm, end);
+    int err = plat.unmap(&mm->as, start, end - start, page_gone, &drop);
+    if (mm->resident_pages > mm->peak_pages)
+        mm->peak_pages = mm->resident_pages;
+    mm->resident_pages -= drop.resident;
+    if (drop.anon)
+        page_account(offsetof(struct page_stats, anon), -drop.anon);
+    return err;
+}
