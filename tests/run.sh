@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests: one line a test, then the plain line `N passed, N failed`; exit 1 when one failed.
-#     tests/run.sh [--long] [SECTION...]     sections: check unit guest fuzz e2e
+#     tests/run.sh [--long] [SECTION...]     sections: check unit runner guest fuzz e2e
 # --long runs the slow ones too: longer fuzzing, memory sweeps, storms.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -11,14 +11,14 @@ sections=()
 for arg; do
     case $arg in
     --long) long=--long times=6 ;;
-    -*) echo "usage: tests/run.sh [--long] [check|unit|guest|fuzz|e2e]..." >&2; exit 2 ;;
+    -*) echo "usage: tests/run.sh [--long] [check|unit|runner|guest|fuzz|e2e]..." >&2; exit 2 ;;
     *) sections+=("$arg") ;;
     esac
 done
-[ ${#sections[@]} -eq 0 ] && sections=(check unit guest fuzz e2e)
+[ ${#sections[@]} -eq 0 ] && sections=(check unit runner guest fuzz e2e)
 
 # Long enough for any honest run on two slow cores; a section that hangs still ends.
-declare -A seconds=([check]=600 [unit]=600 [guest]=1200 [fuzz]=900 [e2e]=1800)
+declare -A seconds=([check]=600 [unit]=600 [runner]=300 [guest]=1200 [fuzz]=900 [e2e]=1800)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

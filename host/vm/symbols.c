@@ -68,7 +68,8 @@ static void symbols_read(struct symbols *symbols, const struct buf *file, const 
     size_t count = table->sh_size / sizeof(*symbol);
     symbols->at = mem_new((count + 1) * sizeof(*symbols->at));
     for (size_t i = 0; i < count; i++) {
-        if (ELF64_ST_TYPE(symbol[i].st_info) != STT_FUNC || symbol[i].st_name >= names->sh_size)
+        if (ELF64_ST_TYPE(symbol[i].st_info) != STT_FUNC || symbol[i].st_shndx == SHN_UNDEF ||
+            symbol[i].st_name >= names->sh_size)
             continue;
         symbols->at[symbols->len++] = (struct symbol){
             .address = symbol[i].st_value,

@@ -1,0 +1,259 @@
+/* `ingot doctor`: what this machine offers, what is missing, and which package has it. */
+#include "cli/cli.h"
+#include "cli/run_priv.h"
+
+#include "image/store.h"
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/fs.h"
+#include "lib/json.h"
+#include "lib/proc.h"
+#include "vm/kvm.h"
+#include "vm/tsc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+enum verdict {
+    DOCTOR_OK,
+    DOCTOR_NOTE,    /* `ingot run` works without it */
+    DOCTOR_MISSING, /* it does not */
+};
+
+static const char *const verdict_names[] = {"ok", "note", "missing"};
+
+/* One finding. */
+struct finding {
+    const char *name;
+    enum verdict verdict;
+    char text[320];
+    const char *package; /* the Debian package to install; NULL for none */
+};
+
+struct report {
+    struct finding at[24];
+    size_t len;
+};
+
+static struct finding *doctor_add(struct report *report, const char *name)
+{
+    struct finding *finding = &report->at[report->len];
+
+    if (report->len + 1 < ARRAY_LEN(report->at))
+        report->len++;
+    *finding = (struct finding){.name = name};
+    return finding;
+}
+
+static void doctor_kvm(struct report *report)
+{
+    static const char *const states[] = {
+        [KVM_ABSENT] = "not there; programs run emulated",
+        [KVM_REFUSED] = "may not be opened (is this user in group 'kvm'?); programs run emulated",
+        [KVM_BROKEN] = "does not work; programs run emulated",
+        [KVM_SLOW] = "usable, but slower than emulation, so not used",
+        [KVM_QUICK] = "usable and quick",
+    };
+    struct finding *finding = doctor_add(report, "kvm");
+    struct kvm_info kvm;
+
+    kvm_probe(&kvm);
+    finding->verdict = kvm.state == KVM_QUICK ? DOCTOR_OK : DOCTOR_NOTE;
+    snprintf(finding->text, sizeof(finding->text), "%s (%s)", states[kvm.state], kvm.why);
+}
+
+static void doctor_vmm(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "qemu");
+    struct vmm_info info;
+
+    vmm_default()->probe(&info);
+    if (info.path[0] && info.version[0]) {
+        snprintf(finding->text, sizeof(finding->text), "%.64s at %.160s; machines %.64s",
+                 info.version, info.path, info.machines);
+        return;
+    }
+    finding->verdict = DOCTOR_MISSING;
+    finding->package = "qemu-system-x86";
+    snprintf(finding->text, sizeof(finding->text), "%s",
+             info.path[0] ? "installed, but it does not start" : "not installed");
+}
+
+static void doctor_kernel(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "kernel");
+    struct err err = {0};
+    char *path CLEANUP(mem_free) = run_find_kernel(NULL, &err);
+
+    finding->verdict = path ? DOCTOR_OK : DOCTOR_MISSING;
+    snprintf(finding->text, sizeof(finding->text), "%.300s", path ? path : err.text);
+}
+
+static void doctor_tool(struct report *report, const char *name, const char *program,
+                        const char *package, enum verdict without, const char *purpose)
+{
+    struct finding *finding = doctor_add(report, name);
+    char *path CLEANUP(mem_free) = proc_find(program, NULL);
+
+    finding->verdict = path ? DOCTOR_OK : without;
+    finding->package = path ? NULL : package;
+    snprintf(finding->text, sizeof(finding->text), "%.200s%s%s", path ? path : "not installed",
+             path ? "" : "; needed ", path ? "" : purpose);
+}
+
+/* May we write to @path, or make it? */
+static bool doctor_writable(const char *path)
+{
+    char *nearest CLEANUP(mem_free) = str_dup(path);
+
+    while (!fs_exists(nearest)) {
+        char *slash = strrchr(nearest, '/');
+        if (!slash || slash == nearest)
+            return access("/", W_OK) == 0;
+        *slash = 0;
+    }
+    return access(nearest, W_OK | X_OK) == 0;
+}
+
+static void doctor_store(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "store");
+    struct store store CLEANUP(store_close) = {0};
+    struct err err = {0};
+
+    if (store_open(&store, &err) < 0) {
+        finding->verdict = DOCTOR_MISSING;
+        snprintf(finding->text, sizeof(finding->text), "%.300s", err.text);
+        return;
+    }
+    bool writable = doctor_writable(store.root);
+    finding->verdict = writable ? DOCTOR_OK : DOCTOR_MISSING;
+    snprintf(finding->text, sizeof(finding->text), "%.200s, %zu images%s", store.root,
+             store_count(&store),
+             writable ? "" : "; not writable: set INGOT_HOME to a folder of yours");
+}
+
+static void doctor_memory(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "memory");
+    struct sysinfo info;
+
+    if (sysinfo(&info) < 0)
+        return;
+    u64 unit = info.mem_unit, free_mib = (info.freeram + info.bufferram) * unit / MIB(1);
+    finding->verdict = info.totalram * unit / MIB(1) < 256 ? DOCTOR_NOTE : DOCTOR_OK;
+    snprintf(finding->text, sizeof(finding->text), "%llu MiB, %llu MiB of it free",
+             (unsigned long long)(info.totalram * unit / MIB(1)), (unsigned long long)free_mib);
+}
+
+static void doctor_tun(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "tun");
+    int fd CLEANUP(fd_close) = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    finding->verdict = fd >= 0 ? DOCTOR_OK : DOCTOR_NOTE;
+    snprintf(finding->text, sizeof(finding->text), "/dev/net/tun: %s%s",
+             fd >= 0 ? "usable" : strerror(errno),
+             fd >= 0 ? "" : "; only bridged networking needs it");
+}
+
+static void doctor_clock(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "clock");
+    u64 khz = tsc_khz();
+
+    finding->verdict = khz ? DOCTOR_OK : DOCTOR_NOTE;
+    if (khz)
+        snprintf(finding->text, sizeof(finding->text), "time stamp counter at %llu.%03llu MHz",
+                 (unsigned long long)khz / 1000, (unsigned long long)khz % 1000);
+    else
+        snprintf(finding->text, sizeof(finding->text),
+                 "no time stamp counter of constant rate; guests keep time by slower means");
+}
+
+static void doctor_examine(struct report *report)
+{
+    doctor_kvm(report);
+    doctor_vmm(report);
+    doctor_kernel(report);
+    doctor_tool(report, "erofs", "mkfs.erofs", "erofs-utils", DOCTOR_MISSING, "to build images");
+    doctor_tool(report, "cc", "cc", "gcc", DOCTOR_NOTE, "to run C sources");
+    doctor_tool(report, "c++", "c++", "g++", DOCTOR_NOTE, "to run C++ sources");
+    doctor_tool(report, "make", "make", "make", DOCTOR_NOTE, "to run project folders");
+    doctor_store(report);
+    doctor_memory(report);
+    doctor_clock(report);
+    doctor_tun(report);
+}
+
+static void doctor_print_json(const struct report *report)
+{
+    json_t *list CLEANUP(json_put) = json_array();
+
+    for (size_t i = 0; i < report->len; i++) {
+        const struct finding *finding = &report->at[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s?}", "name", finding->name,
+                                              "state", verdict_names[finding->verdict], "detail",
+                                              finding->text, "package", finding->package));
+    }
+    char *text CLEANUP(mem_free) = json_text(list, 2);
+    puts(text);
+}
+
+static void doctor_print(const struct report *report)
+{
+    struct buf packages CLEANUP(buf_free) = {0};
+
+    for (size_t i = 0; i < report->len; i++) {
+        const struct finding *finding = &report->at[i];
+        printf("%-8s %-8s %s\n", finding->name, verdict_names[finding->verdict], finding->text);
+        if (finding->package && !strstr(buf_text(&packages), finding->package))
+            buf_printf(&packages, " %s", finding->package);
+    }
+    if (packages.len)
+        printf("\nTo install what is missing: apt-get install%s\n", buf_text(&packages));
+}
+
+static int doctor_main(int argc, char **argv, struct err *err)
+{
+    struct {
+        const char *format;
+    } options = {0};
+    struct report report = {0};
+    bool json;
+    int words, status = 0;
+    int done = cli_options(&command_doctor, argc, argv, OPTIONS_ANYWHERE, &options, &words, err);
+
+    if (done)
+        return min(done, 0);
+    if (words)
+        return err_set(err, ERR_USAGE, "'%s': there is nothing to name", argv[1]);
+    int failed = cli_format(options.format, &json, err);
+    if (failed)
+        return failed;
+    doctor_examine(&report);
+    if (json)
+        doctor_print_json(&report);
+    else
+        doctor_print(&report);
+    for (size_t i = 0; i < report.len; i++)
+        status |= report.at[i].verdict == DOCTOR_MISSING;
+    return status;
+}
+
+static const struct option_spec doctor_options[] = {
+    {"format", 0, OPTION_TEXT, 0, "FORMAT", "table or json"},
+    {NULL,     0, OPTION_FLAG, 0, NULL,     NULL           },
+};
+
+const struct command command_doctor = {
+    .name = "doctor",
+    .summary = "Tell what this machine offers and what to install",
+    .usage = "[OPTIONS]",
+    .options = doctor_options,
+    .help = "The exit status is 0 if 'ingot run' can work here.",
+    .run = doctor_main,
+};

@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+"""The runner against a VMM that is only played (tests/fake): streams, signals, statuses, bad ends.
+
+    tests/runner/run.sh [NAME...]"""
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import BUILD, INGOT, ROOT, Skip, Suite, arguments, need, need_ingot, run  # noqa: E402
+
+FAKE = {"PATH": os.path.join(ROOT, "tests", "fake") + ":" + os.environ["PATH"]}
+TARGET = os.environ.get("RUNNER_TARGET", "/bin/true")
+
+
+def ingot(*words, options=(), **kwargs):
+    kwargs.setdefault("env", FAKE)
+    return run([INGOT, "run", *options, TARGET, *words], timeout=20, **kwargs)
+
+
+def popen(*words, options=(), **kwargs):
+    return subprocess.Popen([INGOT, "run", *options, TARGET, *words], env={**os.environ, **FAKE},
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                            **kwargs)
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(word) for word in f.read().split()]
+
+
+def gone(pid, seconds=2):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                if f.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except OSError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def same(got, want, what):
+    need(got == want, f"{what}: {got!r} instead of {want!r}")
+
+
+def input_reaches_output():
+    data = os.urandom(3_000_000)
+    result = ingot("echo", stdin=data)
+    same(result.status, 0, "status")
+    need(result.out == data, f"{len(result.out)} of {len(data)} bytes came back, or others")
+
+
+def input_can_be_empty():
+    result = ingot("echo", stdin=b"abc", options=["-i=false"])
+    same((result.status, result.out), (0, b""), "status and output")
+
+
+def streams_stay_apart():
+    result = ingot("streams", "1000000")
+    same(result.status, 3, "status")
+    same((len(result.out), set(result.out)), (1000000, set(b"o")), "standard output")
+    same((len(result.err), set(result.err)), (1000000, set(b"e")), "standard error")
+
+
+def output_to_a_file_is_whole():
+    with tempfile.TemporaryFile() as file:
+        child = subprocess.run([INGOT, "run", TARGET, "streams", "500000"], stdout=file,
+                               stderr=subprocess.DEVNULL, env={**os.environ, **FAKE}, timeout=20,
+                               check=False, stdin=subprocess.DEVNULL)
+        same((child.returncode, file.seek(0, 2)), (3, 500000), "status and size")
+
+
+def slow_reader_gets_all():
+    child = popen("streams", "700000")
+    time.sleep(0.3)
+    out, err = child.communicate(timeout=20)
+    same((child.returncode, len(out), len(err)), (3, 700000, 700000), "status and sizes")
+
+
+def reader_that_leaves_ends_the_program():
+    child = popen("flood")
+    need(child.stdout.read(2) == b"y\n", "no output")
+    child.stdout.close()
+    same(child.wait(10), 128 + 13, "status")
+
+
+def reader_that_left_before_a_write():
+    child = popen("echo")
+    child.stdout.close()
+    same(child.wait(10), 0, "status")
+
+
+def interrupt_stops_the_program():
+    child = popen("wait")
+    need(child.stdout.read(6) == b"ready\n", "no output")
+    child.send_signal(signal.SIGINT)
+    same(child.wait(5), 128 + 15, "status")
+
+
+def second_interrupt_ends_the_vm():
+    child = popen("deaf")
+    need(child.stdout.read(6) == b"ready\n", "no output")
+    vmm = children(child.pid)
+    child.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    need(child.poll() is None, "it ended at the first signal")
+    child.send_signal(signal.SIGINT)
+    same(child.wait(5), 137, "status")
+    need(vmm and all(map(gone, vmm)), "the VMM is still there")
+
+
+def grace_time_ends_the_vm():
+    child = popen("deaf", options=["--stop-timeout", "1"])
+    need(child.stdout.read(6) == b"ready\n", "no output")
+    start = time.monotonic()
+    child.send_signal(signal.SIGTERM)
+    same(child.wait(5), 137, "status")
+    need(0.9 < time.monotonic() - start < 2, "not after the grace time")
+    need(b"did not stop" in child.stderr.read(), "no word about it")
+
+
+def timeout_ends_the_vm():
+    result = ingot("deaf", options=["--timeout", "1"])
+    same(result.status, 124, "status")
+    need("--timeout" in result.errors(), "no word about it")
+
+
+def death_of_the_runner_ends_the_vmm():
+    child = popen("deaf")
+    need(child.stdout.read(6) == b"ready\n", "no output")
+    vmm = children(child.pid)
+    child.kill()
+    child.wait()
+    need(vmm and all(map(gone, vmm)), "the VMM is still there")
+
+
+def signals_at_any_moment_leave_nothing():
+    for delay_ms in range(0, 120, 6):
+        child = popen("wait", options=["--stop-timeout", "1"])
+        time.sleep(delay_ms / 1000)
+        vmm = children(child.pid)
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=5)
+        need(all(map(gone, vmm)), f"after {delay_ms} ms: the VMM is still there")
+
+
+def vmm_that_stays_is_ended():
+    result = ingot("late")
+    same((result.status, result.out), (4, b"done\n"), "status and output")
+
+
+def panic_is_told_with_names():
+    symbols = subprocess.run(["nm", os.path.join(BUILD, "ingot-kernel")], capture_output=True,
+                             text=True, check=False).stdout
+    named = [line.split() for line in symbols.splitlines() if re.search(r" [Tt] kernel_main$", line)]
+    base = subprocess.run(["readelf", "-lW", os.path.join(BUILD, "ingot-kernel")],
+                          capture_output=True, text=True, check=False).stdout
+    start = min(int(m[1], 16) for m in re.finditer(r"LOAD +\S+ (\S+)", base))
+    if not named:
+        raise Skip("the kernel has no symbol kernel_main")
+    for options in ([], ["-q"]):
+        result = ingot("panic", f"{int(named[0][0], 16) - start:x}", options=options)
+        same(result.status, 125, "status")
+        need("(kernel_main+0x0)" in result.errors(), "no name\n" + result.show())
+        need("panicked: at the end of it" in result.errors(), "no reason\n" + result.show())
+
+
+def errors_have_dockers_statuses():
+    for words, status in (("/x: no such file", 127), ("/x: not executable", 126),
+                          ("corrupt EROFS", 125)):
+        result = ingot("error", *words.split(" "))
+        same(result.status, status, words)
+        need(words in result.errors(), "no reason\n" + result.show())
+
+
+def kernel_lines_are_sorted():
+    result = ingot("messages", options=["--missing"])
+    same(result.err, b'ingot: guest: a warning .[2J\ntrace: read(0, "x", 1) = 1\n'
+                     b"missing: /etc/nothing\n", "standard error")
+    with tempfile.TemporaryDirectory() as folder:
+        trace = os.path.join(folder, "trace")
+        result = ingot("messages", options=[f"--trace={trace}", "-q"])
+        same(result.err, b"missing: /etc/nothing\n", "standard error")
+        with open(trace) as file:
+            same(file.read(), 'read(0, "x", 1) = 1\n', "trace")
+
+
+def vmm_that_dies_is_told():
+    for word, text in (("silent", "without saying how"), ("refuse", "it is on fire"),
+                       ("killed", "signal 9")):
+        result = ingot(word)
+        same(result.status, 125, word)
+        same(len(result.errors().splitlines()), 1, word + ": lines")
+        need(text in result.errors(), f"{word}: no '{text}'\n" + result.show())
+
+
+def vmm_that_is_missing_is_told():
+    with tempfile.TemporaryDirectory() as empty:
+        result = ingot("echo", env={"PATH": empty})
+    same(result.status, 1, "status")
+    need("qemu-system-x86'" in result.errors(), "no package\n" + result.show())
+
+
+def unquote(text):
+    """Words of a kernel command line, as docs/architecture.md has it."""
+    words, word, at, quoted = [], None, 0, False
+    while at < len(text):
+        c = text[at]
+        at += 1
+        if quoted and c == "\\":
+            c = text[at]
+            at += 1
+            if c == "x":
+                c, at = chr(int(text[at:at + 2], 16)), at + 2
+            word += {"n": "\n", "t": "\t"}.get(c, c)
+        elif c == '"':
+            quoted, word = not quoted, word or ""
+        elif c == " " and not quoted:
+            words += [word] if word is not None else []
+            word = None
+        else:
+            word = (word or "") + c
+    return words + ([word] if word is not None else [])
+
+
+def words_survive_quoting():
+    odd = ["a b", "", "--", 'q"q', "back\\slash", "new\nline", "tab\t", "$HOME", "'", "x=y z", "ü"]
+    result = ingot("arguments", *odd, options=["-e", 'V=1 "2"\\', "-e", "EMPTY=", "-w", "/a b"])
+    words = unquote(result.text())
+    same(words[words.index("--") + 2:], odd, "arguments")
+    need('V=1 "2"\\' in words and "EMPTY=" in words and "ingot.cwd=/a b" in words, f"{words}")
+
+
+def environment_comes_from_files_and_ours():
+    with tempfile.NamedTemporaryFile("w", suffix=".env") as file:
+        file.write("# comment\n\nA=1\nOURS\n")
+        file.flush()
+        result = ingot("arguments", options=["--env-file", file.name, "-e", "A=2", "-e", "NOT_SET"],
+                       env={**FAKE, "OURS": "of the host"})
+    words = unquote(result.text())
+    same([w for w in words if w[:2] == "A=" or w[:4] in ("OURS", "NOT_")],
+         ["A=1", "OURS=of the host", "A=2"], "environment")
+
+
+def no_descriptor_leaks_into_the_vmm():
+    with open("/dev/null") as null:
+        os.set_inheritable(null.fileno(), True)
+        child = subprocess.run([INGOT, "run", TARGET, "descriptors"], env={**os.environ, **FAKE},
+                               stdin=subprocess.DEVNULL, capture_output=True, close_fds=False,
+                               timeout=20, check=False)
+    fds = {int(word) for word in child.stdout.split()}
+    # One more is the listing's own.
+    need(len(fds - {0, 1, 2, 10, 11, 12, 14, 15, 16}) <= 1, f"open: {sorted(fds)}")
+
+
+def usage_is_checked():
+    for options, text in ((["--memory", "x"], "no size"), (["-m", "1k"], "too little"),
+                          (["--cpus", "0"], "--cpus"), (["--machine", "vax"], "microvm"),
+                          (["--isolation", "process"], "not available yet"),
+                          (["--memry", "1g"], "--memory"), (["--kernel", "/none"], "/none"),
+                          (["--env-file", "/none"], "/none"), (["--accel", "x"], "--accel"),
+                          (["-e", "=x"], "no name"), (["--stop-signal", "SIGX"], "SIGX")):
+        result = ingot("echo", options=options)
+        need(result.status in (1, 2), f"{options}: status {result.status}")
+        same(len(result.errors().splitlines()), 1, f"{options}: lines")
+        need(text in result.errors(), f"{options}: no '{text}'\n" + result.show())
+
+
+def dry_run_starts_nothing():
+    result = ingot("killed", options=["--dry-run"])
+    same(result.status, 0, "status")
+    need(b"-nodefaults" in result.out and b"ingot.stdout" in result.out, "no command")
+
+
+def terminal_is_raw_and_restored():
+    pid, master = pty.fork()
+    if pid == 0:
+        os.environ.update(FAKE)
+        os.execv(INGOT, [INGOT, "run", "-it", "--stop-timeout", "1", TARGET, "deaf_tty"])
+    seen = b""
+    while b"ready" not in seen and select.select([master], [], [], 10)[0]:
+        seen += os.read(master, 4096)
+    slave = os.open(os.readlink(f"/proc/{pid}/fd/0"), os.O_RDWR | os.O_NOCTTY)
+
+    def stty():
+        return subprocess.run(["stty", "-a"], stdin=slave, capture_output=True, text=True,
+                              check=False).stdout
+
+    raw = stty()
+    need("-echo " in raw and "-icanon" in raw, f"not raw: {raw} {seen}")
+    os.write(master, b"\x1d\x1d\x1d")
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    cooked = stty()
+    same(status, 137, "status")
+    need(" echo " in cooked and " icanon" in cooked, f"not restored: {cooked}")
+
+
+def doctor_speaks_json():
+    result = run([INGOT, "doctor", "--format", "json"])
+    report = json.loads(result.out)
+    need(result.status == 0 and report, "no report\n" + result.show())
+
+
+def main():
+    need_ingot()
+    suite = Suite("runner")
+    skip = {"main", "ingot", "popen", "children", "gone", "same", "unquote", "need", "need_ingot",
+            "run", "arguments"}
+    for name, function in list(globals().items()):
+        if callable(function) and getattr(function, "__module__", "") == "__main__" \
+                and name not in skip:
+            suite.add(name.replace("_", " "), function)
+    sys.exit(suite.run(arguments()[1]))
+
+
+if __name__ == "__main__":
+    main()
