@@ -32,6 +32,8 @@ struct sigqueue {
 void sigqueue_init(struct sigqueue *queue);
 /** Forget everything; the entries are freed and taken off *@counter. */
 void sigqueue_flush(struct sigqueue *queue, u32 *counter);
+/** Forget the signals of @set. */
+void sigqueue_remove(struct sigqueue *queue, sigset64_t set, u32 *counter);
 /**
  * Add @info.  0; -EAGAIN where a queued signal finds no memory or *@counter at @limit (signals
  * below SIGRTMIN are then pending without their information, as in Linux, and 0 is returned).
@@ -69,11 +71,14 @@ sigset64_t signal_pending_set(struct thread *thread);
 int signal_wait(sigset64_t set, struct siginfo64 *info, u64 deadline_ns);
 /** rt_sigaction: either may be NULL. 0 or -EINVAL. */
 int signal_action(int sig, const struct sigaction64 *act, struct sigaction64 *old);
+/** sigaltstack: either may be NULL; @sp is the program's stack pointer. 0, -EINVAL, -ENOMEM or
+ * -EPERM. */
+int signal_altstack(const struct sigaltstack64 *new, struct sigaltstack64 *old, u64 sp);
 /** Restore what the handler's frame at the program's stack pointer holds.  False: it is bad. */
 bool signal_return(struct trap_frame *frame);
 /** The StopSignal (serial break, power button) for the first process. Safe-point context. */
 void signal_stop_program(void);
 /** Which signal that is: SIGTERM unless the command line or the image says otherwise. */
 void signal_set_stop_signal(int sig);
-/** "SIGSEGV", "SIGRTMIN+3"... into @buf. */
+/** "SIGSEGV", "SIGRT_3", ... into @buf. */
 const char *signal_name(int sig, char *buf, size_t size);

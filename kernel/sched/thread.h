@@ -31,7 +31,8 @@ enum thread_work {
 struct thread {
     u32 work;                  /* [A] thread_work bits */
     u32 state;                 /* [Q] enum thread_state; the thread itself sets it to sleep */
-    void *kstack_top;          /* [I] end of the kernel stack */
+    void *kstack;              /* [I] owns; NULL for the boot thread */
+    void *kstack_top;          /* [I] its end */
     struct arch_thread arch;   /* [C] */
     struct process *process;   /* [I] NULL for a kernel thread; owns a reference */
     int tid;                   /* [I] 0 for a kernel thread */

@@ -15,7 +15,7 @@ struct thread;
 /* [C] own CPU only, [I] fixed once the CPU runs, [A] atomic. */
 struct arch_cpu {
     struct arch_cpu *self;  /* [I] */
-    struct thread *current; /* [C] */
+    struct thread *thread;  /* [C] the running one; `current` is its macro */
     void *kstack_top;       /* [C] end of current's kernel stack */
     u64 user_rsp;           /* [C] scratch of the system-call entry */
     u32 pending;            /* [A] bits of work that waits for a safe point; see core/irq.h */

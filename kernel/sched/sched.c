@@ -1,0 +1,518 @@
+/* The scheduler: one queue a CPU, ordered by virtual run time, so that the thread which had least
+ * of the CPU runs next.  A sleeper that wakes is placed a little before the others. Tickless: the
+ * slice timer runs only while somebody waits.  A thread that sleeps with nothing else to run idles
+ * in place: the next wake of it needs no switch. */
+#include "sched/thread.h"
+
+#include "arch/hooks.h"
+#include "core/irq.h"
+#include "core/panic.h"
+#include "core/time.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+#include "sched/sched_priv.h"
+
+enum {
+    SLICE_NS = 4000000,         /* how long a thread runs while others wait */
+    WAKE_CREDIT_NS = 2000000,   /* how far before the queue a sleeper may be placed */
+    WAKE_PREEMPTS_NS = 1000000, /* how much a woken thread must be behind to take the CPU */
+};
+
+/** Linux's weights: each step of nice is about a quarter of the CPU. */
+static const u32 nice_weight[40] = {
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904,
+    3906,  3121,  2501,  1991,  1586,  1277,  1024,  820,   655,   526,   423,  335,  272,  215,
+    172,   137,   110,   87,    70,    56,    45,    36,    29,    23,    18,   15,
+};
+
+static struct runqueue boot_runqueue;
+
+static struct runqueue *rq_of(const struct thread *t)
+{
+    return cpus[__atomic_load_n(&t->cpu, __ATOMIC_RELAXED)]->rq;
+}
+
+/** Lock the queue that @t belongs to, which may change until it is locked. */
+static struct runqueue *lock_rq_of(struct thread *t)
+{
+    for (;;) {
+        struct runqueue *rq = rq_of(t);
+        spin_lock(&rq->lock);
+        if (likely(rq == rq_of(t)))
+            return rq;
+        spin_unlock(&rq->lock);
+    }
+}
+
+/** Charge the running thread for the time since it was last charged. */
+static void charge(struct thread *t, u64 now)
+{
+    u64 delta = now - t->run_start_ns;
+    t->run_start_ns = now;
+    t->cpu_time_ns += delta;
+    t->vruntime += likely(t->nice == 0) ? delta : delta * 1024 / nice_weight[t->nice + 20];
+}
+
+static void link_before(struct runqueue *rq, struct thread *t, struct list_head *place)
+{
+    list_insert_between(&t->run_node, place->prev, place);
+    rq->nr_queued++;
+}
+
+/** A thread that gives up the CPU: its place is near the end. */
+static void enqueue_from_tail(struct runqueue *rq, struct thread *t)
+{
+    struct list_head *place = &rq->queue;
+    while (place->prev != &rq->queue &&
+           list_entry(place->prev, struct thread, run_node)->vruntime > t->vruntime)
+        place = place->prev;
+    link_before(rq, t, place);
+}
+
+/** A thread that wakes: its place is near the front. */
+static void enqueue_from_head(struct runqueue *rq, struct thread *t)
+{
+    struct list_head *place = rq->queue.next;
+    while (place != &rq->queue &&
+           list_entry(place, struct thread, run_node)->vruntime <= t->vruntime)
+        place = place->next;
+    link_before(rq, t, place);
+}
+
+static struct thread *dequeue_first(struct runqueue *rq)
+{
+    struct thread *t = list_first(&rq->queue, struct thread, run_node);
+    list_remove(&t->run_node);
+    rq->nr_queued--;
+    if (t->vruntime > rq->min_vruntime)
+        rq->min_vruntime = t->vruntime;
+    return t;
+}
+
+/** Somebody waits for this CPU: see to it that the running thread's slice ends. */
+static void start_slice_timer(struct runqueue *rq)
+{
+    if (rq->nr_queued && !timer_is_set(&rq->slice_timer))
+        timer_set(&rq->slice_timer, time_after_ns(SLICE_NS));
+}
+
+static void slice_ended(struct timer *timer)
+{
+    struct runqueue *rq = container_of(timer, struct runqueue, slice_timer);
+    spin_lock(&rq->lock);
+    bool waiting = rq->nr_queued != 0;
+    spin_unlock(&rq->lock);
+    if (!waiting)
+        return;
+    thread_set_work(rq->running, WORK_RESCHED);
+    timer_set(&rq->slice_timer, time_after_ns(SLICE_NS));
+}
+
+/** PEND_KICK: another CPU has queued something here, or marked the running thread. */
+static void kicked(void *arg)
+{
+    start_slice_timer(((struct cpu *)arg)->rq);
+}
+
+void thread_set_work(struct thread *t, u32 bits)
+{
+    __atomic_fetch_or(&t->work, bits, __ATOMIC_SEQ_CST);
+    struct cpu *cpu = cpus[__atomic_load_n(&t->cpu, __ATOMIC_RELAXED)];
+    if (__atomic_load_n(&cpu->arch.thread, __ATOMIC_RELAXED) != t)
+        return; /* sees its work when it is switched to */
+    if (cpu == this_cpu())
+        irq_pend(PEND_KICK);
+    else
+        irq_pend_on(cpu, PEND_KICK);
+}
+
+/** If the running thread has work, have PEND_KICK set, which a safe point may have consumed. */
+static void pend_own_work(void)
+{
+    if (unlikely(__atomic_load_n(&current->work, __ATOMIC_RELAXED)))
+        irq_pend(PEND_KICK);
+}
+
+/* ---- waking ---- */
+
+static bool cpu_allowed(const struct thread *t, u32 cpu)
+{
+    return t->affinity >> cpu & 1;
+}
+
+/** Where @t should run: where it ran if that CPU idles or none does, else an idle one. */
+static struct runqueue *choose_rq(const struct thread *t)
+{
+    struct runqueue *own = rq_of(t);
+    bool own_allowed = cpu_allowed(t, own->cpu->arch.id);
+    if (likely(cpu_count == 1) || (own->idle && own_allowed))
+        return own;
+    struct runqueue *any = own_allowed ? own : NULL;
+    for (u32 i = 0; i < cpu_count; i++) {
+        struct runqueue *rq = cpus[i]->rq;
+        if (!rq || !cpu_allowed(t, i))
+            continue;
+        if (rq->idle)
+            return rq;
+        if (!any)
+            any = rq;
+    }
+    return any ? any : own;
+}
+
+/** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due. */
+static void queue_woken_locked(struct runqueue *rq, struct thread *t)
+{
+    u64 floor = rq->min_vruntime - WAKE_CREDIT_NS;
+    if ((s64)(t->vruntime - floor) < 0)
+        t->vruntime = floor;
+    __atomic_store_n(&t->cpu, rq->cpu->arch.id, __ATOMIC_RELAXED);
+    enqueue_from_head(rq, t);
+
+    struct cpu *here = this_cpu();
+    if (rq->idle) { /* an idle CPU looks at its queue before it sleeps */
+        if (rq->cpu != here)
+            irq_pend_on(rq->cpu, PEND_KICK);
+        return;
+    }
+    struct thread *running = rq->running;
+    u64 now = time_ns();
+    if (rq->cpu == here && running->state == THREAD_RUNNING)
+        charge(running, now);
+    if (t->vruntime + WAKE_PREEMPTS_NS < running->vruntime)
+        thread_set_work(running, WORK_RESCHED);
+    if (rq->cpu != here)
+        irq_pend_on(rq->cpu, PEND_KICK);
+    else if (!timer_is_set(&rq->slice_timer))
+        timer_set(&rq->slice_timer, now + SLICE_NS);
+}
+
+/** Make @t, whose state the caller knows to be asleep, run; @rq is locked and is unlocked here. */
+static void wake_and_unlock(struct runqueue *rq, struct thread *t)
+{
+    t->state = THREAD_RUNNING;
+    if (rq->running == t) { /* has not left the CPU yet, or idles in place */
+        if (rq->idle && rq->cpu != this_cpu())
+            irq_pend_on(rq->cpu, PEND_KICK);
+        spin_unlock(&rq->lock);
+        return;
+    }
+    struct runqueue *to = choose_rq(t);
+    if (unlikely(to != rq)) {
+        u64 from_min = rq->min_vruntime;
+        spin_unlock(&rq->lock); /* awake and in no queue: nobody else touches it */
+        spin_lock(&to->lock);
+        t->vruntime += to->min_vruntime - from_min;
+    }
+    queue_woken_locked(to, t);
+    spin_unlock(&to->lock);
+}
+
+bool thread_wake(struct thread *t)
+{
+    struct runqueue *rq = lock_rq_of(t);
+    if (t->state != THREAD_SLEEP && t->state != THREAD_SLEEP_INTR) {
+        spin_unlock(&rq->lock);
+        return false;
+    }
+    wake_and_unlock(rq, t);
+    return true;
+}
+
+bool thread_wake_interruptible(struct thread *t)
+{
+    struct runqueue *rq = lock_rq_of(t);
+    if (t->state != THREAD_SLEEP_INTR) {
+        spin_unlock(&rq->lock);
+        return false;
+    }
+    wake_and_unlock(rq, t);
+    return true;
+}
+
+void sched_thread_init(struct thread *t)
+{
+    list_init(&t->run_node);
+    t->cpu = cpu_id();
+    t->affinity = ~0ull;
+    t->vruntime = this_cpu()->rq->min_vruntime;
+    t->state = THREAD_SLEEP;
+}
+
+void sched_thread_start(struct thread *t)
+{
+    struct runqueue *rq = choose_rq(t);
+    spin_lock(&rq->lock);
+    t->state = THREAD_RUNNING;
+    t->vruntime = rq->min_vruntime + WAKE_CREDIT_NS; /* a child never preempts its parent */
+    queue_woken_locked(rq, t);
+    spin_unlock(&rq->lock);
+}
+
+/* ---- switching ---- */
+
+/** Take one thread from the longest other queue that @rq's CPU may run. True if there was one. */
+static bool steal(struct runqueue *rq)
+{
+    for (u32 i = 0; i < cpu_count; i++) {
+        struct runqueue *from = cpus[i]->rq;
+        if (!from || from == rq || !from->nr_queued || !spin_trylock(&from->lock))
+            continue;
+        struct thread *t, *found = NULL;
+        list_for_each(t, &from->queue, run_node)
+            if (cpu_allowed(t, rq->cpu->arch.id))
+                found = t; /* the last one, whose cache is coldest */
+        if (found) {
+            list_remove(&found->run_node);
+            from->nr_queued--;
+            found->vruntime -= from->min_vruntime;
+        }
+        spin_unlock(&from->lock);
+        if (!found)
+            continue;
+        spin_lock(&rq->lock);
+        found->vruntime += rq->min_vruntime;
+        __atomic_store_n(&found->cpu, rq->cpu->arch.id, __ATOMIC_RELAXED);
+        enqueue_from_head(rq, found);
+        spin_unlock(&rq->lock);
+        return true;
+    }
+    return false;
+}
+
+/** Nothing to run: wait for an interrupt on the current thread's stack. @rq is locked, before and
+ * after. */
+static void idle_locked(struct runqueue *rq)
+{
+    u64 since = time_ns();
+    rq->idle = true;
+    spin_unlock(&rq->lock);
+    if (cpu_count == 1 || !steal(rq)) {
+        if (!irq_is_pending())
+            plat.cpu_idle();
+        irq_run_pending();
+    }
+    spin_lock(&rq->lock);
+    rq->idle = false;
+    u64 now = time_ns();
+    rq->idle_ns += now - since;
+    rq->running->run_start_ns = now;
+}
+
+/** Who runs next; waits until there is somebody. @rq is locked. */
+static struct thread *pick_next_locked(struct runqueue *rq, struct thread *prev)
+{
+    for (;;) {
+        bool again = prev->state == THREAD_RUNNING;
+        if (again && !rq->nr_queued)
+            return prev;
+        if (again)
+            enqueue_from_tail(rq, prev);
+        if (rq->nr_queued)
+            return dequeue_first(rq);
+        idle_locked(rq);
+    }
+}
+
+void sched_finish_switch(void)
+{
+    struct runqueue *rq = this_cpu()->rq;
+    struct thread *last = rq->last;
+    bool dead = last->state == THREAD_DEAD;
+    spin_unlock(&rq->lock);
+    mb(); /* we are current: who marks us after this interrupts us; before, we see the mark */
+    if (unlikely(dead))
+        thread_put(last);
+    pend_own_work();
+}
+
+static void switch_to(struct runqueue *rq, struct thread *prev, struct thread *next)
+{
+    struct cpu *cpu = rq->cpu;
+    rq->switches++;
+    rq->running = next;
+    rq->last = prev;
+    cpu->arch.thread = next;
+    cpu->arch.kstack_top = next->kstack_top;
+    if (next->process && next->process->mm != cpu->mm)
+        mm_switch(next->process->mm);
+    arch_switch(&prev->arch, &next->arch);
+    sched_finish_switch(); /* perhaps on another CPU than before */
+}
+
+void schedule(void)
+{
+    struct runqueue *rq = this_cpu()->rq;
+    struct thread *prev = current;
+
+    spin_lock(&rq->lock);
+    charge(prev, time_ns());
+    if (prev->work & WORK_RESCHED)
+        __atomic_fetch_and(&prev->work, ~(u32)WORK_RESCHED, __ATOMIC_RELAXED);
+    if (prev->state == THREAD_RUNNING)
+        prev->preemptions++;
+    else
+        prev->switches++;
+    struct thread *next = pick_next_locked(rq, prev);
+    if (next == prev) {
+        spin_unlock(&rq->lock);
+        pend_own_work();
+        return;
+    }
+    next->run_start_ns = prev->run_start_ns;
+    switch_to(rq, prev, next);
+}
+
+void sched_exit(void)
+{
+    current->state = THREAD_DEAD;
+    schedule();
+    panic("a dead thread ran again");
+}
+
+void thread_yield(void)
+{
+    struct runqueue *rq = this_cpu()->rq;
+    if (!rq->nr_queued)
+        return;
+    spin_lock(&rq->lock);
+    charge(current, time_ns());
+    if (rq->nr_queued) { /* behind all that wait now */
+        struct thread *last = list_last(&rq->queue, struct thread, run_node);
+        if (current->vruntime < last->vruntime)
+            current->vruntime = last->vruntime;
+    }
+    spin_unlock(&rq->lock);
+    schedule();
+}
+
+void sched_point(void)
+{
+    if (likely(!irq_is_pending()))
+        return;
+    irq_run_pending();
+    if (__atomic_load_n(&current->work, __ATOMIC_RELAXED) & WORK_RESCHED)
+        schedule();
+    pend_own_work();
+}
+
+void program_exit_work(struct trap_frame *frame)
+{
+    for (;;) {
+        irq_run_pending();
+        u32 work = __atomic_load_n(&current->work, __ATOMIC_ACQUIRE);
+        if (!work)
+            return;
+        if (work & WORK_EXIT)
+            thread_exit();
+        if (work & WORK_RESCHED)
+            schedule();
+        if (work & WORK_SIGNAL)
+            signal_deliver(frame);
+    }
+}
+
+/* ---- asking and setting ---- */
+
+u64 thread_cpu_time(struct thread *t)
+{
+    struct runqueue *rq = lock_rq_of(t);
+    u64 ns = t->cpu_time_ns;
+    if (rq->running == t && !rq->idle)
+        ns += time_ns() - t->run_start_ns;
+    spin_unlock(&rq->lock);
+    return ns;
+}
+
+void thread_set_nice(struct thread *t, int nice)
+{
+    struct runqueue *rq = lock_rq_of(t);
+    t->nice = min(max(nice, -20), 19);
+    spin_unlock(&rq->lock);
+}
+
+void thread_set_affinity(struct thread *t, u64 mask)
+{
+    struct runqueue *rq = lock_rq_of(t);
+    t->affinity = mask;
+    bool moves = rq->running == t && !cpu_allowed(t, rq->cpu->arch.id);
+    spin_unlock(&rq->lock);
+    if (moves)
+        thread_set_work(t, WORK_RESCHED);
+}
+
+char thread_state_letter(const struct thread *t)
+{
+    static const char letters[] = {[THREAD_RUNNING] = 'R',
+                                   [THREAD_SLEEP] = 'D',
+                                   [THREAD_SLEEP_INTR] = 'S',
+                                   [THREAD_STOPPED] = 'T',
+                                   [THREAD_DEAD] = 'X'};
+    return letters[t->state];
+}
+
+void sched_get_stats(struct sched_stats *out)
+{
+    *out = (struct sched_stats){0};
+    thread_count(&out->created, &out->threads);
+    for (u32 i = 0; i < cpu_count; i++) {
+        struct runqueue *rq = cpus[i]->rq;
+        if (!rq)
+            continue;
+        out->switches += rq->switches;
+        out->idle_ns += rq->idle_ns;
+        out->running += rq->nr_queued + !rq->idle;
+    }
+}
+
+/* Load is the share of time in which CPUs were busy, smoothed when somebody asks: there is no tick
+ * that could sample it.  x / (1 + x) stands for 1 - exp(-x). */
+void sched_get_load(u64 out[3])
+{
+    static const u64 period_ns[3] = {60 * NSEC_PER_SEC, 300 * NSEC_PER_SEC, 900 * NSEC_PER_SEC};
+    static struct spinlock lock;
+    static u64 load[3], last_ns, last_idle_ns;
+
+    struct sched_stats stats;
+    sched_get_stats(&stats);
+    spin_lock(&lock);
+    u64 now = time_ns(), dt = now - last_ns;
+    if (dt >= NSEC_PER_MSEC) {
+        u64 all = dt * cpu_count, idle = min(stats.idle_ns - last_idle_ns, all);
+        u64 busy = ((all - idle) >> 10) * 2048 / max(dt >> 10, (u64)1);
+        for (int i = 0; i < 3; i++) {
+            s64 step = (s64)(busy - load[i]) * (s64)(dt >> 20) / (s64)((period_ns[i] + dt) >> 20);
+            load[i] += (u64)step;
+        }
+        last_ns = now;
+        last_idle_ns = stats.idle_ns;
+    }
+    memcpy(out, load, sizeof(load));
+    spin_unlock(&lock);
+}
+
+void sched_init(void)
+{
+    static struct thread boot_thread;
+    struct cpu *cpu = this_cpu();
+    struct runqueue *rq = &boot_runqueue;
+
+    rq->cpu = cpu;
+    list_init(&rq->queue);
+    rq->min_vruntime = 1ull << 40; /* so that a credit never wraps */
+    timer_init(&rq->slice_timer, slice_ended);
+    cpu->rq = rq;
+
+    struct thread *t = &boot_thread;
+    sched_thread_init(t);
+    t->state = THREAD_RUNNING;
+    t->refs = 2; /* never freed */
+    t->kstack_top = cpu->arch.kstack_top;
+    memcpy(t->name, "boot", 5);
+    list_init(&t->process_node);
+    rq->running = t;
+    cpu->idle = t;
+    cpu->arch.thread = t;
+    irq_set_handler(PEND_KICK, kicked, cpu);
+    wait_init();
+}

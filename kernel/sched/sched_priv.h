@@ -1,0 +1,72 @@
+/* What the files of this folder share. */
+#pragma once
+
+#include "sched/thread.h"
+
+/* [L] under .lock, [C] own CPU only, [I] fixed.  The running thread is not in the queue; a thread
+ * that found nothing else to run idles in place, on its own stack, and stays .running. */
+struct runqueue {
+    struct spinlock lock;     /* held across a switch; after all other locks but the timers' */
+    bool idle;                /* [L] the CPU waits for work */
+    struct cpu *cpu;          /* [I] */
+    struct thread *running;   /* [L] */
+    struct thread *last;      /* [C] whom the switch now under way leaves */
+    struct list_head queue;   /* [L] runnable threads by vruntime */
+    u32 nr_queued;            /* [L] */
+    u64 min_vruntime;         /* [L] never falls; where sleepers are placed near */
+    struct timer slice_timer; /* [C] set while somebody waits */
+    u64 idle_ns, switches;    /* [L] */
+};
+
+/* ---- thread.c ---- */
+
+/** What a thread does first after it was switched to, and after every switch. */
+void sched_finish_switch(void);
+/** Free a thread whose last reference is gone; it is not running any more. */
+void thread_free(struct thread *thread);
+/** Give the process its number. */
+int tid_alloc(void);
+void thread_table_lock(void);
+void thread_table_unlock(void);
+/** Threads that were ever made, and those alive. */
+void thread_count(u64 *created, u32 *alive);
+
+/* ---- sched.c ---- */
+
+/** Fill what the scheduler keeps of a new thread. */
+void sched_thread_init(struct thread *thread);
+/** Put a new thread into a run queue. */
+void sched_thread_start(struct thread *thread);
+/** Make it runnable only if it sleeps interruptibly (signals) or is stopped. */
+bool thread_wake_interruptible(struct thread *thread);
+/** Leave the CPU for ever. */
+void sched_exit(void) __attribute__((noreturn));
+
+/* ---- wait.c ---- */
+
+/** Let locks of the rooms below sleep. */
+void wait_init(void);
+
+/* ---- futex.c ---- */
+
+/** The current thread ends: robust futexes, clear_child_tid. */
+void futex_exit_thread(struct thread *thread);
+
+/* ---- signal.c ---- */
+
+/** Let other threads take what the process has pending, after one has gone. [S] held. */
+void signal_retarget_locked(struct process *process);
+
+/** What a signal without a handler does. */
+bool signal_default_ignores(int sig);
+bool signal_default_stops(int sig);
+
+/* ---- posix_timer.c ---- */
+
+/** A timer's signal was taken: tell how many expiries it stands for. [S] held. */
+void posix_timer_taken(struct process *process, struct siginfo64 *info);
+
+/* ---- crash.c ---- */
+
+/** Say on the log what the program died of. */
+void crash_report(int sig, const struct siginfo64 *info, const struct trap_frame *frame);

@@ -1,0 +1,323 @@
+/* Threads from creation to end, and the table of tids.
+ * A thread's memory (structure, kernel stack, vector area) is kept in a small cache when it ends:
+ * programs that make many short threads pay for it once. */
+#include "sched/thread.h"
+
+#include "abi/errno.h"
+#include "arch/frame.h"
+#include "arch/thread.h"
+#include "core/panic.h"
+#include "core/time.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+#include "sched/sched_priv.h"
+
+enum {
+    TID_BUCKETS = 256,
+    TID_MAX = 32768, /* Linux's pid_max */
+    TID_RESERVED = 300,
+    CACHE_MAX = 32
+};
+
+/* [T] all under .lock, which nests inside nothing and takes nothing. */
+static struct {
+    struct spinlock lock;
+    struct thread *buckets[TID_BUCKETS];
+    int last_tid;
+    u32 alive;
+    u64 created;
+    struct thread *cache; /* ended threads, by hash_next */
+    u32 cached;
+} table;
+
+void thread_table_lock(void)
+{
+    spin_lock(&table.lock);
+}
+
+void thread_table_unlock(void)
+{
+    spin_unlock(&table.lock);
+}
+
+void thread_count(u64 *created, u32 *alive)
+{
+    *created = table.created;
+    *alive = table.alive;
+}
+
+static struct thread **bucket_of(int tid)
+{
+    return &table.buckets[(u32)tid % TID_BUCKETS];
+}
+
+static struct thread *find_locked(int tid)
+{
+    struct thread *t = *bucket_of(tid);
+    while (t && t->tid != tid)
+        t = t->hash_next;
+    return t;
+}
+
+static int tid_alloc_locked(void)
+{
+    do {
+        if (++table.last_tid >= TID_MAX)
+            table.last_tid = TID_RESERVED;
+    } while (find_locked(table.last_tid));
+    return table.last_tid;
+}
+
+int tid_alloc(void)
+{
+    spin_lock(&table.lock);
+    int tid = tid_alloc_locked();
+    spin_unlock(&table.lock);
+    return tid;
+}
+
+/** Give @t its number, that of its process for the first thread, and make it findable. */
+static int table_add(struct thread *t, bool first)
+{
+    spin_lock(&table.lock);
+    if (table.alive >= TID_MAX / 2) {
+        spin_unlock(&table.lock);
+        return -EAGAIN;
+    }
+    t->tid = first ? t->process->pid : tid_alloc_locked();
+    struct thread **bucket = bucket_of(t->tid);
+    t->hash_next = *bucket;
+    *bucket = t;
+    table.alive++;
+    table.created++;
+    spin_unlock(&table.lock);
+    return 0;
+}
+
+static void table_remove(struct thread *t)
+{
+    spin_lock(&table.lock);
+    struct thread **link = bucket_of(t->tid);
+    while (*link != t)
+        link = &(*link)->hash_next;
+    *link = t->hash_next;
+    table.alive--;
+    spin_unlock(&table.lock);
+}
+
+struct thread *thread_find(int tid)
+{
+    spin_lock(&table.lock);
+    struct thread *t = find_locked(tid);
+    if (t)
+        __atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
+    spin_unlock(&table.lock);
+    return t;
+}
+
+/* ---- memory ---- */
+
+static struct thread *cache_pop(void)
+{
+    spin_lock(&table.lock);
+    struct thread *t = table.cache;
+    if (t) {
+        table.cache = t->hash_next;
+        table.cached--;
+    }
+    spin_unlock(&table.lock);
+    return t;
+}
+
+static bool cache_push(struct thread *t)
+{
+    spin_lock(&table.lock);
+    bool keep = table.cached < CACHE_MAX;
+    if (keep) {
+        t->hash_next = table.cache;
+        table.cache = t;
+        table.cached++;
+    }
+    spin_unlock(&table.lock);
+    return keep;
+}
+
+static void thread_release_memory(struct thread *t)
+{
+    if (t->kstack)
+        kstack_free(t->kstack);
+    kfree(t->arch.vector);
+    kfree(t);
+}
+
+/** Structure, stack and vector area, from the cache or new; everything else is zero. */
+static struct thread *thread_alloc(void)
+{
+    struct thread *t = cache_pop();
+    if (t) {
+        void *kstack = t->kstack, *vector = t->arch.vector;
+        memset(t, 0, sizeof(*t));
+        t->kstack = kstack;
+        t->arch.vector = vector;
+    } else {
+        t = kzalloc(sizeof(*t));
+        if (!t)
+            return NULL;
+        t->kstack = kstack_alloc();
+        t->arch.vector = kmalloc(arch_vector_size());
+        if (!t->kstack || !t->arch.vector) {
+            thread_release_memory(t);
+            return NULL;
+        }
+    }
+    t->kstack_top = (char *)t->kstack + KSTACK_SIZE;
+    return t;
+}
+
+void thread_free(struct thread *t)
+{
+    if (t->process)
+        process_put(t->process);
+    if (!cache_push(t))
+        thread_release_memory(t);
+}
+
+void thread_put(struct thread *t)
+{
+    if (__atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        thread_free(t);
+}
+
+/* ---- creation ---- */
+
+static void sleep_ended(struct timer *timer)
+{
+    struct thread *t = container_of(timer, struct thread, sleep_timer);
+    t->timed_out = true;
+    thread_wake(t);
+}
+
+static void thread_init(struct thread *t, void (*entry)(void *), void *arg)
+{
+    t->refs = 1;
+    t->start_time_ns = time_ns();
+    timer_init(&t->sleep_timer, sleep_ended);
+    sigqueue_init(&t->pending);
+    list_init(&t->process_node);
+    t->altstack.flags = SS_DISABLE;
+    sched_thread_init(t);
+    arch_thread_init(&t->arch, t->kstack_top, entry, arg);
+}
+
+static void enter_program(void *arg)
+{
+    sched_finish_switch();
+    arch_enter_program(arch_frame_of(((struct thread *)arg)->kstack_top));
+}
+
+/** What a thread made by another of the same process takes over from it. */
+static void inherit(struct thread *t, struct thread *from)
+{
+    t->blocked = from->blocked;
+    t->nice = from->nice;
+    t->policy = from->policy;
+    t->rt_priority = from->rt_priority;
+    t->affinity = from->affinity;
+    memcpy(t->name, from->name, sizeof(t->name));
+    arch_vector_copy_current(t->arch.vector);
+    t->arch.fs_base = arch_get_fs();
+}
+
+int thread_create(struct process *process, const struct trap_frame *frame, struct thread **out)
+{
+    struct thread *t = thread_alloc();
+    if (!t)
+        return -ENOMEM;
+    thread_init(t, enter_program, t);
+    t->process = process;
+    *arch_frame_of(t->kstack_top) = *frame;
+
+    bool first = list_empty(&process->threads);
+    int err = table_add(t, first);
+    if (err) {
+        t->process = NULL;
+        thread_free(t);
+        return err;
+    }
+    __atomic_fetch_add(&process->refs, 1, __ATOMIC_RELAXED);
+    if (current->process == process)
+        inherit(t, current);
+    else
+        arch_vector_init(t->arch.vector);
+
+    spin_lock(&process->siglock);
+    list_add_tail(&process->threads, &t->process_node);
+    process->nr_threads++;
+    spin_unlock(&process->siglock);
+    *out = t;
+    return 0;
+}
+
+void thread_start(struct thread *t)
+{
+    sched_thread_start(t);
+}
+
+static void kernel_thread_entry(void *arg)
+{
+    struct thread *t = arg;
+    sched_finish_switch();
+    ((void (*)(void *))t->restart.args[0])((void *)t->restart.args[1]);
+    thread_exit();
+}
+
+struct thread *thread_create_kernel(void (*fn)(void *), void *arg, const char *name)
+{
+    struct thread *t = thread_alloc();
+    if (!t)
+        return NULL;
+    kfree(t->arch.vector); /* kernel code has no vector state */
+    t->arch.vector = NULL;
+    thread_init(t, kernel_thread_entry, t);
+    t->restart.args[0] = (u64)(uintptr_t)fn;
+    t->restart.args[1] = (u64)(uintptr_t)arg;
+    str_copy(t->name, name, sizeof(t->name));
+    return t;
+}
+
+/* ---- end ---- */
+
+/** Take @t off its process. Returns true if it was the last thread. */
+static bool leave_process(struct thread *t)
+{
+    struct process *p = t->process;
+    u64 cpu_time = thread_cpu_time(t);
+    spin_lock(&p->siglock);
+    list_remove(&t->process_node);
+    p->ended_cpu_time_ns += cpu_time;
+    p->ended_switches += t->switches;
+    sigqueue_flush(&t->pending, &p->nr_queued);
+    bool last = --p->nr_threads == 0;
+    if (!last)
+        signal_retarget_locked(p);
+    spin_unlock(&p->siglock);
+    table_remove(t);
+    return last;
+}
+
+void thread_destroy(struct thread *t)
+{
+    leave_process(t);
+    thread_put(t);
+}
+
+void thread_exit(void)
+{
+    struct thread *t = current;
+    if (t->process) {
+        futex_exit_thread(t);
+        if (leave_process(t))
+            process_exit(t->process->exit_status);
+    }
+    sched_exit();
+}

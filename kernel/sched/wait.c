@@ -1,0 +1,209 @@
+/* Wait queues, timed sleep and the sleeping lock. */
+#include "sched/wait.h"
+
+#include "abi/errno.h"
+#include "core/panic.h"
+#include "core/time.h"
+#include "mm/lock.h"
+#include "sched/sched_priv.h"
+
+void waitq_init(struct waitq *q)
+{
+    spin_init(&q->lock);
+    list_init(&q->waiters);
+}
+
+static bool wake_thread(struct wait_entry *entry, u32 events)
+{
+    (void)events; /* the thread looks for itself */
+    return thread_wake(entry->thread);
+}
+
+void wait_entry_init(struct wait_entry *entry)
+{
+    list_init(&entry->node);
+    entry->wake = wake_thread;
+    entry->thread = current;
+    entry->exclusive = false;
+}
+
+void waitq_add(struct waitq *q, struct wait_entry *entry)
+{
+    spin_lock(&q->lock);
+    if (entry->exclusive)
+        list_add_tail(&q->waiters, &entry->node);
+    else
+        list_add(&q->waiters, &entry->node);
+    spin_unlock(&q->lock);
+}
+
+void waitq_remove(struct waitq *q, struct wait_entry *entry)
+{
+    spin_lock(&q->lock);
+    list_remove(&entry->node);
+    spin_unlock(&q->lock);
+}
+
+bool waitq_has_waiters(const struct waitq *q)
+{
+    mb(); /* who waits has added itself before it looked at the condition */
+    return !list_empty(&q->waiters);
+}
+
+void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
+{
+    if (!waitq_has_waiters(q))
+        return;
+    struct wait_entry *entry, *next;
+    spin_lock(&q->lock);
+    list_for_each_safe(entry, next, &q->waiters, node)
+    {
+        bool exclusive = entry->exclusive;
+        if (exclusive && !nr_exclusive)
+            break;
+        bool used = entry->wake(entry, events);
+        if (exclusive && used)
+            nr_exclusive--;
+    }
+    spin_unlock(&q->lock);
+}
+
+void thread_prepare_sleep(bool interruptible)
+{
+    /* A full barrier: the state is seen before the condition is looked at. */
+    __atomic_exchange_n(&current->state, interruptible ? THREAD_SLEEP_INTR : THREAD_SLEEP,
+                        __ATOMIC_SEQ_CST);
+}
+
+void thread_finish_sleep(void)
+{
+    __atomic_store_n(&current->state, THREAD_RUNNING, __ATOMIC_RELAXED);
+}
+
+int thread_sleep_until(u64 deadline_ns)
+{
+    struct thread *t = current;
+    if (t->state == THREAD_SLEEP_INTR && signal_pending())
+        return -EINTR;
+    if (deadline_ns == NO_DEADLINE) {
+        schedule();
+        return 0;
+    }
+    if (deadline_ns <= time_ns())
+        return -ETIMEDOUT;
+    t->timed_out = false;
+    timer_set(&t->sleep_timer, deadline_ns);
+    schedule();
+    timer_cancel(&t->sleep_timer);
+    return t->timed_out ? -ETIMEDOUT : 0;
+}
+
+/* ---- for the locks of mm, which lies below ---- */
+
+static struct waitq word_waiters;
+
+static void word_wait(u32 *word, u32 value)
+{
+    wait_event(&word_waiters, __atomic_load_n(word, __ATOMIC_ACQUIRE) != value, false, NO_DEADLINE);
+}
+
+static void word_wake(u32 *word)
+{
+    (void)word; /* contention is rare: all look at their own */
+    waitq_wake_all(&word_waiters, 0);
+}
+
+void wait_init(void)
+{
+    static const struct mm_lock_hooks hooks = {word_wait, word_wake};
+    waitq_init(&word_waiters);
+    mm_set_lock_hooks(&hooks);
+}
+
+/* ---- mutex: the owner's address, with bit 0 set while somebody waits ---- */
+
+enum { MUTEX_WAITED = 1 };
+
+struct mutex_waiter {
+    struct list_head node;
+    struct thread *thread;
+};
+
+static bool mutex_swap(struct mutex *m, uintptr_t old, uintptr_t new)
+{
+    struct thread *expected = (struct thread *)old;
+    return __atomic_compare_exchange_n(&m->owner, &expected, (struct thread *)new, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static uintptr_t mutex_owner(const struct mutex *m)
+{
+    return (uintptr_t)__atomic_load_n(&m->owner, __ATOMIC_ACQUIRE);
+}
+
+void mutex_init(struct mutex *m)
+{
+    spin_init(&m->lock);
+    m->owner = NULL;
+    list_init(&m->waiters);
+}
+
+bool mutex_held(const struct mutex *m)
+{
+    return (mutex_owner(m) & ~(uintptr_t)MUTEX_WAITED) == (uintptr_t)current;
+}
+
+bool mutex_trylock(struct mutex *m)
+{
+    return mutex_swap(m, 0, (uintptr_t)current);
+}
+
+/** Queue up; the unlocking thread hands the mutex over. */
+static void mutex_lock_slow(struct mutex *m)
+{
+    assert(!mutex_held(m));
+    struct mutex_waiter waiter = {.thread = current};
+    spin_lock(&m->lock);
+    for (;;) { /* either it has become free, or its owner learns that we wait */
+        uintptr_t owner = mutex_owner(m);
+        if (!owner && mutex_trylock(m)) {
+            spin_unlock(&m->lock);
+            return;
+        }
+        if (owner && (owner & MUTEX_WAITED || mutex_swap(m, owner, owner | MUTEX_WAITED)))
+            break;
+    }
+    list_add_tail(&m->waiters, &waiter.node);
+    spin_unlock(&m->lock);
+
+    for (;;) {
+        thread_prepare_sleep(false);
+        if (mutex_held(m))
+            break;
+        thread_sleep_until(NO_DEADLINE);
+    }
+    thread_finish_sleep();
+    spin_lock(&m->lock); /* until who handed it over has let go of us and of the mutex */
+    spin_unlock(&m->lock);
+}
+
+void mutex_lock(struct mutex *m)
+{
+    if (unlikely(!mutex_trylock(m)))
+        mutex_lock_slow(m);
+}
+
+void mutex_unlock(struct mutex *m)
+{
+    debug_assert(mutex_held(m));
+    if (likely(mutex_swap(m, (uintptr_t)current, 0)))
+        return;
+    spin_lock(&m->lock);
+    struct mutex_waiter *waiter = list_first(&m->waiters, struct mutex_waiter, node);
+    struct thread *next = waiter->thread;
+    list_remove(&waiter->node); /* before the owner is set: then the waiter's frame may be gone */
+    uintptr_t owner = (uintptr_t)next | (list_empty(&m->waiters) ? 0 : MUTEX_WAITED);
+    __atomic_store_n(&m->owner, (struct thread *)owner, __ATOMIC_RELEASE);
+    thread_wake(next);
+    spin_unlock(&m->lock);
+}
