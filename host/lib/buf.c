@@ -156,11 +156,6 @@ void strs_free(struct strs *list)
     *list = (struct strs){0};
 }
 
-bool str_starts(const char *string, const char *prefix)
-{
-    return strncmp(string, prefix, strlen(prefix)) == 0;
-}
-
 bool str_ends(const char *string, const char *suffix)
 {
     size_t length = strlen(string), tail = strlen(suffix);

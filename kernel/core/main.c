@@ -1,7 +1,16 @@
-/* The start-up order of the kernel.  Written by the rooms' inits one after the other; see core/init.h. */
-void kernel_main(void);
-void kernel_main(void)
+/* The start-up order of the kernel: each room's init, one after the other; see core/init.h. */
+#include "core/cmdline.h"
+#include "core/init.h"
+#include "core/log.h"
+#include "core/panic.h"
+#include "plat/plat.h"
+
+_Noreturn void kernel_main(void)
 {
-    for (;;)
-        ;
+    cmdline_init(boot_info.cmdline);
+    plat_init();
+    time_init();
+    log_info("ingot: %lu KiB of memory, kernel %lu KiB", boot_info.ram_bytes >> 10,
+             boot_info.kernel_len >> 10);
+    fatal_error("no image");
 }

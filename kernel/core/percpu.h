@@ -6,6 +6,8 @@
 #include "arch/cpu.h"
 
 struct runqueue;
+struct pheap_node;
+struct plat_as;
 struct timer;
 struct page_cpu;
 struct heap_cpu;
@@ -15,18 +17,19 @@ enum { MAX_CPUS = 64 };
 
 /* [C] own CPU only, [I] fixed once the CPU runs, [A] atomic. */
 struct cpu {
-    struct arch_cpu arch;        /* first: entry.S finds it at GS:0 */
-    struct thread *idle;         /* [I] set by sched */
-    struct runqueue *rq;         /* [I] set by sched */
-    struct timer *timer_heap;    /* [T] by the timer lock; see timer.c */
-    struct timer *timer_running; /* [T] */
-    u64 timer_armed_ns;          /* [C] deadline given to the hardware, UINT64_MAX: none */
-    u32 timer_lock;              /* [A] */
-    u32 apic_id;                 /* [I] of the platform */
-    struct page_cpu *pages;      /* [I] set by mm: free pages of this CPU */
-    struct heap_cpu *heap;       /* [I] set by mm: free objects of this CPU */
-    struct mm *mm;               /* [C] set by mm: the address space it translates by, or NULL */
-    u64 stat_irqs;               /* [C] hardware interrupts taken */
+    struct arch_cpu arch;          /* first: entry.S finds it at GS:0 */
+    struct thread *idle;           /* [I] set by sched */
+    struct runqueue *rq;           /* [I] set by sched */
+    struct plat_as *as;            /* [C] the address space it runs in; the platform's */
+    struct pheap_node *timer_heap; /* [T] by the timer lock; see timer.c */
+    struct timer *timer_running;   /* [T] */
+    u64 timer_armed_ns;            /* [C] deadline given to the hardware, UINT64_MAX: none */
+    u32 timer_lock;                /* [A] */
+    u32 apic_id;                   /* [I] of the platform */
+    struct page_cpu *pages;        /* [I] set by mm: free pages of this CPU */
+    struct heap_cpu *heap;         /* [I] set by mm: free objects of this CPU */
+    struct mm *mm;                 /* [C] set by mm: the address space it translates by, or NULL */
+    u64 stat_irqs;                 /* [C] hardware interrupts taken */
 };
 
 /** The running CPU. */

@@ -50,6 +50,7 @@ struct mem_region {
 
 struct plat_ops {
     const char *name;
+    u64 link_base; /* of the kernel file: what its symbol table calls kernel_start */
 
     /** Sleep until something is pending on this CPU.  Idle thread only. */
     void (*cpu_idle)(void);
@@ -135,6 +136,8 @@ struct boot_info {
     u64 tsc_khz;
     u32 nr_cpus; /* enabled CPUs, at least 1 */
     bool has_pci;
+    u64 cmdline_pa;
+    bool tables_failed; /* no memory for the page tables of all RAM */
 };
 extern struct boot_info boot_info;
 
@@ -159,6 +162,9 @@ static inline u64 image_to_phys(const void *va)
 {
     return (u64)(uintptr_t)va - (u64)(uintptr_t)kernel_start + boot_info.kernel_pa;
 }
+
+/** Interrupt controllers, clocks, tables of the firmware.  After the command line is known. */
+void plat_init(void);
 
 /**
  * Hand over the source of page-table pages: @alloc returns a zeroed page's pa, or 0.  Until then

@@ -11,8 +11,8 @@ struct trap_frame {
     u64 r15, r14, r13, r12, rbp, rbx;
     u64 r11, r10, r9, r8;
     u64 rax, rcx, rdx, rsi, rdi;
-    u32 error;    /* the exception's error code, else 0 */
     u32 vector;   /* the vector, or FRAME_SYSCALL */
+    u32 error;    /* the exception's error code, else 0 */
     u64 orig_rax; /* the system call's number, or -1 if this is no system call */
     u64 rip, cs, rflags, rsp, ss;
 };
@@ -71,6 +71,9 @@ static inline bool frame_is_program(const struct trap_frame *f)
 #define RFLAGS_IOPL  0x3000
 #define RFLAGS_NT    0x4000
 #define RFLAGS_AC    0x40000
+
+/* Vector of pending line 0; the other 31 follow. */
+#define VECTOR_LINES 0x30
 
 /* The bits a program may set through a signal frame (CF PF AF ZF SF TF DF OF AC). */
 #define RFLAGS_PROGRAM 0x40dd5

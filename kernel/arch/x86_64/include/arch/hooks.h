@@ -2,6 +2,10 @@
  * core/hooks.c stand in until their room lands), because these paths are too hot for a table. */
 #pragma once
 
+/** Slots of the table; the last one answers for all greater numbers. */
+#define SYSCALL_SLOTS 512
+
+#ifndef __ASSEMBLER__
 #include "lib/types.h"
 
 struct trap_frame;
@@ -9,9 +13,6 @@ struct trap_frame;
 /** A system call: arguments as in the registers; the result goes to RAX, negative errno for errors.
  */
 typedef long (*syscall_fn)(u64, u64, u64, u64, u64, u64);
-
-/** Slots of the table; the last one answers for all greater numbers. */
-#define SYSCALL_SLOTS 512
 
 /** By number; every slot is filled.  Owned by kernel/sys.  Handlers find their frame by
  * current_frame(). */
@@ -45,3 +46,17 @@ void program_trap(struct trap_frame *frame, int sig, int si_code, u64 addr);
 /** The program shall stop (power button, serial break): deliver its StopSignal.  Any thread
  * context. */
 void stop_requested(void);
+
+/** An exception was taken; @frame is what it interrupted.  Owned by the platform. */
+void trap_dispatch(struct trap_frame *frame);
+
+/** A kernel stack has run over while @frame's predecessor was being built.  Owned by the platform.
+ */
+_Noreturn void trap_stack_overflow(struct trap_frame *frame);
+
+/** Where the end of an interrupt is written, NULL: the x2APIC register.  Set by the platform. */
+extern volatile u32 *arch_eoi_register;
+
+/* Labels of entry.S. */
+extern char syscall_entry[], trap_stubs[], irq_spurious[];
+#endif

@@ -10,9 +10,8 @@ struct trap_frame;
 struct arch_thread {
     u64 rsp;         /* [C] kernel stack pointer while switched away */
     u64 fs_base;     /* [C] the program's TLS; live in the register while the thread runs */
-    void *vector;    /* [I] arch_vector_size() bytes, 64-aligned, owned by the thread; NULL: kernel
-                        only */
-    void *loaded_on; /* [C] the CPU whose registers hold .vector last, or NULL */
+    void *vector;    /* [I] arch_vector_size() bytes, 64-aligned, the thread's; NULL: kernel only */
+    void *loaded_on; /* [C] the CPU whose registers held .vector last, or NULL */
 };
 
 /**
@@ -44,6 +43,12 @@ _Noreturn void arch_enter_program(struct trap_frame *frame);
 
 /** Make @frame one that starts a program at @rip on stack @rsp: all other registers zero. */
 void arch_frame_init(struct trap_frame *frame, u64 rip, u64 rsp);
+
+/**
+ * Make a frame whose registers came from the program (rt_sigreturn) safe to return to: segments and
+ * forbidden flags are forced, and a RIP outside the lower half becomes 0, which faults.
+ */
+void arch_frame_sanitise(struct trap_frame *frame);
 
 /** Set or get the FS base of the running thread. */
 void arch_set_fs(u64 base);

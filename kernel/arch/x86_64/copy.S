@@ -1,0 +1,260 @@
+/* Copies with one side in program memory: every access that may fault has an entry in the exception
+ * table.  A wide access that faults is done again byte by byte, so the count returned is exact. */
+
+    .text
+
+.macro EX at, fix
+    .pushsection __ex_table, "a"
+    .long \at - ., \fix - .
+    .popsection
+.endm
+
+/* size_t arch_copy_user(void *dst, const void *src, size_t n) */
+    .balign 16
+    .globl arch_copy_user
+    .type arch_copy_user, @function
+arch_copy_user:
+    cmpq $64, %rdx
+    jae 5f
+    cmpq $8, %rdx
+    jb 3f
+1:  movq (%rsi), %rax
+2:  movq %rax, (%rdi)
+    addq $8, %rsi
+    addq $8, %rdi
+    subq $8, %rdx
+    cmpq $8, %rdx
+    jae 1b
+3:  testq %rdx, %rdx
+    je 4f
+31: movb (%rsi), %al
+32: movb %al, (%rdi)
+    incq %rsi
+    incq %rdi
+    decq %rdx
+    jne 31b
+4:  movq %rdx, %rax
+    ret
+5:  movq %rdx, %rcx
+    cmpb $0, copy_by_bytes(%rip)
+    jne 7f
+    shrq $3, %rcx
+    andl $7, %edx
+6:  rep movsq
+    jmp 3b
+7:  rep movsb
+    xorl %eax, %eax
+    ret
+8:  leaq (%rdx, %rcx, 8), %rdx  /* words left and the tail */
+    jmp 3b
+9:  movq %rcx, %rax
+    ret
+    EX 1b, 3b
+    EX 2b, 3b
+    EX 31b, 4b
+    EX 32b, 4b
+    EX 6b, 8b
+    EX 7b, 9b
+    .size arch_copy_user, . - arch_copy_user
+
+/* size_t arch_clear_user(void *dst, size_t n) */
+    .balign 16
+    .globl arch_clear_user
+    .type arch_clear_user, @function
+arch_clear_user:
+    movq %rsi, %rdx
+    movq %rsi, %rcx
+    xorl %eax, %eax
+    shrq $3, %rcx
+    andl $7, %edx
+1:  rep stosq
+2:  testq %rdx, %rdx
+    je 4f
+3:  movb $0, (%rdi)
+    incq %rdi
+    decq %rdx
+    jne 3b
+4:  movq %rdx, %rax
+    ret
+5:  leaq (%rdx, %rcx, 8), %rdx
+    jmp 2b
+    EX 1b, 5b
+    EX 3b, 4b
+    .size arch_clear_user, . - arch_clear_user
+
+/* ssize_t arch_strncpy_user(char *dst, const char *src, size_t n) */
+    .balign 16
+    .globl arch_strncpy_user
+    .type arch_strncpy_user, @function
+arch_strncpy_user:
+    xorl %eax, %eax
+1:  cmpq %rdx, %rax
+    je 3f
+2:  movb (%rsi, %rax), %cl
+    movb %cl, (%rdi, %rax)
+    testb %cl, %cl
+    je 3f
+    incq %rax
+    jmp 1b
+3:  ret
+4:  movq $-14, %rax             /* -EFAULT */
+    ret
+    EX 2b, 4b
+    .size arch_strncpy_user, . - arch_strncpy_user
+
+/* ssize_t arch_strnlen_user(const char *src, size_t n) */
+    .balign 16
+    .globl arch_strnlen_user
+    .type arch_strnlen_user, @function
+arch_strnlen_user:
+    xorl %eax, %eax
+1:  cmpq %rsi, %rax
+    je 3f
+2:  cmpb $0, (%rdi, %rax)
+    je 3f
+    incq %rax
+    jmp 1b
+3:  ret
+4:  movq $-14, %rax
+    ret
+    EX 2b, 4b
+    .size arch_strnlen_user, . - arch_strnlen_user
+
+/* int arch_user_load32(const u32 *addr, u32 *value) */
+    .balign 16
+    .globl arch_user_load32
+    .type arch_user_load32, @function
+arch_user_load32:
+1:  movl (%rdi), %eax
+    movl %eax, (%rsi)
+    xorl %eax, %eax
+    ret
+2:  movl $-14, %eax
+    ret
+    EX 1b, 2b
+    .size arch_user_load32, . - arch_user_load32
+
+/* int arch_user_cmpxchg32(u32 *addr, u32 *old, u32 new) */
+    .balign 16
+    .globl arch_user_cmpxchg32
+    .type arch_user_cmpxchg32, @function
+arch_user_cmpxchg32:
+    movl (%rsi), %eax
+1:  lock cmpxchgl %edx, (%rdi)
+    jne 2f
+    xorl %eax, %eax
+    ret
+2:  movl %eax, (%rsi)
+    movl $-11, %eax             /* -EAGAIN */
+    ret
+3:  movl $-14, %eax
+    ret
+    EX 1b, 3b
+    .size arch_user_cmpxchg32, . - arch_user_cmpxchg32
+
+/* Kernel memory.  Small sizes by overlapping words, because starting a rep costs tens of cycles. */
+
+/* void *memcpy(void *dst, const void *src, size_t n) */
+    .balign 16
+    .globl memcpy
+    .type memcpy, @function
+memcpy:
+    movq %rdi, %rax
+    cmpq $16, %rdx
+    ja 4f
+    cmpq $8, %rdx
+    jae 3f
+    cmpq $4, %rdx
+    jae 2f
+    testq %rdx, %rdx
+    je 1f
+    movzbl (%rsi), %ecx
+    movzbl -1(%rsi, %rdx), %r8d
+    cmpq $3, %rdx
+    jne 11f
+    movzbl 1(%rsi), %r9d
+    movb %r9b, 1(%rdi)
+11: movb %cl, (%rdi)
+    movb %r8b, -1(%rdi, %rdx)
+1:  ret
+2:  movl (%rsi), %ecx
+    movl -4(%rsi, %rdx), %r8d
+    movl %ecx, (%rdi)
+    movl %r8d, -4(%rdi, %rdx)
+    ret
+3:  movq (%rsi), %rcx
+    movq -8(%rsi, %rdx), %r8
+    movq %rcx, (%rdi)
+    movq %r8, -8(%rdi, %rdx)
+    ret
+4:  movq -8(%rsi, %rdx), %r8    /* the tail overlaps the last whole word */
+    leaq -8(%rdi, %rdx), %r9
+    movq %rdx, %rcx
+    cmpb $0, copy_by_bytes(%rip)
+    jne 5f
+    shrq $3, %rcx
+    rep movsq
+    movq %r8, (%r9)
+    ret
+5:  rep movsb
+    ret
+    .size memcpy, . - memcpy
+
+/* void *memmove(void *dst, const void *src, size_t n) */
+    .balign 16
+    .globl memmove
+    .type memmove, @function
+memmove:
+    movq %rdi, %rcx
+    subq %rsi, %rcx
+    cmpq %rdx, %rcx             /* unsigned: true only if dst lies inside [src, src + n) */
+    jae memcpy                  /* which works forward, so dst may overlap from below */
+    movq %rdi, %rax
+    movq %rdx, %rcx
+1:  cmpq $8, %rcx
+    jb 3f
+2:  movq -8(%rsi, %rcx), %r8
+    movq %r8, -8(%rdi, %rcx)
+    subq $8, %rcx
+    jmp 1b
+3:  testq %rcx, %rcx
+    je 4f
+    movb -1(%rsi, %rcx), %r8b
+    movb %r8b, -1(%rdi, %rcx)
+    decq %rcx
+    jmp 3b
+4:  ret
+    .size memmove, . - memmove
+
+/* void *memset(void *dst, int c, size_t n) */
+    .balign 16
+    .globl memset
+    .type memset, @function
+memset:
+    movq %rdi, %r9
+    movzbl %sil, %eax
+    movabsq $0x0101010101010101, %rcx
+    imulq %rcx, %rax
+    cmpq $8, %rdx
+    jb 1f
+    movq %rax, -8(%rdi, %rdx)
+    movq %rdx, %rcx
+    shrq $3, %rcx
+    rep stosq
+    movq %r9, %rax
+    ret
+1:  testq %rdx, %rdx
+    je 3f
+2:  movb %al, -1(%rdi, %rdx)
+    decq %rdx
+    jne 2b
+3:  movq %r9, %rax
+    ret
+    .size memset, . - memset
+
+    .section .data.copy_by_bytes, "aw", @progbits
+    .globl copy_by_bytes
+copy_by_bytes:
+    .byte 0
+
+    .section .note.GNU-stack, "", @progbits

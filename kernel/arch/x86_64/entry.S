@@ -1,0 +1,328 @@
+/* The ways into the kernel and back.
+ *
+ * System calls arrive by SYSCALL on the program's stack and go to the thread's kernel stack at once.
+ * Exceptions and interrupts arrive on an IST stack, because ring 0 does not switch stacks by itself
+ * and the program's red zone must survive; their frame moves to the kernel stack (from program code) or
+ * below the interrupted stack pointer (from kernel code).  See docs/architecture.md, "Calls".
+ *
+ * An interrupt of kernel code only sets its pending bit.  The one place where that could be missed is the
+ * end of a system call, between the look at the pending word and the jump to the program; the
+ * interrupt therefore restarts that sequence (syscall_exit_check), which only loads registers. */
+#include "arch/cpu.h"
+#include "arch/frame.h"
+#include "arch/hooks.h"
+
+#define F_R10     56
+#define F_R9      64
+#define F_R8      72
+#define F_RAX     80
+#define F_RDX     96
+#define F_RSI     104
+#define F_RDI     112
+#define F_VECTOR  120
+#define F_RIP     136
+#define F_RFLAGS  152
+#define F_RSP     160
+
+/* What a saved image on the IST stack looks like after rax and rcx were pushed. */
+#define I_RCX     0
+#define I_RAX     8
+#define I_VECTOR  16
+#define I_ERROR   24
+#define I_RIP     32
+#define I_CS      40
+#define I_RFLAGS  48
+#define I_RSP     56
+#define I_SS      64
+
+    .section .text.hot, "ax", @progbits
+
+.macro PUSH_GENERAL
+    push %rdi
+    push %rsi
+    push %rdx
+    push %rcx
+    push %rax
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+.endm
+
+.macro POP_GENERAL
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rax
+    pop %rcx
+    pop %rdx
+    pop %rsi
+    pop %rdi
+.endm
+
+    .balign 16
+    .globl syscall_entry
+    .type syscall_entry, @function
+syscall_entry:
+    movq %rsp, %gs:CPU_USER_RSP
+    movq %gs:CPU_KSTACK, %rsp
+    push $SEL_DATA
+    push %gs:CPU_USER_RSP
+    push %r11
+    push $SEL_CODE
+    push %rcx
+    push %rax
+    push $FRAME_SYSCALL
+    PUSH_GENERAL
+    cmpq $(SYSCALL_SLOTS - 1), %rax
+    ja 2f
+1:  movq syscall_active(%rip), %r11
+    movq %r10, %rcx
+    call *(%r11, %rax, 8)
+    movq %rax, F_RAX(%rsp)
+syscall_exit_check:
+    cmpl $0, %gs:CPU_PENDING
+    jne exit_program
+    movq F_RFLAGS(%rsp), %r11
+    testl $(RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC), %r11d
+    jne exit_program
+    movq F_R10(%rsp), %r10
+    movq F_R9(%rsp), %r9
+    movq F_R8(%rsp), %r8
+    movq F_RDX(%rsp), %rdx
+    movq F_RSI(%rsp), %rsi
+    movq F_RDI(%rsp), %rdi
+    movq F_RIP(%rsp), %rcx
+    movq F_RSP(%rsp), %rsp
+syscall_exit_jump:
+    jmp *%rcx
+2:  movl $(SYSCALL_SLOTS - 1), %eax
+    jmp 1b
+    .size syscall_entry, . - syscall_entry
+
+/* Back to program code by the long way: RSP is the frame at the top of the kernel stack. */
+    .balign 16
+exit_program:
+    cli
+    cmpl $0, %gs:CPU_PENDING
+    jne 1f
+    POP_GENERAL
+    addq $16, %rsp
+    iretq
+1:  sti
+    movq %rsp, %rdi
+    call program_exit_work
+    jmp exit_program
+
+    .globl arch_enter_program
+    .type arch_enter_program, @function
+arch_enter_program:
+    movq %rdi, %rsp
+    jmp exit_program
+    .size arch_enter_program, . - arch_enter_program
+
+/* Exceptions.  On an IST stack: vector, error, rip, cs, rflags, rsp, ss. */
+    .balign 16
+trap_common:
+    push %rax
+    push %rcx
+    movq %rsp, %rcx
+    cmpq $0, I_RIP(%rcx)
+    jl trap_from_kernel
+trap_from_program:
+    cld
+    movq %gs:CPU_KSTACK, %rsp
+    call trap_move
+    call trap_dispatch
+    jmp exit_program
+
+trap_from_kernel:
+    cld
+    cmpq $0, I_RSP(%rcx)
+    jge 2f                      /* the first or last instruction of a system call */
+    lea trap_common(%rip), %rax
+    subq I_RIP(%rcx), %rax
+    negq %rax
+    cmpq $(trap_move_end - trap_common), %rax
+    jb trap_while_moving
+    movq I_RSP(%rcx), %rsp
+    andq $-16, %rsp
+1:  call trap_move
+    call trap_dispatch
+    cli
+    POP_GENERAL
+    addq $16, %rsp
+    iretq
+2:  movq %gs:CPU_KSTACK, %rsp
+    jmp 1b
+
+/* Make a struct trap_frame below RSP out of the IST image at RCX and the registers; returns with
+ * RDI = RSP = the frame. */
+trap_move:
+    pop %rax
+    push I_SS(%rcx)
+    push I_RSP(%rcx)
+    push I_RFLAGS(%rcx)
+    push I_CS(%rcx)
+    push I_RIP(%rcx)
+    push $-1
+    push %rdi                   /* a place for vector and error, filled below */
+    push %rdi
+    push %rsi
+    push %rdx
+    push I_RCX(%rcx)
+    push I_RAX(%rcx)
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    movl I_VECTOR(%rcx), %edx
+    movl %edx, F_VECTOR(%rsp)
+    movl I_ERROR(%rcx), %edx
+    movl %edx, F_VECTOR + 4(%rsp)
+    movq %rsp, %rdi
+    jmp *%rax
+trap_move_end:
+
+/* A fault while a frame was being moved: the kernel stack has run over. */
+trap_while_moving:
+    movq %rcx, %rsp
+    subq $512, %rsp
+    andq $-16, %rsp
+    call trap_move
+    call trap_stack_overflow
+    ud2
+
+/* Exceptions with a stack of their own (NMI, #DF, #MC) stay on it. */
+    .balign 16
+trap_own_stack:
+    push %rax
+    push %rcx
+    movq %rsp, %rcx
+    cld
+    andq $-16, %rsp
+    call trap_move
+    call trap_dispatch
+    POP_GENERAL
+    addq $16, %rsp
+    iretq
+
+/* Hardware interrupts: note the line, acknowledge, and go on in kernel code, or to the
+ * safe point that leaving program code is. */
+    .balign 16
+irq_common:
+    push %rax
+    push %rcx
+    movl I_VECTOR(%rsp), %eax
+    subl $VECTOR_LINES, %eax
+    btsl %eax, %gs:CPU_PENDING
+    movq arch_eoi_register(%rip), %rcx
+    testq %rcx, %rcx
+    je 3f
+    movl $0, (%rcx)
+1:  movq I_RIP(%rsp), %rax
+    testq %rax, %rax
+    jns 4f
+    lea syscall_exit_check(%rip), %rcx
+    subq %rcx, %rax
+    cmpq $(syscall_exit_jump - syscall_exit_check), %rax
+    ja 2f
+    je 5f
+    movq %rcx, I_RIP(%rsp)
+2:  pop %rcx
+    pop %rax
+    addq $16, %rsp
+    iretq
+3:  push %rdx
+    movl $0x80b, %ecx           /* x2APIC EOI */
+    xorl %eax, %eax
+    xorl %edx, %edx
+    wrmsr
+    pop %rdx
+    jmp 1b
+4:  movq %rsp, %rcx
+    cld
+    movq %gs:CPU_KSTACK, %rsp
+    call trap_move
+    jmp exit_program
+5:  movq I_RCX(%rsp), %rax      /* all registers are the program's already */
+    movq %rax, I_RIP(%rsp)
+    jmp 4b
+
+    .globl irq_spurious
+irq_spurious:
+    iretq
+
+/* One stub a vector, 16 bytes each. */
+    .text
+    .balign 16
+    .globl trap_stubs
+trap_stubs:
+    .set v, 0
+    .rept 256
+    .balign 16
+    .if !((v == 8) || (v >= 10 && v <= 14) || (v == 17) || (v == 21))
+    push $0
+    .endif
+    push $v
+    .if (v == 2) || (v == 8) || (v == 18)
+    jmp trap_own_stack
+    .elseif (v >= VECTOR_LINES) && (v < VECTOR_LINES + 32)
+    jmp irq_common
+    .else
+    jmp trap_common
+    .endif
+    .set v, v + 1
+    .endr
+
+/* void arch_switch(struct arch_thread *prev, struct arch_thread *next), after the C part */
+    .section .text.hot, "ax", @progbits
+    .balign 16
+    .globl arch_switch_stacks
+    .type arch_switch_stacks, @function
+arch_switch_stacks:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    movq %rsp, (%rdi)
+    movq (%rsi), %rsp
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+    .size arch_switch_stacks, . - arch_switch_stacks
+
+/* Where a new thread begins: arch_thread_init() put entry and argument into r12 and r13. */
+    .globl arch_thread_begin
+arch_thread_begin:
+    xorl %ebp, %ebp
+    movq %r13, %rdi
+    call *%r12
+    ud2
+
+    .section .note.GNU-stack, "", @progbits

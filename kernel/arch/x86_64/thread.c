@@ -1,0 +1,94 @@
+/* Threads as the instruction set sees them: first frame, switch, FS base. */
+#include "arch/thread.h"
+
+#include "arch/cpu.h"
+#include "arch/features.h"
+#include "arch/frame.h"
+#include "arch/hooks.h"
+#include "arch/vector.h"
+#include "lib/string.h"
+
+enum { MSR_FS_BASE = 0xc0000100 };
+
+void arch_switch_stacks(struct arch_thread *prev, struct arch_thread *next);
+extern char arch_thread_begin[];
+
+const syscall_fn *syscall_active = syscall_table;
+volatile u32 *arch_eoi_register;
+
+void arch_thread_init(struct arch_thread *t, void *stack_top, void (*entry)(void *), void *arg)
+{
+    u64 *sp = (u64 *)(void *)arch_frame_of(stack_top);
+
+    *--sp = 0; /* keeps the stack as a call would have left it */
+    *--sp = (u64)(uintptr_t)arch_thread_begin;
+    *--sp = 0;                     /* rbx */
+    *--sp = 0;                     /* rbp */
+    *--sp = (u64)(uintptr_t)entry; /* r12 */
+    *--sp = (u64)(uintptr_t)arg;   /* r13 */
+    *--sp = 0;                     /* r14 */
+    *--sp = 0;                     /* r15 */
+    t->rsp = (u64)(uintptr_t)sp;
+    t->loaded_on = NULL;
+}
+
+void arch_set_fs(u64 base)
+{
+    if (arch_features.fsgsbase)
+        __asm__ volatile("wrfsbase %0" ::"r"(base));
+    else
+        wrmsr(MSR_FS_BASE, base);
+}
+
+u64 arch_get_fs(void)
+{
+    u64 base;
+    if (!arch_features.fsgsbase)
+        return rdmsr(MSR_FS_BASE);
+    __asm__ volatile("rdfsbase %0" : "=r"(base));
+    return base;
+}
+
+/* A kernel-only thread leaves the program's registers where they are, so going through idle and
+ * back to the same program thread costs neither save nor load of FS; the vector state is saved when
+ * its thread leaves (another CPU may take it) but loaded only if the registers hold another's. */
+void arch_switch(struct arch_thread *prev, struct arch_thread *next)
+{
+    struct arch_cpu *cpu;
+    __asm__ volatile("movq %%gs:0, %0" : "=r"(cpu));
+
+    if (prev->vector) {
+        prev->fs_base = arch_get_fs();
+        vector_save(prev->vector);
+        prev->loaded_on = cpu;
+        cpu->vector_owner = prev;
+    }
+    if (next->vector) {
+        arch_set_fs(next->fs_base);
+        if (cpu->vector_owner != next || next->loaded_on != cpu)
+            vector_load(next->vector);
+        cpu->vector_owner = NULL; /* the registers run ahead of the memory from here on */
+    }
+    arch_switch_stacks(prev, next);
+}
+
+void arch_frame_init(struct trap_frame *frame, u64 rip, u64 rsp)
+{
+    memset(frame, 0, sizeof(*frame));
+    frame->vector = FRAME_SYSCALL;
+    frame->orig_rax = -1ul;
+    frame->rip = rip;
+    frame->rsp = rsp;
+    frame->rflags = RFLAGS_FIXED | RFLAGS_IF;
+    frame->cs = SEL_CODE;
+    frame->ss = SEL_DATA;
+}
+
+void arch_frame_sanitise(struct trap_frame *frame)
+{
+    frame->cs = SEL_CODE;
+    frame->ss = SEL_DATA;
+    frame->rflags = (frame->rflags & RFLAGS_PROGRAM) | RFLAGS_FIXED | RFLAGS_IF;
+    if (frame->rip >> 47)
+        frame->rip = 0;
+}

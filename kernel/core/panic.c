@@ -1,0 +1,158 @@
+#include "core/panic.h"
+
+#include <stdarg.h>
+
+#include "arch/frame.h"
+#include "core/log.h"
+#include "core/percpu.h"
+#include "lib/format.h"
+#include "plat/plat.h"
+
+enum {
+    MAX_HOOKS = 8,
+    MAX_FRAMES = 24,
+    MESSAGE_SIZE = 256,
+};
+
+static void (*hooks[MAX_HOOKS])(void);
+static u32 nr_hooks;
+static bool panicking;
+
+void vm_end_hook(void (*fn)(void))
+{
+    assert(nr_hooks < MAX_HOOKS);
+    hooks[nr_hooks++] = fn;
+}
+
+static void run_hooks(void)
+{
+    while (nr_hooks)
+        hooks[--nr_hooks]();
+}
+
+_Noreturn void vm_end(enum vm_end_kind kind, int value)
+{
+    run_hooks();
+    log_raw("ingot: %s %d", kind == VM_SIGNAL ? "signal" : "exit", value);
+    plat.power_off(kind);
+    __builtin_unreachable();
+}
+
+_Noreturn void fatal_error(const char *fmt, ...)
+{
+    char text[MESSAGE_SIZE];
+    va_list ap;
+
+    va_start(ap, fmt);
+    format_va(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    run_hooks();
+    log_raw("ingot: error: %s", text);
+    plat.power_off(VM_ERROR);
+    __builtin_unreachable();
+}
+
+static bool in_image(u64 addr)
+{
+    return addr - (u64)(uintptr_t)kernel_start < (u64)(kernel_text_end - kernel_start);
+}
+
+static void print_frame_line(u32 n, u64 rip)
+{
+    if (in_image(rip))
+        log_raw("#%u kernel+%#lx", n, rip - (u64)(uintptr_t)kernel_start + plat.link_base);
+    else
+        log_raw("#%u %#lx", n, rip);
+}
+
+/* Frame pointers lead up the one kernel stack we are on; a chain that leaves it, or goes down,
+ * ends. */
+static void print_backtrace(u64 rip, u64 rbp)
+{
+    u64 low = rbp;
+
+    print_frame_line(0, rip);
+    for (u32 n = 1; n < MAX_FRAMES; n++) {
+        if ((s64)rbp >= 0 || (rbp & 7) || rbp < low || rbp - low > 64 * 1024)
+            return;
+        if (((rbp + 8) & ~PAGE_MASK) != (low & ~PAGE_MASK) &&
+            rbp + 16 > (u64)(uintptr_t)this_cpu()->arch.kstack_top)
+            return;
+        const u64 *frame = (const u64 *)(uintptr_t)rbp;
+        if (!in_image(frame[1]))
+            return;
+        print_frame_line(n, frame[1]);
+        if (frame[0] <= rbp)
+            return;
+        rbp = frame[0];
+    }
+}
+
+static void print_registers(const struct trap_frame *f)
+{
+    log_raw("rip %016lx rsp %016lx rflags %08lx error %x", f->rip, f->rsp, f->rflags, f->error);
+    log_raw("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
+    log_raw("rsi %016lx rdi %016lx rbp %016lx r8  %016lx", f->rsi, f->rdi, f->rbp, f->r8);
+    log_raw("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", f->r9, f->r10, f->r11, f->r12);
+    log_raw("r13 %016lx r14 %016lx r15 %016lx", f->r13, f->r14, f->r15);
+}
+
+/* Lines that loglevel kept from the console but that may tell what led here. */
+static void print_last_log(void)
+{
+    static char tail[1024];
+    u64 end = 0, pos;
+    size_t n;
+
+    do
+        n = log_read(&end, tail, sizeof(tail));
+    while (n);
+    pos = end > sizeof(tail) ? end - sizeof(tail) : 0;
+    n = log_read(&pos, tail, sizeof(tail));
+    plat.console_write("last log lines:\n", 16);
+    plat.console_write(tail, n);
+}
+
+static _Noreturn void end_in_panic(const char *text, const struct trap_frame *frame, u64 rip,
+                                   u64 rbp)
+{
+    if (panicking) /* a fault on the way: say the least and stop */
+        plat.power_off(VM_PANIC);
+    panicking = true;
+    print_last_log();
+    log_raw("panic: %s", text);
+    if (frame)
+        print_registers(frame);
+    print_backtrace(rip, rbp);
+    log_raw("ingot: panic: %s", text);
+    plat.power_off(VM_PANIC);
+    __builtin_unreachable();
+}
+
+_Noreturn void panic(const char *fmt, ...)
+{
+    char text[MESSAGE_SIZE];
+    va_list ap;
+
+    va_start(ap, fmt);
+    format_va(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    const u64 *fp = __builtin_frame_address(0);
+    end_in_panic(text, NULL, fp[1], fp[0]);
+}
+
+_Noreturn void panic_frame(const struct trap_frame *frame, const char *fmt, ...)
+{
+    char text[MESSAGE_SIZE];
+    va_list ap;
+
+    va_start(ap, fmt);
+    format_va(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    end_in_panic(text, frame, frame->rip, frame->rbp);
+}
+
+_Noreturn void assert_failed(const char *what, const char *file, int line)
+{
+    panic("assertion failed: %s (%s:%d)", what, file, line);
+}

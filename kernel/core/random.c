@@ -1,0 +1,108 @@
+/* Fast key erasure (djb, 2017): each request makes a new key first and then its output, so what was
+ * given out cannot be computed from what is kept. */
+#include "core/random.h"
+
+#include "arch/cpu.h"
+#include "core/cmdline.h"
+#include "core/spinlock.h"
+#include "lib/chacha20.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+
+static struct spinlock lock;
+static u32 key[8];  /* [lock] */
+static bool seeded; /* [lock] */
+
+/* The key becomes a function of itself and @words. */
+static void mix_in(const u32 words[8])
+{
+    static const u32 nonce[3];
+    u32 block[16];
+
+    for (u32 i = 0; i < 8; i++)
+        key[i] ^= words[i];
+    chacha20_block(key, 0, nonce, (u8 *)block);
+    memcpy(key, block, sizeof(key));
+}
+
+static void mix_bytes(const u8 *bytes, size_t len)
+{
+    while (len) {
+        u32 words[8] = {0};
+        size_t n = min(len, sizeof(words));
+        memcpy(words, bytes, n);
+        mix_in(words);
+        bytes += n, len -= n;
+    }
+}
+
+/* The boot seed, the CPU's generator, and the time at which all this happens to happen. */
+static void seed(void)
+{
+    const char *boot_seed = cmdline_get("ingot.entropy");
+    u8 hw[32] = {0};
+    u64 jitter[4];
+
+    if (boot_seed)
+        mix_bytes((const u8 *)boot_seed, strlen(boot_seed));
+    plat.random_seed(hw, sizeof(hw));
+    mix_bytes(hw, sizeof(hw));
+    for (u32 i = 0; i < ARRAY_LEN(jitter); i++)
+        jitter[i] = rdtsc() ^ direct_map_base;
+    mix_bytes((const u8 *)jitter, sizeof(jitter));
+    seeded = true;
+}
+
+/* Take a key for one request, and leave another one behind. */
+static void next_key(u32 out[8])
+{
+    static const u32 nonce[3];
+    u32 block[16];
+
+    spin_lock(&lock);
+    if (!seeded)
+        seed();
+    chacha20_block(key, 0, nonce, (u8 *)block);
+    memcpy(key, block, sizeof(key));
+    spin_unlock(&lock);
+    memcpy(out, block + 8, 32);
+}
+
+void random_bytes(void *buf, size_t len)
+{
+    static const u32 nonce[3] = {1};
+    u32 own[8];
+    u8 block[64], *to = buf;
+
+    next_key(own);
+    if (len <= sizeof(own)) {
+        memcpy(buf, own, len);
+        return;
+    }
+    for (u32 counter = 0; len; counter++) {
+        size_t n = min(len, sizeof(block));
+        chacha20_block(own, counter, nonce, block);
+        memcpy(to, block, n);
+        to += n, len -= n;
+    }
+    memset(own, 0, sizeof(own));
+}
+
+u64 random_u64(void)
+{
+    u64 v;
+    random_bytes(&v, sizeof(v));
+    return v;
+}
+
+u64 random_below(u64 limit)
+{
+    return (u64)((unsigned __int128)random_u64() * limit >> 64);
+}
+
+void random_add_entropy(const void *buf, size_t len)
+{
+    spin_lock(&lock);
+    mix_bytes(buf, len);
+    spin_unlock(&lock);
+}

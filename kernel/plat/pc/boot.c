@@ -1,0 +1,303 @@
+/* From the boot loader's world to ours: the memory map, the final page tables, the relocated image.
+ *
+ * pc_boot_early() runs at the image's physical address on identity tables; nothing that needs a
+ * relocated pointer may be used there.  It builds, from static pages and a few more taken from RAM:
+ *   direct map  all RAM, at a random GiB-aligned base, in its own top-level slot
+ *   image       4 KiB pages, text RX, constants R, data RW, in a slot of its own, random within it
+ *   vmap        an empty slot
+ * No page is writable and executable anywhere: the direct map is NX and has the image's text and
+ * constants read-only too. */
+#include "plat/pc/boot.h"
+
+#include "arch/cpu.h"
+#include "core/init.h"
+#include "core/panic.h"
+#include "core/vdso.h"
+#include "lib/string.h"
+#include "plat/pc/memory_map.h"
+#include "plat/pc/pc.h"
+#include "plat/pc/start_info.h"
+
+enum {
+    LINK_BASE = 0x100000, /* of kernel.lds */
+    ENTRIES = 512,
+    PT_COUNT = 2,          /* the image lies in at most two 2 MiB pages of the direct map */
+    LOW_RESERVED = 0x2000, /* the BIOS's page, and one for starting other CPUs */
+};
+
+#define DIRECT_LIMIT GIB(512) /* one top-level slot */
+
+extern char kernel_rodata_end[], boot_stack_guard[];
+extern u64 relr_start[], relr_end[];
+extern u64 boot_pml4[], boot_pdpt[], boot_pd[];
+
+struct boot_info boot_info;
+u64 direct_map_base;
+u64 vmap_base, vmap_size;
+
+static alignas(4096) u64 direct_pdpt[ENTRIES] __attribute__((section(".bss.boot_tables")));
+static alignas(4096) u64 direct_pd0[ENTRIES] __attribute__((section(".bss.boot_tables")));
+static alignas(4096) u64 direct_pt[PT_COUNT][ENTRIES] __attribute__((section(".bss.boot_tables")));
+static alignas(4096) u64 image_pdpt[ENTRIES] __attribute__((section(".bss.boot_tables")));
+static alignas(4096) u64 image_pd[ENTRIES] __attribute__((section(".bss.boot_tables")));
+static alignas(4096) u64 image_pt[ENTRIES] __attribute__((section(".bss.boot_tables")));
+static alignas(4096) u64 vmap_pdpt[ENTRIES] __attribute__((section(".bss.boot_tables")));
+alignas(4096) u64 kernel_pml4[ENTRIES] __attribute__((section(".bss.boot_tables")));
+
+static u64 table_bits = PTE_P | PTE_W | PTE_A;
+
+/* --- random places --- */
+
+static u64 mix(u64 x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
+}
+
+static u64 early_random(u64 *state)
+{
+    u64 hw = 0;
+
+    if (cpuid(1, 0).ecx & BIT(30))
+        __asm__ volatile("rdrand %0" : "=r"(hw)::"cc");
+    *state = mix(*state + 0x9e3779b97f4a7c15 + (hw ^ rdtsc()));
+    return *state;
+}
+
+/* --- memory --- */
+
+/* Take whole pages from the end of a region below 1 GiB, which the boot tables reach. */
+static u64 *take_page(struct boot_info *bi)
+{
+    for (u32 i = bi->nr_regions; i-- > 0;) {
+        struct mem_region *r = &bi->regions[i];
+        if (r->base + r->len > GIB(1) || r->len < PAGE_SIZE)
+            continue;
+        u64 pa = r->base + r->len - PAGE_SIZE;
+        memory_map_remove(bi, pa, PAGE_SIZE);
+        u64 *page = (u64 *)(uintptr_t)pa;
+        memset(page, 0, PAGE_SIZE);
+        return page;
+    }
+    return NULL;
+}
+
+static void read_memory_map(struct boot_info *bi, const struct hvm_start_info *si)
+{
+    const struct hvm_memmap_entry *e = (const void *)(uintptr_t)si->memmap_paddr;
+    u32 n = si->version >= 1 && e ? min(si->memmap_entries, 128u) : 0;
+
+    for (u32 i = 0; i < n; i++) {
+        if (e[i].type != HVM_MEMMAP_RAM || e[i].addr >= DIRECT_LIMIT)
+            continue;
+        memory_map_add(bi, e[i].addr, min(e[i].size, DIRECT_LIMIT - e[i].addr));
+    }
+    for (u32 i = 0; i < bi->nr_regions; i++) {
+        bi->ram_bytes += bi->regions[i].len;
+        bi->ram_end = bi->regions[i].base + bi->regions[i].len;
+    }
+    memory_map_remove(bi, (uintptr_t)e, n * sizeof(*e));
+}
+
+static void read_start_info(struct boot_info *bi, const struct hvm_start_info *si)
+{
+    read_memory_map(bi, si);
+    memory_map_remove(bi, 0, LOW_RESERVED);
+    memory_map_remove(bi, bi->kernel_pa, bi->kernel_len);
+    memory_map_remove(bi, (uintptr_t)si, sizeof(*si));
+
+    bi->rsdp_pa = si->rsdp_paddr;
+    bi->cmdline_pa = si->cmdline_paddr;
+    if (bi->cmdline_pa) {
+        const char *text = (const char *)(uintptr_t)bi->cmdline_pa;
+        memory_map_remove(bi, bi->cmdline_pa, strlen(text) + 1);
+    }
+    if (si->nr_modules) {
+        const struct hvm_modlist_entry *m = (const void *)(uintptr_t)si->modlist_paddr;
+        bi->initrd_pa = m->paddr;
+        bi->initrd_len = m->size;
+        memory_map_remove(bi, m->paddr, m->size);
+    }
+}
+
+/* --- page tables; all addresses are physical here --- */
+
+static u64 entry_of(const void *table)
+{
+    return (uintptr_t)table | table_bits;
+}
+
+/* Map [base, end) of one GiB by 2 MiB pages. */
+static void map_direct_part(u64 *pd, u64 base, u64 end)
+{
+    for (u64 pa = ALIGN_DOWN(base, HUGE_SIZE); pa < end; pa += HUGE_SIZE)
+        pd[pa >> HUGE_SHIFT & 511] = pa | PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS | PTE_G | PTE_NX;
+}
+
+static bool map_direct_range(struct boot_info *bi, u64 base, u64 end, bool gib_pages)
+{
+    while (base < end) {
+        u64 gib = base >> 30, stop = min(end, (gib + 1) << 30);
+        u64 *slot = &direct_pdpt[gib];
+
+        if (gib && gib_pages && base == gib << 30 && stop == (gib + 1) << 30) {
+            *slot = base | PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS | PTE_G | PTE_NX;
+        } else {
+            if (!*slot) {
+                u64 *pd = gib ? take_page(bi) : direct_pd0;
+                if (!pd)
+                    return false;
+                *slot = entry_of(pd) | PTE_NX;
+                map_direct_part(direct_pd0, (uintptr_t)pd, (uintptr_t)pd + PAGE_SIZE);
+            }
+            map_direct_part((u64 *)(uintptr_t)(*slot & PTE_PA_MASK), base, stop);
+        }
+        base = stop;
+    }
+    return true;
+}
+
+/* Protection of the image's page at @offset. */
+static u64 image_bits(u64 offset)
+{
+    if (offset < (u64)(kernel_text_end - kernel_start))
+        return PTE_P | PTE_A | PTE_G;
+    if (offset < (u64)(kernel_rodata_end - kernel_start))
+        return PTE_P | PTE_A | PTE_G | PTE_NX;
+    if (offset == (u64)(boot_stack_guard - kernel_start))
+        return 0;
+    return PTE_P | PTE_W | PTE_A | PTE_D | PTE_G | PTE_NX;
+}
+
+/* The 2 MiB pages of the direct map that hold the image, as 4 KiB ones with the image's protection.
+ */
+static void split_direct_around_image(const struct boot_info *bi)
+{
+    u64 first = ALIGN_DOWN(bi->kernel_pa, HUGE_SIZE);
+
+    for (u32 t = 0; t < PT_COUNT; t++) {
+        u64 base = first + t * HUGE_SIZE;
+        for (u64 i = 0; i < ENTRIES; i++) {
+            u64 pa = base + i * PAGE_SIZE, bits = PTE_P | PTE_W | PTE_A | PTE_D | PTE_G;
+            if (pa - bi->kernel_pa < (u64)(kernel_rodata_end - kernel_start))
+                bits = PTE_P | PTE_A | PTE_G;
+            direct_pt[t][i] = pa | bits | PTE_NX;
+        }
+        direct_pd0[base >> HUGE_SHIFT] = entry_of(direct_pt[t]) | PTE_NX;
+    }
+}
+
+static void map_image(const struct boot_info *bi, u64 va)
+{
+    kernel_pml4[va >> 39 & 511] = entry_of(image_pdpt);
+    image_pdpt[va >> 30 & 511] = entry_of(image_pd);
+    image_pd[va >> 21 & 511] = entry_of(image_pt);
+    for (u64 off = 0; off < bi->kernel_len; off += PAGE_SIZE) {
+        u64 bits = image_bits(off);
+        image_pt[off >> PAGE_SHIFT] = bits ? (bi->kernel_pa + off) | bits : 0;
+    }
+}
+
+/* Three different top-level slots of the upper half, and places within them. */
+static u64 choose_places(const struct boot_info *bi)
+{
+    u64 seed = (uintptr_t)bi ^ bi->ram_bytes;
+    u64 direct = 256 + early_random(&seed) % 255, image, vmap;
+
+    do
+        image = 256 + early_random(&seed) % 255;
+    while (image == direct);
+    do
+        vmap = 256 + early_random(&seed) % 255;
+    while (vmap == image || vmap == direct);
+
+    direct_map_base = 0xffff000000000000ul | direct << 39;
+    vmap_base = 0xffff000000000000ul | vmap << 39;
+    vmap_size = 1ul << 39;
+    kernel_pml4[direct] = entry_of(direct_pdpt) | PTE_NX;
+    kernel_pml4[vmap] = entry_of(vmap_pdpt) | PTE_NX;
+    return 0xffff000000000000ul | image << 39 | (early_random(&seed) & 0x3ffff) << 21;
+}
+
+/* Packed relative relocations (generic ELF ABI, SHT_RELR): an even word is an address, an odd one a
+ * bitmap of the 63 words behind the last.  @here: where we are, @delta: where we go, less the link
+ * address. */
+static void relocate(u64 here, u64 delta)
+{
+    u64 *where = NULL;
+
+    for (const u64 *r = relr_start; r < relr_end; r++) {
+        if (!(*r & 1)) {
+            where = (u64 *)(uintptr_t)(here + *r);
+            *where++ += delta;
+            continue;
+        }
+        u64 *p = where;
+        for (u64 bits = *r >> 1; bits; bits >>= 1, p++)
+            if (bits & 1)
+                *p += delta;
+        where += 63;
+    }
+}
+
+/* Returns the distance from where we run to where the image is mapped; the final tables are loaded.
+ */
+u64 pc_boot_early(const struct hvm_start_info *si)
+{
+    struct boot_info *bi = &boot_info;
+    u64 load_pa = (uintptr_t)kernel_start;
+    bool gib_pages = cpuid(0x80000001, 0).edx & BIT(26);
+
+    bi->kernel_pa = load_pa;
+    bi->kernel_len = (u64)(kernel_end - kernel_start);
+    if (si->magic == HVM_START_MAGIC)
+        read_start_info(bi, si);
+
+    u64 image_va = choose_places(bi);
+    map_image(bi, image_va);
+    direct_pdpt[0] = entry_of(direct_pd0) | PTE_NX;
+    map_direct_part(direct_pd0, 0, MIB(1)); /* firmware tables, whatever the map says of them */
+    /* tables are taken from the ends of regions, so a region may shrink, or vanish, while we look
+     * at it */
+    for (u32 i = 0; i < bi->nr_regions; i++) {
+        struct mem_region r = bi->regions[i];
+        bi->tables_failed |= !map_direct_range(bi, r.base, r.base + r.len, gib_pages);
+    }
+    if (bi->initrd_len)
+        map_direct_range(bi, bi->initrd_pa, bi->initrd_pa + bi->initrd_len, gib_pages);
+    split_direct_around_image(bi);
+
+    kernel_pml4[0] = boot_pml4[0];
+    relocate(load_pa - LINK_BASE, image_va - LINK_BASE);
+    __asm__ volatile("mov %0, %%cr3" ::"r"(kernel_pml4) : "memory");
+    return image_va - load_pa;
+}
+
+u64 pc_boot_page(void)
+{
+    struct boot_info *bi = &boot_info;
+
+    for (u32 i = bi->nr_regions; i-- > 0;) {
+        struct mem_region *r = &bi->regions[i];
+        u64 pa = r->base + r->len - PAGE_SIZE;
+        memory_map_remove(bi, pa, PAGE_SIZE);
+        memset(phys_to_virt(pa), 0, PAGE_SIZE);
+        return pa;
+    }
+    fatal_error("out of memory for page tables");
+}
+
+_Noreturn void pc_boot_high(void)
+{
+    kernel_pml4[0] = 0; /* the lower half is the program's */
+    __asm__ volatile("mov %0, %%cr3" ::"r"(image_to_phys(kernel_pml4)) : "memory");
+    if (boot_info.cmdline_pa)
+        boot_info.cmdline = phys_to_virt(boot_info.cmdline_pa);
+    else
+        boot_info.cmdline = "";
+    boot_info.nr_cpus = 1;
+    vdso_data.base_tsc = rdtsc();
+    pc_boot_cpu_init();
+    kernel_main();
+}

@@ -1,0 +1,519 @@
+/* Page tables: four levels, 4 KiB and 2 MiB leaves (SDM 3A 4.5).
+ * An entry is empty (0), a table, a leaf, or a leaf that is there but must not be touched
+ * (PTE_NONE, without PTE_P).  Tables are freed when unmap() covers all they span, and with the
+ * address space. The owner of an address space serialises its changes; the hardware sets A and D
+ * behind our back, so entries it may see are taken away with an exchange. */
+#include "abi/errno.h"
+#include "arch/cpu.h"
+#include "core/panic.h"
+#include "lib/string.h"
+#include "plat/pc/pc.h"
+
+enum {
+    LEVEL_PT = 0, /* 4 KiB leaves */
+    LEVEL_PD = 1, /* 2 MiB leaves */
+    LEVEL_TOP = 3,
+    BATCH = 16,       /* leaves gathered before a flush */
+    FLUSH_SINGLE = 32 /* beyond so many pages the whole TLB goes */
+};
+
+static u64 (*page_alloc)(void) = pc_boot_page;
+static void (*page_release)(u64 pa);
+
+void plat_set_page_source(u64 (*alloc)(void), void (*release)(u64 pa))
+{
+    page_alloc = alloc;
+    page_release = release;
+}
+
+/* --- entries --- */
+
+static inline u64 span_of(u32 level)
+{
+    return 1ul << (PAGE_SHIFT + 9 * level);
+}
+
+static inline u32 index_of(u64 va, u32 level)
+{
+    return va >> (PAGE_SHIFT + 9 * level) & 511;
+}
+
+static inline u64 *table_of(u64 entry)
+{
+    return phys_to_virt(entry & PTE_PA_MASK);
+}
+
+static inline bool is_table(u64 entry, u32 level)
+{
+    return level > LEVEL_PT && (entry & PTE_P) && !(entry & PTE_PS);
+}
+
+static inline u64 leaf_bits(u32 prot, u32 level)
+{
+    u64 bits = prot & PLAT_READ ? PTE_P | PTE_A : PTE_NONE;
+
+    if (prot & PLAT_WRITE)
+        bits |= PTE_W | PTE_D;
+    if (!(prot & PLAT_EXEC))
+        bits |= PTE_NX;
+    if (prot & PLAT_UNCACHED)
+        bits |= PTE_PCD | PTE_PWT;
+    if (level == LEVEL_PD)
+        bits |= PTE_PS;
+    return bits;
+}
+
+static u32 prot_of(u64 entry, u32 level)
+{
+    u32 prot = 0;
+
+    if (entry & PTE_P)
+        prot |= PLAT_READ;
+    if (entry & PTE_W)
+        prot |= PLAT_WRITE;
+    if (!(entry & PTE_NX))
+        prot |= PLAT_EXEC;
+    if (entry & PTE_PCD)
+        prot |= PLAT_UNCACHED;
+    if (entry & PTE_A)
+        prot |= PLAT_ACCESSED;
+    if (entry & PTE_D)
+        prot |= PLAT_DIRTY;
+    if (level == LEVEL_PD)
+        prot |= PLAT_HUGE;
+    return prot;
+}
+
+/* Physical address of a leaf; a 2 MiB one has its PAT bit within the mask, which we never set. */
+static inline u64 leaf_pa(u64 entry)
+{
+    return entry & PTE_PA_MASK;
+}
+
+/* --- walks --- */
+
+/* The entry for @va at @level, making tables on the way; NULL without memory, or if a larger leaf
+ * is in the way (the caller knows there is none where it maps). */
+static u64 *entry_make(u64 *table, u64 va, u32 level)
+{
+    for (u32 l = LEVEL_TOP; l > level; l--) {
+        u64 *e = &table[index_of(va, l)];
+        if (!*e) {
+            u64 pa = page_alloc();
+            if (!pa)
+                return NULL;
+            __atomic_store_n(e, pa | PTE_P | PTE_W | PTE_A, __ATOMIC_RELEASE);
+        } else if (!is_table(*e, l)) {
+            return NULL;
+        }
+        table = table_of(*e);
+    }
+    return &table[index_of(va, level)];
+}
+
+/* The lowest entry on the way to @va: a leaf, or the empty entry where the way ends. */
+static u64 *entry_find(u64 *table, u64 va, u32 *level)
+{
+    u32 l = LEVEL_TOP;
+    u64 *e = &table[index_of(va, l)];
+
+    while (is_table(*e, l)) {
+        l--;
+        e = &table_of(*e)[index_of(va, l)];
+    }
+    *level = l;
+    return e;
+}
+
+/* --- TLB --- */
+
+static inline void flush_page(u64 va)
+{
+    __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+}
+
+static void flush_all(void)
+{
+    u64 cr3;
+    __asm__ volatile("mov %%cr3, %0\n mov %0, %%cr3" : "=r"(cr3)::"memory");
+}
+
+static void flush_range(u64 va, u64 len)
+{
+    if (len / PAGE_SIZE > FLUSH_SINGLE) {
+        flush_all();
+        return;
+    }
+    for (u64 end = va + len; va < end; va += PAGE_SIZE)
+        flush_page(va);
+}
+
+/* --- address spaces --- */
+
+int pc_as_create(struct plat_as *as)
+{
+    u64 pa = page_alloc();
+
+    if (!pa)
+        return -ENOMEM;
+    as->root = pa;
+    as->top = phys_to_virt(pa);
+    as->cpus = 0;
+    memcpy(as->top + 256, kernel_pml4 + 256, 256 * sizeof(u64));
+    return 0;
+}
+
+static void free_tables(u64 *table, u32 level, u32 count)
+{
+    for (u32 i = 0; i < count; i++) {
+        if (!is_table(table[i], level))
+            continue;
+        if (level > LEVEL_PD)
+            free_tables(table_of(table[i]), level - 1, 512);
+        page_release(table[i] & PTE_PA_MASK);
+    }
+}
+
+void pc_as_destroy(struct plat_as *as)
+{
+    free_tables(as->top, LEVEL_TOP, 256);
+    page_release(as->root);
+    as->top = NULL;
+}
+
+void pc_as_switch(struct plat_as *as)
+{
+    struct cpu *cpu = this_cpu();
+    u64 bit = BIT(cpu->arch.id);
+    u64 root = as ? as->root : image_to_phys(kernel_pml4);
+
+    if (as)
+        __atomic_fetch_or(&as->cpus, bit, __ATOMIC_SEQ_CST);
+    __asm__ volatile("mov %0, %%cr3" ::"r"(root) : "memory");
+    if (cpu->as && cpu->as != as)
+        __atomic_fetch_and(&cpu->as->cpus, ~bit, __ATOMIC_SEQ_CST);
+    cpu->as = as;
+}
+
+/* --- mapping --- */
+
+int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
+{
+    u64 *e = entry_make(as->top, va, LEVEL_PT);
+
+    if (!e)
+        return -ENOMEM;
+    if (*e)
+        return -EEXIST;
+    *e = pa | leaf_bits(prot, LEVEL_PT);
+    return 0;
+}
+
+static int map_range(u64 *top, u64 va, u64 pa, u64 len, u64 bits, u32 prot)
+{
+    while (len) {
+        bool huge = !((va | pa) & (HUGE_SIZE - 1)) && len >= HUGE_SIZE;
+        u32 level = huge ? LEVEL_PD : LEVEL_PT;
+        u64 *e = entry_make(top, va, level);
+        if (!e)
+            return -ENOMEM;
+        if (huge && is_table(*e, level)) { /* left over from small pages, and empty by contract */
+            u64 table = *e & PTE_PA_MASK;
+            *e = 0;
+            flush_all();
+            page_release(table);
+        }
+        *e = pa | leaf_bits(prot, level) | bits;
+        u64 step = span_of(level);
+        va += step, pa += step, len -= step;
+    }
+    return 0;
+}
+
+int pc_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
+{
+    return map_range(as->top, va, pa, len, 0, prot);
+}
+
+/* A 2 MiB leaf becomes a table of 512 small ones with the same marks. */
+static int split(u64 *e)
+{
+    u64 pa = page_alloc();
+    if (!pa)
+        return -ENOMEM;
+    u64 *table = phys_to_virt(pa), old = *e;
+    for (u64 i = 0; i < 512; i++)
+        table[i] = (old & ~(u64)PTE_PS) + i * PAGE_SIZE;
+    *e = pa | PTE_P | PTE_W | PTE_A;
+    return 0;
+}
+
+/* Make sure that no 2 MiB leaf lies across @va. */
+static int split_at(struct plat_as *as, u64 va)
+{
+    u32 level;
+
+    if (!(va & (HUGE_SIZE - 1)))
+        return 0;
+    u64 *e = entry_find(as->top, va, &level);
+    if (level != LEVEL_PD || !*e)
+        return 0;
+    int err = split(e);
+    if (!err)
+        flush_all();
+    return err;
+}
+
+int pc_replace(struct plat_as *as, u64 va, u64 pa, u32 prot)
+{
+    u32 level;
+    u64 *e = entry_find(as->top, va, &level);
+
+    if (level == LEVEL_PD && *e) {
+        int err = split(e);
+        if (err)
+            return err;
+        e = entry_find(as->top, va, &level);
+    } else if (level != LEVEL_PT) {
+        e = entry_make(as->top, va, LEVEL_PT);
+        if (!e)
+            return -ENOMEM;
+    }
+    *e = pa | leaf_bits(prot, LEVEL_PT);
+    flush_page(va);
+    return 0;
+}
+
+/* --- unmapping --- */
+
+/* Leaves and tables taken out of the tree that the TLB may still know. */
+struct batch {
+    u32 nr_leaves, nr_tables;
+    u64 start, end; /* what to flush */
+    plat_gone_fn gone;
+    void *arg;
+    struct {
+        u64 va, entry;
+        u32 level;
+    } leaves[BATCH];
+    u64 tables[BATCH];
+};
+
+static void batch_clear(struct batch *b)
+{
+    b->nr_leaves = b->nr_tables = 0;
+    b->start = UINT64_MAX;
+    b->end = 0;
+}
+
+static void batch_flush(struct batch *b)
+{
+    if (b->end > b->start)
+        flush_range(b->start, b->end - b->start);
+    for (u32 i = 0; b->gone && i < b->nr_leaves; i++)
+        b->gone(b->arg, b->leaves[i].va, leaf_pa(b->leaves[i].entry), span_of(b->leaves[i].level),
+                prot_of(b->leaves[i].entry, b->leaves[i].level));
+    for (u32 i = 0; i < b->nr_tables; i++)
+        page_release(b->tables[i]);
+    batch_clear(b);
+}
+
+static void batch_leaf(struct batch *b, u64 va, u64 *e, u32 level)
+{
+    if (b->nr_leaves == BATCH)
+        batch_flush(b);
+    b->leaves[b->nr_leaves].entry = __atomic_exchange_n(e, 0, __ATOMIC_SEQ_CST);
+    b->leaves[b->nr_leaves].va = va;
+    b->leaves[b->nr_leaves++].level = level;
+    b->start = min(b->start, va);
+    b->end = max(b->end, va + span_of(level));
+}
+
+static void batch_table(struct batch *b, u64 va, u64 *e, u32 level)
+{
+    if (b->nr_tables == BATCH)
+        batch_flush(b);
+    b->tables[b->nr_tables++] = *e & PTE_PA_MASK;
+    *e = 0;
+    b->start = min(b->start, va);
+    b->end = max(b->end, va + span_of(level)); /* also drops what the MMU cached of the way down */
+}
+
+static void unmap_level(struct batch *b, u64 *table, u32 level, u64 va, u64 end)
+{
+    u64 span = span_of(level);
+
+    while (va < end) {
+        u64 *e = &table[index_of(va, level)];
+        u64 next = min(ALIGN_DOWN(va, span) + span, end);
+        if (is_table(*e, level)) {
+            unmap_level(b, table_of(*e), level - 1, va, next);
+            if (next - va == span)
+                batch_table(b, va, e, level);
+        } else if (*e) {
+            batch_leaf(b, va, e, level);
+        }
+        va = next;
+    }
+}
+
+int pc_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg)
+{
+    struct batch b;
+    int err = split_at(as, va);
+
+    if (!err)
+        err = split_at(as, va + len);
+    if (err)
+        return err;
+    b.gone = gone;
+    b.arg = arg;
+    batch_clear(&b);
+    unmap_level(&b, as->top, LEVEL_TOP, va, va + len);
+    batch_flush(&b);
+    return 0;
+}
+
+/* --- changing --- */
+
+typedef void (*change_fn)(u64 *e, u32 level, u32 prot);
+
+static void change_level(u64 *table, u32 level, u64 va, u64 end, change_fn fn, u32 prot)
+{
+    u64 span = span_of(level);
+
+    while (va < end) {
+        u64 *e = &table[index_of(va, level)];
+        u64 next = min(ALIGN_DOWN(va, span) + span, end);
+        if (is_table(*e, level))
+            change_level(table_of(*e), level - 1, va, next, fn, prot);
+        else if (*e)
+            fn(e, level, prot);
+        va = next;
+    }
+}
+
+/* The dirty mark must outlive the change, and a fresh write permission does not make a page dirty.
+ */
+static void set_protection(u64 *e, u32 level, u32 prot)
+{
+    u64 bits = leaf_bits(prot, level) & ~(u64)(PTE_A | PTE_D), old = *e;
+
+    while (!__atomic_compare_exchange_n(e, &old, (old & (PTE_PA_MASK | PTE_A | PTE_D)) | bits,
+                                        false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        ;
+}
+
+static void clear_mark(u64 *e, u32 level, u32 prot)
+{
+    (void)level;
+    (void)prot;
+    __atomic_fetch_and(e, ~(u64)(PTE_A | PTE_D), __ATOMIC_SEQ_CST);
+}
+
+int pc_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
+{
+    int err = split_at(as, va);
+
+    if (!err)
+        err = split_at(as, va + len);
+    if (err)
+        return err;
+    change_level(as->top, LEVEL_TOP, va, va + len, set_protection, prot);
+    flush_range(va, len);
+    return 0;
+}
+
+void pc_clear_marks(struct plat_as *as, u64 va, u64 len)
+{
+    change_level(as->top, LEVEL_TOP, va, va + len, clear_mark, 0);
+    flush_range(va, len);
+}
+
+bool pc_query(struct plat_as *as, u64 va, u64 *pa, u32 *prot)
+{
+    u32 level;
+    u64 e = *entry_find(as->top, va, &level);
+
+    if (!e)
+        return false;
+    if (pa)
+        *pa = leaf_pa(e) + (va & (span_of(level) - 1));
+    if (prot)
+        *prot = prot_of(e, level);
+    return true;
+}
+
+/* Small pages move one by one; a 2 MiB leaf as a whole where both ends allow, else split. */
+int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
+{
+    u64 start = from, end = from + len;
+    int err = split_at(as, from);
+
+    if (!err)
+        err = split_at(as, end);
+    while (!err && from < end) {
+        u32 level;
+        u64 *e = entry_find(as->top, from, &level);
+        if (!*e) {
+            u64 next = min(ALIGN_DOWN(from, span_of(level)) + span_of(level), end);
+            to += next - from;
+            from = next;
+            continue;
+        }
+        if (level == LEVEL_PD && (to & (HUGE_SIZE - 1))) {
+            err = split(e);
+            continue;
+        }
+        u64 *dest = entry_make(as->top, to, level);
+        if (dest && is_table(*dest, level)) { /* an empty table where a 2 MiB leaf would go */
+            err = split(e);
+            continue;
+        }
+        if (!dest) {
+            err = -ENOMEM;
+            break;
+        }
+        *dest = __atomic_exchange_n(e, 0, __ATOMIC_SEQ_CST);
+        from += span_of(level);
+        to += span_of(level);
+    }
+    flush_range(start, len);
+    return err;
+}
+
+/* --- the kernel's own half --- */
+
+int pc_kernel_map(u64 va, u64 pa, u64 len, u32 prot)
+{
+    return map_range(kernel_pml4, va, pa, len, PTE_G, prot);
+}
+
+void pc_kernel_unmap(u64 va, u64 len)
+{
+    for (u64 end = va + len; va < end; va += PAGE_SIZE) {
+        u32 level;
+        u64 *e = entry_find(kernel_pml4, va, &level);
+        if (level != LEVEL_PT)
+            continue;
+        *e = 0;
+        flush_page(va);
+    }
+}
+
+/* Device registers appear in the direct map at their own address, uncached, by whole 2 MiB pages:
+ * those of a PC share a few of them.  One that holds RAM too is refused. */
+void *pc_map_device(u64 pa, u64 len)
+{
+    u64 end;
+
+    if (!len || __builtin_add_overflow(pa, len, &end) || end > GIB(512))
+        return NULL;
+    for (u64 at = ALIGN_DOWN(pa, HUGE_SIZE); at < end; at += HUGE_SIZE) {
+        u64 *e = entry_make(kernel_pml4, direct_map_base + at, LEVEL_PD);
+        if (!e || (*e && !(*e & PTE_PCD)))
+            return NULL;
+        *e = at | leaf_bits(PLAT_READ | PLAT_WRITE | PLAT_UNCACHED, LEVEL_PD) | PTE_G;
+    }
+    return phys_to_virt(pa);
+}

@@ -1,0 +1,130 @@
+/* The table of operations of a PC, and the small ones among them. */
+#include "plat/pc/pc.h"
+
+#include "arch/cpu.h"
+#include "arch/features.h"
+#include "core/irq.h"
+#include "lib/string.h"
+
+enum {
+    COM1 = 0x3f8,
+    UART_THR = 0,
+    UART_LSR = 5,
+    LSR_THRE = 0x20,
+    DEBUG_EXIT = 0x501, /* QEMU's isa-debug-exit */
+    KBD_COMMAND = 0x64,
+    KBD_PULSE_RESET = 0xfe,
+};
+
+/* The look and the sleep must not be parted by an interrupt; STI takes effect after the HLT began.
+ */
+static void pc_cpu_idle(void)
+{
+    __asm__ volatile("cli" ::: "memory");
+    if (irq_is_pending())
+        __asm__ volatile("sti" ::: "memory");
+    else
+        __asm__ volatile("sti\n hlt" ::: "memory");
+}
+
+static void uart_put(char c)
+{
+    for (u32 tries = 0; tries < 100000; tries++) {
+        u8 status = inb(COM1 + UART_LSR);
+        if (status == 0xff)
+            return; /* nothing there */
+        if (status & LSR_THRE)
+            break;
+    }
+    outb(COM1 + UART_THR, (u8)c);
+}
+
+static void pc_console_write(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        uart_put(text[i]);
+}
+
+static bool random_word(u64 *v)
+{
+    u8 ok = 0;
+
+    for (u32 tries = 0; tries < 10 && !ok; tries++) {
+        if (arch_features.rdseed)
+            __asm__ volatile("rdseed %0\n setc %1" : "=r"(*v), "=qm"(ok)::"cc");
+        if (!ok && arch_features.rdrand)
+            __asm__ volatile("rdrand %0\n setc %1" : "=r"(*v), "=qm"(ok)::"cc");
+    }
+    return ok;
+}
+
+static size_t pc_random_seed(void *buf, size_t len)
+{
+    size_t done = 0;
+    u64 v;
+
+    while (done < len && random_word(&v)) {
+        size_t n = min(len - done, sizeof(v));
+        memcpy((char *)buf + done, &v, n);
+        done += n;
+    }
+    return done;
+}
+
+/* A triple fault: no interrupt table, then an exception. */
+static void triple_fault(void)
+{
+    struct __attribute__((packed)) {
+        u16 limit;
+        u64 base;
+    } none = {0, 0};
+    __asm__ volatile("lidt %0\n int3" ::"m"(none));
+}
+
+static _Noreturn void pc_power_off(u32 code)
+{
+    outb(DEBUG_EXIT, (u8)code);
+    pc_acpi_power_off();
+    outb(KBD_COMMAND, KBD_PULSE_RESET);
+    triple_fault();
+    for (;;)
+        __asm__ volatile("cli\n hlt");
+}
+
+void plat_init(void)
+{
+    pc_acpi_init();
+    pc_apic_init();
+    pc_clock_init();
+    boot_info.has_pci = pc_pci_present();
+}
+
+struct plat_ops plat = {
+    .name = "pc",
+    .link_base = 0x100000,
+    .cpu_idle = pc_cpu_idle,
+    .cpu_kick = pc_cpu_kick,
+    .timer_arm = pc_timer_arm,
+    .as_create = pc_as_create,
+    .as_destroy = pc_as_destroy,
+    .as_switch = pc_as_switch,
+    .map_page = pc_map_page,
+    .map = pc_map,
+    .replace = pc_replace,
+    .unmap = pc_unmap,
+    .protect = pc_protect,
+    .query = pc_query,
+    .clear_marks = pc_clear_marks,
+    .move = pc_move,
+    .kernel_map = pc_kernel_map,
+    .kernel_unmap = pc_kernel_unmap,
+    .map_device = pc_map_device,
+    .console_write = pc_console_write,
+    .random_seed = pc_random_seed,
+    .clock_real_ns = pc_clock_real_ns,
+    .power_off = pc_power_off,
+    .irq_route_gsi = pc_irq_route_gsi,
+    .irq_route_msi = pc_irq_route_msi,
+    .pci_read = pc_pci_read,
+    .pci_write = pc_pci_write,
+};
