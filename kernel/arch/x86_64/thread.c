@@ -13,7 +13,6 @@ enum { MSR_FS_BASE = 0xc0000100 };
 void arch_switch_stacks(struct arch_thread *prev, struct arch_thread *next);
 extern char arch_thread_begin[];
 
-const syscall_fn *syscall_active = syscall_table;
 volatile u32 *arch_eoi_register;
 
 void arch_thread_init(struct arch_thread *t, void *stack_top, void (*entry)(void *), void *arg)
