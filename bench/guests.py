@@ -1,0 +1,247 @@
+"""The machines that are measured: Ingot through its own command, and Linux guests on the same QEMU with
+the same options.  Each knows how to start a program, and where its kernel file is."""
+import glob
+import lzma
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+import cpio
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
+OUT = os.path.join(BUILD, "bench")
+
+# The runner's own options (host/vm/qemu_argv.c); Linux needs ACPI on microvm to find its processor.
+COMMON = ["-accel", "tcg", "-cpu", "max,-erms,-fsrm", "-nodefaults", "-no-user-config", "-no-reboot",
+          "-display", "none", "-device", "isa-debug-exit,iobase=0x501,iosize=2", "-serial", "stdio"]
+MACHINE = "microvm,acpi={acpi},pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off"
+
+
+class Ended:
+    """What one run gave: its output, the plugin's figures, and times in seconds from QEMU's start."""
+
+    def __init__(self, status, out, first_output, total, launch, figures):
+        self.status, self.out, self.figures = status, out, figures
+        self.first_output, self.total, self.launch = first_output, total, launch
+
+
+def tsc_khz():
+    """The host's TSC rate, which TCG shows the guest; measured, since no file has it."""
+    source = ("#include <stdio.h>\n#include <time.h>\n#include <x86intrin.h>\n"
+              "static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);"
+              " return t.tv_sec * 1e3 + t.tv_nsec / 1e6; }\n"
+              "int main(void) { double s = now(); unsigned long long a = __rdtsc();"
+              " while (now() - s < 100) ; printf(\"%.0f\\n\", (__rdtsc() - a) / (now() - s)); }\n")
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "tsc")
+        subprocess.run(["gcc", "-x", "c", "-", "-o", program], input=source.encode(), check=True)
+        return int(subprocess.run([program], capture_output=True, check=True).stdout)
+
+
+def elf_entry(path):
+    with open(path, "rb") as file:
+        head = file.read(64)
+    return struct.unpack_from("<Q", head, 24)[0] if head[:4] == b"\x7fELF" else None
+
+
+def pvh_entry(path):
+    """The address in the PVH note of a kernel, or a bzImage's 32-bit entry."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if data[:4] != b"\x7fELF":
+        return 0x100000
+    phoff, = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    for i in range(count):
+        kind, _, offset, _, _, length = struct.unpack_from("<IIQQQQ", data, phoff + i * size)
+        at = offset
+        while kind == 4 and at < offset + length:
+            name_size, desc_size, note = struct.unpack_from("<III", data, at)
+            name = data[at + 12:at + 12 + name_size]
+            desc = at + 12 + (name_size + 3) // 4 * 4
+            if name == b"Xen\0" and note == 18:
+                return int.from_bytes(data[desc:desc + desc_size], "little")
+            at = desc + (desc_size + 3) // 4 * 4
+    return None
+
+
+def read_figures(path):
+    """[(name, early, kernel, user)] in order."""
+    figures = []
+    try:
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                words = line.split()
+                if words[0] == "at":
+                    words = words[1:]
+                figures.append((words[0], *map(int, words[1:])))
+    except FileNotFoundError:
+        pass
+    return figures
+
+
+class Machine:
+    """Base: run a command whose QEMU is started through the shim."""
+
+    name = kernel = None
+
+    def __init__(self):
+        self.bin = os.path.join(OUT, "bin")
+        os.makedirs(self.bin, exist_ok=True)
+        target = os.path.join(self.bin, "qemu-system-x86_64")
+        shutil.copy2(os.path.join(BUILD, "bench", "qemu-shim"), target)
+        self.qemu = shutil.which("qemu-system-x86_64")
+
+    def _run(self, command, first, plugin, program, timeout):
+        start_file = tempfile.NamedTemporaryFile(dir=OUT, delete=False).name
+        figures = start_file + ".figures"
+        env = {**os.environ, "PATH": self.bin + ":" + os.environ["PATH"], "BENCH_QEMU": self.qemu,
+               "BENCH_START": start_file}
+        if plugin:
+            options = f"{os.path.join(BUILD, 'bench', 'insn.so')},out={figures}"
+            if pvh_entry(self.kernel):
+                options += f",entry={pvh_entry(self.kernel):#x}"
+            if program and elf_entry(program):
+                options += f",program={elf_entry(program):#x}"
+            env["BENCH_QEMU_OPTIONS"] = "-plugin " + options
+        launched = time.monotonic()
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, env=env)
+        seen_at, out = None, b""
+        try:
+            os.set_blocking(child.stdout.fileno(), False)
+            while True:
+                if time.monotonic() - launched > timeout:
+                    child.kill()
+                    break
+                chunk = child.stdout.read()
+                if chunk:
+                    out += chunk
+                    if seen_at is None and first in out:
+                        seen_at = time.monotonic()
+                elif chunk == b"":
+                    break
+                else:
+                    time.sleep(0.0003)
+            child.wait(timeout=10)
+        finally:
+            child.kill()
+        ended = time.monotonic()
+        with open(start_file, encoding="ascii") as file:
+            stamp = file.read().strip()
+        start = int(stamp) / 1e9 if stamp else launched
+        result = Ended(child.returncode, out.decode(errors="replace"),
+                       seen_at - start if seen_at else None, ended - start, start - launched,
+                       read_figures(figures))
+        for path in (start_file, figures):
+            if os.path.exists(path):
+                os.unlink(path)
+        return result
+
+
+class Floor(Machine):
+    """One instruction: what QEMU itself costs."""
+
+    name = "floor"
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = os.path.join(BUILD, "bench", "floor")
+
+    def run(self, program=None, memory=64, first=b"F", plugin=False, timeout=20, **_):
+        command = ["qemu-system-x86_64", "-machine", MACHINE.format(acpi="off"), *COMMON, "-m",
+                   str(memory), "-kernel", self.kernel]
+        command[0] = os.path.join(self.bin, command[0])
+        return self._run(command, first, plugin, program, timeout)
+
+
+class Linux(Machine):
+    """A Linux guest whose init is the program."""
+
+    def __init__(self, name, kernel):
+        super().__init__()
+        self.name, self.kernel = name, kernel
+        self.khz = tsc_khz()
+
+    def _initrd(self, program):
+        path = os.path.join(OUT, os.path.basename(program) + ".cpio")
+        if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(program):
+            with open(path, "wb") as file:
+                file.write(cpio.initramfs(program, libraries(program)))
+        return path
+
+    def run(self, program, memory=256, first=b"Hello", plugin=False, timeout=60, **_):
+        words = (f"console=ttyS0 quiet tsc_early_khz={self.khz} tsc=reliable no_timer_check nokaslr "
+                 "random.trust_cpu=on mitigations=off 8250.nr_uarts=1 panic=-1 rdinit=/init -- reboot")
+        command = [os.path.join(self.bin, "qemu-system-x86_64"), "-machine", MACHINE.format(acpi="on"),
+                   *COMMON, "-m", str(memory), "-kernel", self.kernel, "-initrd",
+                   self._initrd(program), "-append", words]
+        return self._run(command, first, plugin, program, timeout)
+
+
+class Ingot(Machine):
+    """Ours, through `ingot run`."""
+
+    name = "Ingot"
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = os.path.join(BUILD, "ingot-kernel")
+
+    def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), quiet=False):
+        command = [os.path.join(BUILD, "ingot"), "run", "-m", f"{memory}M", program, *args]
+        return self._run(command, first, plugin, program, timeout)
+
+
+def libraries(program):
+    """(path, bytes, mode) of the shared libraries of a program, for an initramfs."""
+    listing = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    files = []
+    for line in listing.splitlines():
+        for word in line.split():
+            if word.startswith("/"):
+                with open(word, "rb") as file:
+                    files.append((word, file.read(), 0o755))
+    return files
+
+
+def linux_guests():
+    """The opponents that are present, the trimmed one first."""
+    guests = []
+    trimmed = os.environ.get("INGOT_BENCH_LINUX",
+                             os.path.join(ROOT, "..", "shared", "bench", "linux-trimmed"))
+    packed = os.path.join(trimmed, "vmlinux.xz")
+    if os.path.exists(packed):
+        kernel = os.path.join(OUT, "vmlinux-trimmed")
+        if not os.path.exists(kernel):
+            with lzma.open(packed) as source, open(kernel, "wb") as target:
+                shutil.copyfileobj(source, target)
+        guests.append(Linux("Linux, trimmed", kernel))
+    cloud = sorted(glob.glob("/boot/vmlinuz-*-cloud-amd64")) or fetch_cloud_kernel()
+    if cloud:
+        guests.append(Linux("Linux, Debian cloud", cloud[-1]))
+    return guests
+
+
+def fetch_cloud_kernel():
+    """Debian's cloud kernel, taken out of its package and not installed; [] without a network."""
+    folder = os.path.join(OUT, "cloud-kernel")
+    kernels = glob.glob(os.path.join(folder, "boot", "vmlinuz-*"))
+    if kernels:
+        return kernels
+    os.makedirs(folder, exist_ok=True)
+    depends = subprocess.run(["apt-cache", "depends", "linux-image-cloud-amd64"],
+                             capture_output=True, text=True, check=False).stdout
+    names = [line.split()[-1] for line in depends.splitlines() if "Depends: linux-image" in line]
+    for name in names[:1]:
+        subprocess.run(["apt-get", "download", "-qq", name], cwd=folder, check=False,
+                       stdout=subprocess.DEVNULL, stderr=sys.stderr)
+        for package in glob.glob(os.path.join(folder, "*.deb")):
+            subprocess.run(["dpkg", "-x", package, folder], check=False)
+    return glob.glob(os.path.join(folder, "boot", "vmlinuz-*"))
