@@ -1,0 +1,148 @@
+#include "image/builder.h"
+
+#include "image/cache.h"
+#include "image/config.h"
+#include "image/erofs.h"
+#include "image/extras.h"
+#include "image/store.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+int builder_init(struct builder *b, const struct image_opts *opts, struct err *err)
+{
+    static const struct image_opts none;
+    char *scratch = store_scratch(err);
+
+    if (!scratch)
+        return -err->code;
+    *b = (struct builder){.opts = opts ? opts : &none, .scratch = scratch, .scratch_base = true};
+    closure_init(&b->closure, &b->tree);
+    config_defaults(&b->config);
+    return 0;
+}
+
+void builder_fini(struct builder *b)
+{
+    closure_free(&b->closure);
+    tree_free(&b->tree);
+    image_config_free(&b->config);
+    strs_free(&b->base);
+    free(b->program);
+    fs_tmpdir_remove(&b->scratch);
+}
+
+void builder_progress(const struct builder *b, const char *format, ...)
+{
+    va_list args;
+
+    if (b->opts->quiet || !isatty(2))
+        return;
+    va_start(args, format);
+    fputs("ingot: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+/* "HOST:GUEST", split at the last colon that a slash follows. */
+static int builder_split(const char *pair, char **host, char **guest, struct err *err)
+{
+    const char *colon = strrchr(pair, ':');
+
+    *host = colon ? str_printf("%.*s", (int)(colon - pair), pair) : str_dup(pair);
+    if (!colon) {
+        char *clean CLEANUP(mem_free) = path_clean("/", pair);
+        *guest = str_dup(strrchr(clean, '/'));
+    } else {
+        *guest = path_clean("/", colon + 1);
+    }
+    if (colon && (colon[1] != '/' || colon == pair))
+        return err_set(err, ERR_USAGE, "--file '%s': write HOST:GUEST with an absolute guest path",
+                       pair);
+    return 0;
+}
+
+static int builder_add_pair(struct tree *tree, const char *pair, struct err *err)
+{
+    char *host CLEANUP(mem_free) = NULL, *guest CLEANUP(mem_free) = NULL;
+
+    int failed = builder_split(pair, &host, &guest, err);
+    if (failed)
+        return failed;
+    char *real CLEANUP(mem_free) = fs_real(host, err);
+    if (!real)
+        return err_prefix(err, "--file");
+    if (fs_is_dir(real))
+        return tree_add_tree(tree, guest, real, NULL, err);
+    if (access(real, R_OK) < 0)
+        return err_errno(err, errno, "--file: %s", host);
+    return tree_add_file(tree, guest, real, err);
+}
+
+int builder_add_pairs(struct tree *tree, const struct strs *pairs, struct err *err)
+{
+    for (size_t i = 0; pairs && i < pairs->len; i++) {
+        int failed = builder_add_pair(tree, pairs->at[i], err);
+        if (failed)
+            return failed;
+    }
+    return 0;
+}
+
+/* The guest reads its configuration from the image itself. */
+static int builder_add_config(struct builder *b, struct err *err)
+{
+    json_t *root CLEANUP(json_put) = json_pack("{s:s, s:s, s:o}", "architecture", "amd64", "os",
+                                               "linux", "config", config_json(&b->config));
+    char *text CLEANUP(mem_free) = json_text(root, 0);
+
+    return tree_add_data(&b->tree, "/.ingot/config.json", text, strlen(text), 0644, err);
+}
+
+static void builder_add_env(struct builder *b, const struct strs *env)
+{
+    for (size_t i = 0; i < env->len; i++) {
+        char *name CLEANUP(mem_free) =
+            str_printf("%.*s", (int)strcspn(env->at[i], "="), env->at[i]);
+        if (!config_getenv(&b->config.env, name)) /* what the user said goes first */
+            strs_add(&b->config.env, env->at[i]);
+    }
+}
+
+static int builder_fill(struct builder *b, struct err *err)
+{
+    struct strs env CLEANUP(strs_free) = {0};
+
+    int failed = builder_add_pairs(&b->tree, b->opts->files, err);
+    if (!failed && (b->scratch_base || b->program || b->opts->with))
+        failed = extras_add(&b->closure, b->program, b->opts->with, &env, err);
+    if (failed)
+        return failed;
+    builder_add_env(b, &env);
+    failed = closure_finish(&b->closure, err);
+    return failed ? failed : builder_add_config(b, err);
+}
+
+int builder_finish(struct builder *b, const char *name, const char *key, char id[65],
+                   struct err *err)
+{
+    char *layer CLEANUP(mem_free) = fs_join(b->scratch, "layer.erofs");
+
+    int failed = builder_fill(b, err);
+    if (failed)
+        return failed;
+    builder_progress(b, "writing an image of %zu files", b->tree.len);
+    failed = erofs_write(&b->tree, b->scratch, layer, err);
+    if (failed)
+        return failed;
+    if (key)
+        cache_store(key, &b->tree.deps);
+    return store_put(
+        &(struct store_image){
+            .name = name, .cache = key, .base = &b->base, .layer = layer, .config = &b->config},
+        id, err);
+}

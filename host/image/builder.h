@@ -1,0 +1,51 @@
+/* An image in the making: its files, its configuration, what lies below; and the ways in which
+ * programs, scripts and host files get into it. */
+#pragma once
+
+#include "image/closure.h"
+#include "image/image.h"
+#include "image/tree.h"
+
+struct builder {
+    struct tree tree;
+    struct closure closure;
+    struct image_config config;
+    struct strs base;              /* layers of the image that this one is made FROM */
+    const struct image_opts *opts; /* never NULL */
+    char *scratch;                 /* temporary folder inside the store */
+    char *program;                 /* host path of the main program, links resolved; or NULL */
+    bool scratch_base;             /* FROM scratch, or no FROM: needs what every image has */
+};
+
+/** Begin an image from nothing. On failure there is nothing to free. */
+int builder_init(struct builder *b, const struct image_opts *opts, struct err *err);
+
+/** Free everything, scratch folder included; fit for CLEANUP, also before builder_init(). */
+void builder_fini(struct builder *b);
+
+/**
+ * Add a program with all it needs: an ELF executable, or a script together with its interpreter.
+ * Its command line is appended to @argv: the guest path, for a script the interpreter's first.
+ * The first program added decides which runtime extras the image gets.
+ */
+int builder_add_program(struct builder *b, const char *path, struct strs *argv, struct err *err);
+
+/**
+ * Add the libraries of a program whose file is in the tree already, copied from @host.
+ * What is no ELF program of this machine is left as it is.
+ */
+int builder_complete_program(struct builder *b, const char *host, struct err *err);
+
+/** Add "HOST:GUEST" pairs of --file to @tree. */
+int builder_add_pairs(struct tree *tree, const struct strs *pairs, struct err *err);
+
+/**
+ * Make the layer and put the image into the store.
+ * @name: full reference or NULL; @key: build cache key or NULL; @id gets the image id
+ */
+int builder_finish(struct builder *b, const char *name, const char *key, char id[65],
+                   struct err *err);
+
+/** Tell a user at a terminal what takes its time. */
+void builder_progress(const struct builder *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,72 @@
+#include "image/erofs.h"
+
+#include "image/tree.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+#include "lib/proc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+/* Any UUID will do, as long as it is always the same one. */
+#define EROFS_UUID "f0e1d2c3-b4a5-4697-8879-6a5b4c3d2e1f"
+
+enum {
+    EROFS_BLOCK = 4096,
+};
+
+/* The newest file's time, in whole seconds: mkfs.erofs keeps every time up to this one. */
+static time_t stage_newest(const struct tree *tree)
+{
+    time_t newest = TREE_EPOCH;
+
+    for (size_t i = 0; i < tree->len; i++)
+        newest = max(newest, tree->nodes[i]->mtime.tv_sec + 1);
+    return newest;
+}
+
+/* No space is what mkfs.erofs says in numbers only, so look for ourselves. */
+static int erofs_explain(const char *scratch, struct err *err)
+{
+    struct statvfs vfs;
+
+    if (err->code == ENOSPC || (statvfs(scratch, &vfs) == 0 && vfs.f_bavail < 16))
+        return err_set(err, ENOSPC, "%s: no space left on the device; free some, or set INGOT_HOME",
+                       scratch);
+    return -err->code;
+}
+
+static int erofs_make(const char *stage, const char *out, time_t newest, struct err *err)
+{
+    char *epoch CLEANUP(mem_free) = str_printf("SOURCE_DATE_EPOCH=%lld", (long long)newest);
+    char *path CLEANUP(mem_free) =
+        str_printf("PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
+    const char *const env[] = {epoch, path, "LC_ALL=C", NULL};
+    const char *const argv[] = {"mkfs.erofs", "-d1",      "--quiet",    "-x-1",
+                                "-U",         EROFS_UUID, "--all-root", "-Enoinline_data",
+                                out,          stage,      NULL};
+
+    return proc_check(&(struct proc){.argv = argv, .env = env}, err);
+}
+
+static int erofs_pad(const char *path, struct err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0 || truncate(path, ALIGN_UP(st.st_size, EROFS_BLOCK)) < 0)
+        return err_errno(err, errno, "%s", path);
+    return 0;
+}
+
+int erofs_write(struct tree *tree, const char *scratch, const char *out, struct err *err)
+{
+    char *stage CLEANUP(mem_free) = fs_join(scratch, "root");
+
+    int failed = tree_write(tree, stage, err);
+    if (!failed)
+        failed = erofs_make(stage, out, stage_newest(tree), err);
+    fs_remove_tree(stage); /* its room is needed; what stays goes with the scratch folder */
+    return failed ? erofs_explain(scratch, err) : erofs_pad(out, err);
+}

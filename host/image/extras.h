@@ -1,0 +1,23 @@
+/* Extras: what a program opens at run time, by the table in runtimes.txt, which is compiled in. */
+#pragma once
+
+#include "lib/buf.h"
+#include "lib/err.h"
+
+struct closure;
+
+/**
+ * Add to the closure's tree what the table has for this program.
+ * @program: host path of the program, links resolved; NULL if only files are imaged
+ * @with:    sections asked for by name, or NULL
+ * @env:     gets what sections say about the environment
+ * Errors: ERR_USAGE for a name in @with that the table lacks (the nearest is named).
+ */
+int extras_add(struct closure *closure, const char *program, const struct strs *with,
+               struct strs *env, struct err *err);
+
+/** Add libraries of every shared object of the tree that has not been looked at. */
+int extras_complete(struct closure *closure, struct err *err);
+
+/** The text of the table, and its digest for the build cache. */
+const char *extras_table(size_t *len);

@@ -1,0 +1,170 @@
+/* From a target to a bootable image. */
+#include "image/image.h"
+
+#include "image/builder.h"
+#include "image/cache.h"
+#include "image/erofs.h"
+#include "image/extras.h"
+#include "image/reference.h"
+#include "image/source.h"
+#include "image/store.h"
+#include "image/target.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+#include "lib/sha256.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void key_add_list(struct strs *words, const char *what, const struct strs *list)
+{
+    strs_add(words, what);
+    if (list)
+        strs_add_all(words, list);
+}
+
+static void key_add_env(struct strs *words, const char *name)
+{
+    const char *value = getenv(name);
+
+    strs_take(words, str_printf("%s=%s", name, value ? value : ""));
+}
+
+/* Everything that decides what a build makes, beside the content of the files it looks at. */
+static int target_key(const struct target *target, const struct image_opts *opts, char key[65],
+                      struct err *err)
+{
+    struct strs words CLEANUP(strs_free) = {0};
+    char *cwd CLEANUP(mem_free) = fs_real(".", err);
+    size_t table_len;
+
+    if (!cwd)
+        return -err->code;
+    const char *table = extras_table(&table_len);
+    struct sha256_hex table_hex = sha256_bytes(table, table_len);
+    strs_take(&words, path_clean(cwd, target->path));
+    strs_add(&words, table_hex.text);
+    strs_add(&words, opts && opts->program ? opts->program : "");
+    key_add_list(&words, "files", opts ? opts->files : NULL);
+    if (opts && opts->files && opts->files->len)
+        strs_add(&words, cwd);
+    key_add_list(&words, "with", opts ? opts->with : NULL);
+    key_add_env(&words, "PATH");
+    if (target->kind != TARGET_PROGRAM) {
+        key_add_env(&words, "CC");
+        key_add_env(&words, "CXX");
+        key_add_env(&words, "CFLAGS");
+        key_add_env(&words, "CXXFLAGS");
+        key_add_env(&words, "LDFLAGS");
+        key_add_env(&words, "LDLIBS");
+    }
+    cache_key(&words, key);
+    return 0;
+}
+
+int target_build(const struct target *target, const struct image_opts *opts, const char *name,
+                 const struct target_changes *changes, const char *key, char id[65],
+                 struct err *err)
+{
+    struct builder b CLEANUP(builder_fini) = {0};
+
+    int failed = builder_init(&b, opts, err);
+    if (!failed && target->kind == TARGET_PROGRAM)
+        failed = builder_add_program(&b, target->path, &b.config.entrypoint, err);
+    else if (!failed)
+        failed = source_add(&b, target, err);
+    if (!failed && changes)
+        failed = changes->apply(&b.config, changes->values, err);
+    return failed ? failed : builder_finish(&b, name, key, id, err);
+}
+
+static int image_from_path(const char *text, const struct target *target, const struct store *store,
+                           const struct image_opts *opts, struct image *image, struct err *err)
+{
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
+    struct store fresh CLEANUP(store_close) = {0};
+    char key[65], id[65];
+
+    int failed = target_key(target, opts, key, err);
+    if (failed)
+        return failed;
+    if (!(opts && opts->rebuild) && cache_load(store, key, image))
+        goto named;
+    failed = target_build(target, opts, NULL, NULL, key, id, err);
+    if (!failed)
+        failed = store_open(&fresh, err);
+    if (!failed && !store_find_cached(&fresh, key, &entry))
+        failed = err_set(err, ENOENT, "the image vanished from the store while it was built");
+    if (!failed)
+        failed = store_load(&fresh, &entry, image, err);
+    if (failed)
+        return failed;
+named:
+    free(image->name);
+    image->name = str_dup(text);
+    return 0;
+}
+
+/* Nothing of this name: say what might have been meant. */
+static int image_unknown(const char *text, const struct store *store, struct err *err)
+{
+    struct strs names CLEANUP(strs_free) = {0};
+    char *program CLEANUP(mem_free) = strchr(text, '/') ? NULL : target_in_path(text);
+
+    if (strchr(text, '/'))
+        return err_set(err, ENOENT, "%s: no such file, and no image of that name", text);
+    for (size_t i = 0; i < store_count(store); i++) {
+        struct store_entry entry CLEANUP(store_entry_free) = {0};
+        if (store_entry_at(store, i, &entry) && entry.name)
+            strs_add(&names, entry.name);
+    }
+    const char *nearest = str_nearest(text, (const char *const *)names.at, names.len);
+    if (program)
+        return err_set(err, ENOENT, "no image '%s'; did you mean the program %s?", text, program);
+    if (nearest)
+        return err_set(err, ENOENT, "no image '%s'; did you mean '%s'?", text, nearest);
+    return err_set(err, ENOENT, "no image and no file '%s'; 'ingot images' lists the images", text);
+}
+
+int image_resolve(const char *text, const struct image_opts *opts, struct image *image,
+                  struct err *err)
+{
+    struct store store CLEANUP(store_close) = {0};
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
+    struct target target CLEANUP(target_free) = {0};
+    struct err no_image = {0};
+    bool path = text[0] == '/' || text[0] == '.';
+
+    *image = (struct image){0};
+    int failed = store_open(&store, err);
+    if (failed)
+        return failed;
+    if (!path) {
+        failed = store_find(&store, text, &entry, &no_image);
+        if (!failed)
+            return store_load(&store, &entry, image, err);
+        if (failed != -ENOENT)
+            return err_set(err, no_image.code, "%s", no_image.text);
+    }
+    if (!fs_exists(text))
+        return image_unknown(text, &store, err);
+    failed = target_classify(text, &target, err);
+    return failed ? failed : image_from_path(text, &target, &store, opts, image, err);
+}
+
+int layer_from_files(const struct strs *pairs, const char *out, struct err *err)
+{
+    struct tree tree CLEANUP(tree_free) = {0};
+    char *scratch CLEANUP(fs_tmpdir_remove) = fs_tmpdir(NULL, err);
+
+    if (!scratch)
+        return -err->code;
+    int failed = tree_add_dir(&tree, "/", 0755, err);
+    if (!failed)
+        failed = builder_add_pairs(&tree, pairs, err);
+    if (failed)
+        return failed;
+    if (unlink(out) < 0 && errno != ENOENT)
+        return err_errno(err, errno, "%s", out);
+    return erofs_write(&tree, scratch, out, err);
+}

@@ -1,0 +1,137 @@
+/* Programs: ELF executables, and scripts with the interpreter that their first line names. */
+#include "image/builder.h"
+
+#include "image/script.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    PROGRAM_SCRIPTS_MAX = 4, /* scripts that are each other's interpreter, as Linux has it */
+};
+
+/* Is this file an ELF program of this machine? */
+static bool program_is_elf(const char *path)
+{
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+    struct elf_file elf CLEANUP(elf_file_free) = {0};
+
+    return access(path, X_OK) == 0 && !fs_is_dir(path) && elf_map(path, &map, NULL) == 0 &&
+           elf_parse(map.data, map.len, &elf, NULL) == 0;
+}
+
+/* What `env NAME` would start; wrapper scripts are passed over for the program behind them. */
+static char *program_in_path(const char *name, struct err *err)
+{
+    const char *path = getenv("PATH");
+    char *all CLEANUP(mem_free) = str_dup(path ? path : "/usr/local/bin:/usr/bin:/bin");
+    char *rest = all, *dir;
+
+    if (name[0] == '/')
+        return str_dup(name);
+    while ((dir = strsep(&rest, ":"))) {
+        char *full CLEANUP(mem_free) = fs_join(*dir ? dir : ".", name);
+        if (program_is_elf(full))
+            return path_clean("/", full);
+    }
+    err_set(err, ENOENT, "%s: interpreter not found in PATH", name);
+    return NULL;
+}
+
+static int program_add(struct builder *b, const char *path, struct strs *argv, int scripts,
+                       struct err *err);
+
+/* `#!/usr/bin/env [-S] NAME [ARG...]`: the guest need not search what we have found. */
+static int program_add_env(struct builder *b, const struct script *script, struct strs *argv,
+                           int scripts, struct err *err)
+{
+    char *copy CLEANUP(mem_free) = str_dup(script->argument);
+    char *rest = copy, *word = NULL;
+    bool split = str_starts(copy, "-S");
+
+    rest += split ? 2 : 0;
+    while (rest && (!word || !*word || strchr(word, '=')))
+        word = split ? strsep(&rest, " \t") : TAKE(rest, NULL);
+    if (!word || !*word || word[0] == '-')
+        return err_set(err, ENOEXEC, "cannot tell what '#!%s %s' starts", script->interpreter,
+                       script->argument);
+    char *found CLEANUP(mem_free) = program_in_path(word, err);
+    if (!found)
+        return -err->code;
+    int failed = program_add(b, found, argv, scripts + 1, err);
+    while (!failed && (word = strsep(&rest, " \t")))
+        if (*word)
+            strs_add(argv, word);
+    return failed;
+}
+
+static int program_add_script(struct builder *b, const char *path, const struct script *script,
+                              struct strs *argv, int scripts, struct err *err)
+{
+    const char *base = strrchr(script->interpreter, '/');
+    int failed;
+
+    if (scripts == PROGRAM_SCRIPTS_MAX)
+        return err_errno(err, ELOOP, "%s: its interpreters are scripts themselves", path);
+    if (base && strcmp(base, "/env") == 0 && script->argument) {
+        failed = program_add_env(b, script, argv, scripts, err);
+    } else {
+        failed = program_add(b, script->interpreter, argv, scripts + 1, err);
+        if (!failed && script->argument)
+            strs_add(argv, script->argument);
+    }
+    if (failed)
+        return err_prefix(err, "interpreter of %s", path);
+    char *guest CLEANUP(mem_free) = tree_guest_path(&b->tree, path);
+    strs_add(argv, guest);
+    return tree_add_host(&b->tree, path, err);
+}
+
+static int program_add_elf(struct builder *b, const char *path, struct strs *argv, struct err *err)
+{
+    if (access(path, X_OK) < 0)
+        return err_set(err, EACCES, "%s: not executable; try 'chmod +x %s'", path, path);
+    int failed = closure_add_program(&b->closure, path, false, err);
+    if (failed)
+        return failed;
+    char *guest CLEANUP(mem_free) = tree_guest_path(&b->tree, path);
+    strs_add(argv, guest);
+    if (!b->program)
+        b->program = fs_real(path, err);
+    return b->program ? 0 : -err->code;
+}
+
+static int program_add(struct builder *b, const char *path, struct strs *argv, int scripts,
+                       struct err *err)
+{
+    struct script script CLEANUP(script_free) = {0};
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+
+    int failed = elf_map(path, &map, err);
+    if (failed)
+        return failed;
+    if (script_parse(map.data, map.len, &script))
+        return program_add_script(b, path, &script, argv, scripts, err);
+    return program_add_elf(b, path, argv, err);
+}
+
+int builder_complete_program(struct builder *b, const char *host, struct err *err)
+{
+    if (!program_is_elf(host))
+        return 0;
+    b->program = str_dup(host);
+    return closure_add_program(&b->closure, host, true, err);
+}
+
+int builder_add_program(struct builder *b, const char *path, struct strs *argv, struct err *err)
+{
+    char *cwd CLEANUP(mem_free) = fs_real(".", err);
+
+    if (!cwd)
+        return -err->code;
+    char *clean CLEANUP(mem_free) = path_clean(cwd, path);
+    return program_add(b, clean, argv, 0, err);
+}

@@ -1,0 +1,262 @@
+#include "image/recipe.h"
+
+#include "image/builder.h"
+#include "image/config.h"
+#include "image/ingotfile.h"
+#include "image/source.h"
+#include "image/store.h"
+#include "image/target.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <string.h>
+
+struct recipe {
+    struct builder *b;
+    char *context; /* absolute, links resolved; owned */
+};
+
+static int recipe_from(struct recipe *r, const struct ingot_line *line, struct err *err)
+{
+    struct image image CLEANUP(image_free) = {0};
+    struct store store CLEANUP(store_close) = {0};
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
+
+    if (strcmp(line->args.at[0], "scratch") == 0)
+        return 0;
+    int failed = store_open(&store, err);
+    if (!failed)
+        failed = store_find(&store, line->args.at[0], &entry, err);
+    if (!failed)
+        failed = store_load(&store, &entry, &image, err);
+    if (!failed)
+        failed = store_verify(&image, err);
+    if (failed)
+        return failed;
+    r->b->scratch_base = false;
+    strs_add_all(&r->b->base, &image.layers);
+    image_config_free(&r->b->config);
+    r->b->config = TAKE(image.config, (struct image_config){0});
+    /* Any change of the store may have given the name to another image: build again. */
+    tree_depend(&r->b->tree, store.root);
+    return 0;
+}
+
+/* A path below the context: "/" and ".." lead no further up than that, as in Docker. */
+static char *recipe_inside(const struct recipe *r, const char *path)
+{
+    char *full CLEANUP(mem_free) = path_clean("/", path);
+
+    return fs_join(r->context, full);
+}
+
+static const char *path_base(const char *path)
+{
+    return strrchr(path, '/') + 1;
+}
+
+/* One source of a COPY, to @target; @into: the target is a folder that the source goes into. */
+static int recipe_copy_one(struct recipe *r, const char *source, const char *target, bool into,
+                           struct err *err)
+{
+    struct tree *tree = &r->b->tree;
+    char *real CLEANUP(mem_free) = fs_real(source, err);
+
+    if (!real)
+        return -err->code;
+    if (fs_is_dir(real)) /* its content, as Docker copies it */
+        return tree_add_tree(tree, target, real, NULL, err);
+    if (access(real, R_OK) < 0)
+        return err_errno(err, errno, "%s", source);
+    char *inside CLEANUP(mem_free) = into ? fs_join(target, path_base(source)) : str_dup(target);
+    return tree_add_file(tree, inside, real, err);
+}
+
+static int recipe_copy_pattern(struct recipe *r, const char *word, const char *target, bool into,
+                               struct err *err)
+{
+    char *pattern CLEANUP(mem_free) = recipe_inside(r, word);
+    glob_t found;
+    int failed = 0;
+
+    if (glob(pattern, GLOB_NOMAGIC, NULL, &found) != 0)
+        return err_set(err, ENOENT, "COPY: '%s' matches nothing in %s", word, r->context);
+    for (size_t i = 0; i < found.gl_pathc && !failed; i++)
+        failed = recipe_copy_one(r, found.gl_pathv[i], target, into || found.gl_pathc > 1, err);
+    globfree(&found);
+    return failed ? err_prefix(err, "COPY") : 0;
+}
+
+static int recipe_copy(struct recipe *r, const struct ingot_line *line, struct err *err)
+{
+    size_t sources = line->args.len - 1;
+    const char *word = line->args.at[sources];
+    char *target CLEANUP(mem_free) = path_clean(r->b->config.workdir, word);
+    const struct tree_node *there = tree_follow(&r->b->tree, target);
+    bool into = str_ends(word, "/") || str_ends(word, "/.") || strcmp(word, ".") == 0 ||
+                sources > 1 || (there && there->kind == TREE_DIR);
+
+    for (size_t i = 0; i < sources; i++) {
+        int failed = recipe_copy_pattern(r, line->args.at[i], target, into, err);
+        if (failed)
+            return failed;
+    }
+    return 0;
+}
+
+/* A program of this machine if the path is absolute and not in the context, else one of it. */
+static int recipe_program(struct recipe *r, const struct ingot_line *line, struct err *err)
+{
+    struct target target CLEANUP(target_free) = {0};
+    struct image_config *config = &r->b->config;
+    struct strs argv CLEANUP(strs_free) = {0};
+    const char *word = line->args.at[0];
+    char *inside CLEANUP(mem_free) = recipe_inside(r, word);
+    const char *path = word[0] == '/' && !fs_exists(inside) ? word : inside;
+
+    if (!fs_exists(path))
+        return err_set(err, ENOENT, "PROGRAM: %s: no such file here or in %s", word, r->context);
+    int failed = target_classify(path, &target, err);
+    if (failed)
+        return failed;
+    if (target.kind == TARGET_INGOTFILE)
+        return err_set(err, EINVAL, "PROGRAM: %s is an Ingotfile itself; use FROM", word);
+    strs_free(&config->entrypoint); /* filled by what follows */
+    failed = target.kind == TARGET_PROGRAM
+                 ? builder_add_program(r->b, path, &config->entrypoint, err)
+                 : source_add(r->b, &target, err);
+    for (size_t i = 1; !failed && i < line->args.len; i++)
+        strs_add(&config->entrypoint, line->args.at[i]);
+    return failed;
+}
+
+static void recipe_list(struct strs *list, const struct strs *words)
+{
+    strs_free(list);
+    strs_add_all(list, words);
+}
+
+static void recipe_expose(struct strs *exposed, const struct strs *words)
+{
+    for (size_t i = 0; i < words->len; i++) {
+        char *port = str_printf("%s%s", words->at[i], strchr(words->at[i], '/') ? "" : "/tcp");
+        if (strs_has(exposed, port))
+            free(port);
+        else
+            strs_take(exposed, port);
+    }
+}
+
+static int recipe_workdir(struct recipe *r, const char *path, struct err *err)
+{
+    char *clean = path_clean(r->b->config.workdir, path);
+
+    free(r->b->config.workdir);
+    r->b->config.workdir = clean;
+    if (tree_follow(&r->b->tree, clean))
+        return 0;
+    return tree_add_dir(&r->b->tree, clean, 0755, err);
+}
+
+static int recipe_volume(struct recipe *r, const struct strs *words, struct err *err)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < words->len && !failed; i++) {
+        if (!strs_has(&r->b->config.volumes, words->at[i]))
+            strs_add(&r->b->config.volumes, words->at[i]);
+        if (!tree_follow(&r->b->tree, words->at[i]))
+            failed = tree_add_dir(&r->b->tree, words->at[i], 0755, err);
+    }
+    return failed;
+}
+
+static int recipe_line(struct recipe *r, const struct ingot_line *line, struct err *err)
+{
+    struct image_config *config = &r->b->config;
+    const struct strs *words = &line->args;
+
+    switch (line->verb) {
+    case INGOT_FROM:
+        return recipe_from(r, line, err);
+    case INGOT_COPY:
+        return recipe_copy(r, line, err);
+    case INGOT_PROGRAM:
+        return recipe_program(r, line, err);
+    case INGOT_WORKDIR:
+        return recipe_workdir(r, words->at[0], err);
+    case INGOT_VOLUME:
+        return recipe_volume(r, words, err);
+    case INGOT_EXPOSE:
+        recipe_expose(&config->exposed, words);
+        return 0;
+    case INGOT_ENTRYPOINT: /* arguments of the image below were for another program */
+        recipe_list(&config->entrypoint, words);
+        strs_free(&config->cmd);
+        return 0;
+    case INGOT_CMD:
+        recipe_list(&config->cmd, words);
+        return 0;
+    case INGOT_STOPSIGNAL:
+        free(config->stopsignal);
+        config->stopsignal = str_dup(words->at[0]);
+        return 0;
+    case INGOT_ENV:
+        for (size_t i = 0; i < words->len; i++)
+            config_setenv(&config->env, words->at[i]);
+        return 0;
+    case INGOT_LABEL:
+        for (size_t i = 0; i < words->len; i++)
+            config_setenv(&config->labels, words->at[i]);
+        return 0;
+    case INGOT_VERBS:
+        break;
+    }
+    return 0;
+}
+
+/* What was copied and is started needs its libraries as much as what PROGRAM adds. */
+static int recipe_complete(struct recipe *r, struct err *err)
+{
+    const struct image_config *config = &r->b->config;
+    const char *start = config->entrypoint.len ? config->entrypoint.at[0] : config->cmd.at[0];
+    char *path CLEANUP(mem_free) = path_clean(config->workdir, start);
+    const struct tree_node *node = tree_follow(&r->b->tree, path);
+
+    if (r->b->program || !node || node->kind != TREE_FILE)
+        return 0;
+    return builder_complete_program(r->b, node->source, err);
+}
+
+static void recipe_free(struct recipe *r)
+{
+    free(r->context);
+}
+
+int recipe_apply(struct builder *b, const char *context, const char *recipe, struct err *err)
+{
+    struct recipe r CLEANUP(recipe_free) = {.b = b, .context = fs_real(context, err)};
+    struct ingotfile file CLEANUP(ingotfile_free) = {0};
+    struct buf text CLEANUP(buf_free) = {0};
+
+    if (!r.context)
+        return -err->code;
+    char *real CLEANUP(mem_free) = fs_real(recipe, err);
+    if (!real || fs_read(real, MIB(1), &text, err) < 0)
+        return -err->code;
+    tree_depend(&b->tree, real);
+    int failed = ingotfile_parse(buf_text(&text), text.len, &file, err);
+    if (failed)
+        return err_prefix(err, "%s", recipe);
+    for (size_t i = 0; i < file.len; i++) {
+        failed = recipe_line(&r, &file.lines[i], err);
+        if (failed)
+            return err_prefix(err, "%s: line %d", recipe, file.lines[i].line);
+    }
+    if (!b->config.entrypoint.len && !b->config.cmd.len)
+        return err_set(err, EINVAL, "%s: nothing to start; add PROGRAM, ENTRYPOINT or CMD", recipe);
+    failed = recipe_complete(&r, err);
+    return failed ? err_prefix(err, "%s", recipe) : 0;
+}

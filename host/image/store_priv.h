@@ -1,0 +1,23 @@
+/* Shared by store.c (reading) and store_write.c (changing). */
+#pragma once
+
+#include "image/store.h"
+
+#define STORE_NOTE_NAME    "org.opencontainers.image.ref.name"
+#define STORE_NOTE_CREATED "org.opencontainers.image.created"
+#define STORE_NOTE_CACHE   "io.ingot.cache"
+
+/** @root/blobs/sha256/HEX, owned by the caller. */
+char *store_blob_path(const char *root, const char *hex);
+
+/** The hex digits of a descriptor's digest; NULL if it is no sha256 digest.  Borrowed. */
+const char *store_digest(const json_t *descriptor);
+
+/** An annotation of an index entry, or NULL.  Borrowed. */
+const char *store_note(const json_t *descriptor, const char *key);
+
+/** The "manifests" array; NULL for an empty store.  Borrowed. */
+json_t *store_manifests(const struct store *store);
+
+/** Read index.json again, as a writer must after it has the lock. */
+int store_reload(struct store *store, struct err *err);

@@ -1,0 +1,97 @@
+#include "image/target.h"
+
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+#include "lib/proc.h"
+#include "lib/types.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+/* The files that say how a folder is built, the most telling first. */
+static const struct {
+    const char *name;
+    enum target_kind kind;
+} target_recipes[] = {
+    {"Ingotfile",      TARGET_INGOTFILE},
+    {"CMakeLists.txt", TARGET_CMAKE    },
+    {"meson.build",    TARGET_MESON    },
+    {"GNUmakefile",    TARGET_MAKE     },
+    {"Makefile",       TARGET_MAKE     },
+    {"makefile",       TARGET_MAKE     },
+};
+
+static bool target_is_source(const char *path)
+{
+    static const char *const endings[] = {".c", ".cc", ".cpp", ".cxx", ".C"};
+
+    for (size_t i = 0; i < ARRAY_LEN(endings); i++)
+        if (str_ends(path, endings[i]))
+            return true;
+    return false;
+}
+
+static bool target_has_sources(const char *path)
+{
+    DIR *dir = opendir(path);
+    bool found = false;
+
+    for (const struct dirent *entry; dir && !found && (entry = readdir(dir));)
+        found = target_is_source(entry->d_name);
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+static int target_classify_dir(const char *path, struct target *target, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(target_recipes); i++) {
+        char *recipe CLEANUP(mem_free) = fs_join(path, target_recipes[i].name);
+        if (!fs_exists(recipe))
+            continue;
+        target->kind = target_recipes[i].kind;
+        target->recipe = target->kind == TARGET_INGOTFILE ? TAKE(recipe, NULL) : NULL;
+        return 0;
+    }
+    target->kind = TARGET_SOURCES;
+    if (target_has_sources(path))
+        return 0;
+    return err_set(err, ENOEXEC,
+                   "%s: nothing to build: no Ingotfile, CMakeLists.txt, meson.build, Makefile or C "
+                   "source in it",
+                   path);
+}
+
+int target_classify(const char *path, struct target *target, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    int failed = 0;
+
+    *target = (struct target){.path = str_dup(path), .kind = TARGET_PROGRAM};
+    if (fs_is_dir(path)) {
+        failed = target_classify_dir(path, target, err);
+    } else if (strcmp(name, "Ingotfile") == 0 || str_ends(name, ".ingotfile")) {
+        target->kind = TARGET_INGOTFILE;
+        target->recipe = target->path;
+        target->path = slash ? str_printf("%.*s", (int)(slash - path + 1), path) : str_dup(".");
+    } else if (target_is_source(path)) {
+        target->kind = TARGET_SOURCE;
+    }
+    if (failed)
+        target_free(target);
+    return failed;
+}
+
+void target_free(struct target *target)
+{
+    free(target->path);
+    free(target->recipe);
+    *target = (struct target){0};
+}
+
+char *target_in_path(const char *name)
+{
+    return proc_find(name, NULL);
+}
