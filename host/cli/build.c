@@ -5,6 +5,7 @@
 #include "image/reference.h"
 #include "image/store.h"
 #include "image/target.h"
+#include "image/tree.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 #include "lib/types.h"
@@ -134,10 +135,11 @@ static int build_names(const struct build_options *options, const struct target 
     }
     if (names->len)
         return 0;
-    char *real CLEANUP(mem_free) = fs_real(target->path, err);
-    if (!real)
+    char *cwd CLEANUP(mem_free) = fs_real(".", err);
+    if (!cwd)
         return -err->code;
-    char *base = strrchr(real, '/') + 1;
+    char *clean CLEANUP(mem_free) = path_clean(cwd, target->path);
+    char *base = strrchr(clean, '/') + 1;
     char *dot = strrchr(base, '.');
     if (target->kind == TARGET_SOURCE && dot)
         *dot = 0;
