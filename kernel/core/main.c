@@ -10,6 +10,8 @@ _Noreturn void kernel_main(void)
     cmdline_init(boot_info.cmdline);
     plat_init();
     time_init();
+    mm_init();
+    sched_init();
     log_info("ingot: %lu KiB of memory, kernel %lu KiB", boot_info.ram_bytes >> 10,
              boot_info.kernel_len >> 10);
     fatal_error("no image");

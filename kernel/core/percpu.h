@@ -32,11 +32,15 @@ struct cpu {
     u64 stat_irqs;                 /* [C] hardware interrupts taken */
 };
 
+/* An input of the reads below that any call may change: the compiler may keep a result between two
+ * calls, but not across one, which may sleep and go on elsewhere. */
+extern char percpu_reads;
+
 /** The running CPU. */
 static inline struct cpu *this_cpu(void)
 {
     struct cpu *c;
-    __asm__("movq %%gs:0, %0" : "=r"(c));
+    __asm__("movq %%gs:0, %0" : "=r"(c) : "m"(percpu_reads));
     return c;
 }
 
@@ -49,7 +53,7 @@ static inline u32 cpu_id(void)
 static inline struct thread *current_thread(void)
 {
     struct thread *t;
-    __asm__ volatile("movq %%gs:8, %0" : "=r"(t));
+    __asm__("movq %%gs:8, %0" : "=r"(t) : "m"(percpu_reads));
     return t;
 }
 #define current (current_thread())
@@ -58,7 +62,7 @@ static inline struct thread *current_thread(void)
 static inline struct trap_frame *current_frame(void)
 {
     char *top;
-    __asm__ volatile("movq %%gs:16, %0" : "=r"(top));
+    __asm__("movq %%gs:16, %0" : "=r"(top) : "m"(percpu_reads));
     return (struct trap_frame *)(void *)(top - 176);
 }
 

@@ -54,6 +54,7 @@ static struct pc_cpu boot_pc_cpu;
 static alignas(16) struct gate idt[256];
 struct cpu *cpus[MAX_CPUS];
 u32 cpu_count;
+char percpu_reads;
 
 static void fill_idt(void)
 {
