@@ -178,6 +178,8 @@ static void split_direct_around_image(const struct boot_info *bi)
 
     for (u32 t = 0; t < PT_COUNT; t++) {
         u64 base = first + t * HUGE_SIZE;
+        if (base >= bi->kernel_pa + bi->kernel_len)
+            return;
         for (u64 i = 0; i < ENTRIES; i++) {
             u64 pa = base + i * PAGE_SIZE, bits = PTE_P | PTE_W | PTE_A | PTE_D | PTE_G;
             if (pa - bi->kernel_pa < (u64)(kernel_rodata_end - kernel_start))

@@ -517,3 +517,23 @@ void *pc_map_device(u64 pa, u64 len)
     }
     return phys_to_virt(pa);
 }
+
+/* The firmware's tables lie in memory that the map calls reserved; RAM around them is mapped
+ * already. */
+void *pc_map_firmware(u64 pa, u64 len)
+{
+    u64 end;
+
+    if (!pa || __builtin_add_overflow(pa, len, &end) || end > GIB(512))
+        return NULL;
+    for (u64 at = ALIGN_DOWN(pa, HUGE_SIZE); at < end; at += HUGE_SIZE) {
+        u32 level;
+        if (*entry_find(kernel_pml4, direct_map_base + at, &level))
+            continue;
+        u64 *e = entry_make(kernel_pml4, direct_map_base + at, LEVEL_PD);
+        if (!e)
+            return NULL;
+        *e = at | leaf_bits(PLAT_READ, LEVEL_PD) | PTE_G;
+    }
+    return phys_to_virt(pa);
+}

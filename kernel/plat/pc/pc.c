@@ -5,6 +5,7 @@
 #include "arch/features.h"
 #include "core/irq.h"
 #include "lib/string.h"
+#include "plat/pc/acpi.h"
 
 enum {
     COM1 = 0x3f8,
@@ -93,8 +94,13 @@ static _Noreturn void pc_power_off(u32 code)
 
 void plat_init(void)
 {
-    pc_acpi_init();
+    bool acpi = acpi_tables_init(boot_info.rsdp_pa);
+
     pc_apic_init();
+    if (acpi) {
+        acpi_read_madt();
+        acpi_read_fadt();
+    }
     pc_clock_init();
     boot_info.has_pci = pc_pci_present();
 }

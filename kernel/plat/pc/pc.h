@@ -51,8 +51,7 @@ int pc_irq_route_msi(u32 line, u64 *addr, u32 *data);
 void pc_ioapic_add(u64 pa, u32 gsi_base);
 u64 pc_lapic_elapsed(void); /* ticks of the timer since pc_apic_init, which was just now */
 
-/* acpi.c */
-void pc_acpi_init(void);
+/* acpi_power.c */
 void pc_acpi_power_off(void); /* returns if it did not work */
 u32 pc_pm_timer_port(void);   /* 0: none */
 u32 pc_pm_timer_read(void);
@@ -76,6 +75,7 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len);
 int pc_kernel_map(u64 va, u64 pa, u64 len, u32 prot);
 void pc_kernel_unmap(u64 va, u64 len);
 void *pc_map_device(u64 pa, u64 len);
+void *pc_map_firmware(u64 pa, u64 len); /* tables in memory; read only by convention */
 
 /* pci.c */
 u32 pc_pci_read(u32 bus, u32 dev, u32 fn, u32 offset, u32 size);

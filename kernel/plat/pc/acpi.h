@@ -1,0 +1,34 @@
+/* Reading the firmware's tables.  They are input: every access is bounds-checked. */
+#pragma once
+
+#include "lib/types.h"
+
+/* A table that passed its checks: header included, mapped. */
+struct acpi_table {
+    const u8 *data;
+    u32 len;
+};
+
+/** The first table with the 4-letter @signature; false if there is none that is sound. */
+bool acpi_find(const char *signature, struct acpi_table *out);
+
+/** The table at physical address @pa, whose signature must be @signature. */
+bool acpi_table_at(u64 pa, const char *signature, struct acpi_table *out);
+
+/** A little-endian field of @size bytes at @offset; 0 where the table is too short. */
+u64 acpi_field(const struct acpi_table *t, u32 offset, u32 size);
+
+/** Find RSDP and the list of tables.  False if there is no ACPI. */
+bool acpi_tables_init(u64 rsdp_pa);
+
+/** The MADT: I/O APICs and CPUs. */
+void acpi_read_madt(void);
+
+/** The FADT: power management; see acpi_power.c. */
+void acpi_read_fadt(void);
+
+/**
+ * Value for SLP_TYP of state S5 in the AML at @aml; -1 if it is not spelled there.
+ * A bounded search for the name, not an interpreter.
+ */
+int acpi_find_s5(const u8 *aml, u32 len);
