@@ -1,0 +1,3 @@
+#include "core/hostname.h"
+
+char hostname[HOSTNAME_MAX + 1] = "ingot";

@@ -1,0 +1,64 @@
+/* The vDSO in an address space: one page of data, then the image, both out of the kernel's own. */
+#include "core/vdso.h"
+
+#include "abi/errno.h"
+#include "core/random.h"
+#include "mm/mm_priv.h"
+
+static void vdso_get(struct vm_backing *backing)
+{
+    (void)backing;
+}
+
+static void vdso_put(struct vm_backing *backing)
+{
+    (void)backing;
+}
+
+static u64 image_len(void)
+{
+    return (u64)(vdso_image_end - vdso_image_start);
+}
+
+/* Page 0 is the data, the image follows.  These frames have no struct page. */
+static int vdso_page_at(struct vm_backing *backing, u64 index, bool write, paddr_t *pa)
+{
+    (void)backing, (void)write;
+    if (index > image_len() >> PAGE_SHIFT)
+        return -EFAULT;
+    *pa = index ? image_to_phys(vdso_image_start) + ((index - 1) << PAGE_SHIFT)
+                : image_to_phys(&vdso_page);
+    return 0;
+}
+
+static size_t vdso_name(struct vm_backing *backing, char *buf, size_t size, u64 *dev, u64 *ino)
+{
+    (void)backing, (void)buf, (void)size;
+    *dev = *ino = 0;
+    return 0;
+}
+
+static const struct vm_backing_ops vdso_ops = {
+    .get = vdso_get,
+    .put = vdso_put,
+    .page = vdso_page_at,
+    .name = vdso_name,
+};
+static struct vm_backing vdso_backing = {&vdso_ops};
+
+int mm_map_vdso(struct mm *mm, u64 *out)
+{
+    u64 len = image_len(), data, image;
+
+    if (!len)
+        return -ENOENT;
+    int err =
+        mm_map(mm, 0, PAGE_SIZE + len, PROT_READ, MAP_PRIVATE, &vdso_backing, 0, "[vvar]", &data);
+    if (err)
+        return err;
+    err = mm_map(mm, data + PAGE_SIZE, len, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
+                 &vdso_backing, PAGE_SIZE, "[vdso]", &image);
+    if (!err)
+        *out = image;
+    return err;
+}
