@@ -1,0 +1,314 @@
+"""Bad input gets one clear line, a status, and nothing left behind."""
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+
+from commands import HELLO, Home
+from harness import BUILD, INGOT, Failure, Skip, need, run
+
+SEED = int(os.environ.get("SEED", "1"))
+
+
+def one_line(result, *words, statuses=(1, 125, 126, 127)):
+    """The command was refused with one line on standard error that has all the words."""
+    lines = result.errors().strip().splitlines()
+    need(result.status in statuses, f"status {result.status}, want one of {statuses}\n{result.show()}")
+    need(len(lines) == 1, f"{len(lines)} lines instead of one\n{result.show()}")
+    for word in words:
+        need(word in lines[0], f"'{word}' is not named: {lines[0]}")
+    need("panic" not in lines[0], f"a panic: {lines[0]}")
+
+
+def static_program():
+    return os.path.join(BUILD, "tests", "e2e", "filter-static")
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+    os.chmod(path, 0o755)
+    return path
+
+
+def test_not_an_elf():
+    with Home() as home:
+        path = write(os.path.join(home.path, "notes.bin"), b"\x01\x02 just some bytes\n" * 10)
+        one_line(home.ingot("run", path), "notes.bin")
+
+
+def test_an_empty_file():
+    with Home() as home:
+        one_line(home.ingot("run", write(os.path.join(home.path, "empty"), b"")), "empty")
+
+
+def test_no_such_file():
+    with Home() as home:
+        one_line(home.ingot("run", "/no/such/program"), "/no/such/program")
+        one_line(home.ingot("run", "no-such-program-anywhere"), "no-such-program-anywhere")
+
+
+def test_a_directory_without_a_project():
+    with Home() as home:
+        one_line(home.ingot("run", home.tmp), "tmp")
+
+
+def test_another_machines_elf():
+    with Home() as home:
+        with open(static_program(), "rb") as file:
+            data = bytearray(file.read())
+        struct.pack_into("<H", data, 18, 183)  # EM_AARCH64
+        one_line(home.ingot("run", write(os.path.join(home.path, "arm"), data)), "arm")
+        data[4] = 1  # ELFCLASS32
+        one_line(home.ingot("run", write(os.path.join(home.path, "small"), data)), "small")
+
+
+def test_a_truncated_elf():
+    with Home() as home:
+        with open(static_program(), "rb") as file:
+            data = file.read()
+        for size in (10, 63, 100, 1000, 4096):
+            result = home.ingot("run", write(os.path.join(home.path, "cut"), data[:size]), timeout=30)
+            one_line(result, "cut")
+
+
+def compile_c(path, *flags, source="int main(void) { return 0; }\n"):
+    subprocess.run(["gcc", "-x", "c", "-", "-o", path, *flags], input=source.encode(), check=True)
+    return path
+
+
+def test_a_missing_interpreter():
+    with Home() as home:
+        path = compile_c(os.path.join(home.path, "p"), "-Wl,--dynamic-linker=/lib/none.so.9")
+        one_line(home.ingot("run", path), "/lib/none.so.9")
+
+
+def test_a_missing_library():
+    with Home() as home:
+        library = compile_c(os.path.join(home.path, "libgone.so"), "-shared", "-fPIC",
+                            source="int gone(void) { return 1; }\n")
+        path = compile_c(os.path.join(home.path, "p"), "-Wl,--no-as-needed", "-L" + home.path, "-lgone")
+        os.unlink(library)
+        one_line(home.ingot("run", path), "libgone.so")
+
+
+def test_a_flipped_bit_in_the_elf_ends_cleanly():
+    rng = random.Random(SEED)
+    with Home() as home:
+        with open(static_program(), "rb") as file:
+            good = file.read()
+        for _ in range(6):
+            data = bytearray(good)
+            bit = rng.randrange(64 * 8 + 10 * 56 * 8)  # header and program headers
+            data[bit // 8] ^= 1 << bit % 8
+            result = home.ingot("run", write(os.path.join(home.path, "flipped"), data), timeout=30)
+            need("panic" not in result.errors(), f"bit {bit}: a panic\n{result.show()}")
+
+
+def blobs(home):
+    """The store's content files, the largest last."""
+    found = [os.path.join(folder, name) for folder, _, names in os.walk(home.store)
+             for name in names if re.fullmatch(r"[0-9a-f]{64}", name)]
+    return sorted(found, key=os.path.getsize)
+
+
+def test_a_damaged_image():
+    """Empty, truncated, flipped: each is named or harmless, and never a panic."""
+    rng = random.Random(SEED)
+    with Home() as home:
+        home.good("build", "-t", "hello:1", HELLO)
+        layer = blobs(home)[-1]
+        os.chmod(layer, 0o644)
+        with open(layer, "rb") as file:
+            good = file.read()
+        for name, data in (("empty", b""), ("truncated", good[:len(good) // 2]), ("short", good[:1500])):
+            write(layer, data)
+            result = home.ingot("run", "hello:1", timeout=30)
+            need(result.status in (1, 125), f"{name}: status {result.status}\n{result.show()}")
+            need("panic" not in result.errors(), f"{name}: a panic\n{result.show()}")
+        for _ in range(6):
+            data = bytearray(good)
+            bit = rng.randrange(1024 * 8, 1024 * 8 + 512 * 8)  # superblock and first inodes
+            data[bit // 8] ^= 1 << bit % 8
+            write(layer, data)
+            result = home.ingot("run", "hello:1", timeout=30)
+            need("panic" not in result.errors(), f"bit {bit}: a panic\n{result.show()}")
+
+
+def test_too_little_memory():
+    with Home() as home:
+        started = time.monotonic()
+        for size in ("1M", "2M"):
+            result = home.ingot("run", "-m", size, "/usr/bin/python3", "-c", "1", timeout=30)
+            need(result.status in (1, 2, 125, 137), f"{size}: status {result.status}\n{result.show()}")
+            need(re.search(r"\d+\s*(MiB|M|KiB)", result.errors()), f"{size}: says no size\n{result.show()}")
+            need("panic" not in result.errors(), f"{size}: a panic\n{result.show()}")
+        need(time.monotonic() - started < 25, "the VM did not end at once")
+
+
+def test_a_program_that_wants_too_much():
+    with Home() as home:
+        result = home.ingot("run", "-m", "48M", "/usr/bin/python3", "-c", "x = bytearray(200 << 20); print(len(x))",
+                            timeout=60)
+        need(result.status != 0 and result.errors(), f"no error\n{result.show()}")
+        need("panic" not in result.errors(), f"a panic\n{result.show()}")
+
+
+def test_unknown_words():
+    with Home() as home:
+        one_line(home.ingot("run", "--memry", "3", "/bin/true"), "--memry", "--memory", statuses=(2, 125))
+        one_line(home.ingot("bild"), "bild", statuses=(2, 125))
+        one_line(home.ingot("run", "-m", "12Q", "/bin/true"), "12Q", statuses=(1, 2, 125))
+        one_line(home.ingot("run"), statuses=(2, 125))
+
+
+def test_a_misspelt_key_in_an_ingotfile():
+    with Home() as home:
+        folder = os.path.join(home.path, "project")
+        os.mkdir(folder)
+        for text, word in (("FROM scratch\nENTRYPOIN [\"/x\"]\n", "ENTRYPOIN"),
+                           ("FROM scratch\nCOPY absent.txt /x\nENTRYPOINT [\"/x\"]\n", "absent.txt"),
+                           ("FROM scratch\nENTRYPOINT [\"/x\"\n", "2"),
+                           ("", "Ingotfile")):
+            with open(os.path.join(folder, "Ingotfile"), "w", encoding="ascii") as file:
+                file.write(text)
+            one_line(home.ingot("build", "-t", "x", folder), word, statuses=(1, 2, 125))
+
+
+def test_a_store_that_cannot_be_written():
+    with Home() as home:
+        result = home.ingot("build", "-t", "x", HELLO, env={"INGOT_HOME": "/proc/ingot-store"})
+        one_line(result, "/proc/ingot-store")
+        result = home.ingot("build", "-t", "x", HELLO, env={"INGOT_HOME": "/dev/null/store"})
+        one_line(result, "/dev/null")
+
+
+def test_a_full_disk_leaves_the_store_as_it_was():
+    with Home() as home:
+        os.mkdir(home.store)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", home.store],
+                          capture_output=True, check=False).returncode != 0:
+            raise Skip("cannot mount a small file system")
+        try:
+            home.good("build", "-t", "hello:1", HELLO)
+            before = home.good("images")
+            result = home.ingot("build", "-t", "big", "/usr/bin/python3")
+            need(result.status != 0, "the build of a large image fitted")
+            need(re.search("space|full", result.errors()), f"does not say why\n{result.show()}")
+            need(home.good("images") == before, "the list of images changed")
+            need(home.ingot("run", "hello:1").status == 0, "the old image no longer runs")
+        finally:
+            subprocess.run(["umount", "-l", home.store], check=False)
+
+
+def test_no_qemu():
+    with Home() as home:
+        result = home.ingot("run", "/bin/true", env={"PATH": "/nowhere"})
+        one_line(result, "qemu")
+
+
+def test_a_qemu_that_dies_at_once():
+    with Home() as home:
+        write(os.path.join(home.path, "qemu-system-x86_64"), b"#!/bin/sh\necho 'cannot go on' >&2\nexit 1\n")
+        result = home.ingot("run", "/bin/true", env={"PATH": home.path + ":/usr/bin:/bin"}, timeout=30)
+        need(result.status == 125, f"status {result.status}\n{result.show()}")
+        need("cannot go on" in result.errors(), f"QEMU's own words are lost\n{result.show()}")
+
+
+def children_of(pid):
+    """Every process whose parent is `pid`, and theirs."""
+    found = []
+    try:
+        listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Skip("no ps") from None
+    for word in listing.stdout.split():
+        found += [int(word), *children_of(int(word))]
+    return found
+
+
+def start_sleeper(home):
+    child = subprocess.Popen([INGOT, "run", "/bin/sleep", "30"], env={**os.environ, **home.env()},
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             start_new_session=True)
+    return child
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_qemu_killed_in_the_middle():
+    with Home() as home:
+        child = start_sleeper(home)
+        time.sleep(1.5)
+        victims = children_of(child.pid)
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        _, err = child.communicate(timeout=15)
+        need(victims, "it had no children")
+        need(child.returncode == 125 and err.strip(), f"status {child.returncode}: {err.decode()}")
+        need(not home.leftovers(), f"left behind: {home.leftovers()}")
+
+
+def interrupt_after(delay):
+    with Home() as home:
+        child = start_sleeper(home)
+        time.sleep(delay)
+        family = children_of(child.pid)
+        os.killpg(child.pid, signal.SIGINT)
+        try:
+            child.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise Failure(f"after {delay:.3f} s: still running 20 s later") from None
+        need(child.returncode != 0, f"after {delay:.3f} s: status 0")
+        time.sleep(0.1)
+        need(not any(alive(pid) for pid in family), f"after {delay:.3f} s: processes left behind")
+        need(not home.leftovers(), f"after {delay:.3f} s: left behind {home.leftovers()}")
+
+
+def test_ctrl_c_at_any_moment(long=False):
+    rng = random.Random(SEED)
+    for _ in range(40 if long else 6):
+        interrupt_after(rng.uniform(0.005, 1.2))
+
+
+def test_two_builds_of_one_tag_at_once():
+    with Home() as home:
+        command = [INGOT, "build", "-t", "same:1", HELLO]
+        children = [subprocess.Popen(command, env={**os.environ, **home.env()}, stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+        for child in children:
+            _, err = child.communicate(timeout=120)
+            need(child.returncode == 0, f"status {child.returncode}: {err.decode()[-300:]}")
+        result = home.ingot("run", "same:1")
+        need(result.status == 0 and b"Hello" in result.out, f"it does not run\n{result.show()}")
+
+
+def test_output_to_a_closed_pipe():
+    with Home() as home:
+        shell = f"'{INGOT}' run /usr/bin/seq 1 1000000 | head -n 1"
+        result = run(["bash", "-c", shell], env=home.env(), timeout=60)
+        need(result.out == b"1\n", f"not the first line\n{result.show()}")
+
+
+def test_output_to_a_full_device():
+    with Home() as home:
+        result = run(["bash", "-c", f"'{INGOT}' run /bin/echo x > /dev/full"], env=home.env(), timeout=60)
+        need(result.status != 0, "the lost output went unnoticed")
+
+
+def add_to(suite, long):
+    for name, function in sorted(globals().items()):
+        if name.startswith("test_"):
+            extra = (long,) if name == "test_ctrl_c_at_any_moment" else ()
+            suite.add("bad input: " + name[5:].replace("_", " "), function, *extra)

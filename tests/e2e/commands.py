@@ -1,0 +1,154 @@
+"""The commands as a user types them: build, images, run by name, inspect, rmi; reproducibility."""
+import json
+import os
+import re
+import tempfile
+
+from harness import INGOT, ROOT, need, need_ingot, run
+
+HELLO = os.path.join(ROOT, "examples", "hello")
+GREETING = b"Hello from Ingot\n"
+
+
+class Home:
+    """A store and a place for temporary files that nobody else uses."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="ingot-e2e-")
+        self.path = self.folder.name
+        self.tmp = os.path.join(self.path, "tmp")
+        self.run_dir = os.path.join(self.path, "run")
+        self.store = os.path.join(self.path, "store")
+        for path in (self.tmp, self.run_dir):
+            os.mkdir(path, 0o700)
+
+    def __enter__(self):
+        need_ingot()
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+    def env(self, **more):
+        return {"INGOT_HOME": self.store, "TMPDIR": self.tmp, "XDG_RUNTIME_DIR": self.run_dir, **more}
+
+    def ingot(self, *words, timeout=60, env=None, **options):
+        return run([INGOT, *words], timeout=timeout, env=self.env(**(env or {})), **options)
+
+    def good(self, *words, **options):
+        """Run a command that must succeed; its output as text."""
+        result = self.ingot(*words, **options)
+        need(result.status == 0, f"ingot {' '.join(words)}: status {result.status}\n{result.show()}")
+        return result.text()
+
+    def leftovers(self):
+        """Files below TMPDIR."""
+        return [os.path.join(folder, name) for folder, folders, names in os.walk(self.tmp)
+                for name in names + folders]
+
+
+def test_run_c_source():
+    with Home() as home:
+        result = home.ingot("run", os.path.join(HELLO, "hello.c"))
+        need(result.status == 0 and result.out == GREETING, f"not the greeting\n{result.show()}")
+        need(not result.err, f"something on standard error\n{result.show()}")
+
+
+def test_build_images_run_inspect_rmi():
+    with Home() as home:
+        home.good("build", "-t", "hello:1", HELLO)
+        need("hello" in home.good("images"), "images does not list it")
+        listed = json.loads(home.good("images", "--format", "json"))
+        need(len(listed) == 1, f"images --format json lists {listed}")
+        result = home.ingot("run", "hello:1")
+        need(result.status == 0 and result.out == GREETING, f"not the greeting\n{result.show()}")
+        need("hello" in home.good("inspect", "hello:1"), "inspect does not show it")
+        home.good("rmi", "hello:1")
+        need("hello" not in home.good("images"), "still listed after rmi")
+        need(home.ingot("run", "hello:1").status != 0, "it still runs after rmi")
+
+
+def test_ingotfile():
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "data.txt"), "w", encoding="ascii") as file:
+            file.write("from the image\n")
+        with open(os.path.join(folder, "Ingotfile"), "w", encoding="ascii") as file:
+            file.write("# a comment\nFROM scratch\nCOPY data.txt /srv/data.txt\nCOPY /bin/cat /bin/cat\n"
+                       "ENV GREETING=\"hi there\"\nWORKDIR /srv\nENTRYPOINT [\"/bin/cat\"]\nCMD [\"data.txt\"]\n")
+        home.good("build", "-t", "cat:1", folder)
+        need(home.good("run", "cat:1") == "from the image\n", "not the file of the image")
+        text = home.good("inspect", "cat:1")
+        need("hi there" in text and "/srv" in text, f"inspect lacks ENV or WORKDIR: {text[:400]}")
+
+
+def store_digests(home):
+    digests = set()
+    for folder, _, names in os.walk(home.store):
+        digests.update(name for name in names if re.fullmatch(r"[0-9a-f]{64}", name))
+    return digests
+
+
+def test_builds_are_reproducible():
+    with Home() as one, Home() as two:
+        one.good("build", "-t", "x", "/usr/bin/sqlite3")
+        two.good("build", "-t", "x", "/usr/bin/sqlite3", cwd="/", env={"TZ": "Asia/Tokyo", "LANG": "C"})
+        need(store_digests(one), "no content-addressed files in the store")
+        need(store_digests(one) == store_digests(two), "two builds of one program differ")
+
+
+def test_the_store_is_an_oci_layout():
+    with Home() as home:
+        home.good("build", "-t", "hello:1", HELLO)
+        found = [folder for folder, _, names in os.walk(home.store) if "oci-layout" in names]
+        need(len(found) == 1, "no oci-layout file")
+        with open(os.path.join(found[0], "index.json"), encoding="utf-8") as file:
+            index = json.load(file)
+        need(index["schemaVersion"] == 2 and index["manifests"], "index.json has no manifests")
+
+
+def test_trace_prints_calls():
+    with Home() as home:
+        result = home.ingot("run", "--trace", "/bin/echo", "traced")
+        need(result.out == b"traced\n", f"not the output\n{result.show()}")
+        need("write(" in result.errors() and "exit_group(" in result.errors(), f"no calls\n{result.show()}")
+
+
+def test_missing_lists_paths():
+    with Home() as home:
+        result = home.ingot("run", "--missing", "/bin/cat", "/not/there")
+        need(result.status == 1 and "/not/there" in result.errors(), f"not named\n{result.show()}")
+
+
+def test_verbose_shows_the_vmm():
+    with Home() as home:
+        result = home.ingot("run", "-v", "/bin/true")
+        need(result.status == 0 and "qemu-system" in result.errors(), f"no command\n{result.show()}")
+
+
+def test_doctor_and_help():
+    with Home() as home:
+        need("QEMU" in home.good("doctor") or "qemu" in home.good("doctor"), "doctor does not speak of QEMU")
+        for command in ("run", "build", "images", "inspect", "rmi", "doctor"):
+            need("Usage:" in home.good(command, "--help"), f"{command} --help has no usage")
+        need("ingot" in home.good("--version"), "no version")
+
+
+def test_nothing_is_left_after_a_run():
+    with Home() as home:
+        home.good("run", "/bin/echo", "x")
+        need(not home.leftovers(), f"left behind: {home.leftovers()}")
+
+
+def test_working_directory_and_files():
+    with Home() as home, tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("given\n")
+        file.flush()
+        result = home.ingot("run", "-e", "NAME=x", "-m", "64M", "--file", f"{file.name}:/data/a.txt",
+                            "/bin/cat", "/data/a.txt")
+        need(result.out == b"given\n", f"not the file\n{result.show()}")
+
+
+def add_to(suite):
+    for name, function in sorted(globals().items()):
+        if name.startswith("test_"):
+            suite.add("command: " + name[5:].replace("_", " "), function)

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""End to end: real programs both ways, the commands as a user types them, and everything that can go
+wrong.
+
+    tests/e2e/run.sh [--long] [NAME...]     only those whose name contains a word"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run  # noqa: E402
+
+import bad_input  # noqa: E402
+import commands  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCES = os.path.join(HERE, "programs")
+OUT = os.path.join(BUILD, "tests", "e2e")
+
+
+def build_programs():
+    os.makedirs(OUT, exist_ok=True)
+    filter_c = os.path.join(SOURCES, "filter.c")
+    subprocess.run(["gcc", "-static", "-O1", filter_c, "-o", os.path.join(OUT, "filter-static")], check=True)
+    if shutil.which("rustc"):
+        subprocess.run(["rustc", "-O", "-o", os.path.join(OUT, "rust-program"),
+                        os.path.join(SOURCES, "program.rs")], check=True)
+
+
+def fill(text, tmp, files):
+    text = text.replace("{tmp}", tmp).replace("{here}", SOURCES).replace("{out}", OUT)
+    for i, name in enumerate(files):
+        text = text.replace("{file%d}" % i, name)
+    return text
+
+
+def program_test(entry):
+    """Run one table entry natively and in the guest, and compare."""
+    need_ingot()
+    pairs = [fill(pair, "", ()).split(":") for pair in entry.get("files", [])]
+    stdin = entry.get("stdin", "").encode()
+    if "stdin_of" in entry:
+        stdin = subprocess.run(entry["stdin_of"], capture_output=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as tmp:
+        native = [fill(word, tmp, [host for host, _ in pairs]) for word in entry["command"]]
+        guest = [fill(word, "/tmp", [name for _, name in pairs]) for word in entry["command"]]
+        if not os.path.exists(native[0]):
+            raise Skip(f"{native[0]} is not installed")
+        want = run(native, stdin=stdin, env=entry.get("env"), timeout=60, cwd="/")
+    options = ["-m", entry.get("memory", "64M"), *entry.get("options", [])]
+    for host, name in pairs:
+        options += ["--file", f"{host}:{name}"]
+    got = run([INGOT, "run", *options, *guest], stdin=stdin, timeout=120)
+    compare_results(entry, want, got)
+
+
+def compare_results(entry, want, got):
+    compare = entry.get("compare", ["stdout", "stderr", "status"])
+    if "status" in compare:
+        need(got.status == want.status, f"status {got.status}, natively {want.status}\n{got.show()}")
+    if "stdout" in compare:
+        need(got.out == want.out, f"standard output differs: {difference(want.out, got.out)}\n{got.show()}")
+    if "stderr" in compare:
+        need(got.err == want.err, f"standard error differs: {difference(want.err, got.err)}\n{got.show()}")
+    for result in (want, got):
+        need(re.search(entry.get("match", ""), result.text()), f"no '{entry.get('match')}' in the output\n{got.show()}")
+
+
+def difference(want, got):
+    at = next((i for i, (a, b) in enumerate(zip(want, got)) if a != b), min(len(want), len(got)))
+    return f"at byte {at} of {len(want)}: {want[at:at + 40]!r} natively, {got[at:at + 40]!r} in the guest"
+
+
+def main():
+    long, words = arguments()
+    build_programs()
+    suite = Suite("e2e")
+    with open(os.path.join(HERE, "programs.toml"), "rb") as file:
+        for entry in tomllib.load(file)["program"]:
+            suite.add("program: " + entry["name"], program_test, entry)
+    commands.add_to(suite)
+    bad_input.add_to(suite, long)
+    return suite.run(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
