@@ -1,0 +1,157 @@
+/* The first serial line, an NS16550A: console port "ttyS0" (National Semiconductor PC16550D).
+ * Output is polled: it is a log and the poor man's console.  Input comes by interrupt into a ring,
+ * always, because a break condition, which asks the program to stop, queues up behind it. */
+#include "drv/uart.h"
+
+#include "arch/cpu.h"
+#include "arch/hooks.h"
+#include "core/irq.h"
+#include "core/log.h"
+#include "core/spinlock.h"
+#include "drv/console_port.h"
+#include "lib/string.h"
+#include "plat/plat.h"
+#include "vfs/file.h"
+
+enum {
+    UART_BASE = 0x3f8,
+    UART_GSI = 4,
+    RING_SIZE = 512, /* a power of two */
+    CHUNK = 64,
+};
+
+/* Register offsets. */
+enum {
+    RBR = 0,
+    IER = 1,
+    FCR = 2,
+    IIR = 2,
+    LCR = 3,
+    MCR = 4,
+    LSR = 5,
+    MSR = 6,
+    SCR = 7,
+};
+
+enum {
+    IER_DATA = 1 << 0,
+    IER_LINE_STATUS = 1 << 2,
+    FCR_ENABLE_CLEAR = 0x07,
+    LCR_8N1 = 0x03,
+    MCR_DTR_RTS_OUT2 = 0x0b,
+    LSR_DATA = 1 << 0,
+    LSR_BREAK = 1 << 4,
+};
+
+/* Fields: [I], [L] under .lock. */
+static struct uart {
+    struct console_port port;
+    struct spinlock lock; /* a leaf */
+    u8 ring[RING_SIZE];   /* [L] */
+    u32 head, tail;       /* [L] ever put in, ever taken out */
+} uart;
+
+static void take_byte(u8 status)
+{
+    u8 byte = inb(UART_BASE + RBR);
+
+    if (status & LSR_BREAK) {
+        stop_requested();
+        return;
+    }
+    spin_lock(&uart.lock);
+    if (uart.head - uart.tail < RING_SIZE)
+        uart.ring[uart.head++ % RING_SIZE] = byte;
+    spin_unlock(&uart.lock);
+}
+
+/* The line is edge-triggered: only when nothing is left does it fall and may rise again. */
+static void uart_interrupt(void *arg)
+{
+    u8 status;
+    bool any = false;
+
+    (void)arg;
+    while ((status = inb(UART_BASE + LSR)) != 0xff && (status & (LSR_DATA | LSR_BREAK))) {
+        take_byte(status);
+        any = true;
+    }
+    inb(UART_BASE + IIR);
+    if (any)
+        waitq_wake_all(&uart.port.waitq, POLLIN);
+}
+
+static ssize_t uart_write(struct console_port *port, struct iov_iter *from)
+{
+    char chunk[CHUNK];
+    ssize_t total = 0;
+    size_t n;
+
+    (void)port;
+    while ((n = iter_read(from, chunk, min(from->left, sizeof(chunk)))) > 0) {
+        plat.console_write(chunk, n);
+        total += (ssize_t)n;
+    }
+    return total;
+}
+
+static ssize_t uart_read(struct console_port *port, struct iov_iter *to)
+{
+    u8 chunk[CHUNK];
+    size_t n = 0, limit = min(to->left, sizeof(chunk));
+
+    (void)port;
+    spin_lock(&uart.lock);
+    while (n < limit && uart.tail != uart.head)
+        chunk[n++] = uart.ring[uart.tail++ % RING_SIZE];
+    spin_unlock(&uart.lock);
+    return (ssize_t)iter_write(to, chunk, n);
+}
+
+static u32 uart_ready(struct console_port *port)
+{
+    (void)port;
+    spin_lock(&uart.lock);
+    u32 ready = POLLOUT | (uart.head != uart.tail ? POLLIN : 0);
+    spin_unlock(&uart.lock);
+    return ready;
+}
+
+static void uart_nothing(struct console_port *port)
+{
+    (void)port; /* input is always taken, and output is out when write returns */
+}
+
+static const struct console_port_ops uart_ops = {
+    .write = uart_write,
+    .read = uart_read,
+    .ready = uart_ready,
+    .start_input = uart_nothing,
+    .drain = uart_nothing,
+};
+
+static bool uart_present(void)
+{
+    outb(UART_BASE + SCR, 0x5a);
+    return inb(UART_BASE + SCR) == 0x5a;
+}
+
+void uart_init(void)
+{
+    if (!uart_present())
+        return;
+    outb(UART_BASE + LCR, LCR_8N1);
+    outb(UART_BASE + FCR, FCR_ENABLE_CLEAR);
+    outb(UART_BASE + MCR, MCR_DTR_RTS_OUT2);
+    str_copy(uart.port.name, "ttyS0", sizeof(uart.port.name));
+    uart.port.ops = &uart_ops;
+    waitq_init(&uart.port.waitq);
+    console_port_add(&uart.port);
+
+    int line = irq_register(uart_interrupt, NULL);
+    if (line < 0 || plat.irq_route_gsi(UART_GSI, (u32)line)) {
+        log_warn("ttyS0: no interrupt, so no input and no stop by break");
+        return;
+    }
+    outb(UART_BASE + IER, IER_DATA | IER_LINE_STATUS);
+}
