@@ -4,7 +4,6 @@
 
 #include "abi/errno.h"
 #include "abi/fcntl.h"
-#include "abi/signal.h"
 #include "core/cmdline.h"
 #include "drv/console_port.h"
 #include "drv/memdev.h"
@@ -13,6 +12,7 @@
 #include "mm/heap.h"
 #include "sched/thread.h"
 #include "vfs/anon/anon_inode.h"
+#include "vfs/anon/pipe.h"
 #include "vfs/device.h"
 #include "vfs/fd.h"
 #include "vfs/path.h"
@@ -47,15 +47,6 @@ static ssize_t stream_read(struct file *file, struct iov_iter *to, s64 *pos __at
     }
 }
 
-static ssize_t broken_stream(void)
-{
-    struct siginfo64 info = {.si_signo = SIGPIPE, .si_code = SI_USER};
-
-    info.kill.pid = current_process()->pid;
-    (void)signal_send_thread(current, &info); /* not a queued signal: cannot fail */
-    return -EPIPE;
-}
-
 static ssize_t stream_write(struct file *file, struct iov_iter *from,
                             s64 *pos __attribute__((unused)))
 {
@@ -66,7 +57,7 @@ static ssize_t stream_write(struct file *file, struct iov_iter *from,
         ssize_t n = port->ops->write(port, from);
         ssize_t done = (ssize_t)(want - from->left);
         if (n == -EPIPE && !done)
-            return broken_stream();
+            return pipe_broken();
         if (n < 0)
             return done ? done : n;
         if (n)

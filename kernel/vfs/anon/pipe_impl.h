@@ -1,0 +1,25 @@
+/* A pipe from inside, for its own files. */
+#pragma once
+
+#include "vfs/anon/pipe.h"
+#include "vfs/anon/pipe_ring.h"
+
+/* Fields: [L] under .lock, [A] also read without it, [I]. */
+struct pipe {
+    struct mutex lock; /* before mm->lock: a copy may fault */
+    struct pipe_ring ring;
+    u32 readers, writers;           /* [A] open ends */
+    u32 reader_opens, writer_opens; /* [A] how often, ever: what open(2) of a fifo waits for */
+    struct waitq read_wait, write_wait;
+    bool both_ways;             /* [L] some file is both ends, and listens on read_wait alone */
+    struct inode *fifo;         /* [I] borrowed from its files; NULL: no name */
+    u32 fifo_files;             /* under fifos_lock */
+    struct list_head fifo_node; /* under fifos_lock */
+};
+
+/** Bytes came in, or room did: wake who waits. Pipe not locked. */
+void pipe_wake_readers(struct pipe *pipe);
+void pipe_wake_writers(struct pipe *pipe);
+/** Unlock, wait for bytes (or @room), lock again. 0, -EAGAIN (@nonblock) or -ERESTARTSYS. */
+int pipe_wait_readable(struct pipe *pipe, bool nonblock);
+int pipe_wait_writable(struct pipe *pipe, size_t room, bool nonblock);
