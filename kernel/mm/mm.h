@@ -135,6 +135,9 @@ enum fault_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
  */
 int mm_fault(struct mm *mm, u64 addr, enum fault_access access, int *code);
 
+/** True if @addr lies in a shared mapping and its page is there: then *@pa is where (futex keys). */
+bool mm_shared_page(struct mm *mm, u64 addr, paddr_t *pa);
+
 /** Walk the areas in address order under mm->lock; stops where @fn returns non-zero. */
 int mm_for_each_vma(struct mm *mm, int (*fn)(struct vma *vma, void *arg), void *arg);
 

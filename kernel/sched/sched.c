@@ -10,6 +10,8 @@
 #include "core/time.h"
 #include "lib/string.h"
 #include "plat/plat.h"
+#include "sched/futex.h"
+#include "sched/posix_timer.h"
 #include "sched/sched_priv.h"
 
 enum {
@@ -515,4 +517,6 @@ void sched_init(void)
     cpu->arch.thread = t;
     irq_set_handler(PEND_KICK, kicked, cpu);
     wait_init();
+    futex_init();
+    posix_timers_init();
 }

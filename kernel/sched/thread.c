@@ -245,7 +245,7 @@ int thread_create(struct process *process, const struct trap_frame *frame, struc
         return err;
     }
     __atomic_fetch_add(&process->refs, 1, __ATOMIC_RELAXED);
-    if (current->process == process)
+    if (!first)
         inherit(t, current);
     else
         arch_vector_init(t->arch.vector);

@@ -13,33 +13,15 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
-#include "mm/lock.h"
 #include "sched/thread.h"
 #include "sys/config.h"
+#include "sys/dispatch.h"
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/path.h"
 
 enum { CONFIG_MAX = 1 << 20 };
 static const char config_path[] = "/.ingot/config.json";
-
-/* ---- sleeping on an address space's lock ---- */
-
-static struct waitq lock_waiters;
-
-static void lock_wait(u32 *word, u32 value)
-{
-    (void)wait_event(&lock_waiters, __atomic_load_n(word, __ATOMIC_ACQUIRE) != value, false,
-                     NO_DEADLINE);
-}
-
-static void lock_wake(u32 *word)
-{
-    (void)word;
-    waitq_wake_all(&lock_waiters, 0);
-}
-
-static const struct mm_lock_hooks lock_hooks = {lock_wait, lock_wake};
 
 /* ---- configuration ---- */
 
@@ -216,9 +198,9 @@ _Noreturn void start_program(void)
 
     if (!process)
         fatal_error("out of memory: no room for the first process");
-    waitq_init(&lock_waiters);
-    mm_set_lock_hooks(&lock_hooks);
     set_hostname();
+    if (cmdline_get_u64("ingot.trace", 0))
+        trace_enable(true);
 
     /* From here the boot thread stands in for the program, whose memory and files it fills. */
     current->process = process;

@@ -1,0 +1,178 @@
+/* PI futexes: a lock whose word holds its owner's tid.  All threads have the same class of
+ * priority, so nothing is inherited; what is kept is the protocol: who waits is handed the lock in
+ * order of arrival, and an owner that dies passes it on with FUTEX_OWNER_DIED. */
+#include "sched/futex.h"
+
+#include "abi/errno.h"
+#include "mm/uaccess.h"
+#include "sched/futex_priv.h"
+#include "sched/sched_priv.h"
+
+static u32 nr_pi_waiters; /* [A] so that the end of a thread need not look at all buckets */
+
+/** The first waiter for the PI lock @key, and whether there are more. */
+static struct futex_waiter *first_waiter(struct futex_bucket *b, const struct futex_key *key,
+                                         bool *more)
+{
+    struct futex_waiter *w, *first = NULL;
+    *more = false;
+    list_for_each(w, &b->waiters, node) {
+        if (!w->pi_owner || !futex_key_equal(&w->key, key))
+            continue;
+        if (first) {
+            *more = true;
+            break;
+        }
+        first = w;
+    }
+    return first;
+}
+
+static bool owner_exists(u32 tid)
+{
+    struct thread *t = thread_find((int)tid);
+    if (t)
+        thread_put(t);
+    return t != NULL;
+}
+
+/**
+ * Take the lock if it is free, else mark it as waited for; the bucket is locked.
+ * 0 taken, -EINPROGRESS marked (@owner is its owner), -EAGAIN taken by another (@try), or an error.
+ */
+static int take_or_mark(uaddr_t addr, bool waited, bool try, u32 *owner)
+{
+    u32 self = (u32)current->tid, word, seen;
+    int err = user_load32(addr, &word);
+    for (; !err; word = seen) {
+        u32 tid = word & FUTEX_TID_MASK, want;
+        if (tid == self)
+            return -EDEADLK;
+        if (!tid)
+            want = self | (word & FUTEX_OWNER_DIED) | (waited ? FUTEX_WAITERS : 0);
+        else if (try)
+            return -EAGAIN;
+        else if (!owner_exists(tid))
+            return -ESRCH;
+        else
+            want = word | FUTEX_WAITERS;
+        err = user_cmpxchg32(addr, word, want, &seen);
+        if (err || seen != word)
+            continue;
+        *owner = tid;
+        return tid ? -EINPROGRESS : 0;
+    }
+    return err;
+}
+
+int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try)
+{
+    struct futex_key key;
+    struct futex_waiter w;
+    bool more;
+    u32 owner = 0;
+    int err = futex_key_get(addr, shared, &key);
+    if (err)
+        return err;
+    futex_waiter_init(&w, &key, FUTEX_BITSET_MATCH_ANY);
+    struct futex_bucket *b = futex_queue_lock(&w);
+    err = take_or_mark(addr, first_waiter(b, &key, &more) != NULL, try, &owner);
+    if (err != -EINPROGRESS) {
+        futex_unqueue_locked(&w);
+        mutex_unlock(&b->lock);
+        return err;
+    }
+    w.pi_owner = (int)owner;
+    w.pi_addr = addr;
+    __atomic_fetch_add(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
+    mutex_unlock(&b->lock);
+
+    err = futex_sleep(&w, deadline_ns);
+    bool granted = futex_unqueue(&w);
+    __atomic_fetch_sub(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
+    if (granted)
+        return 0;
+    return err == -EINTR ? -ERESTARTNOINTR : err;
+}
+
+/** Give the lock whose word is @word to the first who waits, or free it. The bucket is locked. */
+static int hand_over_locked(struct futex_bucket *b, const struct futex_key *key, uaddr_t addr,
+                            u32 word, u32 flags)
+{
+    bool more;
+    struct futex_waiter *next = first_waiter(b, key, &more), *w;
+    u32 seen, want = flags;
+    if (next)
+        want |= (u32)next->thread->tid | (more ? FUTEX_WAITERS : 0);
+    int err = user_cmpxchg32(addr, word, want, &seen);
+    if (err)
+        return err;
+    if (seen != word)
+        return -EAGAIN;
+    if (!next)
+        return 0;
+    list_for_each(w, &b->waiters, node)
+        if (w->pi_owner && futex_key_equal(&w->key, key))
+            w->pi_owner = next->thread->tid;
+    futex_wake_waiter_locked(next);
+    return 0;
+}
+
+int futex_unlock_pi(uaddr_t addr, bool shared)
+{
+    struct futex_key key;
+    u32 word;
+    int err = futex_key_get(addr, shared, &key);
+    if (err)
+        return err;
+    struct futex_bucket *b = futex_bucket_of(&key);
+    mutex_lock(&b->lock);
+    do {
+        err = user_load32(addr, &word);
+        if (!err && (word & FUTEX_TID_MASK) != (u32)current->tid)
+            err = -EPERM;
+        if (!err)
+            err = hand_over_locked(b, &key, addr, word, 0);
+    } while (err == -EAGAIN);
+    mutex_unlock(&b->lock);
+    return err;
+}
+
+/** The first waiter in @b for a lock of @tid. */
+static struct futex_waiter *waiter_for(struct futex_bucket *b, int tid)
+{
+    struct futex_waiter *w;
+    list_for_each(w, &b->waiters, node)
+        if (w->pi_owner == tid)
+            return w;
+    return NULL;
+}
+
+/** Hand on the lock that @w waits for. If its memory is gone, the waiter stays. */
+static void pass_on_locked(struct futex_bucket *b, struct futex_waiter *w)
+{
+    struct futex_key key = w->key;
+    u32 word;
+    int err;
+    do {
+        err = user_load32(w->pi_addr, &word);
+        if (!err)
+            err = hand_over_locked(b, &key, w->pi_addr, word, FUTEX_OWNER_DIED);
+    } while (err == -EAGAIN);
+    if (err)
+        w->pi_owner = -1; /* nobody */
+}
+
+void futex_pi_exit(int tid)
+{
+    if (!__atomic_load_n(&nr_pi_waiters, __ATOMIC_SEQ_CST))
+        return;
+    for (unsigned i = 0; i < FUTEX_BUCKETS; i++) {
+        struct futex_bucket *b = futex_bucket_at(i);
+        struct futex_waiter *w;
+        mutex_lock(&b->lock);
+        while ((w = waiter_for(b, tid)))
+            pass_on_locked(b, w);
+        mutex_unlock(&b->lock);
+    }
+}

@@ -1,0 +1,54 @@
+/* What futex.c and futex_pi.c share. */
+#pragma once
+
+#include "sched/futex.h"
+#include "sched/thread.h"
+
+struct futex_key {
+    u64 space; /* the struct mm, or FUTEX_PHYSICAL */
+    u64 addr;
+};
+enum { FUTEX_PHYSICAL = 1 };
+
+/* [B] under the bucket's lock.  The lock sleeps, because the word is looked at while it is held and
+ * its page may have to be read in. */
+struct futex_bucket {
+    struct mutex lock;
+    struct list_head waiters; /* [B] in order of arrival */
+    u32 nr_waiters;           /* [A] counted up before the word is looked at */
+};
+
+/* On the waiting thread's stack. */
+struct futex_waiter {
+    struct list_head node;       /* [B] */
+    struct futex_key key;        /* [B] */
+    struct futex_bucket *bucket; /* [B] changes with a requeue */
+    struct thread *thread;       /* [I] */
+    u32 bitset;                  /* [I] */
+    int pi_owner;                /* [B] tid of the owner it waits for, 0: no PI lock */
+    uaddr_t pi_addr;             /* [I] its word */
+    bool woken;                  /* [B] and out of the list; read without to end the sleep */
+};
+
+/** Name the word. 0, -EINVAL or -EFAULT. */
+int futex_key_get(uaddr_t addr, bool shared, struct futex_key *key);
+struct futex_bucket *futex_bucket_of(const struct futex_key *key);
+static inline bool futex_key_equal(const struct futex_key *a, const struct futex_key *b)
+{
+    return a->addr == b->addr && a->space == b->space;
+}
+void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 bitset);
+/** Put @w at the end of its key's bucket and return that with its lock held. */
+struct futex_bucket *futex_queue_lock(struct futex_waiter *w);
+/** Take @w out, its bucket being locked. */
+void futex_unqueue_locked(struct futex_waiter *w);
+/** Take @w out wherever it is. True if it had been woken. */
+bool futex_unqueue(struct futex_waiter *w);
+/** Take @w out and wake it. The bucket is locked. */
+void futex_wake_waiter_locked(struct futex_waiter *w);
+/** Sleep until woken. 0, -EINTR or -ETIMEDOUT. */
+int futex_sleep(struct futex_waiter *w, u64 deadline_ns);
+/** The thread with @tid ends: hand the PI locks it owns to who waits. */
+void futex_pi_exit(int tid);
+struct futex_bucket *futex_bucket_at(unsigned index);
+enum { FUTEX_BUCKETS = 128 };
