@@ -60,7 +60,7 @@ static bool in_image(u64 addr)
 static void print_frame_line(u32 n, u64 rip)
 {
     if (in_image(rip))
-        log_raw("#%u kernel+%#lx", n, rip - (u64)(uintptr_t)kernel_start + plat.link_base);
+        log_raw("#%u kernel+%#lx", n, rip - (u64)(uintptr_t)kernel_start);
     else
         log_raw("#%u %#lx", n, rip);
 }

@@ -50,7 +50,6 @@ struct mem_region {
 
 struct plat_ops {
     const char *name;
-    u64 link_base; /* of the kernel file: what its symbol table calls kernel_start */
 
     /** Sleep until something is pending on this CPU.  Idle thread only. */
     void (*cpu_idle)(void);

@@ -107,7 +107,6 @@ void plat_init(void)
 
 struct plat_ops plat = {
     .name = "pc",
-    .link_base = 0x100000,
     .cpu_idle = pc_cpu_idle,
     .cpu_kick = pc_cpu_kick,
     .timer_arm = pc_timer_arm,
