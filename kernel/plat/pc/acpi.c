@@ -11,8 +11,6 @@ enum {
     RSDP_V2_LEN = 36,
     HEADER_LEN = 36,
     MAX_TABLE_LEN = 1 << 20,
-    BIOS_START = 0xe0000,
-    BIOS_END = 0x100000,
     MADT_ENTRIES = 44,
     MADT_LAPIC = 0,
     MADT_IOAPIC = 1,
@@ -79,19 +77,9 @@ static const u8 *rsdp_at(u64 pa)
     return p && !memcmp(p, "RSD PTR ", 8) && checksum_ok(p, RSDP_V1_LEN) ? p : NULL;
 }
 
-static const u8 *find_rsdp(u64 hint)
-{
-    const u8 *p = hint ? rsdp_at(hint) : NULL;
-
-    for (u64 pa = BIOS_START; !p && pa < BIOS_END; pa += 16)
-        if (!memcmp(phys_to_virt(pa), "RSD PTR ", 8))
-            p = rsdp_at(pa);
-    return p;
-}
-
 bool acpi_tables_init(u64 rsdp_pa)
 {
-    const u8 *rsdp = find_rsdp(rsdp_pa);
+    const u8 *rsdp = rsdp_at(rsdp_pa);
 
     if (!rsdp)
         return false;

@@ -18,7 +18,7 @@ bool acpi_table_at(u64 pa, const char *signature, struct acpi_table *out);
 /** A little-endian field of @size bytes at @offset; 0 where the table is too short. */
 u64 acpi_field(const struct acpi_table *t, u32 offset, u32 size);
 
-/** Find RSDP and the list of tables.  False if there is no ACPI. */
+/** Follow the RSDP (0: none) to the list of tables.  False if there is no ACPI. */
 bool acpi_tables_init(u64 rsdp_pa);
 
 /** The MADT: I/O APICs and CPUs. */
