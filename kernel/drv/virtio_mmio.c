@@ -1,5 +1,6 @@
 /* Virtio over memory-mapped registers: virtio 1.2, 4.2.2.  Devices are named on the command line as
- * Linux has it, virtio_mmio.device=SIZE@BASE:IRQ[:ID], which QEMU's microvm and Firecracker add. */
+ * Linux has it, virtio_mmio.device=SIZE@BASE:IRQ[:ID], which QEMU's microvm and Firecracker add, or
+ * in ACPI. */
 #include "abi/errno.h"
 #include "core/cmdline.h"
 #include "core/log.h"
@@ -214,6 +215,12 @@ void virtio_mmio_probe_all(void)
 {
     const char *text;
     u32 pos = 0;
+
+    for (u32 i = 0; i < boot_info.nr_virtio_mmio; i++) {
+        const struct plat_device *device = &boot_info.virtio_mmio[i];
+        if (device->len >= MMIO_MIN_BYTES)
+            mmio_probe(device->base, device->len, device->gsi);
+    }
 
     while ((text = cmdline_next("virtio_mmio.device", &pos))) {
         const char *rest = text;

@@ -121,6 +121,12 @@ struct plat_ops {
 
 extern struct plat_ops plat;
 
+/* Registers and interrupt of a device that the firmware describes, as with virtio-mmio in ACPI. */
+struct plat_device {
+    u64 base, len; /* pa */
+    u32 gsi;
+};
+
 /* What the boot found, in one form whatever the protocol.  Fixed after start. */
 struct boot_info {
     const char *cmdline; /* NUL-terminated */
@@ -135,6 +141,8 @@ struct boot_info {
     u64 tsc_khz;
     u32 nr_cpus; /* enabled CPUs, at least 1 */
     bool has_pci;
+    u32 nr_virtio_mmio;
+    struct plat_device virtio_mmio[32]; /* those in the DSDT; others are on the command line */
     u64 cmdline_pa;
     bool tables_failed; /* no memory for the page tables of all RAM */
 };

@@ -1,6 +1,7 @@
 #include "unit/test.h"
 
 #include "plat/pc/acpi.h"
+#include "plat/plat.h"
 
 TEST(acpi_s5_is_found_in_its_forms)
 {
@@ -23,4 +24,20 @@ TEST(acpi_s5_is_refused_where_it_is_cut_off)
     EXPECT_EQ(acpi_find_s5(no_package, sizeof(no_package)), -1, NULL);
     EXPECT_EQ(acpi_find_s5(long_length, sizeof(long_length)), -1, NULL);
     EXPECT_EQ(acpi_find_s5(NULL, 0), -1, NULL);
+}
+
+TEST(acpi_find_devices_reads_memory_and_interrupt_behind_the_name)
+{
+    static const u8 aml[] = {'x',  'L',  'N', 'R', 'O', '0',  '0',  '0',  '5', 0, 0x11,
+                             0x86, 9,    0,   1,   0,   0x2e, 0xb0, 0xfe, 0,   2, 0,
+                             0,    0x89, 6,   0,   1,   1,    23,   0,    0,   0};
+    struct plat_device device[2];
+
+    EXPECT_EQ(acpi_find_devices(aml, sizeof(aml), "LNRO0005", device, 2), 1, NULL);
+    EXPECT_EQ(device[0].base, 0xfeb02e00, NULL);
+    EXPECT_EQ(device[0].len, 512, NULL);
+    EXPECT_EQ(device[0].gsi, 23, NULL);
+    EXPECT_EQ(acpi_find_devices(aml, sizeof(aml), "LNRO0005", device, 0), 0, "no room");
+    for (u32 len = 0; len < sizeof(aml); len++)
+        EXPECT_EQ(acpi_find_devices(aml, len, "LNRO0005", device, 2), 0, "cut short");
 }

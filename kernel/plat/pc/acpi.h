@@ -32,3 +32,12 @@ void acpi_read_fadt(void);
  * A bounded search for the name, not an interpreter.
  */
 int acpi_find_s5(const u8 *aml, u32 len);
+
+struct plat_device;
+
+/**
+ * Devices in the AML at @aml whose _HID is @hid, by the fixed 32-bit memory range and the interrupt
+ * of their _CRS. At most @max go to @out; returns how many.
+ * A bounded search as well: it knows the literal buffers that firmware writes, nothing else.
+ */
+u32 acpi_find_devices(const u8 *aml, u32 len, const char *hid, struct plat_device *out, u32 max);

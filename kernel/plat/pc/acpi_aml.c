@@ -1,7 +1,8 @@
-/* The one thing we need of AML: the package \_S5_, `Name (_S5_, Package () {SLP_TYPa, ...})`
- * (ACPI 6.5, 7.4.2.6 and 20.2). */
+/* The two things we need of AML: the package \_S5_, `Name (_S5_, Package () {SLP_TYPa, ...})`
+ * (ACPI 6.5, 7.4.2.6 and 20.2), and where devices of a kind lie (6.4.3.4, 6.4.3.6). */
 #include "lib/string.h"
 #include "plat/pc/acpi.h"
+#include "plat/plat.h"
 
 enum {
     AML_ZERO = 0x00,
@@ -9,6 +10,15 @@ enum {
     AML_NAME = 0x08,
     AML_BYTE = 0x0a,
     AML_PACKAGE = 0x12,
+};
+
+/* Resource descriptors: a tag, a length of two bytes, then that many bytes. */
+enum {
+    RESOURCE_MEMORY32_FIXED = 0x86,
+    MEMORY32_FIXED_BYTES = 9,
+    RESOURCE_INTERRUPT = 0x89,
+    INTERRUPT_BYTES = 6, /* with one interrupt */
+    CRS_REACH = 128,     /* how far behind the _HID the descriptors are looked for */
 };
 
 /* @p is behind the name. */
@@ -37,4 +47,43 @@ int acpi_find_s5(const u8 *aml, u32 len)
             return type;
     }
     return -1;
+}
+
+static u32 read_u32(const u8 *p)
+{
+    u32 value;
+
+    memcpy(&value, p, sizeof(value));
+    return value;
+}
+
+/* The descriptor @tag of exactly @bytes in [@p, +@len); its body, or NULL. */
+static const u8 *find_descriptor(const u8 *p, u32 len, u8 tag, u8 bytes)
+{
+    for (u32 i = 0; i + 3 + bytes <= len; i++) {
+        if (p[i] == tag && p[i + 1] == bytes && p[i + 2] == 0)
+            return p + i + 3;
+    }
+    return NULL;
+}
+
+u32 acpi_find_devices(const u8 *aml, u32 len, const char *hid, struct plat_device *out, u32 max)
+{
+    u32 hid_len = (u32)strlen(hid), found = 0;
+
+    for (u32 i = 0; i + hid_len <= len && found < max; i++) {
+        if (memcmp(aml + i, hid, hid_len))
+            continue;
+        const u8 *crs = aml + i + hid_len;
+        u32 reach = min(len - i - hid_len, (u32)CRS_REACH);
+        const u8 *memory =
+            find_descriptor(crs, reach, RESOURCE_MEMORY32_FIXED, MEMORY32_FIXED_BYTES);
+        const u8 *interrupt = find_descriptor(crs, reach, RESOURCE_INTERRUPT, INTERRUPT_BYTES);
+        if (!memory || !interrupt)
+            continue;
+        out[found++] = (struct plat_device){.base = read_u32(memory + 1),
+                                            .len = read_u32(memory + 5),
+                                            .gsi = read_u32(interrupt + 2)};
+    }
+    return found;
 }

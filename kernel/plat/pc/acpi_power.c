@@ -69,15 +69,19 @@ static void write_gas(struct gas g, u8 value)
     }
 }
 
-static void find_s5(const struct acpi_table *fadt)
+static void read_dsdt(const struct acpi_table *fadt)
 {
     struct acpi_table dsdt;
     u64 pa = acpi_field(fadt, FADT_X_DSDT, 8);
 
     if (!pa)
         pa = acpi_field(fadt, FADT_DSDT, 4);
-    if (acpi_table_at(pa, "DSDT", &dsdt))
+    if (acpi_table_at(pa, "DSDT", &dsdt)) {
         power.s5_type = acpi_find_s5(dsdt.data, dsdt.len);
+        boot_info.nr_virtio_mmio =
+            acpi_find_devices(dsdt.data, dsdt.len, "LNRO0005", boot_info.virtio_mmio,
+                              ARRAY_LEN(boot_info.virtio_mmio));
+    }
     if (power.s5_type < 0)
         log_warn("acpi: no \\_S5_ in the DSDT, power off may not work");
 }
@@ -128,7 +132,7 @@ void acpi_read_fadt(void)
         power.pm1_evt_len = (u8)acpi_field(&fadt, FADT_PM1_EVT_LEN, 1);
         enable_power_button(&fadt);
     }
-    find_s5(&fadt);
+    read_dsdt(&fadt);
 }
 
 /* Returns if the machine is still there. */
