@@ -8,14 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#pragma weak command_build
-#pragma weak command_run
-#pragma weak command_images
-#pragma weak command_rmi
-#pragma weak command_inspect
-#pragma weak command_tag
-#pragma weak command_doctor
-
 static const struct command *const commands[] = {
     &command_build,   &command_run, &command_images, &command_rmi,
     &command_inspect, &command_tag, &command_doctor,
@@ -28,8 +20,7 @@ static void main_help(void)
         "Run an unmodified Linux program as a unikernel: one program, one small kernel, one VM.\n\n"
         "Commands:");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (commands[i])
-            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions:\n"
          "  -h, --help     show this help\n"
          "  -V, --version  show the version\n\n"
@@ -39,7 +30,7 @@ static void main_help(void)
 static const struct command *main_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (commands[i] && strcmp(name, commands[i]->name) == 0)
+        if (strcmp(name, commands[i]->name) == 0)
             return commands[i];
     return NULL;
 }
@@ -47,12 +38,10 @@ static const struct command *main_find(const char *name)
 static int main_unknown(const char *word)
 {
     const char *names[ARRAY_LEN(commands)];
-    size_t count = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (commands[i])
-            names[count++] = commands[i]->name;
-    const char *nearest = str_nearest(word, names, count);
+        names[i] = commands[i]->name;
+    const char *nearest = str_nearest(word, names, ARRAY_LEN(names));
     if (nearest)
         fprintf(stderr, "ingot: unknown command '%s'; did you mean '%s'?\n", word, nearest);
     else

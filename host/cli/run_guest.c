@@ -200,7 +200,7 @@ static char *run_config_text(const struct run_options *options, const struct ima
 /* One more layer, of this run only: --file and, where @config is not NULL, an image config.
  * Its file has lost its name by the time anybody can be killed for good. */
 static int run_make_layer(struct run_guest *guest, const struct run_options *options,
-                          const char *config, struct err *err)
+                          const struct image *image, const char *config, struct err *err)
 {
     struct strs pairs CLEANUP(strs_free) = {0};
     char *dir CLEANUP(fs_tmpdir_remove) = fs_tmpdir(NULL, err);
@@ -216,7 +216,7 @@ static int run_make_layer(struct run_guest *guest, const struct run_options *opt
         strs_take(&pairs, str_printf("%s:/.ingot/config.json", path));
     }
     char *layer CLEANUP(mem_free) = fs_join(dir, "layer.erofs");
-    int failed = layer_from_files(&pairs, layer, err);
+    int failed = layer_from_files(&pairs, image, layer, err);
     if (failed)
         return failed;
     guest->extra_layer = open(layer, O_RDONLY | O_CLOEXEC);
@@ -310,7 +310,7 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
     if (!run_add_program_words(guest, options, &env, args))
         config = run_config_text(options, image, &env, args);
     if (config || options->files.len)
-        failed = run_make_layer(guest, options, config, err);
+        failed = run_make_layer(guest, options, image, config, err);
     if (failed)
         return failed;
     run_set_layers(guest, image);

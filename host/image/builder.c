@@ -131,6 +131,7 @@ int builder_finish(struct builder *b, const char *name, const char *key, char id
                    struct err *err)
 {
     char *layer CLEANUP(mem_free) = fs_join(b->scratch, "layer.erofs");
+    struct strs links CLEANUP(strs_free) = {0};
 
     int failed = builder_fill(b, err);
     if (failed)
@@ -139,10 +140,14 @@ int builder_finish(struct builder *b, const char *name, const char *key, char id
     failed = erofs_write(&b->tree, b->scratch, layer, err);
     if (failed)
         return failed;
+    tree_links(&b->tree, &links);
     if (key)
         cache_store(key, &b->tree.deps);
-    return store_put(
-        &(struct store_image){
-            .name = name, .cache = key, .base = &b->base, .layer = layer, .config = &b->config},
-        id, err);
+    return store_put(&(struct store_image){.name = name,
+                                           .cache = key,
+                                           .base = &b->base,
+                                           .layer = layer,
+                                           .links = &links,
+                                           .config = &b->config},
+                     id, err);
 }

@@ -152,13 +152,16 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
     return failed ? failed : image_from_path(text, &target, &store, opts, image, err);
 }
 
-int layer_from_files(const struct strs *pairs, const char *out, struct err *err)
+int layer_from_files(const struct strs *pairs, const struct image *image, const char *out,
+                     struct err *err)
 {
     struct tree tree CLEANUP(tree_free) = {0};
     char *scratch CLEANUP(fs_tmpdir_remove) = fs_tmpdir(NULL, err);
 
     if (!scratch)
         return -err->code;
+    if (image)
+        strs_add_all(&tree.below, &image->links);
     int failed = tree_add_dir(&tree, "/", 0755, err);
     if (!failed)
         failed = builder_add_pairs(&tree, pairs, err);

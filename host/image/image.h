@@ -27,6 +27,7 @@ struct image {
     char *name;         /* "hello:1", or the target as it was given; owned */
     char id[65];        /* hex sha256 of the OCI config blob, as Docker's image id */
     struct strs layers; /* host paths of the EROFS layers, lowest first; each a multiple of 4096 */
+    struct strs links;  /* "PATH=TARGET": links to folders, which a layer above must respect */
     uint64_t size;      /* bytes of all layers */
     struct image_config config;
 };
@@ -59,6 +60,8 @@ int image_resolve(const char *target, const struct image_opts *opts, struct imag
 /**
  * Make one EROFS layer of host files, for `run --file`.
  * @pairs: "HOST:GUEST"; HOST may be a folder; GUEST is absolute and defaults to HOST's name in /
+ * @image: what it will lie on, so that "/lib/x" stays behind a link /lib; NULL: nothing
  * @out: path of the layer to write, replaced if it exists; a multiple of 4096 bytes
  */
-int layer_from_files(const struct strs *pairs, const char *out, struct err *err);
+int layer_from_files(const struct strs *pairs, const struct image *image, const char *out,
+                     struct err *err);

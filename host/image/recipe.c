@@ -37,6 +37,7 @@ static int recipe_from(struct recipe *r, const struct ingot_line *line, struct e
         return failed;
     r->b->scratch_base = false;
     strs_add_all(&r->b->base, &image.layers);
+    strs_add_all(&r->b->tree.below, &image.links);
     image_config_free(&r->b->config);
     r->b->config = TAKE(image.config, (struct image_config){0});
     /* Any change of the store may have given the name to another image: build again. */
@@ -81,7 +82,8 @@ static int recipe_copy_pattern(struct recipe *r, const char *word, const char *t
     glob_t found;
     int failed = 0;
 
-    if (glob(pattern, GLOB_NOMAGIC, NULL, &found) != 0)
+    /* Beyond Docker: an absolute path that the folder does not have is one of this machine. */
+    if (glob(pattern, 0, NULL, &found) != 0 && (word[0] != '/' || glob(word, 0, NULL, &found) != 0))
         return err_set(err, ENOENT, "COPY: '%s' matches nothing in %s", word, r->context);
     for (size_t i = 0; i < found.gl_pathc && !failed; i++)
         failed = recipe_copy_one(r, found.gl_pathv[i], target, into || found.gl_pathc > 1, err);

@@ -287,6 +287,8 @@ int store_load(const struct store *store, const struct store_entry *entry, struc
         return err_prefix(err, "image '%s'", store_label(entry));
     *image = (struct image){.name = str_dup(store_label(entry))};
     memcpy(image->id, store_digest(json_object_get(manifest, "config")), sizeof(image->id));
+    /* Absent in images that others made: then there is nothing to respect. */
+    json_strs(json_object_get(config, "ingot"), "links", &image->links);
     int failed = store_load_layers(store, manifest, image, err);
     if (!failed)
         failed = config_parse(config, &image->config, err);
@@ -317,6 +319,7 @@ void image_free(struct image *image)
 {
     free(image->name);
     strs_free(&image->layers);
+    strs_free(&image->links);
     image_config_free(&image->config);
     *image = (struct image){0};
 }

@@ -73,10 +73,11 @@ json_t *store_config(const struct store *store, const json_t *manifest, struct e
 
 /** A new image for the store. */
 struct store_image {
-    const char *name;        /* full reference, or NULL */
-    const char *cache;       /* build cache key, or NULL */
-    const struct strs *base; /* paths of blobs that lie below; NULL: none */
-    const char *layer;       /* path of the new EROFS layer; moved into the store */
+    const char *name;         /* full reference, or NULL */
+    const char *cache;        /* build cache key, or NULL */
+    const struct strs *base;  /* paths of blobs that lie below; NULL: none */
+    const char *layer;        /* path of the new EROFS layer; moved into the store */
+    const struct strs *links; /* as in struct image; NULL: none */
     const struct image_config *config;
 };
 

@@ -224,6 +224,9 @@ static int store_put_blobs(const struct store *store, const struct store_image *
     json_t *config CLEANUP(json_put) =
         json_pack("{s:s, s:s, s:o, s:{s:s, s:O}}", "architecture", "amd64", "os", "linux", "config",
                   config_json(new->config), "rootfs", "type", "layers", "diff_ids", diff_ids);
+    if (new->links &&new->links->len) /* a member of our own, which the specification allows */
+        json_object_set_new(config, "ingot",
+                            json_pack("{s:o}", "links", json_from_strs(new->links)));
     failed = store_put_json(store, config, STORE_CONFIG_TYPE, &config_at, err);
     if (failed)
         return failed;

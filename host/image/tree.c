@@ -31,6 +31,7 @@ void tree_free(struct tree *tree)
     free(tree->nodes);
     free(tree->buckets);
     free(tree->built);
+    strs_free(&tree->below);
     strs_free(&tree->deps);
     *tree = (struct tree){0};
 }
@@ -142,6 +143,20 @@ static const char *path_name(const char *path)
     return strrchr(path, '/') + 1;
 }
 
+/* Where a link at canonical @path leads, in this tree or in the layers below; else NULL. */
+static const char *tree_link_at(const struct tree *tree, const char *path)
+{
+    const struct tree_node *node = tree_exact(tree, path);
+    size_t len = strlen(path);
+
+    if (node)
+        return node->kind == TREE_LINK ? node->source : NULL;
+    for (size_t i = 0; i < tree->below.len; i++)
+        if (strncmp(tree->below.at[i], path, len) == 0 && tree->below.at[i][len] == '=')
+            return tree->below.at[i] + len + 1;
+    return NULL;
+}
+
 /* @path as the guest resolves it: links in the tree followed, the last one only if asked.
  * Returns NULL for a loop. */
 static char *tree_canonical(const struct tree *tree, const char *path, bool follow_last, int links)
@@ -155,10 +170,10 @@ static char *tree_canonical(const struct tree *tree, const char *path, bool foll
     if (!parent)
         return NULL;
     char *here = fs_join(parent, path_name(clean));
-    const struct tree_node *node = tree_exact(tree, here);
-    if (!follow_last || !node || node->kind != TREE_LINK)
+    const char *link = follow_last ? tree_link_at(tree, here) : NULL;
+    if (!link)
         return here;
-    char *target CLEANUP(mem_free) = path_clean(parent, node->source);
+    char *target CLEANUP(mem_free) = path_clean(parent, link);
     free(here);
     return links == TREE_LINKS_MAX ? NULL : tree_canonical(tree, target, true, links + 1);
 }
@@ -299,6 +314,9 @@ static int tree_add_step(struct tree *tree, const char *here, const char *rest, 
         return tree_add_dir(tree, here, st.st_mode, err);
     if (!S_ISLNK(st.st_mode))
         return err_set(err, EINVAL, "%s: not a regular file", here);
+    const struct tree_node *node = tree_find(tree, here);
+    if (node && node->kind == TREE_DIR && fs_is_dir(here))
+        return 0;
     ssize_t len = readlink(here, target, sizeof(target) - 1);
     if (len < 0)
         return err_errno(err, errno, "%s", here);
@@ -434,6 +452,20 @@ int tree_add_tree(struct tree *tree, const char *guest, const char *host, const 
         .tree = tree, .root = host, .skip = skip, .in_place = strcmp(guest, host) == 0};
 
     return tree_walk_dir(&walk, guest, host, err);
+}
+
+void tree_links(const struct tree *tree, struct strs *out)
+{
+    strs_add_all(out, &tree->below);
+    for (size_t i = 0; i < tree->len; i++) {
+        const struct tree_node *node = tree->nodes[i];
+        if (node->kind != TREE_LINK)
+            continue;
+        const struct tree_node *target = tree_follow(tree, node->path);
+        char *link CLEANUP(mem_free) = str_printf("%s=%s", node->path, node->source);
+        if (target && target->kind == TREE_DIR && !strs_has(out, link))
+            strs_add(out, link);
+    }
 }
 
 /* Byte order with '/' before everything else: a folder, all in it, then its next sibling. */

@@ -32,8 +32,9 @@ struct tree {
     size_t len, cap;
     u32 *buckets; /* hash of path to index + 1; 0: empty */
     size_t nr_buckets;
-    struct strs deps; /* host paths whose change makes the tree stale */
-    char *built;      /* scratch folder whose files stand below TREE_BUILT; owned; or NULL */
+    struct strs deps;  /* host paths whose change makes the tree stale */
+    struct strs below; /* "PATH=TARGET": links to folders in the layers below this one */
+    char *built;       /* scratch folder whose files stand below TREE_BUILT; owned; or NULL */
 };
 
 /** Where in the guest stands what was built from source in a scratch folder. */
@@ -67,7 +68,8 @@ int tree_add_file(struct tree *tree, const char *path, const char *host, struct 
 
 /**
  * Add the host's @path under the same guest path, together with every symbolic link on the way.
- * A folder is added empty.  A file of the folder @tree->built goes to TREE_BUILT instead.
+ * A folder is added empty; where the image has a folder and the host a link, the folder stays.
+ * A file of the folder @tree->built goes to TREE_BUILT instead.
  */
 int tree_add_host(struct tree *tree, const char *path, struct err *err);
 
@@ -79,6 +81,9 @@ int tree_add_host(struct tree *tree, const char *path, struct err *err);
  */
 int tree_add_tree(struct tree *tree, const char *guest, const char *host, const char *const *skip,
                   struct err *err);
+
+/** Append "PATH=TARGET" for every link to a folder, those below included. */
+void tree_links(const struct tree *tree, struct strs *out);
 
 /** Remember a host path whose change makes the tree stale. */
 void tree_depend(struct tree *tree, const char *host);
