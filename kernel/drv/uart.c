@@ -49,14 +49,22 @@ static struct uart {
     struct spinlock lock; /* a leaf */
     u8 ring[RING_SIZE];   /* [L] */
     u32 head, tail;       /* [L] ever put in, ever taken out */
+    bool drop_zero;       /* [C] boot CPU's safe points: the zero of a break is still to come */
 } uart;
 
+/* A break comes with a zero byte.  Some models show the break as soon as it arrives and leave the
+ * zero in the FIFO, behind what came before. */
 static void take_byte(u8 status)
 {
     u8 byte = inb(UART_BASE + RBR);
 
     if (status & LSR_BREAK) {
+        log_info("ttyS0: break");
+        uart.drop_zero = true;
         stop_requested();
+    }
+    if (!byte && uart.drop_zero) {
+        uart.drop_zero = false;
         return;
     }
     spin_lock(&uart.lock);

@@ -93,6 +93,7 @@ static void power_button(void *arg)
     if (!(inw(power.pm1a_evt) & PM1_PWRBTN))
         return;
     outw(power.pm1a_evt, PM1_PWRBTN);
+    log_info("acpi: power button");
     stop_requested();
 }
 
