@@ -54,6 +54,11 @@ struct pseudo_node {
         .name = (name_), .mode = S_IFDIR | 0555, .find = (find_), .next = (next_),                 \
         .volatile_names = true                                                                     \
     }
+#define PSEUDO_OPEN_DIR(name_, children_, find_, next_)                                            \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFDIR | 0555, .children = (children_),                          \
+        .nr_children = ARRAY_LEN(children_), .find = (find_), .next = (next_)                      \
+    }
 #define PSEUDO_FILE(name_, show_)                                                                  \
     {                                                                                              \
         .name = (name_), .mode = S_IFREG | 0444, .show = (show_)                                   \
@@ -61,6 +66,18 @@ struct pseudo_node {
 #define PSEUDO_TEXT(name_, value_)                                                                 \
     {                                                                                              \
         .name = (name_), .mode = S_IFREG | 0444, .value = (value_)                                 \
+    }
+#define PSEUDO_STORE(name_, show_, store_)                                                         \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFREG | 0644, .show = (show_), .store = (store_)                \
+    }
+#define PSEUDO_VALUE(name_, value_, store_)                                                        \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFREG | 0644, .value = (value_), .store = (store_)              \
+    }
+#define PSEUDO_MAGIC(name_, readlink_, follow_)                                                    \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFLNK | 0777, .readlink = (readlink_), .follow = (follow_)      \
     }
 #define PSEUDO_LINK(name_, target_)                                                                \
     {                                                                                              \

@@ -1,0 +1,323 @@
+/* /proc/PID and /proc/PID/task/TID.  An inode keeps the numbers, never the process: each use looks
+ * it up, so what has ended answers ESRCH or ENOENT. */
+#include "abi/errno.h"
+#include "fs/proc.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "mm/uaccess.h"
+#include "sched/thread.h"
+#include "vfs/dentry.h"
+#include "vfs/path.h"
+
+int proc_number(const char *text, size_t len)
+{
+    int n = 0;
+
+    if (!len || len > 9 || (text[0] == '0' && len > 1))
+        return -1;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        n = n * 10 + (text[i] - '0');
+    }
+    return n;
+}
+
+/* Call @fn with the process of @ref. Its result, or -ESRCH. */
+static int with_process(struct text *out, const struct pseudo_ref *ref,
+                        void (*fn)(struct text *, struct process *))
+{
+    struct process *process = process_find(ref->pid);
+
+    if (!process)
+        return -ESRCH;
+    fn(out, process);
+    process_put(process);
+    return 0;
+}
+
+static void add_cmdline(struct text *out, struct process *process)
+{
+    if (process->cmdline)
+        text_add_bytes(out, process->cmdline, process->cmdline_len);
+}
+
+static int show_cmdline(struct text *out, const struct pseudo_ref *ref)
+{
+    return with_process(out, ref, add_cmdline);
+}
+
+/* The environment lies in the program's memory, where it may have changed it. */
+static void add_environ(struct text *out, struct process *process)
+{
+    char buf[256];
+
+    if (process != current_process())
+        return;
+    for (u64 at = process->env_start; at < process->env_end;) {
+        size_t n = min(process->env_end - at, (u64)sizeof(buf));
+        if (copy_from_user(buf, at, n))
+            return;
+        text_add_bytes(out, buf, n);
+        at += n;
+    }
+}
+
+static int show_environ(struct text *out, const struct pseudo_ref *ref)
+{
+    return with_process(out, ref, add_environ);
+}
+
+static void add_auxv(struct text *out, struct process *process)
+{
+    text_add_bytes(out, process->auxv, min((size_t)process->auxv_len, sizeof(process->auxv)));
+}
+
+static int show_auxv(struct text *out, const struct pseudo_ref *ref)
+{
+    return with_process(out, ref, add_auxv);
+}
+
+static int show_comm(struct text *out, const struct pseudo_ref *ref)
+{
+    struct thread *thread = thread_find(ref->tid);
+
+    if (!thread)
+        return -ESRCH;
+    text_add(out, "%.15s\n", thread->name);
+    thread_put(thread);
+    return 0;
+}
+
+static int store_comm(const struct pseudo_ref *ref, const char *buf, size_t n)
+{
+    struct thread *thread = thread_find(ref->tid);
+
+    if (!thread)
+        return -ESRCH;
+    n = n && buf[n - 1] == '\n' ? n - 1 : n;
+    str_copy(thread->name, buf, min(n + 1, sizeof(thread->name)));
+    thread_put(thread);
+    return 0;
+}
+
+static void add_limits(struct text *out, struct process *process)
+{
+    static const struct {
+        const char *name, *unit;
+    } limits[RLIM_NLIMITS] = {
+        [RLIMIT_CPU] = {"Max cpu time",          "seconds"  },
+        [RLIMIT_FSIZE] = {"Max file size",         "bytes"    },
+        [RLIMIT_DATA] = {"Max data size",         "bytes"    },
+        [RLIMIT_STACK] = {"Max stack size",        "bytes"    },
+        [RLIMIT_CORE] = {"Max core file size",    "bytes"    },
+        [RLIMIT_RSS] = {"Max resident set",      "bytes"    },
+        [RLIMIT_NPROC] = {"Max processes",         "processes"},
+        [RLIMIT_NOFILE] = {"Max open files",        "files"    },
+        [RLIMIT_MEMLOCK] = {"Max locked memory",     "bytes"    },
+        [RLIMIT_AS] = {"Max address space",     "bytes"    },
+        [RLIMIT_LOCKS] = {"Max file locks",        "locks"    },
+        [RLIMIT_SIGPENDING] = {"Max pending signals",   "signals"  },
+        [RLIMIT_MSGQUEUE] = {"Max msgqueue size",     "bytes"    },
+        [RLIMIT_NICE] = {"Max nice priority",     ""         },
+        [RLIMIT_RTPRIO] = {"Max realtime priority", ""         },
+        [RLIMIT_RTTIME] = {"Max realtime timeout",  "us"       },
+    };
+
+    text_add(out, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        const u64 values[2] = {process->rlimits[i].cur, process->rlimits[i].max};
+        text_add(out, "%-25s", limits[i].name);
+        for (int v = 0; v < 2; v++) {
+            if (values[v] == RLIM64_INFINITY)
+                text_add(out, " %-20s", "unlimited");
+            else
+                text_add(out, " %-20lu", (unsigned long)values[v]);
+        }
+        text_add(out, " %-10s\n", limits[i].unit);
+    }
+}
+
+static int show_limits(struct text *out, const struct pseudo_ref *ref)
+{
+    return with_process(out, ref, add_limits);
+}
+
+static ssize_t read_exe(const struct pseudo_ref *ref, char *buf, size_t size)
+{
+    struct process *process = process_find(ref->pid);
+
+    if (!process)
+        return -ENOENT;
+    ssize_t len = -ENOENT;
+    if (process->exe) {
+        len = (ssize_t)min(strlen(process->exe), size);
+        memcpy(buf, process->exe, (size_t)len);
+    }
+    process_put(process);
+    return len;
+}
+
+static int follow_exe(const struct pseudo_ref *ref, struct path *out)
+{
+    struct process *process = process_find(ref->pid);
+
+    if (!process)
+        return -ENOENT;
+    int err = process->exe ? path_lookup_kernel(process->exe, LOOKUP_FOLLOW, out) : -ENOENT;
+    process_put(process);
+    return err;
+}
+
+/* The working or root directory, with references. */
+static int directory_of(const struct pseudo_ref *ref, bool root, struct path *out)
+{
+    struct process *process = process_find(ref->pid);
+
+    if (!process)
+        return -ENOENT;
+    struct fs_context *fs = process->fs;
+    if (fs) {
+        names_read_lock();
+        *out = root ? fs->root : fs->cwd;
+        dentry_get(out->dentry);
+        names_read_unlock();
+    }
+    process_put(process);
+    return fs ? 0 : -ENOENT;
+}
+
+static ssize_t read_directory(const struct pseudo_ref *ref, bool root, char *buf, size_t size)
+{
+    struct path path;
+    int err = directory_of(ref, root, &path);
+
+    if (err)
+        return err;
+    ssize_t len = path_name(&path, buf, size);
+    path_put(&path);
+    return len;
+}
+
+static int follow_cwd(const struct pseudo_ref *ref, struct path *out)
+{
+    return directory_of(ref, false, out);
+}
+
+static ssize_t read_cwd(const struct pseudo_ref *ref, char *buf, size_t size)
+{
+    return read_directory(ref, false, buf, size);
+}
+
+static int follow_root(const struct pseudo_ref *ref, struct path *out)
+{
+    return directory_of(ref, true, out);
+}
+
+static ssize_t read_root(const struct pseudo_ref *ref, char *buf, size_t size)
+{
+    return read_directory(ref, true, buf, size);
+}
+
+static int store_nothing(const struct pseudo_ref *ref __attribute__((unused)),
+                         const char *buf __attribute__((unused)), size_t n __attribute__((unused)))
+{
+    return 0;
+}
+
+static int find_task(const struct pseudo_ref *dir, const char *name, size_t len,
+                     struct pseudo_ref *child);
+static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref *child,
+                      char name[32]);
+
+#define PROC_COMMON(stat_)                                                                         \
+    PSEUDO_FILE("maps", proc_show_maps), PSEUDO_FILE("smaps_rollup", proc_show_smaps_rollup),      \
+        PSEUDO_FILE("stat", stat_), PSEUDO_FILE("statm", proc_show_pid_statm),                     \
+        PSEUDO_FILE("status", proc_show_pid_status), PSEUDO_FILE("cmdline", show_cmdline),         \
+        PSEUDO_FILE("environ", show_environ), PSEUDO_STORE("comm", show_comm, store_comm),         \
+        PSEUDO_TEXT("cgroup", "0::/\n"), PSEUDO_FILE("auxv", show_auxv),                           \
+        PSEUDO_FILE("limits", show_limits), PSEUDO_FILE("mounts", proc_show_mounts),               \
+        PSEUDO_FILE("mountinfo", proc_show_mountinfo), PSEUDO_TEXT("oom_score", "0\n"),            \
+        PSEUDO_VALUE("oom_score_adj", "0\n", store_nothing),                                       \
+        PSEUDO_VALUE("oom_adj", "0\n", store_nothing), PSEUDO_TEXT("wchan", "0"),                  \
+        PSEUDO_TEXT("loginuid", "4294967295"), PSEUDO_TEXT("sessionid", "4294967295"),             \
+        PSEUDO_TEXT("personality", "00000000\n"),                                                  \
+        PSEUDO_TEXT("io", "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\n"                \
+                          "write_bytes: 0\ncancelled_write_bytes: 0\n"),                           \
+        PSEUDO_VALUE("coredump_filter", "00000033\n", store_nothing),                              \
+        PSEUDO_VALUE("setgroups", "allow\n", store_nothing),                                       \
+        PSEUDO_VALUE("uid_map", "         0          0 4294967295\n", store_nothing),              \
+        PSEUDO_VALUE("gid_map", "         0          0 4294967295\n", store_nothing),              \
+        PSEUDO_MAGIC("exe", read_exe, follow_exe), PSEUDO_MAGIC("cwd", read_cwd, follow_cwd),      \
+        PSEUDO_MAGIC("root", read_root, follow_root),                                              \
+        PSEUDO_DYNAMIC_DIR("fd", proc_find_fd, proc_next_fd),                                      \
+        PSEUDO_DYNAMIC_DIR("fdinfo", proc_find_fdinfo, proc_next_fdinfo)
+
+static const struct pseudo_node task_nodes[] = {PROC_COMMON(proc_show_tid_stat)};
+
+static const struct pseudo_node task_dir = PSEUDO_DIR("", task_nodes);
+
+static const struct pseudo_node pid_nodes[] = {
+    PROC_COMMON(proc_show_pid_stat),
+    PSEUDO_DYNAMIC_DIR("task", find_task, next_task),
+};
+
+const struct pseudo_node proc_pid_dir = PSEUDO_DIR("", pid_nodes);
+
+static int find_task(const struct pseudo_ref *dir, const char *name, size_t len,
+                     struct pseudo_ref *child)
+{
+    int tid = proc_number(name, len);
+    struct thread *thread = tid > 0 ? thread_find(tid) : NULL;
+
+    if (!thread)
+        return -ENOENT;
+    bool ours = thread->process && thread->process->pid == dir->pid;
+    thread_put(thread);
+    child->node = &task_dir;
+    child->tid = tid;
+    return ours ? 0 : -ENOENT;
+}
+
+static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref *child,
+                      char name[32])
+{
+    struct process *process = process_find(dir->pid);
+    int tid = process ? process_next_tid(process, max(after, 0)) : 0;
+
+    if (process)
+        process_put(process);
+    child->node = &task_dir;
+    child->number = tid;
+    format(name, 32, "%d", tid);
+    return tid > 0;
+}
+
+int proc_find_pid(const struct pseudo_ref *dir __attribute__((unused)), const char *name,
+                  size_t len, struct pseudo_ref *child)
+{
+    int tid = proc_number(name, len);
+    struct thread *thread = tid > 0 ? thread_find(tid) : NULL;
+
+    if (!thread)
+        return -ENOENT;
+    child->node = &proc_pid_dir;
+    child->pid = thread->process ? thread->process->pid : 0;
+    child->tid = tid;
+    thread_put(thread);
+    return child->pid ? 0 : -ENOENT;
+}
+
+bool proc_next_pid(const struct pseudo_ref *dir __attribute__((unused)), int after,
+                   struct pseudo_ref *child, char name[32])
+{
+    struct process *process = process_next(max(after, 0));
+
+    if (!process)
+        return false;
+    child->node = &proc_pid_dir;
+    child->number = process->pid;
+    format(name, 32, "%d", process->pid);
+    process_put(process);
+    return true;
+}
