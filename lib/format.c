@@ -58,7 +58,7 @@ static void put_number(struct sink *s, const struct spec *f, u64 value, char sig
     const char *prefix = "";
     if (f->alt && base == 16 && value)
         prefix = f->upper ? "0X" : "0x";
-    else if (f->alt && base == 8)
+    else if (f->alt && base == 8 && value)
         prefix = "0";
     int lead = (int)strlen(prefix) + (sign != 0);
     int zeros = f->precision - len;

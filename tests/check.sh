@@ -14,7 +14,7 @@ check_format() {
 # Each header compiles by itself, with the flags of its side.
 check_headers() {
     local common="-std=gnu17 -fsyntax-only -x c -Wall -Wextra -Werror -Wno-unused-function"
-    local kernel="-ffreestanding -mgeneral-regs-only -mno-red-zone -fPIE -D__INGOT_KERNEL__ -I. -Iinclude -Ikernel"
+    local kernel="-ffreestanding -mgeneral-regs-only -mno-red-zone -fPIE -D__INGOT_KERNEL__ -I. -Iinclude -Ikernel -Ikernel/arch/x86_64/include"
     local host="-D_GNU_SOURCE -I. -Iinclude -Ihost"
     sources 'kernel/*.h' 'lib/*.h' 'include/*.h' | xargs -r -P2 -I{} gcc $common $kernel -include {} /dev/null &&
         sources 'host/*.h' 'lib/*.h' 'include/*.h' | xargs -r -P2 -I{} gcc $common $host -include {} /dev/null

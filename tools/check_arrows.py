@@ -66,7 +66,7 @@ def room_of(path, arrows):
 def resolve(root, source, name):
     """The file an include names, relative to the root, as the build would find it; or None."""
     side = source.split("/")[0]
-    for folder in (os.path.dirname(source), side, "include", ""):
+    for folder in (os.path.dirname(source), side, "kernel/arch/x86_64/include", "include", ""):
         path = os.path.normpath(os.path.join(folder, name))
         if os.path.isfile(os.path.join(root, path)):
             return path

@@ -55,3 +55,13 @@ TEST(format_leaves_what_it_does_not_know)
     format(ours, sizeof(ours), "%s", (char *)NULL);
     EXPECT_STR(ours, "(null)", NULL);
 }
+
+TEST(format_alternate_octal_of_zero_is_one_zero)
+{
+    char buf[8];
+
+    format(buf, sizeof(buf), "%#o", 0);
+    EXPECT_STR(buf, "0", NULL);
+    format(buf, sizeof(buf), "%#o", 8);
+    EXPECT_STR(buf, "010", NULL);
+}

@@ -1,5 +1,6 @@
 #include "unit/test.h"
 
+#include "abi/errno.h"
 #include "lib/list.h"
 
 struct item {

@@ -6,11 +6,11 @@
  *         EXPECT_EQ(f(1), 0, "the plain case");
  *     }
  *
+ * Errors: include "abi/errno.h" for kernel code or <errno.h> for host code, never both.
  * Name a test for the behaviour it proves.  An expectation that does not hold is printed and the
  * test goes on; REQUIRE ends it. */
 #pragma once
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,11 @@ bool test_equal_mem(const char *file, int line, const void *got, const void *wan
     static void test_##id(void)
 
 /** Integers (of any width and sign) or pointers; @why may be NULL. */
-#define EXPECT_EQ(got, want, why)  test_equal(__FILE__, __LINE__, (s64)(got), (s64)(want), #got, why)
+#define EXPECT_EQ(got, want, why)                                                                  \
+    ({                                                                                             \
+        s64 test_got = (s64)(got); /* before the others: it may decide what fault.err is */        \
+        test_equal(__FILE__, __LINE__, test_got, (s64)(want), #got, why);                          \
+    })
 #define EXPECT_TRUE(cond, why)     test_equal(__FILE__, __LINE__, !!(cond), 1, #cond, why)
 #define EXPECT_FALSE(cond, why)    test_equal(__FILE__, __LINE__, !!(cond), 0, #cond, why)
 #define EXPECT_STR(got, want, why) test_equal_str(__FILE__, __LINE__, got, want, #got, why)

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Fuzz targets, each a bounded run over its corpus and beyond; longer with --long.
+
+    tests/fuzz/run.sh [--long] [NAME...]
+
+A target is tests/fuzz/NAME_fuzz.c with the sources named here, built by clang with libFuzzer, ASan and
+UBSan.  Seeds lie in corpus/NAME, what a run finds beyond them stays in the build folder.  An input
+that crashes is left there too; make it a seed and a unit test."""
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import BUILD, ROOT, Failure, Skip, Suite, arguments, run  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = os.path.join(BUILD, "tests", "fuzz")
+FLAGS = ["-std=gnu17", "-g", "-O1", "-fsanitize=fuzzer,address,undefined",
+         "-fno-sanitize-recover=undefined", "-D_GNU_SOURCE", "-I.", "-Iinclude", "-Itests"]
+SIDES = {"kernel": ["-Ikernel", "-Ikernel/arch/x86_64/include"], "host": ["-Ihost"]}
+
+HOST_LIB = ["host/lib/buf.c", "host/lib/fs.c", "host/lib/err.c", "host/lib/cleanup.c", "host/lib/proc.c",
+            "host/lib/tmpdir.c", "host/lib/json.c", "lib/string.c"]
+FAKES = ["tests/fake/heap.c", "tests/fake/fault.c"]
+
+# name -> (side, sources under test, libraries)
+TARGETS = {
+    "cmdline": ("kernel", ["kernel/core/cmdline_parse.c", "lib/string.c"], []),
+    "config": ("kernel", ["kernel/sys/config.c", "kernel/sys/json.c", "kernel/core/cmdline_parse.c",
+                          "lib/string.c", "lib/format.c", "tests/fake/cmdline.c", *FAKES], []),
+    "kernel_elf": ("kernel", ["kernel/sys/elf_parse.c", "lib/string.c"], []),
+    "host_elf": ("host", ["host/image/elf_file.c", *HOST_LIB], ["-ljansson"]),
+    "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
+    "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),
+}
+
+
+def build(name):
+    side, sources, libraries = TARGETS[name]
+    target = os.path.join(OUT, name)
+    source = os.path.join(HERE, name + "_fuzz.c")
+    if not os.path.exists(source):
+        raise Skip("no such target yet")
+    done = subprocess.run(["clang", *FLAGS, *SIDES[side], "-o", target, source, *sources, *libraries],
+                          cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure("does not build\n" + done.stderr[-3000:])
+    return target
+
+
+def fuzz(name, long):
+    if not shutil.which("clang"):
+        raise Skip("no clang")
+    target = build(name)
+    found = os.path.join(OUT, "found-" + name)
+    os.makedirs(found, exist_ok=True)
+    seeds = os.path.join(HERE, "corpus", name)
+    seconds = 180 if long else 5
+    command = [target, found, *([seeds] if os.path.isdir(seeds) else []), "-max_len=8192",
+               "-timeout=5", "-rss_limit_mb=1024", f"-max_total_time={seconds}",
+               f"-artifact_prefix={OUT}/crash-{name}-", "-print_final_stats=1"]
+    if not long:
+        command.append("-runs=200000")
+    words = os.path.join(HERE, name + ".dict")
+    if os.path.exists(words):
+        command.append("-dict=" + words)
+    result = run(command, timeout=seconds + 60)
+    if result.status:
+        raise Failure(f"status {result.status}\n{result.show()}")
+
+
+def main():
+    long, words = arguments()
+    os.makedirs(OUT, exist_ok=True)
+    suite = Suite("fuzz")
+    for name in TARGETS:
+        suite.add(name, fuzz, name, long)
+    return suite.run(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
