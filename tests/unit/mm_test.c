@@ -1,6 +1,7 @@
 /* Address spaces against a model: a window of pages, each with its protection and one byte. */
 #include "unit/test.h"
 
+#include "abi/errno.h"
 #include "fake/machine.h"
 #include "mm/heap.h"
 #include "mm/mm_priv.h"
