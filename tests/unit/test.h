@@ -6,17 +6,17 @@
  *         EXPECT_EQ(f(1), 0, "the plain case");
  *     }
  *
- * Errors: include "abi/errno.h" for kernel code or <errno.h> for host code, never both.
  * Name a test for the behaviour it proves.  An expectation that does not hold is printed and the
  * test goes on; REQUIRE ends it. */
 #pragma once
 
+#include "abi/errno.h" /* first: its enum and the macros of <errno.h> go together only so */
+#include "fake/fault.h"
+#include "lib/types.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "fake/fault.h"
-#include "lib/types.h"
 
 struct test {
     const char *name;
