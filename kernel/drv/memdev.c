@@ -75,16 +75,16 @@ static ssize_t random_write(struct file *file __attribute__((unused)), struct io
     return (ssize_t)done;
 }
 
-static ssize_t kmsg_read(struct file *file __attribute__((unused)), struct iov_iter *to, s64 *pos)
+static ssize_t kmsg_read(struct file *file, struct iov_iter *to,
+                         s64 *pos __attribute__((unused)))
 {
     char buf[CHUNK];
-    u64 from = pos ? (u64)*pos : 0;
+    u64 from = (u64)file->pos;
     size_t n = log_read(&from, buf, min(to->left, sizeof(buf)));
 
     if (iter_write(to, buf, n) != n)
         return -EFAULT;
-    if (pos)
-        *pos = (s64)from;
+    file->pos = (s64)from;
     return (ssize_t)n;
 }
 

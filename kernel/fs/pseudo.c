@@ -238,24 +238,13 @@ static void pseudo_release(struct file *file)
     kfree(text);
 }
 
-/* Positions: "." and "..", then the children of the table, then numbers from DYNAMIC up. */
-enum { POS_CHILDREN = 2, POS_DYNAMIC = 1 << 16 };
-
-static bool add_dots(struct file *file, struct dir_sink *sink)
-{
-    u64 ino = file->inode->ino;
-
-    for (; file->pos < POS_CHILDREN; file->pos++)
-        if (!sink->add(sink, "..", (size_t)file->pos + 1, ino, (u64)file->pos + 1,
-                       mode_to_dt(S_IFDIR)))
-            return false;
-    return true;
-}
+/* Positions: the children of the table, then numbers from POS_DYNAMIC up. */
+enum { DIR_FIRST_POS = 2, POS_DYNAMIC = 1 << 16 };
 
 static bool add_children(struct file *file, struct dir_sink *sink, const struct pseudo_node *dir)
 {
-    while (file->pos < POS_CHILDREN + (s64)dir->nr_children) {
-        const struct pseudo_node *node = &dir->children[file->pos - POS_CHILDREN];
+    while (file->pos < DIR_FIRST_POS + (s64)dir->nr_children) {
+        const struct pseudo_node *node = &dir->children[file->pos - DIR_FIRST_POS];
         size_t len = strlen(node->name);
         if (!sink->add(sink, node->name, len, child_ino(file->inode->ino, node->name, len),
                        (u64)file->pos + 1, mode_to_dt(node->mode)))
@@ -286,8 +275,7 @@ static int pseudo_readdir(struct file *file, struct dir_sink *sink)
 {
     const struct pseudo_ref *ref = ref_of(file->inode);
 
-    if (add_dots(file, sink) && (file->pos >= POS_DYNAMIC || add_children(file, sink, ref->node)) &&
-        ref->node->next)
+    if ((file->pos >= POS_DYNAMIC || add_children(file, sink, ref->node)) && ref->node->next)
         add_dynamic(file, sink, ref);
     return 0;
 }

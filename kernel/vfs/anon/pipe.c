@@ -381,7 +381,7 @@ out:
     return pipe;
 }
 
-int fifo_open(struct inode *inode, struct file *file)
+int pipe_open_fifo(struct inode *inode, struct file *file)
 {
     struct pipe *pipe = fifo_find(inode);
 

@@ -20,7 +20,7 @@ int pipe_create(struct file *ends[2], u32 flags);
  * Open a named fifo: waits for the other side unless O_NONBLOCK or O_RDWR. For inode_ops.open.
  * 0, -ENXIO (nobody reads, and O_NONBLOCK), -ENOMEM, -ERESTARTSYS.
  */
-int fifo_open(struct inode *inode, struct file *file);
+int pipe_open_fifo(struct inode *inode, struct file *file);
 
 /** The pipe behind @file, or NULL where it is something else. */
 struct pipe *pipe_of_file(struct file *file);
