@@ -8,13 +8,15 @@
 #pragma once
 
 #include "arch/atomic.h"
+#include "core/percpu.h"
+#include "core/spinlock.h"
 #include "lib/list.h"
 
 struct inode;
 struct mount;
 struct super_block;
 
-enum { DENTRY_INLINE_NAME = 40 };
+enum { DENTRY_INLINE_NAME = 56 }; /* makes the struct two cache lines */
 
 enum dentry_flags {
     DENTRY_HASHED = 1,     /* can be found; cleared when the name goes away */
@@ -37,9 +39,21 @@ struct dentry {
     char short_name[DENTRY_INLINE_NAME];
 };
 
+struct name_lock_slot {
+    struct spinlock lock;
+    u8 pad[60]; /* a cache line each */
+};
+extern struct name_lock_slot name_locks[MAX_CPUS];
+
 /** Read the tree; nests not, sleeps not. */
-void names_read_lock(void);
-void names_read_unlock(void);
+static inline void names_read_lock(void)
+{
+    spin_lock(&name_locks[cpu_id()].lock);
+}
+static inline void names_read_unlock(void)
+{
+    spin_unlock(&name_locks[cpu_id()].lock);
+}
 /** Change the tree. */
 void names_write_lock(void);
 void names_write_unlock(void);
@@ -63,24 +77,27 @@ void dentry_put(struct dentry *dentry);
 
 /** Hash of a name of @len bytes; readable up to a multiple of 8 bytes. */
 u32 name_hash(const char *name, size_t len);
+/** Length and hash of the path component at @text, which ends at a slash or NUL. */
+u32 name_scan(const char *text, u32 *hash);
 
 /** The cached child, or NULL. Name lock held; no reference is taken. */
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len, u32 hash);
 
 /** Let a new dentry be found. Its parent directory is locked. */
 void dentry_add(struct dentry *dentry);
-/** The name is gone (unlink, rmdir): no lookup finds the dentry any more. */
-void dentry_unhash(struct dentry *dentry);
+/**
+ * The name is gone (unlink, rmdir). With no other user the dentry becomes negative, else no lookup
+ * finds it any more and it keeps its inode. The caller holds a reference.
+ */
+void dentry_delete(struct dentry *dentry);
 /** A negative dentry becomes @inode's: takes the reference. */
 void dentry_instantiate(struct dentry *dentry, struct inode *inode);
 /**
- * Give @dentry the name and place of @target (both of them known to their locked directories).
- * @exchange: and @target those of @dentry; else @target's name is gone. 0 or -ENOMEM.
+ * Give @dentry the name and place of @target, whose directories are locked.
+ * @exchange: and @target those of @dentry; else @target's name is gone.
  */
-int dentry_move(struct dentry *dentry, struct dentry *target, bool exchange);
+void dentry_move(struct dentry *dentry, struct dentry *target, bool exchange);
 
-/** Forget unused dentries of a directory that changes behind the cache's back. */
-void dentry_prune_children(struct dentry *dir);
 /** Free up to @want unused dentries; returns how many were freed. */
 u64 dentry_shrink(u64 want);
 

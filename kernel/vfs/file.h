@@ -93,6 +93,9 @@ ssize_t file_write(struct file *file, struct iov_iter *from, s64 *pos);
 /** Read from the kernel: up to @n bytes at @pos into @buf. Bytes, or a negative errno. */
 ssize_t file_read_kernel(struct file *file, void *buf, size_t n, s64 pos);
 u32 file_ready(struct file *file);
+/** Called before a file with epoll items on it goes away; set by epoll. */
+extern void (*file_watchers_gone)(struct file *file);
+
 /** A file on @inode (a reference is taken to each of @inode, @dentry); the caller fills the rest.
  */
 struct file *file_create(struct inode *inode, struct dentry *dentry, struct mount *mount,
@@ -100,9 +103,16 @@ struct file *file_create(struct inode *inode, struct dentry *dentry, struct moun
 
 /** Regular files whose bytes come from the page cache or inode_ops.direct (read-only ones). */
 extern const struct file_ops generic_ro_file_ops;
+/** Directories of file systems with inode_ops.iterate. */
+extern const struct file_ops generic_dir_file_ops;
 /** vm_backing of files on such inodes; other kinds set file.backing.ops themselves. */
 extern const struct vm_backing_ops generic_backing_ops;
 ssize_t generic_file_read(struct file *file, struct iov_iter *to, s64 *pos);
 s64 generic_file_seek(struct file *file, s64 offset, int whence);
 /** Bytes of a regular file at @pos into @to, stopping at its size. Bytes or a negative errno. */
 ssize_t inode_read(struct inode *inode, struct iov_iter *to, u64 pos);
+/** One run of bytes that lie together at @pos, which is below the size; at most @left. 0: a fault.
+ */
+ssize_t inode_read_some(struct inode *inode, struct iov_iter *to, u64 pos, u64 left);
+int generic_file_mmap(struct file *file, u32 prot, u32 flags);
+int generic_file_sync(struct file *file, bool data_only);

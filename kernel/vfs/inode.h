@@ -89,6 +89,9 @@ struct inode_ops {
                     int flags);                                        /* [EOPNOTSUPP] */
     ssize_t (*listxattr)(struct inode *inode, char *buf, size_t size); /* [0] */
     int (*removexattr)(struct inode *inode, const char *name);         /* [EOPNOTSUPP] */
+    /** Names but "." and ".." of directory @dir, which is locked, from *@pos (READDIR_FIRST: the
+     * first) on, until the sink is full; *@pos follows. For generic_dir_file_ops. [ENOTDIR] */
+    int (*iterate)(struct inode *dir, u64 *pos, struct dir_sink *sink);
     /** A file without a name (O_TMPFILE). [EOPNOTSUPP] */
     int (*tmpfile)(struct inode *dir, u32 mode, struct inode **out);
     /**
@@ -99,6 +102,8 @@ struct inode_ops {
     const void *(*direct)(struct inode *inode, u64 offset, u64 *len);
     /** Fill @nr consecutive pages from @index on; bytes past the size are cleared. Sleeps. [EIO] */
     int (*readpages)(struct inode *inode, u64 index, struct page **pages, u32 nr);
+    /** As vm_backing_ops.page; inode->lock must not be taken. [.direct, then .readpages] */
+    int (*map_page)(struct inode *inode, u64 index, bool write, paddr_t *pa);
     /** Names are not cached: they appear and vanish by themselves (/proc). */
     bool uncached;
 };
@@ -110,6 +115,7 @@ struct super_block {
     u64 magic;                   /* [I] f_type of statfs */
     u32 block_size;              /* [I] bytes */
     u64 next_ino;                /* [A] for file systems that number as they go */
+    u32 inode_extra;             /* [I] bytes behind each struct inode, where .data points */
     bool readonly;               /* [I] */
     struct dentry *root;         /* [I] owns */
     void *data;                  /* [I] the file system's own */
@@ -139,8 +145,24 @@ struct inode *inode_find(struct super_block *sb, u64 ino);
  * reference (then @inode's own is dropped).
  */
 struct inode *inode_add(struct inode *inode);
+/** A new page cache for a regular file in .pages; evict frees it with inode_free_pages(). 0,
+ * -ENOMEM. */
+int inode_alloc_pages(struct inode *inode, bool reclaimable);
+void inode_free_pages(struct inode *inode);
+/** vm_backing_ops.page for any regular file: by inode_ops.map_page, else .direct and .readpages. */
+int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa);
+/** The page at @index of an inode with .readpages, read if need be. 0 and *@out with a reference.
+ */
+int inode_get_page(struct inode *inode, u64 index, struct page **out);
 /** Set mtime and ctime, or ctime alone, to now. */
 void inode_touch(struct inode *inode, bool mtime);
+static inline struct linux_timespec current_timespec(void)
+{
+    return ns_to_timespec(time_real_ns());
+}
+
+/** Positions below are those of "." and "..". */
+enum { READDIR_FIRST = 2 };
 
 /** Where readdir puts names; returns false where the caller's buffer is full (then stop). */
 struct dir_sink {

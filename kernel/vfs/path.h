@@ -62,9 +62,9 @@ int path_lookup(int dirfd, const struct name_buf *name, u32 flags, struct path *
 
 /* The last component that LOOKUP_PARENT stopped at. */
 struct path_last {
-    struct name_buf *link; /* owns the text if it came out of a symlink; NULL else */
-    const char *name;      /* not NUL-terminated; readable to a multiple of 8 bytes */
-    u32 len;               /* 0: the path was "/" or ended in "." or ".." (see .dots) */
+    char *heap;       /* owns; the text, if it came out of a symlink */
+    const char *name; /* not NUL-terminated; readable to a multiple of 8 bytes */
+    u32 len;          /* 0: the path was "/" or ended in "." or ".." (see .dots) */
     u32 hash;
     u8 dots;       /* 1: ".", 2: ".." */
     bool trailing; /* a slash follows: only a directory will do */

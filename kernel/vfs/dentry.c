@@ -1,0 +1,383 @@
+/* The name cache: one hash table over (directory, name), grown as it fills, and one list in order
+ * of age for the shrinker (a clock: a second chance for what was used since it last passed). */
+#include "vfs/dentry.h"
+
+#include "core/panic.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+#include "mm/page.h"
+#include "vfs/inode.h"
+
+enum { FIRST_BUCKETS = 256 };
+
+struct name_lock_slot name_locks[MAX_CPUS] __attribute__((aligned(64)));
+
+/* [N] under the name lock. */
+static struct dentry *first_buckets[FIRST_BUCKETS];
+static struct dentry **buckets = first_buckets; /* [N] */
+static u32 bucket_mask = FIRST_BUCKETS - 1;     /* [N] */
+static u64 nr_dentries;                         /* [N] hashed ones */
+static u64 max_dentries = 4096;                 /* [I] from here on old unused ones go */
+static struct list_head all_dentries = LIST_INIT(all_dentries); /* [N] */
+
+void names_write_lock(void)
+{
+    for (u32 i = 0; i < cpu_count; i++)
+        spin_lock(&name_locks[i].lock);
+}
+
+void names_write_unlock(void)
+{
+    for (u32 i = cpu_count; i-- > 0;)
+        spin_unlock(&name_locks[i].lock);
+}
+
+#define EACH_BYTE(b) (0x0101010101010101ull * (b))
+
+static inline u64 load_word(const char *p)
+{
+    u64 word;
+    __builtin_memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+static inline u64 mix(u64 hash, u64 word)
+{
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+    return hash ^ hash >> 32;
+}
+
+/* The lowest set bit is the top bit of the first zero byte. */
+static inline u64 zero_byte(u64 word)
+{
+    return (word - EACH_BYTE(0x01)) & ~word & EACH_BYTE(0x80);
+}
+
+static inline u64 low_bytes(u64 word, u32 bytes)
+{
+    return bytes ? word & ~0ull >> (64 - 8 * bytes) : 0;
+}
+
+u32 name_scan(const char *text, u32 *hash)
+{
+    u64 h = 0, word, end;
+    u32 len = 0;
+
+    for (;; len += 8) {
+        word = load_word(text + len);
+        end = zero_byte(word) | zero_byte(word ^ EACH_BYTE('/'));
+        if (end)
+            break;
+        h = mix(h, word);
+    }
+    u32 bytes = (u32)__builtin_ctzll(end) / 8;
+    *hash = (u32)mix(h, low_bytes(word, bytes));
+    return len + bytes;
+}
+
+u32 name_hash(const char *name, size_t len)
+{
+    u64 h = 0;
+
+    for (; len >= 8; len -= 8, name += 8)
+        h = mix(h, load_word(name));
+    return (u32)mix(h, len ? low_bytes(load_word(name), (u32)len) : 0);
+}
+
+static inline u32 bucket_of(const struct dentry *parent, u32 hash)
+{
+    return (hash ^ (u32)((uintptr_t)parent >> 6) * 0x9e3779b1u) & bucket_mask;
+}
+
+static inline bool same_name(const struct dentry *dentry, const char *name, size_t len)
+{
+    const char *own = dentry->name;
+
+    for (; len >= 8; len -= 8, name += 8, own += 8)
+        if (load_word(name) != load_word(own))
+            return false;
+    return !len || low_bytes(load_word(name), (u32)len) == load_word(own);
+}
+
+struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len, u32 hash)
+{
+    struct dentry *dentry = buckets[bucket_of(parent, hash)];
+
+    for (; dentry; dentry = dentry->hash_next) {
+        if (dentry->hash != hash || dentry->parent != parent || dentry->name_len != len)
+            continue;
+        if (!same_name(dentry, name, len))
+            continue;
+        if (!(dentry->flags & DENTRY_REFERENCED))
+            dentry->flags |= DENTRY_REFERENCED;
+        return dentry;
+    }
+    return NULL;
+}
+
+/* Name lock held for writing. */
+static void hash_insert(struct dentry *dentry)
+{
+    struct dentry **bucket = &buckets[bucket_of(dentry->parent, dentry->hash)];
+
+    dentry->hash_next = *bucket;
+    *bucket = dentry;
+    dentry->flags |= DENTRY_HASHED;
+}
+
+static void hash_remove(struct dentry *dentry)
+{
+    struct dentry **link = &buckets[bucket_of(dentry->parent, dentry->hash)];
+
+    while (*link != dentry)
+        link = &(*link)->hash_next;
+    *link = dentry->hash_next;
+    dentry->flags &= (u8)~DENTRY_HASHED;
+}
+
+/* Hashed no more; name lock held for writing. */
+static void forget(struct dentry *dentry)
+{
+    hash_remove(dentry);
+    list_remove(&dentry->all);
+    nr_dentries--;
+}
+
+struct dentry *dentry_create(struct dentry *parent, const char *name, size_t len,
+                             struct inode *inode)
+{
+    struct dentry *dentry = kzalloc(sizeof(*dentry));
+    if (!dentry)
+        return NULL;
+    dentry->name = dentry->short_name;
+    if (len >= DENTRY_INLINE_NAME) {
+        dentry->name = kzalloc(ALIGN_UP(len + 1, 8));
+        if (!dentry->name) {
+            kfree(dentry);
+            return NULL;
+        }
+    }
+    memcpy(dentry->name, name, len);
+    dentry->name_len = (u16)len;
+    dentry->hash = name_hash(dentry->name, len);
+    dentry->inode = inode;
+    ref_init(&dentry->refs);
+    list_init(&dentry->all);
+    dentry->parent = parent;
+    if (parent)
+        dentry_get(parent);
+    else
+        dentry->parent = dentry;
+    return dentry;
+}
+
+struct dentry *dentry_create_root(struct inode *inode)
+{
+    return dentry_create(NULL, "/", 1, inode);
+}
+
+static void dentry_free(struct dentry *dentry)
+{
+    inode_put(dentry->inode);
+    if (dentry->name != dentry->short_name)
+        kfree(dentry->name);
+    kfree(dentry);
+}
+
+void dentry_put(struct dentry *dentry)
+{
+    while (dentry) {
+        /* The lock keeps the shrinker away between the last put and the look at the flags. */
+        names_read_lock();
+        bool gone = ref_put(&dentry->refs) && !(dentry->flags & DENTRY_HASHED);
+        names_read_unlock();
+        if (likely(!gone))
+            return;
+        struct dentry *parent = dentry->parent;
+        if (parent == dentry)
+            parent = NULL;
+        dentry_free(dentry);
+        dentry = parent;
+    }
+}
+
+/* Twice as many buckets, where there is memory for them. */
+static void grow_table(void)
+{
+    u32 old_nr = bucket_mask + 1, nr = old_nr * 2;
+    struct dentry **table = kcalloc(nr, sizeof(*table));
+
+    if (!table)
+        return;
+    names_write_lock();
+    struct dentry **old = buckets;
+    if (bucket_mask + 1 != old_nr) { /* somebody else has grown it */
+        names_write_unlock();
+        kfree(table);
+        return;
+    }
+    buckets = table;
+    bucket_mask = nr - 1;
+    for (u32 i = 0; i < old_nr; i++) {
+        for (struct dentry *next, *d = old[i]; d; d = next) {
+            next = d->hash_next;
+            hash_insert(d);
+        }
+    }
+    names_write_unlock();
+    if (old != first_buckets)
+        kfree(old);
+}
+
+void dentry_add(struct dentry *dentry)
+{
+    names_write_lock();
+    hash_insert(dentry);
+    list_add_tail(&all_dentries, &dentry->all);
+    nr_dentries++;
+    bool full = nr_dentries > 2 * (u64)bucket_mask;
+    bool many = nr_dentries > max_dentries;
+    names_write_unlock();
+    if (unlikely(many))
+        dentry_shrink(max_dentries / 8);
+    else if (unlikely(full))
+        grow_table();
+}
+
+void dentry_instantiate(struct dentry *dentry, struct inode *inode)
+{
+    names_write_lock();
+    assert(!dentry->inode);
+    dentry->inode = inode;
+    names_write_unlock();
+}
+
+void dentry_delete(struct dentry *dentry)
+{
+    struct inode *inode = NULL;
+
+    names_write_lock();
+    if (!(dentry->flags & DENTRY_HASHED)) {
+        names_write_unlock();
+        return;
+    }
+    if (ref_count(&dentry->refs) == 1) {
+        inode = dentry->inode;
+        dentry->inode = NULL;
+    } else {
+        forget(dentry);
+    }
+    names_write_unlock();
+    inode_put(inode);
+}
+
+static void swap_names(struct dentry *a, struct dentry *b)
+{
+    char text[DENTRY_INLINE_NAME];
+    char *a_name = a->name == a->short_name ? b->short_name : a->name;
+    char *b_name = b->name == b->short_name ? a->short_name : b->name;
+    u16 len = a->name_len;
+
+    memcpy(text, a->short_name, sizeof(text));
+    memcpy(a->short_name, b->short_name, sizeof(text));
+    memcpy(b->short_name, text, sizeof(text));
+    a->name = b_name;
+    b->name = a_name;
+    a->name_len = b->name_len;
+    b->name_len = len;
+}
+
+/* @to takes @from's name; a long one changes hands, as nothing can be allocated here. */
+static void take_name(struct dentry *to, struct dentry *from)
+{
+    if (from->name != from->short_name || to->name != to->short_name) {
+        swap_names(to, from);
+        return;
+    }
+    memcpy(to->short_name, from->short_name, sizeof(to->short_name));
+    to->name_len = from->name_len;
+}
+
+void dentry_move(struct dentry *dentry, struct dentry *target, bool exchange)
+{
+    struct dentry *old_parent = dentry->parent;
+    struct dentry *replaced = NULL;
+    u32 hash = dentry->hash;
+
+    names_write_lock();
+    if (dentry->flags & DENTRY_HASHED)
+        hash_remove(dentry);
+    if (target->flags & DENTRY_HASHED)
+        hash_remove(target);
+    dentry->hash = target->hash;
+    dentry->parent = target->parent;
+    if (exchange) {
+        swap_names(dentry, target);
+        target->hash = hash;
+        target->parent = old_parent;
+        hash_insert(target);
+    } else {
+        take_name(dentry, target);
+        dentry_get(dentry->parent);
+        replaced = old_parent;
+        if (!list_empty(&target->all)) {
+            list_remove(&target->all);
+            nr_dentries--;
+        }
+    }
+    hash_insert(dentry);
+    names_write_unlock();
+    dentry_put(replaced);
+}
+
+u64 dentry_shrink(u64 want)
+{
+    struct dentry *gone = NULL;
+    u64 freed = 0;
+
+    names_write_lock();
+    for (u64 left = nr_dentries; left && freed < want; left--) {
+        struct dentry *d = list_first(&all_dentries, struct dentry, all);
+        if (ref_count(&d->refs) || d->flags & DENTRY_REFERENCED) {
+            d->flags &= (u8)~DENTRY_REFERENCED;
+            list_remove(&d->all);
+            list_add_tail(&all_dentries, &d->all);
+            continue;
+        }
+        forget(d);
+        d->hash_next = gone;
+        gone = d;
+        freed++;
+    }
+    names_write_unlock();
+    while (gone) {
+        struct dentry *next = gone->hash_next, *parent = gone->parent;
+        dentry_free(gone);
+        dentry_put(parent);
+        gone = next;
+    }
+    return freed;
+}
+
+bool dentry_is_below(const struct dentry *dentry, const struct dentry *ancestor)
+{
+    while (dentry != ancestor && dentry->parent != dentry)
+        dentry = dentry->parent;
+    return dentry == ancestor;
+}
+
+/* Names in pages: a dentry and its inode are roughly half a kibibyte. */
+static u64 shrink_names(u64 want)
+{
+    return dentry_shrink(want * 8) / 8;
+}
+
+void dentry_init(void)
+{
+    static struct shrinker shrinker = {.shrink = shrink_names};
+    struct page_stats stats;
+
+    page_get_stats(&stats);
+    max_dentries = max(stats.total / 2, (u64)2048);
+    page_register_shrinker(&shrinker);
+}

@@ -1,0 +1,243 @@
+/* Inodes: their life, their numbers, and the bytes of those that file systems read for us.
+ * A file system that can meet one inode under several names finds it again by inode_find(). */
+#include "vfs/inode.h"
+
+#include "abi/errno.h"
+#include "core/panic.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+#include "mm/page.h"
+#include "vfs/page_cache.h"
+
+enum { INODE_BUCKETS = 1024, READ_AHEAD_PAGES = 16 };
+
+static struct spinlock table_lock; /* a leaf */
+static struct inode *table[INODE_BUCKETS];
+
+struct inode *inode_create(struct super_block *sb, u32 mode)
+{
+    struct inode *inode = kzalloc(sizeof(*inode) + sb->inode_extra);
+    if (!inode)
+        return NULL;
+    ref_init(&inode->refs);
+    inode->mode = mode;
+    inode->nlink = 1;
+    inode->sb = sb;
+    inode->ino = __atomic_add_fetch(&sb->next_ino, 1, __ATOMIC_RELAXED);
+    inode->btime = current_timespec();
+    inode->atime = inode->mtime = inode->ctime = inode->btime;
+    mutex_init(&inode->lock);
+    list_init(&inode->watches);
+    if (sb->inode_extra)
+        inode->data = inode + 1;
+    return inode;
+}
+
+static struct inode **bucket_of(const struct super_block *sb, u64 ino)
+{
+    u64 key = (ino ^ (u64)(uintptr_t)sb >> 4) * 0x9e3779b97f4a7c15ull;
+    return &table[key >> 32 & (INODE_BUCKETS - 1)];
+}
+
+static struct inode *find_locked(struct super_block *sb, u64 ino)
+{
+    for (struct inode *i = *bucket_of(sb, ino); i; i = i->hash_next)
+        if (i->ino == ino && i->sb == sb && ref_get_unless_zero(&i->refs))
+            return i;
+    return NULL;
+}
+
+struct inode *inode_find(struct super_block *sb, u64 ino)
+{
+    spin_lock(&table_lock);
+    struct inode *inode = find_locked(sb, ino);
+    spin_unlock(&table_lock);
+    return inode;
+}
+
+struct inode *inode_add(struct inode *inode)
+{
+    spin_lock(&table_lock);
+    struct inode *first = find_locked(inode->sb, inode->ino);
+    if (!first) {
+        struct inode **bucket = bucket_of(inode->sb, inode->ino);
+        inode->hash_next = *bucket;
+        *bucket = inode;
+        inode->flags |= INODE_HASHED;
+    }
+    spin_unlock(&table_lock);
+    if (!first)
+        return inode;
+    inode_put(inode);
+    return first;
+}
+
+static void unhash(struct inode *inode)
+{
+    spin_lock(&table_lock);
+    struct inode **link = bucket_of(inode->sb, inode->ino);
+    while (*link != inode)
+        link = &(*link)->hash_next;
+    *link = inode->hash_next;
+    spin_unlock(&table_lock);
+}
+
+void inode_put(struct inode *inode)
+{
+    if (!inode || !ref_put(&inode->refs))
+        return;
+    if (inode->flags & INODE_HASHED)
+        unhash(inode);
+    if (inode->sb->ops && inode->sb->ops->evict)
+        inode->sb->ops->evict(inode);
+    kfree(inode->locks);
+    kfree(inode);
+}
+
+int inode_alloc_pages(struct inode *inode, bool reclaimable)
+{
+    inode->pages = kmalloc(sizeof(*inode->pages));
+    if (!inode->pages)
+        return -ENOMEM;
+    page_cache_init(inode->pages, inode, reclaimable);
+    return 0;
+}
+
+void inode_free_pages(struct inode *inode)
+{
+    if (!inode->pages)
+        return;
+    page_cache_fini(inode->pages);
+    kfree(inode->pages);
+    inode->pages = NULL;
+}
+
+void inode_touch(struct inode *inode, bool mtime)
+{
+    inode->ctime = current_timespec();
+    if (mtime)
+        inode->mtime = inode->ctime;
+}
+
+/* Allocate pages for [index, index + nr) as far as memory goes; returns how many. */
+static u32 alloc_run(struct page **pages, u32 nr)
+{
+    for (u32 i = 0; i < nr; i++) {
+        pages[i] = page_alloc(0, 0);
+        if (!pages[i])
+            return i;
+    }
+    return nr;
+}
+
+/* Read a run of pages that starts with the missing one at @index into the cache. */
+static int read_run(struct inode *inode, u64 index)
+{
+    struct page *pages[READ_AHEAD_PAGES];
+    u64 end = DIV_UP(inode->size, PAGE_SIZE);
+    u32 nr = alloc_run(pages, (u32)min(end - index, (u64)READ_AHEAD_PAGES));
+
+    if (!nr)
+        return -ENOMEM;
+    int err = inode->ops->readpages(inode, index, pages, nr);
+    for (u32 i = 0; i < nr; i++) {
+        int failed = err ? 0 : page_cache_insert(inode->pages, index + i, pages[i]);
+        page_put(pages[i]);
+        if (failed && failed != -EEXIST && !i)
+            err = failed; /* the pages behind the first one were a guess */
+    }
+    return err;
+}
+
+int inode_get_page(struct inode *inode, u64 index, struct page **out)
+{
+    if (!inode->pages || !inode->ops->readpages)
+        return -EIO;
+    for (;;) {
+        struct page *page = page_cache_find(inode->pages, index);
+        if (page) {
+            *out = page;
+            return 0;
+        }
+        if (index >= DIV_UP(inode->size, PAGE_SIZE))
+            return -EFAULT;
+        int err = read_run(inode, index);
+        if (err)
+            return err;
+    }
+}
+
+static bool is_zero(const u8 *p, size_t n)
+{
+    for (; n && !*p; n--)
+        p++;
+    return !n;
+}
+
+/* Can the frame under @bytes be mapped as it is?  What follows the end of the file must be zero. */
+static bool is_mappable(const u8 *bytes, u64 len)
+{
+    if (!IS_ALIGNED((uintptr_t)bytes, PAGE_SIZE))
+        return false;
+    return len >= PAGE_SIZE || is_zero(bytes + len, PAGE_SIZE - len);
+}
+
+int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa)
+{
+    u64 len, size = inode->size;
+    struct page *page;
+
+    if (inode->ops->map_page)
+        return inode->ops->map_page(inode, index, write, pa);
+    if (index >= DIV_UP(size, PAGE_SIZE))
+        return -EFAULT;
+    if (inode->ops->direct) {
+        const void *bytes = inode->ops->direct(inode, index << PAGE_SHIFT, &len);
+        if (bytes && is_mappable(bytes, len) &&
+            len >= min(PAGE_SIZE, size - (index << PAGE_SHIFT))) {
+            *pa = virt_to_phys(bytes);
+            return 0;
+        }
+    }
+    int err = inode_get_page(inode, index, &page);
+    if (!err)
+        *pa = page_to_phys(page);
+    return err;
+}
+
+ssize_t inode_read_some(struct inode *inode, struct iov_iter *to, u64 pos, u64 left)
+{
+    struct page *page;
+    u64 len;
+
+    if (inode->ops->direct) {
+        const void *bytes = inode->ops->direct(inode, pos, &len);
+        if (bytes)
+            return (ssize_t)iter_write(to, bytes, min(len, left));
+    }
+    int err = inode_get_page(inode, pos >> PAGE_SHIFT, &page);
+    if (err)
+        return err == -EFAULT ? 0 : err;
+    u64 offset = pos & (PAGE_SIZE - 1);
+    len = min(PAGE_SIZE - offset, left);
+    ssize_t done = (ssize_t)iter_write(to, (const u8 *)page_to_virt(page) + offset, len);
+    page_put(page);
+    return done;
+}
+
+ssize_t inode_read(struct inode *inode, struct iov_iter *to, u64 pos)
+{
+    u64 size = __atomic_load_n(&inode->size, __ATOMIC_RELAXED);
+    u64 end, done = 0;
+
+    if (pos >= size || !to->left)
+        return 0;
+    end = min(to->left, size - pos);
+    while (done < end) {
+        ssize_t n = inode_read_some(inode, to, pos + done, end - done);
+        if (n <= 0)
+            return done ? (ssize_t)done : n ? n : -EFAULT;
+        done += (u64)n;
+    }
+    return (ssize_t)done;
+}

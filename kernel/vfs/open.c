@@ -1,0 +1,257 @@
+/* open(2) without the descriptor. */
+#include "abi/errno.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+#include "vfs/anon/pipe.h"
+#include "vfs/dentry.h"
+#include "vfs/device.h"
+#include "vfs/mount.h"
+#include "vfs/notify.h"
+#include "vfs/walk.h"
+
+/* Give @file the operations of its inode, or what its kind of node asks for. */
+static int attach(struct inode *inode, struct file *file)
+{
+    file->ops = inode->fops;
+    if (inode->ops->open)
+        return inode->ops->open(inode, file);
+    switch (inode->mode & S_IFMT) {
+    case S_IFIFO:
+        return pipe_open_fifo(inode, file);
+    case S_IFCHR:
+        return char_device_open(inode, file);
+    case S_IFBLK:
+    case S_IFSOCK:
+        return -ENXIO;
+    default:
+        return 0;
+    }
+}
+
+static int check_open(const struct path *path, const struct inode *inode, u32 flags)
+{
+    bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+
+    if (S_ISLNK(inode->mode))
+        return -ELOOP;
+    if (S_ISDIR(inode->mode))
+        return writes ? -EISDIR : 0;
+    if (flags & O_DIRECTORY)
+        return -ENOTDIR;
+    if (writes && path->mount->readonly && S_ISREG(inode->mode))
+        return -EROFS;
+    return 0;
+}
+
+int vfs_open_path(const struct path *path, u32 flags, struct file **out)
+{
+    static const struct file_ops no_ops;
+    struct inode *inode = path->dentry->inode;
+    int err = 0;
+
+    if (!(flags & O_PATH))
+        err = check_open(path, inode, flags);
+    if (err)
+        return err;
+    struct file *file = file_create(inode, path->dentry, path->mount, flags);
+    if (!file)
+        return -ENOMEM;
+    if (flags & O_PATH) {
+        file->flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
+        file->ops = &no_ops;
+        *out = file;
+        return 0;
+    }
+    if (S_ISREG(inode->mode) || S_ISDIR(inode->mode))
+        file->mode |= FILE_SEEK;
+    if (S_ISREG(inode->mode))
+        file->backing.ops = &generic_backing_ops;
+    err = attach(inode, file);
+    if (!err && flags & O_TRUNC && S_ISREG(inode->mode))
+        err = vfs_truncate(inode, 0);
+    if (!file->ops)
+        file->ops = &no_ops;
+    if (err) {
+        file->ops = &no_ops; /* it was never open: no release */
+        file_put(file);
+        return err;
+    }
+    fsnotify_dentry(path->dentry, FS_OPEN);
+    *out = file;
+    return 0;
+}
+
+/* Make the last component in the locked directory @dir, or find it there. */
+static int create_locked(const struct path *dir, const struct path_last *last, u32 flags, u32 mode,
+                         struct dentry **out, bool *created)
+{
+    struct inode *parent = dir->dentry->inode, *inode;
+    struct dentry *dentry;
+
+    int err = lookup_locked(dir->dentry, last->name, last->len, last->hash, &dentry);
+    if (err)
+        return err;
+    if (dentry->inode) {
+        *out = dentry;
+        return 0;
+    }
+    err = -EROFS;
+    if (is_dead_dir(parent))
+        err = -ENOENT;
+    else if (last->trailing)
+        err = -EISDIR;
+    else if (parent->ops->create && !dir->mount->readonly)
+        err = parent->ops->create(parent, dentry->name, last->len, mode, 0, &inode);
+    if (err) {
+        dentry_put(dentry);
+        return err;
+    }
+    (void)flags;
+    dentry_instantiate(dentry, inode);
+    fsnotify(parent, FS_CREATE, dentry->name, 0);
+    *created = true;
+    *out = dentry;
+    return 0;
+}
+
+/* Text of the symlink @link, padded for hashing; owned by the caller. */
+static int read_link(struct dentry *link, char **out)
+{
+    char *text = kzalloc(LINUX_PATH_MAX + 16);
+    if (!text)
+        return -ENOMEM;
+    const struct inode_ops *ops = link->inode->ops;
+    ssize_t n = ops->readlink ? ops->readlink(link->inode, text, LINUX_PATH_MAX) : -ELOOP;
+    if (n <= 0) {
+        kfree(text);
+        return n ? (int)n : -ENOENT;
+    }
+    *out = text;
+    return 0;
+}
+
+/* What the last component of an O_CREAT open is; -EAGAIN and *@text: a symlink to go on with. */
+static int open_last(struct path *dir, const struct path_last *last, u32 flags, u32 mode,
+                     struct file **out, char **text)
+{
+    struct dentry *dentry;
+    bool created = false;
+
+    if (!last->len)
+        return -EISDIR;
+    if (last->len > LINUX_NAME_MAX)
+        return -ENAMETOOLONG;
+    mutex_lock(&dir->dentry->inode->lock);
+    int err = create_locked(dir, last, flags, mode, &dentry, &created);
+    mutex_unlock(&dir->dentry->inode->lock);
+    if (err)
+        return err;
+    struct path path = {dir->mount, dentry};
+    while (path.dentry->mounted) {
+        path.mount = path.dentry->mounted;
+        path.dentry = path.mount->root;
+    }
+    if (created)
+        err = vfs_open_path(&path, flags & ~(u32)O_TRUNC, out);
+    else if (flags & O_EXCL)
+        err = -EEXIST;
+    else if (S_ISLNK(path.dentry->inode->mode) && !(flags & O_NOFOLLOW))
+        err = read_link(dentry, text) ?: -EAGAIN;
+    else if (last->trailing || S_ISDIR(path.dentry->inode->mode))
+        err = -EISDIR;
+    else
+        err = vfs_open_path(&path, flags, out);
+    dentry_put(dentry);
+    return err;
+}
+
+static int open_create(int dirfd, const struct name_buf *name, u32 flags, u32 mode, u32 resolve,
+                       struct file **out)
+{
+    struct path dir, next;
+    struct path_last last;
+    char *text = NULL;
+
+    int err = path_lookup_parent(dirfd, name, resolve, &dir, &last);
+    for (u32 links = 0; !err; links++) {
+        char *old = text;
+        text = NULL;
+        err = open_last(&dir, &last, flags, mode, out, &text);
+        path_last_free(&last);
+        kfree(old);
+        if (err != -EAGAIN || !text) {
+            path_put(&dir);
+            return err;
+        }
+        if (links >= LINUX_SYMLOOP_MAX || resolve & LOOKUP_NO_SYMLINKS)
+            err = -ELOOP;
+        else
+            err = path_walk(&dir, text, resolve | LOOKUP_PARENT, &next, &last);
+        path_put(&dir);
+        dir = next;
+    }
+    kfree(text);
+    return err;
+}
+
+static int open_tmpfile(const struct path *dir, u32 flags, u32 mode, struct file **out)
+{
+    struct inode *parent = dir->dentry->inode, *inode;
+    static const char name[16] = "#tmpfile";
+
+    if ((flags & O_ACCMODE) == O_RDONLY)
+        return -EINVAL;
+    if (dir->mount->readonly)
+        return -EROFS;
+    if (!parent->ops->tmpfile)
+        return -EOPNOTSUPP;
+    int err = parent->ops->tmpfile(parent, mode, &inode);
+    if (err)
+        return err;
+    struct dentry *dentry = dentry_create(dir->dentry, name, strlen(name), inode);
+    if (!dentry) {
+        inode_put(inode);
+        return -ENOMEM;
+    }
+    struct path path = {dir->mount, dentry};
+    err = vfs_open_path(&path, flags & ~(u32)(O_DIRECTORY | O_TRUNC), out);
+    dentry_put(dentry);
+    return err;
+}
+
+int vfs_openat(int dirfd, const struct name_buf *name, u32 flags, u32 mode, u32 resolve,
+               struct file **out)
+{
+    struct path path;
+    u32 lookup = resolve;
+
+    if (flags & O_CREAT && !(flags & O_PATH)) {
+        u32 masked = (mode & 07777 & ~current_fs()->umask) | S_IFREG;
+        return open_create(dirfd, name, flags, masked, resolve, out);
+    }
+    if (!(flags & O_NOFOLLOW))
+        lookup |= LOOKUP_FOLLOW;
+    if (flags & O_DIRECTORY)
+        lookup |= LOOKUP_DIRECTORY;
+    int err = path_lookup(dirfd, name, lookup, &path);
+    if (err)
+        return err;
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        err = open_tmpfile(&path, flags, (mode & 07777 & ~current_fs()->umask) | S_IFREG, out);
+    else
+        err = vfs_open_path(&path, flags, out);
+    path_put(&path);
+    return err;
+}
+
+int vfs_open(const char *path, u32 flags, u32 mode, struct file **out)
+{
+    struct name_buf name;
+    int err = name_from_kernel(&name, path);
+
+    if (err)
+        return err;
+    err = vfs_openat(AT_FDCWD, &name, flags, mode, 0, out);
+    name_free(&name);
+    return err;
+}
