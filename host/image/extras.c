@@ -298,7 +298,7 @@ static int extras_by_name(struct extras *x, const char *name, struct err *err)
         return extras_section(x, name, 0, err);
     const char *nearest = str_nearest(name, (const char *const *)names.at, names.len);
     return err_set(err, ERR_USAGE, "--with: no extras named '%s'%s%s%s", name,
-                   nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+                   nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'" : "");
 }
 
 static char *extras_prefix(const char *program)

@@ -2,8 +2,6 @@
  * Running out of memory ends the process: a host tool has nothing better to do. */
 #pragma once
 
-#include "lib/string.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -67,7 +65,8 @@ void strs_add_all(struct strs *list, const struct strs *from);
 /** Free all and leave an empty list; fit for CLEANUP. */
 void strs_free(struct strs *list);
 
-/** Does @string end with @suffix?  (str_starts() is in lib/string.h.) */
+/** Does @string begin with @prefix, end with @suffix? */
+bool str_starts(const char *string, const char *prefix);
 bool str_ends(const char *string, const char *suffix);
 
 /**

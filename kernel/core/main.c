@@ -14,5 +14,8 @@ _Noreturn void kernel_main(void)
     sched_init();
     log_info("ingot: %lu KiB of memory, kernel %lu KiB", boot_info.ram_bytes >> 10,
              boot_info.kernel_len >> 10);
-    fatal_error("no image");
+    vfs_init();
+    drv_init();
+    fs_init();
+    start_program();
 }

@@ -205,7 +205,9 @@ trap_move_end:
 
 /* A fault while a frame was being moved: the kernel stack has run over. */
 trap_while_moving:
-    movq %gs:CPU_PANIC, %rsp
+    movq %rcx, %rsp
+    subq $512, %rsp
+    andq $-16, %rsp
     call trap_move
     call trap_stack_overflow
     ud2
