@@ -16,6 +16,7 @@ from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run 
 
 import bad_input  # noqa: E402
 import commands  # noqa: E402
+import machines  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = os.path.join(HERE, "programs")
@@ -84,6 +85,7 @@ def main():
             suite.add("program: " + entry["name"], program_test, entry)
     commands.add_to(suite)
     bad_input.add_to(suite, long)
+    machines.add_to(suite, long)
     return suite.run(words)
 
 

@@ -51,7 +51,7 @@ def run_native(suite, program):
 
 def run_guest(suite, program):
     need_ingot()
-    command = [INGOT, "run", "-m", "64M", program.path, *program.args]
+    command = [INGOT, "run", "-m", "64M", "-e", "LEAKS=1", program.path, *program.args]
     return judge(suite, "ingot", program, run(command, timeout=150))
 
 
