@@ -108,7 +108,7 @@ static void run_add_terminal(struct buf *params)
     unsigned columns, rows;
 
     if (terminal_size(STDIN_FILENO, &columns, &rows))
-        buf_printf(params, " ingot.winsize=%ux%u", columns, rows);
+        buf_printf(params, " ingot.columns=%u ingot.rows=%u", columns, rows);
 }
 
 /* The words that are never the program's business. */

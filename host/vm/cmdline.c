@@ -7,10 +7,12 @@
 
 /* Parameters of Linux and of ours without a dot: as environment they would be misunderstood. */
 static const char *const cmdline_reserved[] = {
-    "console", "loglevel", "quiet",         "debug",       "root",        "rootfstype", "rootflags",
-    "ro",      "rw",       "init",          "rdinit",      "ip",          "initrd",     "mem",
-    "maxcpus", "nr_cpus",  "tsc_early_khz", "tsc",         "panic",       "reboot",     "earlycon",
-    "nokaslr", "acpi",     "noapic",        "clocksource", "earlyprintk",
+    "console",     "loglevel",    "quiet",    "debug",       "root",          "rootfstype",
+    "rootflags",   "ro",          "rw",       "init",        "rdinit",        "ip",
+    "initrd",      "mem",         "maxcpus",  "nr_cpus",     "tsc_early_khz", "tsc",
+    "panic",       "reboot",      "earlycon", "nokaslr",     "acpi",          "noapic",
+    "clocksource", "pci",         "nolapic",  "mitigations", "nomodule",      "no_timer_check",
+    "BOOT_IMAGE",  "earlyprintk",
 };
 
 static bool cmdline_is_plain(const char *word)

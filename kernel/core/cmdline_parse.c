@@ -164,6 +164,8 @@ static const char *const kernel_words[] = {
     "ingot.stopsignal",
     "ingot.entropy",
     "ingot.layer",
+    "ingot.columns",
+    "ingot.rows",
     "BOOT_IMAGE",
     "initrd",
     "rcupdate.rcu_expedited",

@@ -1,6 +1,7 @@
 /* Terminals on console ports.  The port's wake-up comes in a context that may do little, so input
  * is fetched by a timer that is due at once: it runs at the next safe point with no lock held. */
 #include "abi/errno.h"
+#include "core/cmdline.h"
 #include "core/time.h"
 #include "drv/console_port.h"
 #include "drv/tty.h"
@@ -95,6 +96,8 @@ static struct port_tty *port_tty_create(struct console_port *port)
     if (!pt)
         return NULL;
     tty_init(&pt->tty, &port_tty_ops, port);
+    pt->tty.size.cols = (u16)cmdline_get_u64("ingot.columns", 0);
+    pt->tty.size.rows = (u16)cmdline_get_u64("ingot.rows", 0);
     pt->port = port;
     timer_init(&pt->fetch, fetch_input);
     pt->wait.wake = port_wake;

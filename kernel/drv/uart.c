@@ -148,6 +148,8 @@ void uart_init(void)
 {
     if (!uart_present())
         return;
+    /* Whoever asks us to stop before we can listen is heard, although the FIFO begins empty. */
+    bool stop = inb(UART_BASE + LSR) & LSR_BREAK;
     outb(UART_BASE + LCR, LCR_8N1);
     outb(UART_BASE + FCR, FCR_ENABLE_CLEAR);
     outb(UART_BASE + MCR, MCR_DTR_RTS_OUT2);
@@ -162,4 +164,6 @@ void uart_init(void)
         return;
     }
     outb(UART_BASE + IER, IER_DATA | IER_LINE_STATUS);
+    if (stop)
+        stop_requested();
 }
