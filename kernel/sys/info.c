@@ -5,6 +5,7 @@
 #include "core/hostname.h"
 #include "core/log.h"
 #include "core/random.h"
+#include "core/version.h"
 #include "lib/string.h"
 #include "mm/page.h"
 #include "sys/sys_priv.h"
@@ -14,12 +15,11 @@
 
 long sys_uname(uaddr_t buf)
 {
-    /* Programs take the release for what the kernel can do; this is the ABI we follow. */
     struct linux_utsname uts = {
-        .sysname = "Linux",
-        .release = "6.1.0-ingot",
-        .version = "#1 Ingot",
-        .machine = "x86_64",
+        .sysname = VERSION_SYSNAME,
+        .release = VERSION_RELEASE,
+        .version = VERSION_BUILD,
+        .machine = VERSION_MACHINE,
         .domainname = "(none)",
     };
     str_copy(uts.nodename, hostname, sizeof(uts.nodename));

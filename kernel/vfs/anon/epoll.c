@@ -52,8 +52,6 @@ struct epoll {
 static struct mutex nest_lock = {.waiters = LIST_INIT(nest_lock.waiters)};
 static struct mutex file_locks[FILE_LOCKS];
 
-extern void (*file_watchers_gone)(struct file *file);
-
 static const struct file_ops epoll_ops;
 
 bool file_is_epoll(const struct file *file)
