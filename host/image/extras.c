@@ -343,14 +343,12 @@ int extras_complete(struct closure *closure, struct err *err)
     return 0;
 }
 
-int extras_add(struct closure *closure, const char *program, const struct strs *with, bool above,
+int extras_add(struct closure *closure, const char *program, const struct strs *with,
                struct strs *env, struct err *err)
 {
     struct extras x CLEANUP(extras_free) = {
         .closure = closure, .program = program, .env = env, .prefix = extras_prefix(program)};
 
-    if (above)
-        strs_add(&x.done, "base");
     int failed = extras_automatic(&x, err);
     for (size_t i = 0; with && !failed && i < with->len; i++)
         failed = extras_by_name(&x, with->at[i], err);

@@ -232,8 +232,16 @@ bool thread_wake_interruptible(struct thread *t)
     return true;
 }
 
+static void sleep_ended(struct timer *timer)
+{
+    struct thread *t = container_of(timer, struct thread, sleep_timer);
+    t->timed_out = true;
+    thread_wake(t);
+}
+
 void sched_thread_init(struct thread *t)
 {
+    timer_init(&t->sleep_timer, sleep_ended);
     list_init(&t->run_node);
     t->cpu = cpu_id();
     t->affinity = ~0ull;

@@ -190,18 +190,10 @@ void thread_put(struct thread *t)
 
 /* ---- creation ---- */
 
-static void sleep_ended(struct timer *timer)
-{
-    struct thread *t = container_of(timer, struct thread, sleep_timer);
-    t->timed_out = true;
-    thread_wake(t);
-}
-
 static void thread_init(struct thread *t, void (*entry)(void *), void *arg)
 {
     t->refs = 1;
     t->start_time_ns = time_ns();
-    timer_init(&t->sleep_timer, sleep_ended);
     sigqueue_init(&t->pending);
     list_init(&t->process_node);
     t->altstack.flags = SS_DISABLE;
