@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CLEANUP(function) __attribute__((cleanup(function)))
+#define CLEANUP(function) __attribute__((cleanup(function), unused))
 
 /** Free a heap string or array: `char *s CLEANUP(mem_free) = NULL;`. */
 static inline void mem_free(void *pointer)

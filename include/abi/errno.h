@@ -1,4 +1,5 @@
-/* Error numbers of the Linux ABI on x86-64 (asm-generic/errno.h).  Inside the kernel they travel negated. */
+/* Error numbers of the Linux ABI on x86-64 (asm-generic/errno.h).  Inside the kernel they travel
+ * negated. */
 #pragma once
 
 enum linux_errno {

@@ -163,7 +163,7 @@ int arch_fpstate_restore(const void *fpstate)
     struct {
         struct fx_image fx;
         u64 header[XSAVE_HEADER / 8];
-    } own __attribute__((aligned(64))) = {.header[0] = 3};
+    } own __attribute__((aligned(64)));
     u32 magic2 = 0, mask = 3;
 
     if (!fpstate) {
@@ -183,5 +183,7 @@ int arch_fpstate_restore(const void *fpstate)
     if (mask != 3 && arch_features.xsave)
         return load_from_user(fpstate, mask);
     memset(&own.fx.sw, 0, sizeof(own.fx.sw));
+    memset(own.header, 0, sizeof(own.header));
+    own.header[0] = 3; /* x87 and SSE */
     return load_from_user(&own, mask);
 }

@@ -82,7 +82,7 @@ static void triple_fault(void)
     __asm__ volatile("lidt %0\n int3" ::"m"(none));
 }
 
-static _Noreturn void pc_power_off(u32 code)
+__attribute__((noreturn)) static void pc_power_off(u32 code)
 {
     outb(DEBUG_EXIT, (u8)code);
     pc_acpi_power_off();

@@ -14,14 +14,14 @@ struct thread;
 
 /* [C] own CPU only, [I] fixed once the CPU runs, [A] atomic. */
 struct arch_cpu {
-    struct arch_cpu *self;  /* [I] */
-    struct thread *thread;  /* [C] the running one; `current` is its macro */
-    void *kstack_top;       /* [C] end of current's kernel stack */
-    u64 user_rsp;           /* [C] scratch of the system-call entry */
-    u32 pending;            /* [A] bits of work that waits for a safe point; see core/irq.h */
-    u32 id;                 /* [I] 0, 1, ... */
-    u64 scratch[2];         /* [C] of the trap entry */
-    void *vector_owner;     /* [C] the arch_thread whose vector state the registers hold */
+    struct arch_cpu *self; /* [I] */
+    struct thread *thread; /* [C] the running one; `current` is its macro */
+    void *kstack_top;      /* [C] end of current's kernel stack */
+    u64 user_rsp;          /* [C] scratch of the system-call entry */
+    u32 pending;           /* [A] bits of work that waits for a safe point; see core/irq.h */
+    u32 id;                /* [I] 0, 1, ... */
+    u64 scratch[2];        /* [C] of the trap entry */
+    void *vector_owner;    /* [C] the arch_thread whose vector state the registers hold */
 };
 
 static_assert(offsetof(struct arch_cpu, pending) == CPU_PENDING, "entry.S knows it");
