@@ -29,8 +29,8 @@ static void rotate_left(struct rb_root *root, struct rb_node *node)
     up->left = node;
     node->parent = up;
     if (root->update) {
-        root->update(node);
-        root->update(up);
+        (void)root->update(node); /* the whole keeps its value, so nothing above changes */
+        (void)root->update(up);
     }
 }
 
@@ -46,8 +46,8 @@ static void rotate_right(struct rb_root *root, struct rb_node *node)
     up->right = node;
     node->parent = up;
     if (root->update) {
-        root->update(node);
-        root->update(up);
+        (void)root->update(node); /* the whole keeps its value, so nothing above changes */
+        (void)root->update(up);
     }
 }
 
@@ -55,8 +55,8 @@ void rb_propagate(struct rb_root *root, struct rb_node *node)
 {
     if (!root->update)
         return;
-    for (; node; node = node->parent)
-        root->update(node);
+    while (node && root->update(node))
+        node = node->parent;
 }
 
 /* The red parent of a red @node hangs to the left (or right) of @grand, whose other child is black:
@@ -88,7 +88,9 @@ void rb_insert(struct rb_root *root, struct rb_node *node, struct rb_node *paren
     node->left = node->right = NULL;
     node->red = true;
     *link = node;
-    rb_propagate(root, node);
+    if (root->update)
+        (void)root->update(node); /* its value is new even where it is the one it had */
+    rb_propagate(root, parent);
 
     while (is_red(parent)) {
         struct rb_node *grand = parent->parent; /* there is one: the root is black */
@@ -184,12 +186,11 @@ static struct rb_node *take_place(struct rb_root *root, struct rb_node *node, st
 
 void rb_remove(struct rb_root *root, struct rb_node *node)
 {
-    struct rb_node *parent, *child;
+    struct rb_node *parent, *child, *next = NULL;
     bool was_black;
 
     if (node->left && node->right) {
-        struct rb_node *next = rb_next(node);
-
+        next = rb_next(node);
         child = next->right;
         was_black = !next->red;
         parent = take_place(root, node, next);
@@ -203,6 +204,8 @@ void rb_remove(struct rb_root *root, struct rb_node *node)
         replace_child(root, parent, node, child);
     }
     rb_propagate(root, parent);
+    if (next) /* it has other children now, whether the way up to it ended early or not */
+        rb_propagate(root, next);
     if (was_black)
         remove_rebalance(root, child, parent);
 }

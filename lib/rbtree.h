@@ -12,8 +12,11 @@ struct rb_node {
 
 struct rb_root {
     struct rb_node *node; /* NULL: empty */
-    /** Recompute @node's subtree value from itself and its children; NULL: a plain tree. */
-    void (*update)(struct rb_node *node);
+    /**
+     * Recompute @node's subtree value from itself and its children; false: it stays what it was,
+     * so nothing changes above either. NULL: a plain tree.
+     */
+    bool (*update)(struct rb_node *node);
 };
 
 /**

@@ -16,12 +16,15 @@ static u64 max_gap_of(struct rb_node *node)
     return node ? container_of(node, struct vma, node)->max_gap : 0;
 }
 
-static void update_gap(struct rb_node *node)
+static bool update_gap(struct rb_node *node)
 {
     struct vma *vma = of_node(node);
-
     u64 below = max(max_gap_of(node->left), max_gap_of(node->right));
-    vma->max_gap = max(vma->gap, below);
+    u64 gap = max(vma->gap, below);
+    bool changed = gap != vma->max_gap;
+
+    vma->max_gap = gap;
+    return changed;
 }
 
 void area_init(struct mm *mm)
@@ -70,16 +73,20 @@ bool area_is_free(struct mm *mm, u64 start, u64 end)
     return !vma || vma->start >= end;
 }
 
-/* The free space before @vma, after its border or that of its neighbour moved. */
-static void refresh_gap(struct mm *mm, struct vma *vma)
+static void set_gap(struct mm *mm, struct vma *vma, u64 gap)
 {
-    const struct vma *prev = area_prev(vma);
-    u64 gap = vma->start - (prev ? prev->end : min(USER_BASE, vma->start));
-
     if (gap == vma->gap)
         return;
     vma->gap = gap;
     rb_propagate(&mm->areas, &vma->node);
+}
+
+/* The free space before @vma, after its border or that of its neighbour moved. */
+static void refresh_gap(struct mm *mm, struct vma *vma)
+{
+    const struct vma *prev = area_prev(vma);
+
+    set_gap(mm, vma, vma->start - (prev ? prev->end : min(USER_BASE, vma->start)));
 }
 
 static void refresh_after(struct mm *mm, struct vma *vma)
@@ -95,15 +102,26 @@ static void refresh_after(struct mm *mm, struct vma *vma)
 static void area_insert(struct mm *mm, struct vma *vma)
 {
     struct rb_node **link = &mm->areas.node, *parent = NULL;
+    struct vma *next = NULL;
+    u64 before = min(USER_BASE, vma->start);
 
     while (*link) {
+        struct vma *other = of_node(*link);
         parent = *link;
-        link = vma->start < of_node(parent)->start ? &parent->left : &parent->right;
+        if (vma->start < other->start) {
+            next = other;
+            link = &parent->left;
+        } else {
+            before = other->end;
+            link = &parent->right;
+        }
     }
-    vma->gap = vma->max_gap = 0;
+    vma->gap = vma->start - before;
     rb_insert(&mm->areas, &vma->node, parent, link);
-    refresh_gap(mm, vma);
-    refresh_after(mm, vma);
+    if (next)
+        set_gap(mm, next, next->start - vma->end);
+    else
+        mm->last_end = vma->end;
     mm->virtual_pages += (vma->end - vma->start) >> PAGE_SHIFT;
     mm->nr_areas++;
 }
@@ -125,13 +143,14 @@ struct vma *area_create(struct mm *mm, const struct vma *template)
 
 void area_destroy(struct mm *mm, struct vma *vma)
 {
-    struct vma *prev = area_prev(vma), *next = area_next(vma);
+    struct vma *next = area_next(vma);
+    u64 before = vma->start - vma->gap;
 
     rb_remove(&mm->areas, &vma->node);
     if (next)
-        refresh_gap(mm, next);
+        set_gap(mm, next, next->start - before);
     else
-        mm->last_end = prev ? prev->end : USER_BASE;
+        mm->last_end = before;
     if (mm->hint == vma)
         mm->hint = NULL;
     mm->virtual_pages -= (vma->end - vma->start) >> PAGE_SHIFT;
@@ -198,6 +217,7 @@ static struct vma *merge_pair(struct mm *mm, struct vma *lower, struct vma *uppe
 {
     u64 end = upper->end;
 
+    lower->touched |= upper->touched;
     area_destroy(mm, upper);
     area_resize(mm, lower, lower->start, end);
     return lower;
@@ -228,10 +248,12 @@ struct vma *area_extend(struct mm *mm, const struct vma *template)
     struct vma *prev = next ? area_prev(next) : of_node(rb_last(&mm->areas));
 
     if (prev && continues(prev, template)) {
+        prev->touched |= template->touched;
         area_resize(mm, prev, prev->start, template->end);
         return next && continues(prev, next) ? merge_pair(mm, prev, next) : prev;
     }
     if (next && continues(template, next)) {
+        next->touched |= template->touched;
         area_resize(mm, next, template->start, next->end);
         return next;
     }

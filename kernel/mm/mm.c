@@ -116,8 +116,8 @@ bool mm_shared_page(struct mm *mm, u64 addr, paddr_t *pa)
 {
     mm_lock(&mm->lock);
     const struct vma *vma = area_find(mm, addr);
-    bool shared = vma && vma->start <= addr && vma->flags & MAP_SHARED &&
-                  plat.query(&mm->as, addr, pa, NULL);
+    bool shared =
+        vma && vma->start <= addr && vma->flags & MAP_SHARED && plat.query(&mm->as, addr, pa, NULL);
     mm_unlock(&mm->lock);
     return shared;
 }

@@ -73,6 +73,7 @@ struct vma {
     u64 gap;        /* [L] free bytes between the area before (or USER_BASE) and this one */
     u64 max_gap;    /* [L] the greatest .gap in this subtree */
     u32 marks;      /* [L] enum vma_marks */
+    bool touched;   /* [L] may have pages */
     u64 start, end; /* [L] page aligned, start < end */
     u32 prot;       /* [L] PROT_* */
     u32 flags;      /* [L] MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, ... */
@@ -135,7 +136,8 @@ enum fault_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
  */
 int mm_fault(struct mm *mm, u64 addr, enum fault_access access, int *code);
 
-/** True if @addr lies in a shared mapping and its page is there: then *@pa is where (futex keys). */
+/** True if @addr lies in a shared mapping and its page is there: then *@pa is where (futex keys).
+ */
 bool mm_shared_page(struct mm *mm, u64 addr, paddr_t *pa);
 
 /** Walk the areas in address order under mm->lock; stops where @fn returns non-zero. */

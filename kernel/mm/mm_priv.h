@@ -85,8 +85,8 @@ static inline u32 plat_prot_of(u32 prot)
 }
 /** unmap.c: drop the pages of [start, end), which lies in @vma. 0 or -ENOMEM. */
 int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end);
-/** If @va lies inside a 2 MiB page, let each of its pages count for itself. */
-void huge_break(struct mm *mm, u64 va);
+/** If @va lies inside a 2 MiB page of @vma, let each of its pages count for itself. */
+void huge_break(struct mm *mm, const struct vma *vma, u64 va);
 /** map.c: mm_unmap() under the lock; the range is checked. */
 int unmap_locked(struct mm *mm, u64 start, u64 end);
 /** map.c: check that [addr, +len) is page-aligned and the program's; rounds *@len up. -EINVAL. */

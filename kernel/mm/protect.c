@@ -18,8 +18,10 @@ static int protect_area(struct mm *mm, struct vma *vma, u64 start, u64 end, u32 
         return 0;
     if ((prot & PROT_WRITE) && (vma->marks & VMA_NOWRITE))
         return -EACCES;
-    huge_break(mm, start);
-    huge_break(mm, end);
+    if (!vma->touched)
+        return 0;
+    huge_break(mm, vma, start);
+    huge_break(mm, vma, end);
     return plat.protect(&mm->as, start, end - start, page_prot(vma, prot));
 }
 

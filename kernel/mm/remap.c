@@ -58,8 +58,8 @@ static int move_area(struct mm *mm, struct remap *r)
     vma = area_find(mm, r->old); /* the place may have been cut out of the same area */
     struct vma moved = moved_area(vma, r);
     u64 kept = min(r->old_len, r->new_len);
-    huge_break(mm, r->old);
-    huge_break(mm, r->old + kept);
+    huge_break(mm, vma, r->old);
+    huge_break(mm, vma, r->old + kept);
     if (!area_extend(mm, &moved) && !area_create(mm, &moved))
         return -ENOMEM;
     err = kept ? plat.move(&mm->as, r->old, r->new, kept) : 0;

@@ -4,7 +4,6 @@
 #include "abi/errno.h"
 
 struct drop {
-    struct mm *mm;
     struct vma *vma;
     u64 resident;
     s64 anon;
@@ -38,12 +37,14 @@ static void page_gone(void *arg, u64 va, u64 pa, u64 size, u32 prot)
     put_block(page, pages);
 }
 
-void huge_break(struct mm *mm, u64 va)
+void huge_break(struct mm *mm, const struct vma *vma, u64 va)
 {
-    u64 pa;
+    u64 base = ALIGN_DOWN(va, HUGE_SIZE), pa;
     u32 prot;
 
-    if (IS_ALIGNED(va, HUGE_SIZE) || !plat.query(&mm->as, va, &pa, &prot) || !(prot & PLAT_HUGE))
+    if (base == va || base < vma->start || base + HUGE_SIZE > vma->end || vma->backing)
+        return;
+    if (!plat.query(&mm->as, va, &pa, &prot) || !(prot & PLAT_HUGE))
         return;
     struct page *page = page_of_phys(ALIGN_DOWN(pa, HUGE_SIZE));
     if (page && page->order)
@@ -52,10 +53,12 @@ void huge_break(struct mm *mm, u64 va)
 
 int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end)
 {
-    struct drop drop = {.mm = mm, .vma = vma};
+    struct drop drop = {.vma = vma};
 
-    huge_break(mm, start);
-    huge_break(mm, end);
+    if (!vma->touched)
+        return 0;
+    huge_break(mm, vma, start);
+    huge_break(mm, vma, end);
     int err = plat.unmap(&mm->as, start, end - start, page_gone, &drop);
     if (mm->resident_pages > mm->peak_pages)
         mm->peak_pages = mm->resident_pages;

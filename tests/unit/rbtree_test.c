@@ -18,9 +18,14 @@ static u32 size_of(struct rb_node *node)
     return node ? container_of(node, struct item, node)->size : 0;
 }
 
-static void update(struct rb_node *node)
+static bool update(struct rb_node *node)
 {
-    container_of(node, struct item, node)->size = 1 + size_of(node->left) + size_of(node->right);
+    struct item *item = container_of(node, struct item, node);
+    u32 size = 1 + size_of(node->left) + size_of(node->right);
+    bool changed = size != item->size;
+
+    item->size = size;
+    return changed;
 }
 
 static struct rb_root root = {.update = update};
