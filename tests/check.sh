@@ -39,7 +39,8 @@ check_spelling() {
 check_clang() {
     local dir=$build/clang
     [ -f "$dir/build.ninja" ] || CC=clang meson setup "$dir" "$root" >/dev/null || return 1
-    ninja -C "$dir" --quiet -j2 ingot-kernel ingot
+    ninja -C "$dir" -j2 ingot-kernel ingot | grep -vE '^\[|^ninja: (Entering|no work)' | cut -c 1-400
+    return "${PIPESTATUS[0]}"
 }
 
 export -f sources

@@ -90,8 +90,12 @@ static void load_tables(struct pc_cpu *pc)
         limit | (base & 0xffffff) << 16 | 0x89ul << 40 | (base >> 24 & 0xff) << 56;
     pc->gdt[SEL_TSS / 8 + 1] = base >> 32;
 
+    /* Hidden from the compiler, or a constant of odd alignment would need its own relocation. */
+    u64 idt_base = (uintptr_t)idt;
+    __asm__("" : "+r"(idt_base));
+
     struct table_register gdtr = {sizeof(pc->gdt) - 1, (uintptr_t)pc->gdt};
-    struct table_register idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+    struct table_register idtr = {sizeof(idt) - 1, idt_base};
     __asm__ volatile("lgdt %0\n lidt %1\n ltr %w2" ::"m"(gdtr), "m"(idtr), "r"(SEL_TSS) : "memory");
 }
 
