@@ -27,6 +27,7 @@ struct extras {
     struct strs done;            /* sections that are in */
     char *groups[EXTRAS_GROUPS]; /* of the section's regex, owned */
     char *prefix;                /* owned; "" without a program */
+    char *given;                 /* the same, of the program's path before links; owned */
 };
 
 const char *extras_table(size_t *len)
@@ -40,6 +41,7 @@ static void extras_free(struct extras *x)
     for (size_t i = 0; i < EXTRAS_GROUPS; i++)
         free(x->groups[i]);
     free(x->prefix);
+    free(x->given);
     strs_free(&x->done);
 }
 
@@ -107,25 +109,7 @@ static bool extras_match_library(struct extras *x, const char *pattern)
     return false;
 }
 
-static bool extras_when(struct extras *x, const struct strs *words)
-{
-    const char *what = words->len > 1 ? words->at[1] : "";
-
-    if (strcmp(what, "always") == 0)
-        return true;
-    if (strcmp(what, "dynamic") == 0)
-        return x->closure->len && x->closure->objects[0]->elf.interp;
-    if (strcmp(what, "program") == 0)
-        return x->program && extras_match(x, words->at[2], strrchr(x->program, '/') + 1);
-    if (strcmp(what, "library") == 0)
-        return extras_match_library(x, words->at[2]);
-    for (size_t i = 2; strcmp(what, "symbol") == 0 && i < words->len; i++)
-        if (closure_names(x->closure, words->at[i]))
-            return true;
-    return false;
-}
-
-/* {1} and {prefix} replaced; NULL if a group has no value. */
+/* {1}, {prefix} and {given} replaced; NULL if a group has no value. */
 static char *extras_expand(const struct extras *x, const char *text)
 {
     struct buf out = {0};
@@ -135,6 +119,8 @@ static char *extras_expand(const struct extras *x, const char *text)
         size_t len = 0;
         if (str_starts(text, "{prefix}")) {
             value = x->prefix, len = strlen("{prefix}");
+        } else if (str_starts(text, "{given}")) {
+            value = x->given, len = strlen("{given}");
         } else if (text[0] == '{' && text[1] >= '1' && text[1] <= '9' && text[2] == '}') {
             value = x->groups[text[1] - '0'], len = 3;
         } else {
@@ -149,6 +135,28 @@ static char *extras_expand(const struct extras *x, const char *text)
         text += len;
     }
     return buf_take(&out);
+}
+
+static bool extras_when(struct extras *x, const struct strs *words)
+{
+    const char *what = words->len > 1 ? words->at[1] : "";
+
+    if (strcmp(what, "always") == 0)
+        return true;
+    if (strcmp(what, "dynamic") == 0)
+        return x->closure->len && x->closure->objects[0]->elf.interp;
+    if (strcmp(what, "program") == 0)
+        return x->program && extras_match(x, words->at[2], strrchr(x->program, '/') + 1);
+    if (strcmp(what, "library") == 0)
+        return extras_match_library(x, words->at[2]);
+    if (strcmp(what, "file") == 0) {
+        char *path CLEANUP(mem_free) = extras_expand(x, words->at[2]);
+        return path && fs_exists(path);
+    }
+    for (size_t i = 2; strcmp(what, "symbol") == 0 && i < words->len; i++)
+        if (closure_names(x->closure, words->at[i]))
+            return true;
+    return false;
 }
 
 static int extras_tree(struct extras *x, const char *path, char *const *skip, struct err *err)
@@ -202,10 +210,9 @@ static int extras_text(struct extras *x, const struct strs *words, struct err *e
 
 static int extras_dir(struct extras *x, const struct strs *words, struct err *err)
 {
+    if (words->len < 3)
+        return err_set(err, EINVAL, "runtimes.txt: 'dir %s' has no mode", words->at[1]);
     mode_t mode = (mode_t)strtoul(words->at[2], NULL, 8);
-
-    if (tree_follow(x->closure->tree, words->at[1]))
-        return 0;
     return tree_add_dir(x->closure->tree, words->at[1], mode, err);
 }
 
@@ -347,7 +354,11 @@ int extras_add(struct closure *closure, const char *program, const struct strs *
                struct strs *env, struct err *err)
 {
     struct extras x CLEANUP(extras_free) = {
-        .closure = closure, .program = program, .env = env, .prefix = extras_prefix(program)};
+        .closure = closure,
+        .program = program,
+        .env = env,
+        .prefix = extras_prefix(program),
+        .given = extras_prefix(closure->len ? closure->objects[0]->path : NULL)};
 
     int failed = extras_automatic(&x, err);
     for (size_t i = 0; with && !failed && i < with->len; i++)

@@ -67,7 +67,6 @@ static int ingot_fail(const struct ingot_parser *p, int line, const char *format
 
 static int ingot_fail(const struct ingot_parser *p, int line, const char *format, ...)
 {
-    struct buf text CLEANUP(buf_free) = {0};
     va_list args;
     char words[512];
 

@@ -113,7 +113,6 @@ static int recipe_program(struct recipe *r, const struct ingot_line *line, struc
 {
     struct target target CLEANUP(target_free) = {0};
     struct image_config *config = &r->b->config;
-    struct strs argv CLEANUP(strs_free) = {0};
     const char *word = line->args.at[0];
     char *inside CLEANUP(mem_free) = recipe_inside(r, word);
     const char *path = word[0] == '/' && !fs_exists(inside) ? word : inside;
