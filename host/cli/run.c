@@ -7,6 +7,7 @@
 #include "lib/err.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,6 +101,18 @@ static int run_image(const struct run_options *options, const struct image *imag
     return failed ? failed : run_guest(&guest, options, err);
 }
 
+/* Started with a closed stream, we would hand its number to a channel of the guest. */
+static void run_open_streams(void)
+{
+    while (true) {
+        int fd = open("/dev/null", O_RDWR);
+        if (fd <= STDERR_FILENO && fd >= 0)
+            continue;
+        fd_close(&fd);
+        return;
+    }
+}
+
 static int run_main(int argc, char **argv, struct err *err)
 {
     struct run_options options CLEANUP(run_options_fini) = {
@@ -121,6 +134,7 @@ static int run_main(int argc, char **argv, struct err *err)
         .quiet = options.quiet,
         .rebuild = options.rebuild,
     };
+    run_open_streams();
     failed = image_resolve(argv[1], &opts, &image, err);
     if (failed)
         return failed;

@@ -28,7 +28,8 @@ enum {
 
 /* Bytes in one direction. */
 struct flow {
-    int from, to;      /* -1 once closed */
+    int from, to; /* -1 once closed */
+    bool from_guest;
     size_t chunk;      /* what one write() may carry without ever blocking */
     size_t start, len; /* what was read and not yet written */
     char bytes[FLOW_SIZE];
@@ -104,11 +105,12 @@ static bool flow_is_done(const struct flow *flow)
     return flow->to < 0 || (flow->from < 0 && !flow->len);
 }
 
-/* Nobody takes the bytes any more.  Whoever makes them is told by the closing of its socket. */
+/* Nobody takes the bytes any more. A guest that makes them is told by the closing of its socket; a
+ * socket that the user gave us as input is not ours to close. */
 static void flow_break(struct flow *flow)
 {
-    if (flow->from >= 0)
-        shutdown(flow->from, SHUT_RDWR); /* fails, harmlessly, for the user's own input */
+    if (flow->from >= 0 && flow->from_guest)
+        shutdown(flow->from, SHUT_RDWR);
     flow->from = flow->to = -1;
     flow->len = 0;
 }
@@ -288,7 +290,7 @@ static int relay_poll(const struct state *state, struct pollfd *set)
 
 static void relay_output(struct flow *flow, short ready, short sink, const char *what)
 {
-    if (sink & (POLLERR | POLLNVAL)) {
+    if (sink & (POLLERR | POLLHUP | POLLNVAL)) {
         flow_break(flow);
         return;
     }
@@ -330,6 +332,7 @@ static void relay_init(struct state *state, const struct relay *relay)
     state->signals = signalfd(-1, &set, SFD_CLOEXEC);
     state->log_open = state->diag_open = true;
     flow_init(&state->in, relay->in, tty ? ch->tty : ch->in);
+    state->out.from_guest = state->err.from_guest = true;
     state->in.chunk = FLOW_SIZE; /* our ends of the channels never block */
     flow_init(&state->out, tty ? ch->tty : ch->out, relay->out);
     flow_init(&state->err, tty ? -1 : ch->err, relay->err);

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,22 @@ def reader_that_left_before_a_write():
     child = popen("echo")
     child.stdout.close()
     same(child.wait(10), 0, "status")
+
+
+def socket_reader_that_leaves_ends_the_program():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen([INGOT, "run", TARGET, "flood"], env={**os.environ, **FAKE},
+                                 stdout=theirs, stdin=theirs)
+    need(ours.recv(2) == b"y\n", "no output")
+    ours.close()
+    same(child.wait(10), 128 + 13, "status")
+
+
+def closed_streams_do_no_harm():
+    child = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", INGOT, "run", TARGET, "streams",
+                            "100000"], env={**os.environ, **FAKE}, timeout=20, check=False)
+    same(child.returncode, 3, "status")
 
 
 def interrupt_stops_the_program():
