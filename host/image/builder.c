@@ -118,8 +118,9 @@ static int builder_fill(struct builder *b, struct err *err)
     struct strs env CLEANUP(strs_free) = {0};
 
     int failed = builder_add_pairs(&b->tree, b->opts->files, err);
-    if (!failed && (b->scratch_base || b->program || b->opts->with))
-        failed = extras_add(&b->closure, b->program, b->opts->with, &env, err);
+    bool asked = b->opts->with && b->opts->with->len;
+    if (!failed && (b->scratch_base || b->program || asked))
+        failed = extras_add(&b->closure, b->program, b->opts->with, !b->scratch_base, &env, err);
     if (failed)
         return failed;
     builder_add_env(b, &env);

@@ -350,7 +350,7 @@ int extras_complete(struct closure *closure, struct err *err)
     return 0;
 }
 
-int extras_add(struct closure *closure, const char *program, const struct strs *with,
+int extras_add(struct closure *closure, const char *program, const struct strs *with, bool above,
                struct strs *env, struct err *err)
 {
     struct extras x CLEANUP(extras_free) = {
@@ -360,6 +360,8 @@ int extras_add(struct closure *closure, const char *program, const struct strs *
         .prefix = extras_prefix(program),
         .given = extras_prefix(closure->len ? closure->objects[0]->path : NULL)};
 
+    if (above)
+        strs_add(&x.done, "base");
     int failed = extras_automatic(&x, err);
     for (size_t i = 0; with && !failed && i < with->len; i++)
         failed = extras_by_name(&x, with->at[i], err);

@@ -10,10 +10,11 @@ struct closure;
  * Add to the closure's tree what the table has for this program.
  * @program: host path of the program, links resolved; NULL if only files are imaged
  * @with:    sections asked for by name, or NULL
+ * @above:   there are layers below, which have what [base] adds
  * @env:     gets what sections say about the environment
  * Errors: ERR_USAGE for a name in @with that the table lacks (the nearest is named).
  */
-int extras_add(struct closure *closure, const char *program, const struct strs *with,
+int extras_add(struct closure *closure, const char *program, const struct strs *with, bool above,
                struct strs *env, struct err *err);
 
 /** Add libraries of every shared object of the tree that has not been looked at. */

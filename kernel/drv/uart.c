@@ -148,8 +148,10 @@ void uart_init(void)
 {
     if (!uart_present())
         return;
-    /* Whoever asks us to stop before we can listen is heard, although the FIFO begins empty. */
-    bool stop = inb(UART_BASE + LSR) & LSR_BREAK;
+    /* Whoever asks us to stop before we can listen is heard, although the FIFO begins empty; an
+     * early message may have read the break away, its zero byte is still there. */
+    u8 status = inb(UART_BASE + LSR);
+    bool stop = status & LSR_BREAK || (status & LSR_DATA && !inb(UART_BASE + RBR));
     outb(UART_BASE + LCR, LCR_8N1);
     outb(UART_BASE + FCR, FCR_ENABLE_CLEAR);
     outb(UART_BASE + MCR, MCR_DTR_RTS_OUT2);

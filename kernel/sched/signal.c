@@ -8,6 +8,7 @@
 #include "arch/frame.h"
 #include "arch/hooks.h"
 #include "core/log.h"
+#include "core/panic.h"
 #include "sched/sched_priv.h"
 
 #define SIGNALS_IGNORED (sigmask(SIGCHLD) | sigmask(SIGURG) | sigmask(SIGWINCH) | sigmask(SIGCONT))
@@ -261,8 +262,8 @@ void signal_set_stop_signal(int sig)
 void signal_stop_program(void)
 {
     struct process *p = process_next(0);
-    if (!p)
-        return; /* not started yet */
+    if (!p) /* not started yet, and it would not have caught it */
+        vm_end(VM_SIGNAL, stop_signal);
     struct siginfo64 info = {.si_signo = stop_signal, .si_code = SI_KERNEL};
     log_info("stop: signal %d to the program", stop_signal);
     signal_send_process(p, &info); /* fails only for queued real-time signals: nothing to add */
