@@ -20,6 +20,7 @@ int builder_init(struct builder *b, const struct image_opts *opts, struct err *e
     if (!scratch)
         return -err->code;
     *b = (struct builder){.opts = opts ? opts : &none, .scratch = scratch, .scratch_base = true};
+    clock_gettime(CLOCK_REALTIME, &b->began);
     closure_init(&b->closure, &b->tree);
     config_defaults(&b->config);
     return 0;
@@ -143,7 +144,7 @@ int builder_finish(struct builder *b, const char *name, const char *key, char id
         return failed;
     tree_links(&b->tree, &links);
     if (key)
-        cache_store(key, &b->tree.deps);
+        cache_store(key, &b->tree.deps, &b->began);
     return store_put(&(struct store_image){.name = name,
                                            .cache = key,
                                            .base = &b->base,

@@ -13,6 +13,7 @@ struct builder {
     struct strs base;              /* layers of the image that this one is made FROM */
     const struct image_opts *opts; /* never NULL */
     char *scratch;                 /* temporary folder inside the store */
+    struct timespec began;         /* when: what changes later may be in or not */
     char *program;                 /* host path of the main program, links resolved; or NULL */
     bool scratch_base;             /* FROM scratch, or no FROM: needs what every image has */
 };

@@ -20,8 +20,8 @@ void cache_key(const struct strs *words, char key[65])
     memcpy(key, hex.text, sizeof(hex.text));
 }
 
-/* What tells one state of a file from another, as one line. */
-static void cache_line(const char *path, char *line, size_t size)
+/* What tells one state of a file from another, as one line.  Returns its last change. */
+static struct timespec cache_line(const char *path, char *line, size_t size)
 {
     struct stat st;
 
@@ -31,6 +31,7 @@ static void cache_line(const char *path, char *line, size_t size)
              (unsigned long)st.st_ino, S_ISDIR(st.st_mode) ? 0ul : (unsigned long)st.st_size,
              (unsigned long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec,
              (unsigned long)st.st_ctim.tv_sec, (unsigned long)st.st_ctim.tv_nsec, st.st_mode);
+    return st.st_ctim;
 }
 
 static bool cache_fresh(char *text)
@@ -65,7 +66,17 @@ bool cache_load(const struct store *store, const char *key, struct image *image)
     return store_load(store, &entry, image, &ignored) == 0;
 }
 
-void cache_store(const char *key, const struct strs *deps)
+/* File systems note times in steps of some milliseconds, so a little before counts as after. */
+static bool cache_changed(const struct timespec *change, const struct timespec *began)
+{
+    enum { STEP_NS = 10 * 1000 * 1000 };
+    s64 seconds = change->tv_sec - began->tv_sec;
+
+    return seconds > 1 ||
+           (seconds >= -1 && seconds * 1000000000 + change->tv_nsec - began->tv_nsec >= -STEP_NS);
+}
+
+void cache_store(const char *key, const struct strs *deps, const struct timespec *began)
 {
     struct buf text CLEANUP(buf_free) = {0};
     char line[160];
@@ -74,7 +85,9 @@ void cache_store(const char *key, const struct strs *deps)
     for (size_t i = 0; i < deps->len; i++) {
         if (deps->at[i][0] != '/' || strchr(deps->at[i], '\n'))
             return; /* a path that the format cannot hold: no cache for this target */
-        cache_line(deps->at[i], line, sizeof(line));
+        struct timespec change = cache_line(deps->at[i], line, sizeof(line));
+        if (cache_changed(&change, began))
+            return;
         buf_printf(&text, "%s%s\n", line, deps->at[i]);
     }
     char *path CLEANUP(mem_free) = store_cache_path(key);

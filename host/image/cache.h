@@ -7,6 +7,8 @@
 #include "lib/err.h"
 #include "lib/types.h"
 
+#include <time.h>
+
 struct image;
 struct store;
 
@@ -16,5 +18,9 @@ void cache_key(const struct strs *words, char key[65]);
 /** Load the image that was built under @key, if nothing changed since.  False: build it. */
 bool cache_load(const struct store *store, const char *key, struct image *image);
 
-/** Write down what the build under @key was made from.  Failure only costs a later build. */
-void cache_store(const char *key, const struct strs *deps);
+/**
+ * Write down what the build under @key, begun at @began, was made from.  If one of it changed
+ * since, what was built is not known to be of the new state, and nothing is written: so the next
+ * time builds again, as it does after any failure here.
+ */
+void cache_store(const char *key, const struct strs *deps, const struct timespec *began);

@@ -304,8 +304,14 @@ static int extras_by_name(struct extras *x, const char *name, struct err *err)
     if (strs_has(&names, name))
         return extras_section(x, name, 0, err);
     const char *nearest = str_nearest(name, (const char *const *)names.at, names.len);
-    return err_set(err, ERR_USAGE, "--with: no extras named '%s'%s%s%s", name,
-                   nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'" : "");
+    if (nearest)
+        return err_set(err, ERR_USAGE, "--with: no extras named '%s'; did you mean '%s'?", name,
+                       nearest);
+    struct buf list CLEANUP(buf_free) = {0};
+    for (size_t i = 0; i < names.len; i++)
+        buf_printf(&list, " %s", names.at[i]);
+    return err_set(err, ERR_USAGE, "--with: no extras named '%s'; there are%s", name,
+                   buf_text(&list));
 }
 
 static char *extras_prefix(const char *program)

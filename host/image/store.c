@@ -135,7 +135,7 @@ static json_t *store_read_blob(const struct store *store, const json_t *descript
     }
     char *path CLEANUP(mem_free) = store_blob_path(store->root, hex);
     if (fs_read(path, MIB(4), &text, err) < 0) {
-        err_prefix(err, "image store: %s; build the image again", what);
+        err_prefix(err, "image store: the %s is gone, so build the image again", what);
         return NULL;
     }
     struct sha256_hex real = sha256_bytes(text.data, text.len);

@@ -122,9 +122,8 @@ static int fs_copy_bytes(int from, int to)
 
     while ((n = copy_file_range(from, NULL, to, NULL, GIB(1), 0)) > 0)
         ;
-    if (n == 0)
-        return 0;
-    if (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+    /* At the end, too, the loop below has a look: files of /proc end there at once. */
+    if (n < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
         return -errno;
     char *piece CLEANUP(mem_free) = mem_new(PIECE);
     while ((n = read(from, piece, PIECE)) > 0)

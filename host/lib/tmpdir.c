@@ -20,6 +20,7 @@ enum {
 };
 
 static char *tmpdirs[TMPDIRS]; /* paths, owned by the callers of fs_tmpdir(); NULL: free */
+static pid_t tmpdir_owner;     /* who made them: a forked child that exits leaves them alone */
 static const int tmpdir_endings[] = {SIGINT, SIGTERM, SIGHUP};
 
 struct linux_dirent64 { /* getdents64(2), which libc declares under another name */
@@ -79,6 +80,8 @@ static void tmpdirs_remove_all(void)
 {
     pid_t child = proc_current();
 
+    if (getpid() != tmpdir_owner)
+        return;
     if (child > 0 && kill(child, SIGKILL) == 0)
         waitpid(child, NULL, 0);
     for (size_t i = 0; i < TMPDIRS; i++)
@@ -101,6 +104,7 @@ static void tmpdir_watch(void)
     if (watching)
         return;
     watching = true;
+    tmpdir_owner = getpid();
     atexit(tmpdirs_remove_all);
     for (size_t i = 0; i < ARRAY_LEN(tmpdir_endings); i++)
         sigaddset(&ours.sa_mask, tmpdir_endings[i]);
