@@ -41,7 +41,7 @@ static int match_area(struct vma *vma, void *arg)
     p->found = true;
     p->prot = vma->prot;
     u64 dev, ino;
-    if (vma->backing)
+    if (vma->backing && !vma->name)
         vma->backing->ops->name(vma->backing, p->name, sizeof(p->name), &dev, &ino);
     else
         str_copy(p->name, vma->name ? vma->name : "[anon]", sizeof(p->name));
@@ -158,14 +158,30 @@ static int walk_frame_pointers(const struct trap_frame *frame, int n)
     return n - first;
 }
 
-/** Whatever on the stack points into code: may be a return address, or have been one. */
+/** True if @addr is code behind a call: E8 and four bytes, or FF /2 of two to seven bytes. */
+static bool follows_call(u64 addr)
+{
+    enum { LONGEST = 7 };
+    u8 before[LONGEST];
+    if (addr < USER_BASE + LONGEST || addr >= USER_TOP || !is_code(addr - 1) ||
+        copy_from_user(before, addr - LONGEST, LONGEST))
+        return false;
+    if (before[LONGEST - 5] == 0xe8)
+        return true;
+    for (int len = 2; len <= LONGEST; len++)
+        if (before[LONGEST - len] == 0xff && (before[LONGEST - len + 1] >> 3 & 7) == 2)
+            return true;
+    return false;
+}
+
+/** Whatever on the stack follows a call: a return address, or one that has been. */
 static void scan_stack(const struct trap_frame *frame, int n)
 {
     u64 at = ALIGN_UP(frame->rsp, 8ul), word;
     for (int i = 0; i < SCAN_WORDS && n < SCAN_FRAMES; i++, at += 8) {
         if (copy_from_user(&word, at, sizeof(word)))
             break;
-        if (word >= USER_BASE && word < USER_TOP && is_code(word))
+        if (follows_call(word))
             print_frame(n++, word - 1, " ?");
     }
 }

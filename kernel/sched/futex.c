@@ -22,10 +22,15 @@ struct futex_bucket *futex_bucket_at(unsigned index)
     return &buckets[index];
 }
 
+static inline struct futex_bucket *bucket_at(u64 addr)
+{
+    u64 hash = (addr >> 2) * 0x9e3779b97f4a7c15ull;
+    return &buckets[hash >> 57];
+}
+
 struct futex_bucket *futex_bucket_of(const struct futex_key *key)
 {
-    u64 hash = (key->addr >> 2) * 0x9e3779b97f4a7c15ull;
-    return &buckets[hash >> 57];
+    return bucket_at(key->addr);
 }
 static_assert(FUTEX_BUCKETS == 1 << (64 - 57), "the hash yields this many bits");
 
@@ -232,22 +237,35 @@ static int wake_key_locked(struct futex_bucket *b, const struct futex_key *key, 
     return woken;
 }
 
-int futex_wake(uaddr_t addr, bool shared, int nr, u32 bitset)
+/** False if certainly nobody waits in @b. */
+static inline bool has_waiters(const struct futex_bucket *b)
+{
+    mb(); /* the program's store to the word, then our look at the waiters */
+    return __atomic_load_n(&b->nr_waiters, __ATOMIC_RELAXED) != 0;
+}
+
+static __attribute__((noinline)) int wake_slow(uaddr_t addr, bool shared, int nr, u32 bitset)
 {
     struct futex_key key;
-    if (!bitset)
-        return -EINVAL;
     int err = futex_key_get(addr, shared, &key);
     if (err)
         return err;
     struct futex_bucket *b = futex_bucket_of(&key);
-    mb(); /* the program's store to the word, then our look at the waiters */
-    if (!__atomic_load_n(&b->nr_waiters, __ATOMIC_RELAXED))
+    if (!has_waiters(b))
         return 0;
     mutex_lock(&b->lock);
     int woken = wake_key_locked(b, &key, nr, bitset);
     mutex_unlock(&b->lock);
     return woken;
+}
+
+int futex_wake(uaddr_t addr, bool shared, int nr, u32 bitset)
+{
+    if (!bitset)
+        return -EINVAL;
+    if (!shared && IS_ALIGNED(addr, 4) && addr < USER_TOP && !has_waiters(bucket_at(addr)))
+        return 0;
+    return wake_slow(addr, shared, nr, bitset);
 }
 
 /* ---- two words ---- */

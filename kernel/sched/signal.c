@@ -1,7 +1,7 @@
 /* Sending signals and the masks.  Delivery is in signal_deliver.c.
  * PID 1 differs from Linux on purpose: there the first process ignores every signal it has no
  * handler for; here such a signal does what its default says, so that a StopSignal ends the program
- * (docs/decisions/stop-signal.md). */
+ * (docs/decisions/0007-stop-signal-and-pid-1.md). */
 #include "sched/signal.h"
 
 #include "abi/errno.h"

@@ -33,7 +33,8 @@ static int read_deadline(int op, uaddr_t timeout, u64 *deadline_ns)
     return 0;
 }
 
-long sys_futex(uaddr_t uaddr, int op, unsigned val, u64 timeout, uaddr_t uaddr2, unsigned val3)
+static __attribute__((noinline)) long futex_any(uaddr_t uaddr, int op, unsigned val, u64 timeout,
+                                                uaddr_t uaddr2, unsigned val3)
 {
     bool shared = !(op & FUTEX_PRIVATE_FLAG);
     int cmd = op & FUTEX_CMD_MASK;
@@ -68,6 +69,14 @@ long sys_futex(uaddr_t uaddr, int op, unsigned val, u64 timeout, uaddr_t uaddr2,
     default:
         return -ENOSYS;
     }
+}
+
+/* The wake that a program calls most goes the short way. */
+long sys_futex(uaddr_t uaddr, int op, unsigned val, u64 timeout, uaddr_t uaddr2, unsigned val3)
+{
+    if (op == (FUTEX_WAKE | FUTEX_PRIVATE_FLAG))
+        return futex_wake(uaddr, false, (int)val, FUTEX_BITSET_MATCH_ANY);
+    return futex_any(uaddr, op, val, timeout, uaddr2, val3);
 }
 
 static int check_waitv(const struct linux_futex_waitv *words, unsigned count)
