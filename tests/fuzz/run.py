@@ -17,12 +17,19 @@ from harness import BUILD, ROOT, Failure, Skip, Suite, arguments, run  # noqa: E
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(BUILD, "tests", "fuzz")
 FLAGS = ["-std=gnu17", "-g", "-O1", "-fsanitize=fuzzer,address,undefined",
-         "-fno-sanitize-recover=undefined", "-D_GNU_SOURCE", "-I.", "-Iinclude", "-Itests"]
-SIDES = {"kernel": ["-Ikernel", "-Ikernel/arch/x86_64/include"], "host": ["-Ihost"]}
+         "-fno-sanitize-recover=undefined", "-I.", "-Iinclude", "-Itests"]
+SIDES = {"kernel": ["-Ikernel", "-Ikernel/arch/x86_64/include"], "host": ["-Ihost", "-D_GNU_SOURCE"]}
 
 HOST_LIB = ["host/lib/buf.c", "host/lib/fs.c", "host/lib/err.c", "host/lib/cleanup.c", "host/lib/proc.c",
             "host/lib/tmpdir.c", "host/lib/json.c", "lib/string.c"]
 FAKES = ["tests/fake/heap.c", "tests/fake/fault.c"]
+
+MM = ["kernel/mm/" + name + ".c" for name in ("advise", "area", "fault", "heap", "iter", "lock", "map", "mm",
+                                              "page", "protect", "remap", "shm", "uaccess", "unmap")]
+EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c", "kernel/fs/erofs_xattr.c",
+         "kernel/vfs/inode.c", "kernel/vfs/dentry.c", "kernel/vfs/page_cache.c", "lib/crc32c.c", "lib/string.c",
+         "lib/format.c", "lib/rbtree.c", "tests/fake/machine.c", "tests/fake/filesystem.c",
+         "tests/fake/fault.c", *MM]
 
 # name -> (side, sources under test, libraries)
 TARGETS = {
@@ -32,6 +39,7 @@ TARGETS = {
     "kernel_elf": ("kernel", ["kernel/sys/elf_parse.c", "lib/string.c"], []),
     "host_elf": ("host", ["host/image/elf_file.c", *HOST_LIB], ["-ljansson"]),
     "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
+    "erofs": ("kernel", EROFS, []),
     "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),
 }
 
@@ -57,7 +65,7 @@ def fuzz(name, long):
     os.makedirs(found, exist_ok=True)
     seeds = os.path.join(HERE, "corpus", name)
     seconds = 180 if long else 5
-    command = [target, found, *([seeds] if os.path.isdir(seeds) else []), "-max_len=8192",
+    command = [target, found, *([seeds] if os.path.isdir(seeds) else []), "-max_len=40960",
                "-timeout=5", "-rss_limit_mb=1024", f"-max_total_time={seconds}",
                f"-artifact_prefix={OUT}/crash-{name}-", "-print_final_stats=1"]
     if not long:
