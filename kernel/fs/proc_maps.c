@@ -15,11 +15,11 @@ static int add_area(struct vma *vma, void *arg)
     u64 dev = 0, ino = 0;
     size_t begin = out->len;
 
-    if (vma->backing && vma->backing->ops->name) {
+    if (vma->name) {
+        str_copy(name, vma->name, sizeof(name));
+    } else if (vma->backing && vma->backing->ops->name) {
         size_t len = vma->backing->ops->name(vma->backing, name, sizeof(name), &dev, &ino);
         name[min(len, sizeof(name) - 1)] = 0;
-    } else if (vma->name) {
-        str_copy(name, vma->name, sizeof(name));
     }
     text_add(out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", (unsigned long)vma->start,
              (unsigned long)vma->end, vma->prot & PROT_READ ? 'r' : '-',

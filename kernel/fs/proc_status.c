@@ -5,6 +5,7 @@
 #include "lib/list.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
+#include "vfs/path.h"
 
 enum { TICKS_PER_SEC = 100, PAGE_KIB = 4 };
 
@@ -157,7 +158,8 @@ static void add_ids(struct text *out, const struct process *p, const struct thre
     const struct creds *c = &p->creds;
 
     text_add(out, "Name:\t%.15s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
-             t->name, 022, state_name(thread_state_letter(t)), p->pid, t->tid);
+             t->name, p->fs ? p->fs->umask : 022, state_name(thread_state_letter(t)), p->pid,
+             t->tid);
     text_add(out, "PPid:\t%d\nTracerPid:\t0\n", p->ppid);
     text_add(out, "Uid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid, c->fsuid);
     text_add(out, "Gid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t", c->gid, c->egid, c->sgid,

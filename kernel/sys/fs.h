@@ -1,0 +1,20 @@
+/* What the files of the file-system calls share. */
+#pragma once
+
+#include "vfs/path.h"
+
+struct file;
+
+/** Has it a position (regular files, directories, some devices)? */
+bool file_is_seekable(const struct file *file);
+
+/**
+ * Look up the program's @path from @dirfd. @flags: LOOKUP_*; with LOOKUP_EMPTY an empty path means
+ * @dirfd itself. 0 and *@out with references, or the error.
+ */
+int user_path(int dirfd, uaddr_t path, u32 flags, struct path *out);
+
+/** The inode behind a descriptor, with a reference. -EBADF (also O_PATH, unless @raw). */
+int fd_inode(int fd, bool raw, struct inode **out);
+/** The place behind one, with references; @out->dentry is NULL for nameless files. */
+int fd_path(int fd, bool raw, struct path *out);

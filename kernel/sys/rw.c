@@ -1,0 +1,236 @@
+/* read, write and their kin, and lseek. */
+#include "abi/errno.h"
+#include "abi/fcntl.h"
+#include "abi/resource.h"
+#include "mm/heap.h"
+#include "sched/thread.h"
+#include "sys/fs.h"
+#include "syscalls.h"
+#include "vfs/fd.h"
+#include "vfs/inode.h"
+
+enum { RW_MAX = 0x7ffff000, IOV_INLINE = 8, FSIZE_INDEX = 1 };
+enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8, RWF_APPEND = 16 };
+enum { RWF_KNOWN = 31 };
+
+bool file_is_seekable(const struct file *file)
+{
+    return file->mode & FILE_SEEK || file->ops->seek;
+}
+
+/* The position needs its lock unless this thread alone can reach the file. */
+static inline bool lock_pos(const struct fd_ref *ref)
+{
+    if (likely(!ref->owned && ref_count(&ref->file->refs) == 1))
+        return false;
+    mutex_lock(&ref->file->pos_lock);
+    return true;
+}
+
+/* RLIMIT_FSIZE: cut @from to what may be written at @pos; -EFBIG where nothing may. */
+static int limit_size(struct iov_iter *from, u64 pos, u64 limit)
+{
+    if (pos < limit) {
+        from->left = min(from->left, limit - pos);
+        return 0;
+    }
+    struct siginfo64 info = {.si_signo = SIGXFSZ};
+    (void)signal_send_thread(current, &info); /* the error tells as well */
+    return -EFBIG;
+}
+
+static ssize_t write_limited(struct file *file, struct iov_iter *from, s64 *pos)
+{
+    u64 limit = current_process()->rlimits[FSIZE_INDEX].cur;
+
+    if (unlikely(limit != UINT64_MAX) && pos && file->inode && S_ISREG(file->inode->mode)) {
+        u64 at = file->flags & O_APPEND ? file->inode->size : (u64)*pos;
+        int err = limit_size(from, at, limit);
+        if (err)
+            return err;
+    }
+    return file_write(file, from, pos);
+}
+
+static inline ssize_t move(struct file *file, struct iov_iter *it, s64 *pos, bool write)
+{
+    return write ? write_limited(file, it, pos) : file_read(file, it, pos);
+}
+
+/* At the file's own position. */
+static ssize_t move_here(const struct fd_ref *ref, struct iov_iter *it, bool write)
+{
+    struct file *file = ref->file;
+
+    if (!file_is_seekable(file))
+        return move(file, it, NULL, write);
+    bool locked = lock_pos(ref);
+    ssize_t n = move(file, it, &file->pos, write);
+    if (locked)
+        mutex_unlock(&file->pos_lock);
+    return n;
+}
+
+static ssize_t move_at(struct file *file, struct iov_iter *it, s64 pos, bool write)
+{
+    if (pos < 0)
+        return -EINVAL;
+    if (!file_is_seekable(file))
+        return -ESPIPE;
+    return move(file, it, &pos, write);
+}
+
+static long rw(int fd, uaddr_t buf, u64 count, bool write)
+{
+    struct fd_ref ref = fd_borrow(fd);
+    struct iov_iter it;
+    struct iovec iov;
+
+    if (unlikely(!ref.file))
+        return -EBADF;
+    iter_init(&it, &iov, buf, min(count, (u64)RW_MAX));
+    ssize_t n = move_here(&ref, &it, write);
+    fd_return(ref);
+    return n;
+}
+
+static long prw(int fd, uaddr_t buf, u64 count, s64 pos, bool write)
+{
+    struct fd_ref ref = fd_borrow(fd);
+    struct iov_iter it;
+    struct iovec iov;
+
+    if (unlikely(!ref.file))
+        return -EBADF;
+    iter_init(&it, &iov, buf, min(count, (u64)RW_MAX));
+    ssize_t n = move_at(ref.file, &it, pos, write);
+    fd_return(ref);
+    return n;
+}
+
+long sys_read(int fd, uaddr_t buf, u64 count)
+{
+    return rw(fd, buf, count, false);
+}
+
+long sys_write(int fd, uaddr_t buf, u64 count)
+{
+    return rw(fd, buf, count, true);
+}
+
+long sys_pread64(int fd, uaddr_t buf, u64 count, s64 offset)
+{
+    return prw(fd, buf, count, offset, false);
+}
+
+long sys_pwrite64(int fd, uaddr_t buf, u64 count, s64 offset)
+{
+    return prw(fd, buf, count, offset, true);
+}
+
+/* The program's vector of @count pieces; *@heap is the caller's to free. */
+static int import_vec(uaddr_t from, u64 count, struct iovec *small, struct iovec **heap,
+                      struct iov_iter *it)
+{
+    struct iovec *vec = small;
+    u64 total = 0;
+
+    if (count > LINUX_IOV_MAX)
+        return -EINVAL;
+    if (count > IOV_INLINE) {
+        vec = *heap = kmalloc(count * sizeof(*vec));
+        if (!vec)
+            return -ENOMEM;
+    }
+    if (copy_from_user(vec, from, count * sizeof(*vec)))
+        return -EFAULT;
+    for (u64 i = 0; i < count; i++) {
+        if (vec[i].len > INT64_MAX)
+            return -EINVAL;
+        vec[i].len = min(vec[i].len, RW_MAX - total);
+        total += vec[i].len;
+    }
+    iter_init_vec(it, vec, (u32)count, total);
+    return 0;
+}
+
+/* @pos: NULL for the file's own. */
+static long rwv(int fd, uaddr_t iov, u64 count, const s64 *pos, bool write)
+{
+    struct iovec small[IOV_INLINE], *heap = NULL;
+    struct iov_iter it;
+
+    struct fd_ref ref = fd_borrow(fd);
+    if (!ref.file)
+        return -EBADF;
+    ssize_t n = import_vec(iov, count, small, &heap, &it);
+    if (!n)
+        n = pos ? move_at(ref.file, &it, *pos, write) : move_here(&ref, &it, write);
+    kfree(heap);
+    fd_return(ref);
+    return n;
+}
+
+long sys_readv(int fd, uaddr_t iov, u64 count)
+{
+    return rwv(fd, iov, count, NULL, false);
+}
+
+long sys_writev(int fd, uaddr_t iov, u64 count)
+{
+    return rwv(fd, iov, count, NULL, true);
+}
+
+long sys_preadv(int fd, uaddr_t iov, u64 count, s64 offset, u64 offset_high)
+{
+    (void)offset_high; /* of 32-bit programs */
+    return rwv(fd, iov, count, &offset, false);
+}
+
+long sys_pwritev(int fd, uaddr_t iov, u64 count, s64 offset, u64 offset_high)
+{
+    (void)offset_high;
+    return rwv(fd, iov, count, &offset, true);
+}
+
+long sys_preadv2(int fd, uaddr_t iov, u64 count, s64 offset, u64 offset_high, int flags)
+{
+    (void)offset_high;
+    if (flags & ~RWF_KNOWN || flags & RWF_APPEND)
+        return -EOPNOTSUPP;
+    return rwv(fd, iov, count, offset == -1 ? NULL : &offset, false);
+}
+
+long sys_pwritev2(int fd, uaddr_t iov, u64 count, s64 offset, u64 offset_high, int flags)
+{
+    (void)offset_high;
+    if (flags & ~RWF_KNOWN)
+        return -EOPNOTSUPP;
+    if (flags & RWF_APPEND) {
+        struct fd_ref ref = fd_borrow(fd);
+        if (!ref.file)
+            return -EBADF;
+        s64 end = ref.file->inode ? (s64)ref.file->inode->size : 0;
+        fd_return(ref);
+        return rwv(fd, iov, count, &end, true);
+    }
+    return rwv(fd, iov, count, offset == -1 ? NULL : &offset, true);
+}
+
+long sys_lseek(int fd, s64 offset, int whence)
+{
+    struct fd_ref ref = fd_borrow(fd);
+    s64 result = -ESPIPE;
+
+    if (!ref.file)
+        return -EBADF;
+    if (file_is_seekable(ref.file)) {
+        bool locked = lock_pos(&ref);
+        result = ref.file->ops->seek ? ref.file->ops->seek(ref.file, offset, whence)
+                                     : generic_file_seek(ref.file, offset, whence);
+        if (locked)
+            mutex_unlock(&ref.file->pos_lock);
+    }
+    fd_return(ref);
+    return result;
+}
