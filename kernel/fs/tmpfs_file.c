@@ -344,6 +344,27 @@ static int file_mmap(struct file *file, u32 prot, u32 flags)
     return writes && mem_of(file->inode)->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) ? -EPERM : 0;
 }
 
+/* The layer's own frame will do for one who only reads, if all of its bytes are still ours. */
+static bool layer_page_serves(const struct mem_inode *mem, u64 offset, u64 size)
+{
+    u64 end = min(offset + PAGE_SIZE, mem->lower ? mem->lower->size : 0);
+
+    return offset < mem->lower_size && end <= mem->lower_size &&
+           (end == offset + PAGE_SIZE || size == end) && !mem->seals;
+}
+
+static bool cached_page(struct inode *inode, u64 index, paddr_t *pa)
+{
+    struct mem_inode *mem = mem_of(inode);
+    struct page *page = page_cache_find(&mem->cache, index);
+
+    if (page)
+        *pa = page_to_phys(page);
+    else if (layer_page_serves(mem, index << PAGE_SHIFT, inode->size))
+        return inode_cached_page(mem->lower, index, pa);
+    return page != NULL;
+}
+
 /* Called without inode->lock, with mm->lock held. */
 static int map_page(struct inode *inode, u64 index, bool write, paddr_t *pa)
 {
@@ -354,10 +375,7 @@ static int map_page(struct inode *inode, u64 index, bool write, paddr_t *pa)
     if (index >= DIV_UP(size, PAGE_SIZE))
         return -EFAULT;
     page = page_cache_find(&mem->cache, index);
-    /* The layer's own frame will do for one who only reads, if all of its bytes are still ours. */
-    u64 end = min(offset + PAGE_SIZE, mem->lower ? mem->lower->size : 0);
-    if (!page && !write && offset < mem->lower_size && end <= mem->lower_size &&
-        (end == offset + PAGE_SIZE || size == end) && !(mem->seals))
+    if (!page && !write && layer_page_serves(mem, offset, size))
         return inode_map_page(mem->lower, index, false, pa);
     int err = page ? 0 : own_page(inode, index, false, &page);
     if (err)
@@ -422,6 +440,7 @@ const struct file_ops mem_file_ops = {
 };
 const struct inode_ops mem_file_ops_inode = {
     .map_page = map_page,
+    .cached_page = cached_page,
     .setattr = mem_setattr,
     .getattr = mem_getattr,
     .getxattr = mem_getxattr,

@@ -321,6 +321,15 @@ static int backing_page(struct vm_backing *backing, u64 index, bool write, paddr
     return inode_map_page(backing_file(backing)->inode, index, write, pa);
 }
 
+static void backing_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa)
+{
+    struct inode *inode = backing_file(backing)->inode;
+
+    for (u32 i = 0; i < n; i++)
+        if (!inode_cached_page(inode, index + i, &pa[i]))
+            pa[i] = 0;
+}
+
 static void backing_dirty(struct vm_backing *backing, u64 index)
 {
     (void)index;
@@ -341,6 +350,7 @@ const struct vm_backing_ops generic_backing_ops = {
     .get = backing_get,
     .put = backing_put,
     .page = backing_page,
+    .cached = backing_cached,
     .dirty = backing_dirty,
     .name = backing_name,
 };

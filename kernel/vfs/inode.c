@@ -182,23 +182,42 @@ static bool is_mappable(const u8 *bytes, u64 len)
     return len >= PAGE_SIZE || is_zero(bytes + len, PAGE_SIZE - len);
 }
 
+/* The frame where a page below the size lies for good, if it can be mapped as it is. */
+static bool direct_page(struct inode *inode, u64 index, paddr_t *pa)
+{
+    u64 len, at = index << PAGE_SHIFT;
+    const void *bytes = inode->ops->direct ? inode->ops->direct(inode, at, &len) : NULL;
+
+    if (!bytes || len < min(PAGE_SIZE, inode->size - at) || !is_mappable(bytes, len))
+        return false;
+    *pa = virt_to_phys(bytes);
+    return true;
+}
+
+bool inode_cached_page(struct inode *inode, u64 index, paddr_t *pa)
+{
+    if (index >= DIV_UP(inode->size, PAGE_SIZE))
+        return false;
+    if (inode->ops->map_page)
+        return inode->ops->cached_page && inode->ops->cached_page(inode, index, pa);
+    if (direct_page(inode, index, pa))
+        return true;
+    struct page *page = inode->pages ? page_cache_find(inode->pages, index) : NULL;
+    if (page)
+        *pa = page_to_phys(page);
+    return page != NULL;
+}
+
 int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa)
 {
-    u64 len, size = inode->size;
     struct page *page;
 
     if (inode->ops->map_page)
         return inode->ops->map_page(inode, index, write, pa);
-    if (index >= DIV_UP(size, PAGE_SIZE))
+    if (index >= DIV_UP(inode->size, PAGE_SIZE))
         return -EFAULT;
-    if (inode->ops->direct) {
-        const void *bytes = inode->ops->direct(inode, index << PAGE_SHIFT, &len);
-        if (bytes && is_mappable(bytes, len) &&
-            len >= min(PAGE_SIZE, size - (index << PAGE_SHIFT))) {
-            *pa = virt_to_phys(bytes);
-            return 0;
-        }
-    }
+    if (direct_page(inode, index, pa))
+        return 0;
     int err = inode_get_page(inode, index, &page);
     if (!err)
         *pa = page_to_phys(page);
