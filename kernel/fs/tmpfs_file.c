@@ -353,16 +353,22 @@ static bool layer_page_serves(const struct mem_inode *mem, u64 offset, u64 size)
            (end == offset + PAGE_SIZE || size == end) && !mem->seals;
 }
 
-static bool cached_page(struct inode *inode, u64 index, paddr_t *pa)
+static u32 cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa)
 {
     struct mem_inode *mem = mem_of(inode);
-    struct page *page = page_cache_find(&mem->cache, index);
+    struct page *page = mem->cache.root ? page_cache_find(&mem->cache, index) : NULL;
 
-    if (page)
+    if (page) {
         *pa = page_to_phys(page);
-    else if (layer_page_serves(mem, index << PAGE_SHIFT, inode->size))
-        return inode_cached_page(mem->lower, index, pa);
-    return page != NULL;
+        return 1;
+    }
+    if (mem->cache.root) /* some pages are our own: one by one */
+        n = 1;
+    u64 last = min(index + n, DIV_UP(inode->size, PAGE_SIZE)) - 1;
+    if (!layer_page_serves(mem, index << PAGE_SHIFT, inode->size) ||
+        !layer_page_serves(mem, last << PAGE_SHIFT, inode->size))
+        return 0;
+    return inode_cached_run(mem->lower, index, n, pa);
 }
 
 /* Called without inode->lock, with mm->lock held. */
@@ -440,7 +446,7 @@ const struct file_ops mem_file_ops = {
 };
 const struct inode_ops mem_file_ops_inode = {
     .map_page = map_page,
-    .cached_page = cached_page,
+    .cached_run = cached_run,
     .setattr = mem_setattr,
     .getattr = mem_getattr,
     .getxattr = mem_getxattr,

@@ -130,19 +130,21 @@ static struct page *copy_of(paddr_t pa)
 /* Map what lies around @va in the file and is in memory anyway; nothing here can fail the fault. */
 static void fault_around(struct mm *mm, struct vma *vma, u64 va, u32 prot)
 {
-    paddr_t pa[AROUND];
-    u64 start = max(vma->start, ALIGN_DOWN(va, AROUND * PAGE_SIZE));
-    u64 end = min(vma->end, ALIGN_DOWN(va, AROUND * PAGE_SIZE) + AROUND * PAGE_SIZE);
-    u32 n = (u32)((end - start) >> PAGE_SHIFT);
+    u64 window = ALIGN_DOWN(va, AROUND * PAGE_SIZE);
+    u64 at = max(vma->start, window), end = min(vma->end, window + AROUND * PAGE_SIZE);
 
-    vma->backing->ops->cached(vma->backing, area_index(vma, start), n, pa);
-    for (u32 i = 0; i < n; i++) {
-        if (!pa[i])
-            continue;
-        if (plat.map_page(&mm->as, start + i * PAGE_SIZE, pa[i], prot))
-            put_phys(pa[i]); /* mapped already, mostly */
-        else
-            count_mapped(mm, 1);
+    while (at < end) {
+        paddr_t pa;
+        u32 n = vma->backing->ops->cached(vma->backing, area_index(vma, at),
+                                          (u32)((end - at) >> PAGE_SHIFT), &pa);
+        u32 mapped = n ? plat.map_around(&mm->as, at, pa, n, prot) : 0;
+        for (u32 i = 0; i < n; i++) {
+            if (mapped & BIT(i))
+                count_mapped(mm, 1);
+            else
+                put_phys(pa + i * PAGE_SIZE);
+        }
+        at += max(n, 1u) * PAGE_SIZE;
     }
 }
 

@@ -37,10 +37,11 @@ struct vm_backing_ops {
      */
     int (*page)(struct vm_backing *backing, u64 index, bool write, paddr_t *pa);
     /**
-     * Of the @n pages from @index those that are in memory already: pa[i], with a reference as
-     * page() takes it, or 0. Must not sleep; at most 16 pages. NULL: faults come one by one.
+     * How many of the @n pages from @index are in memory already in consecutive frames, the first
+     * at *@pa; 0 if that one is not. References as page() takes them, for each. Must not sleep.
+     * NULL: faults come one by one.
      */
-    void (*cached)(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa);
+    u32 (*cached)(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa);
     /**
      * A page of a shared mapping was written: called at unmap and msync for each dirty page.
      * NULL: nobody wants to know, and pages are mapped writable at once.

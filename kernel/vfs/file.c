@@ -321,13 +321,9 @@ static int backing_page(struct vm_backing *backing, u64 index, bool write, paddr
     return inode_map_page(backing_file(backing)->inode, index, write, pa);
 }
 
-static void backing_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa)
+static u32 backing_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa)
 {
-    struct inode *inode = backing_file(backing)->inode;
-
-    for (u32 i = 0; i < n; i++)
-        if (!inode_cached_page(inode, index + i, &pa[i]))
-            pa[i] = 0;
+    return inode_cached_run(backing_file(backing)->inode, index, n, pa);
 }
 
 static void backing_dirty(struct vm_backing *backing, u64 index)

@@ -167,41 +167,52 @@ int inode_get_page(struct inode *inode, u64 index, struct page **out)
     }
 }
 
+/* @p is 8-aligned. */
 static bool is_zero(const u8 *p, size_t n)
 {
+    for (; n >= 8; n -= 8, p += 8)
+        if (*(const u64 *)(const void *)p)
+            return false;
     for (; n && !*p; n--)
         p++;
     return !n;
 }
 
-/* Can the frame under @bytes be mapped as it is?  What follows the end of the file must be zero. */
-static bool is_mappable(const u8 *bytes, u64 len)
+/* What follows the end of the file in its last frame must read as zero. */
+static bool is_tail_zero(const u8 *bytes, u64 len)
 {
-    if (!IS_ALIGNED((uintptr_t)bytes, PAGE_SIZE))
-        return false;
-    return len >= PAGE_SIZE || is_zero(bytes + len, PAGE_SIZE - len);
+    u64 from = ALIGN_UP(len, 8);
+
+    return is_zero(bytes + from, PAGE_SIZE - from) &&
+           (from == len || !memcmp(bytes + len, "\0\0\0\0\0\0\0", from - len));
 }
 
-/* The frame where a page below the size lies for good, if it can be mapped as it is. */
-static bool direct_page(struct inode *inode, u64 index, paddr_t *pa)
+/* Of @n pages from @index, which is below the size: how many lie in memory for good in consecutive
+ * frames that can be mapped as they are. */
+static u32 direct_run(struct inode *inode, u64 index, u32 n, paddr_t *pa)
 {
     u64 len, at = index << PAGE_SHIFT;
-    const void *bytes = inode->ops->direct ? inode->ops->direct(inode, at, &len) : NULL;
+    const u8 *bytes = inode->ops->direct ? inode->ops->direct(inode, at, &len) : NULL;
 
-    if (!bytes || len < min(PAGE_SIZE, inode->size - at) || !is_mappable(bytes, len))
-        return false;
+    if (!bytes || !IS_ALIGNED((uintptr_t)bytes, PAGE_SIZE))
+        return 0;
     *pa = virt_to_phys(bytes);
-    return true;
+    u64 whole = len >> PAGE_SHIFT, rest = len & (PAGE_SIZE - 1);
+    if (whole >= n)
+        return n;
+    bool tail = rest && at + len == inode->size && is_tail_zero(bytes + len - rest, rest);
+    return (u32)whole + tail;
 }
 
-bool inode_cached_page(struct inode *inode, u64 index, paddr_t *pa)
+u32 inode_cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa)
 {
     if (index >= DIV_UP(inode->size, PAGE_SIZE))
-        return false;
+        return 0;
     if (inode->ops->map_page)
-        return inode->ops->cached_page && inode->ops->cached_page(inode, index, pa);
-    if (direct_page(inode, index, pa))
-        return true;
+        return inode->ops->cached_run ? inode->ops->cached_run(inode, index, n, pa) : 0;
+    u32 run = direct_run(inode, index, n, pa);
+    if (run)
+        return run;
     struct page *page = inode->pages ? page_cache_find(inode->pages, index) : NULL;
     if (page)
         *pa = page_to_phys(page);
@@ -216,7 +227,7 @@ int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa)
         return inode->ops->map_page(inode, index, write, pa);
     if (index >= DIV_UP(inode->size, PAGE_SIZE))
         return -EFAULT;
-    if (direct_page(inode, index, pa))
+    if (direct_run(inode, index, 1, pa))
         return 0;
     int err = inode_get_page(inode, index, &page);
     if (!err)

@@ -104,8 +104,8 @@ struct inode_ops {
     int (*readpages)(struct inode *inode, u64 index, struct page **pages, u32 nr);
     /** As vm_backing_ops.page; inode->lock must not be taken. [.direct, then .readpages] */
     int (*map_page)(struct inode *inode, u64 index, bool write, paddr_t *pa);
-    /** As inode_cached_page(), for inodes with .map_page. [false] */
-    bool (*cached_page)(struct inode *inode, u64 index, paddr_t *pa);
+    /** As inode_cached_run(), for inodes with .map_page. [0] */
+    u32 (*cached_run)(struct inode *inode, u64 index, u32 n, paddr_t *pa);
     /** Names are not cached: they appear and vanish by themselves (/proc). */
     bool uncached;
 };
@@ -153,8 +153,8 @@ int inode_alloc_pages(struct inode *inode, bool reclaimable);
 void inode_free_pages(struct inode *inode);
 /** vm_backing_ops.page for any regular file: by inode_ops.map_page, else .direct and .readpages. */
 int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa);
-/** The same without sleeping or reading: false if the page is not in memory. */
-bool inode_cached_page(struct inode *inode, u64 index, paddr_t *pa);
+/** vm_backing_ops.cached for any regular file. */
+u32 inode_cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa);
 /** The page at @index of an inode with .readpages, read if need be. 0 and *@out with a reference.
  */
 int inode_get_page(struct inode *inode, u64 index, struct page **out);

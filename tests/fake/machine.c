@@ -129,6 +129,18 @@ static int fake_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
     return 0;
 }
 
+static u32 fake_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
+{
+    u32 done = 0;
+
+    for (u32 i = 0; i < n; i++)
+        if (!leaf_find(as, va + i * PAGE_SIZE)) {
+            leaf_set(as, va + i * PAGE_SIZE, pa + i * PAGE_SIZE, PAGE_SIZE, prot);
+            done |= 1u << i;
+        }
+    return done;
+}
+
 static int fake_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
 {
     while (len) {
@@ -263,6 +275,7 @@ int machine_create(const struct mem_region *regions, u32 nr_regions)
         .as_destroy = fake_as_destroy,
         .as_switch = fake_as_switch,
         .map_page = fake_map_page,
+        .map_around = fake_map_around,
         .map = fake_map,
         .replace = fake_replace,
         .unmap = fake_unmap,

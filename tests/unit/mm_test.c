@@ -378,11 +378,9 @@ static int file_page(struct vm_backing *backing, u64 index, bool write, paddr_t 
     *pa = page_to_phys(file_pages[index]);
     return 0;
 }
-static void file_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa)
+static u32 file_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa)
 {
-    for (u32 i = 0; i < n; i++)
-        if (file_page(backing, index + i, false, &pa[i]))
-            pa[i] = 0;
+    return n && !file_page(backing, index, false, pa);
 }
 static void file_dirty(struct vm_backing *backing, u64 index)
 {

@@ -209,6 +209,21 @@ int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
     return 0;
 }
 
+u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
+{
+    u64 *e = entry_make(as->top, va, LEVEL_PT);
+    u64 bits = leaf_bits(prot, LEVEL_PT);
+    u32 mapped = 0;
+
+    for (u32 i = 0; e && i < n; i++) {
+        if (e[i])
+            continue;
+        e[i] = (pa + i * PAGE_SIZE) | bits;
+        mapped |= 1u << i;
+    }
+    return mapped;
+}
+
 static int map_range(u64 *top, u64 va, u64 pa, u64 len, u64 bits, u32 prot)
 {
     while (len) {

@@ -114,6 +114,7 @@ struct plat_ops plat = {
     .as_destroy = pc_as_destroy,
     .as_switch = pc_as_switch,
     .map_page = pc_map_page,
+    .map_around = pc_map_around,
     .map = pc_map,
     .replace = pc_replace,
     .unmap = pc_unmap,

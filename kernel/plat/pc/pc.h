@@ -65,6 +65,7 @@ int pc_as_create(struct plat_as *as);
 void pc_as_destroy(struct plat_as *as);
 void pc_as_switch(struct plat_as *as);
 int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot);
+u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot);
 int pc_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
 int pc_replace(struct plat_as *as, u64 va, u64 pa, u32 prot);
 int pc_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg);
