@@ -293,7 +293,8 @@ int tree_add_file(struct tree *tree, const char *path, const char *host, struct 
         return failed;
     node->source = str_dup(host);
     node->mode = st.st_mode & 07777;
-    node->mtime = st.st_mtim;
+    if (!tree_built(tree, host)) /* when it was built is nothing that two builds agree on */
+        node->mtime = st.st_mtim;
     tree_depend(tree, host);
     return 0;
 }

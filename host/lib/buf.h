@@ -2,6 +2,8 @@
  * Running out of memory ends the process: a host tool has nothing better to do. */
 #pragma once
 
+#include "lib/string.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -65,8 +67,7 @@ void strs_add_all(struct strs *list, const struct strs *from);
 /** Free all and leave an empty list; fit for CLEANUP. */
 void strs_free(struct strs *list);
 
-/** Does @string begin with @prefix, end with @suffix? */
-bool str_starts(const char *string, const char *prefix);
+/** Does @string end with @suffix?  (str_starts() is in lib/string.h.) */
 bool str_ends(const char *string, const char *suffix);
 
 /**

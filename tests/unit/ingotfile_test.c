@@ -60,3 +60,31 @@ TEST(ingotfile_names_the_line_and_the_word)
         EXPECT_EQ(file.len, 0, "empty on failure");
     }
 }
+
+static void refuse(const char *text, const char *want)
+{
+    struct ingotfile file;
+
+    EXPECT_EQ(parse(text, &file), -EINVAL, text);
+    EXPECT_STR(err.text, want, text);
+}
+
+TEST(ingotfile_answers_mistakes_with_the_line_and_the_remedy)
+{
+    refuse("FROM scratch\nCOPPY a b\n", "line 2: unknown keyword 'COPPY'; did you mean COPY?");
+    refuse("RUN make\n", "line 1: RUN: nothing runs inside an image while it is built; build "
+                         "outside and COPY the result");
+    refuse("\n\nCOPY a\n", "line 3: COPY: write COPY SOURCE... TARGET");
+    refuse("EXPOSE 99999\n",
+           "line 1: EXPOSE: '99999' is no port; write 1...65535, /tcp or /udp behind");
+    refuse("ENV =x\n", "line 1: ENV: '=x' has no '='; write ENV NAME=VALUE...");
+    refuse("CMD [\"a\", 1]\n", "line 1: not a JSON array of strings: write every word in quotes");
+    refuse("CMD \"a\n", "line 1: a quote is not closed");
+    refuse("ENV A=1\nFROM x\n",
+           "line 2: FROM comes first, and once: build the other image by itself and name it here");
+    refuse("STOPSIGNAL SIGFOO\n", "line 1: STOPSIGNAL: 'SIGFOO' is no signal; write a name like "
+                                  "SIGTERM, or a number");
+    refuse("# nothing\n", "line 1: nothing but comments; begin with FROM scratch");
+    refuse("", "line 1: nothing but comments; begin with FROM scratch");
+    refuse("VOLUME data\n", "line 1: VOLUME: 'data' is no absolute path");
+}

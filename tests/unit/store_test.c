@@ -1,0 +1,151 @@
+/* The store: what is put is found, what is damaged is named, what nobody needs goes. */
+#include "image/config.h"
+#include "image/store.h"
+#include "lib/fs.h"
+#include "unit/test.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+static char *home;
+
+static void begin(void)
+{
+    home = fs_tmpdir(NULL, NULL);
+    REQUIRE(home, NULL);
+    setenv("INGOT_HOME", home, 1);
+}
+
+/* A layer is just bytes to the store. */
+static int put(const char *name, const char *bytes, struct err *err)
+{
+    struct image_config config = {0};
+    char *scratch = store_scratch(err);
+    char id[65];
+
+    if (!scratch)
+        return -err->code;
+    char *layer = fs_join(scratch, "layer");
+    config_defaults(&config);
+    strs_add(&config.entrypoint, bytes);
+    int failed = fs_write(layer, bytes, strlen(bytes), 0644, err);
+    if (!failed)
+        failed = store_put(&(struct store_image){.name = name, .layer = layer, .config = &config},
+                           id, err);
+    image_config_free(&config);
+    free(layer);
+    fs_tmpdir_remove(&scratch);
+    return failed;
+}
+
+static int load(const char *name, struct image *image, struct err *err)
+{
+    struct store store = {0};
+    struct store_entry entry = {0};
+
+    int failed = store_open(&store, err);
+    if (!failed)
+        failed = store_find(&store, name, &entry, err);
+    if (!failed)
+        failed = store_load(&store, &entry, image, err);
+    store_entry_free(&entry);
+    store_close(&store);
+    return failed;
+}
+
+static int count_blobs(void)
+{
+    char *path = fs_join(home, "blobs/sha256");
+    DIR *dir = opendir(path);
+    int count = 0;
+
+    for (const struct dirent *entry; dir && (entry = readdir(dir));)
+        count += entry->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    free(path);
+    return count;
+}
+
+TEST(store_finds_by_name_and_by_id)
+{
+    struct image image = {0}, again = {0};
+    struct err err = {0};
+
+    begin();
+    EXPECT_EQ(put("a:1", "one", &err), 0, err.text);
+    REQUIRE(load("a:1", &image, &err) == 0, err.text);
+    EXPECT_EQ(image.size, 3, NULL);
+    EXPECT_STR(image.config.entrypoint.at[0], "one", NULL);
+    image.id[10] = 0;
+    EXPECT_EQ(load(image.id, &again, &err), 0, err.text);
+    EXPECT_STR(again.name, "a:1", NULL);
+    image_free(&image);
+    image_free(&again);
+    EXPECT_EQ(load("a", &image, &err), -ENOENT, "a is a:latest");
+    fs_tmpdir_remove(&home);
+}
+
+TEST(store_moves_a_name_and_drops_what_nobody_needs)
+{
+    struct strs untagged = {0}, deleted = {0};
+    struct image image = {0};
+    struct err err = {0};
+
+    begin();
+    put("a:1", "one", &err);
+    put("a:1", "two", &err);
+    EXPECT_EQ(count_blobs(), 3, "layer, config and manifest of the second");
+    EXPECT_EQ(store_tag("a:1", "b:1", &err), 0, err.text);
+    EXPECT_EQ(store_remove("a:1", &untagged, &deleted, &err), 0, err.text);
+    EXPECT_EQ(deleted.len, 0, "b:1 still names it");
+    REQUIRE(load("b:1", &image, &err) == 0, err.text);
+    image_free(&image);
+    EXPECT_EQ(store_remove("b:1", &untagged, &deleted, &err), 0, err.text);
+    EXPECT_EQ(deleted.len, 1, NULL);
+    EXPECT_EQ(count_blobs(), 0, NULL);
+    EXPECT_EQ(store_remove("b:1", &untagged, &deleted, &err), -ENOENT, NULL);
+    strs_free(&untagged);
+    strs_free(&deleted);
+    fs_tmpdir_remove(&home);
+}
+
+TEST(store_gives_the_same_bytes_for_the_same_input)
+{
+    struct image one = {0}, two = {0};
+    struct err err = {0};
+
+    begin();
+    put("a:1", "same", &err);
+    put("b:1", "same", &err);
+    REQUIRE(load("a:1", &one, &err) == 0 && load("b:1", &two, &err) == 0, err.text);
+    EXPECT_STR(one.id, two.id, NULL);
+    EXPECT_EQ(count_blobs(), 3, NULL);
+    image_free(&one);
+    image_free(&two);
+    fs_tmpdir_remove(&home);
+}
+
+TEST(store_names_damage)
+{
+    struct image image = {0};
+    struct err err = {0};
+
+    begin();
+    put("a:1", "layer", &err);
+    REQUIRE(load("a:1", &image, &err) == 0, err.text);
+    EXPECT_EQ(store_verify(&image, &err), 0, err.text);
+    unlink(image.layers.at[0]);
+    fs_write(image.layers.at[0], "lAyer", 5, 0644, NULL);
+    EXPECT_EQ(store_verify(&image, &err), -EINVAL, NULL);
+    EXPECT_TRUE(strstr(err.text, "corrupt layer"), err.text);
+    fs_write(image.layers.at[0], "lay", 3, 0644, NULL);
+    image_free(&image);
+    EXPECT_EQ(load("a:1", &image, &err), -EINVAL, NULL);
+    EXPECT_TRUE(strstr(err.text, "corrupt layer: 3 bytes, not 5"), err.text);
+    char *index = fs_join(home, "index.json");
+    fs_write(index, "{\"manifests\":7}", 15, 0644, NULL);
+    EXPECT_EQ(load("a:1", &image, &err), -EINVAL, NULL);
+    free(index);
+    fs_tmpdir_remove(&home);
+}
