@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "arch/frame.h"
+#include "arch/uaccess.h"
 #include "core/log.h"
 #include "core/percpu.h"
 #include "lib/format.h"
@@ -12,6 +13,7 @@ enum {
     MAX_HOOKS = 8,
     MAX_FRAMES = 24,
     MESSAGE_SIZE = 256,
+    MAX_STACK = 64 * 1024,
 };
 
 static void (*hooks[MAX_HOOKS])(void);
@@ -65,24 +67,19 @@ static void print_frame_line(u32 n, u64 rip)
         log_raw("#%u %#lx", n, rip);
 }
 
-/* Frame pointers lead up the one kernel stack we are on; a chain that leaves it, or goes down,
- * ends. */
+/* Frame pointers lead up the kernel stack that we are on.  They are read as one reads a program's
+ * memory, since what broke may be the stack. */
 static void print_backtrace(u64 rip, u64 rbp)
 {
-    u64 low = rbp;
+    u64 frame[2]; /* the caller's frame pointer, and where it goes on */
 
     print_frame_line(0, rip);
     for (u32 n = 1; n < MAX_FRAMES; n++) {
-        if ((s64)rbp >= 0 || (rbp & 7) || rbp < low || rbp - low > 64 * 1024)
-            return;
-        if (((rbp + 8) & ~PAGE_MASK) != (low & ~PAGE_MASK) &&
-            rbp + 16 > (u64)(uintptr_t)this_cpu()->arch.kstack_top)
-            return;
-        const u64 *frame = (const u64 *)(uintptr_t)rbp;
-        if (!in_image(frame[1]))
+        if ((s64)rbp >= 0 || arch_copy_user(frame, (const void *)(uintptr_t)rbp, sizeof(frame)) ||
+            !in_image(frame[1]))
             return;
         print_frame_line(n, frame[1]);
-        if (frame[0] <= rbp)
+        if (frame[0] <= rbp || frame[0] - rbp > MAX_STACK)
             return;
         rbp = frame[0];
     }

@@ -205,9 +205,7 @@ trap_move_end:
 
 /* A fault while a frame was being moved: the kernel stack has run over. */
 trap_while_moving:
-    movq %rcx, %rsp
-    subq $512, %rsp
-    andq $-16, %rsp
+    movq %gs:CPU_PANIC, %rsp
     call trap_move
     call trap_stack_overflow
     ud2

@@ -106,6 +106,7 @@ static void start_cpu(struct pc_cpu *pc, u32 id, void *stack_top)
     cpu->arch.self = &cpu->arch;
     cpu->arch.id = id;
     cpu->arch.kstack_top = stack_top;
+    cpu->arch.panic_stack_top = pc->fault_stack + sizeof(pc->fault_stack);
     cpu->timer_armed_ns = UINT64_MAX;
     cpus[id] = cpu;
     load_tables(pc);

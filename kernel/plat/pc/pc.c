@@ -103,6 +103,7 @@ void plat_init(void)
     }
     pc_clock_init();
     boot_info.has_pci = pc_pci_present();
+    __asm__ volatile("sti" ::: "memory"); /* and so it stays: see "the one rule of context" */
 }
 
 struct plat_ops plat = {

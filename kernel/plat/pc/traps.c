@@ -21,6 +21,7 @@ enum {
     FPE_FLTRES = 6,
     FPE_FLTINV = 7,
     FROM_KERNEL = 0x80,
+    KSTACK_MAX = 64 * 1024,
 };
 
 /* Both offsets are relative to their own place. */
@@ -138,6 +139,11 @@ static void take_page_fault(struct trap_frame *frame, u64 addr)
         kernel_trap(frame, addr);
 }
 
+static bool on_kernel_stack(u64 rsp)
+{
+    return (u64)(uintptr_t)this_cpu()->arch.kstack_top - rsp < KSTACK_MAX;
+}
+
 void trap_dispatch(struct trap_frame *frame)
 {
     u64 addr = 0;
@@ -146,6 +152,8 @@ void trap_dispatch(struct trap_frame *frame)
         __asm__ volatile("mov %%cr2, %0" : "=r"(addr));
     if (frame->vector == TRAP_NMI || frame->vector == TRAP_DF || frame->vector == TRAP_MC)
         kernel_trap(frame, addr);
+    if (frame_is_program(frame) && on_kernel_stack(frame->rsp))
+        panic_frame(frame, "the kernel went to %#lx", frame->rip);
     if (frame->rflags & RFLAGS_IF)
         __asm__ volatile("sti" ::: "memory");
 

@@ -6,6 +6,7 @@
 #define CPU_KSTACK   16
 #define CPU_USER_RSP 24
 #define CPU_PENDING  32
+#define CPU_PANIC    40
 
 #ifndef __ASSEMBLER__
 #include "lib/types.h"
@@ -20,11 +21,12 @@ struct arch_cpu {
     u64 user_rsp;          /* [C] scratch of the system-call entry */
     u32 pending;           /* [A] bits of work that waits for a safe point; see core/irq.h */
     u32 id;                /* [I] 0, 1, ... */
-    u64 scratch[2];        /* [C] of the trap entry */
+    void *panic_stack_top; /* [I] for a panic whose own stack has run over */
     void *vector_owner;    /* [C] the arch_thread whose vector state the registers hold */
 };
 
 static_assert(offsetof(struct arch_cpu, pending) == CPU_PENDING, "entry.S knows it");
+static_assert(offsetof(struct arch_cpu, panic_stack_top) == CPU_PANIC, "entry.S knows it");
 static_assert(offsetof(struct arch_cpu, kstack_top) == CPU_KSTACK, "entry.S knows it");
 
 static inline u64 rdmsr(u32 msr)
