@@ -7,6 +7,7 @@
 #include "core/cmdline.h"
 #include "drv/console_port.h"
 #include "drv/memdev.h"
+#include "drv/pty.h"
 #include "drv/tty.h"
 #include "lib/string.h"
 #include "mm/heap.h"
@@ -263,6 +264,7 @@ void console_init(void)
     struct console_port *tty = console_port_find("ingot.tty");
 
     memdev_init();
+    pty_init();
     add_device("tty", dev_make(MAJOR_TTY_AUX, 0), 0666, open_controlling, NULL);
     add_device("console", dev_make(MAJOR_TTY_AUX, 1), 0600, open_console, NULL);
     if (serial)

@@ -1,0 +1,5 @@
+/* Pseudo terminals: pty(7). */
+#pragma once
+
+/** Register /dev/ptmx. At start. */
+void pty_init(void);
