@@ -57,15 +57,7 @@ static long getdents(int fd, uaddr_t buf, unsigned count, bool old)
 
     if (!ref.file)
         return -EBADF;
-    struct file *file = ref.file;
-    int err = -ENOTDIR;
-    if (file->ops->readdir && file->inode) {
-        mutex_lock(&file->pos_lock);
-        mutex_lock(&file->inode->lock);
-        err = file->inode->nlink ? file->ops->readdir(file, &out.sink) : -ENOENT;
-        mutex_unlock(&file->inode->lock);
-        mutex_unlock(&file->pos_lock);
-    }
+    int err = file_readdir(ref.file, &out.sink);
     fd_return(ref);
     if (out.done)
         return (long)out.done;

@@ -80,6 +80,12 @@ static ssize_t move_at(struct file *file, struct iov_iter *it, s64 pos, bool wri
     return move(file, it, &pos, write);
 }
 
+/* A range that leaves the program's half is refused, whatever little of it would be used. */
+static inline bool is_bad_range(uaddr_t buf, u64 count)
+{
+    return count > USER_TOP || buf > USER_TOP - count;
+}
+
 static long rw(int fd, uaddr_t buf, u64 count, bool write)
 {
     struct fd_ref ref = fd_borrow(fd);
@@ -89,7 +95,7 @@ static long rw(int fd, uaddr_t buf, u64 count, bool write)
     if (unlikely(!ref.file))
         return -EBADF;
     iter_init(&it, &iov, buf, min(count, (u64)RW_MAX));
-    ssize_t n = move_here(&ref, &it, write);
+    ssize_t n = unlikely(is_bad_range(buf, count)) ? -EFAULT : move_here(&ref, &it, write);
     fd_return(ref);
     return n;
 }
@@ -103,7 +109,7 @@ static long prw(int fd, uaddr_t buf, u64 count, s64 pos, bool write)
     if (unlikely(!ref.file))
         return -EBADF;
     iter_init(&it, &iov, buf, min(count, (u64)RW_MAX));
-    ssize_t n = move_at(ref.file, &it, pos, write);
+    ssize_t n = unlikely(is_bad_range(buf, count)) ? -EFAULT : move_at(ref.file, &it, pos, write);
     fd_return(ref);
     return n;
 }

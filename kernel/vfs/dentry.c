@@ -1,5 +1,7 @@
-/* The name cache: one hash table over (directory, name), grown as it fills, and one list in order
- * of age for the shrinker (a clock: a second chance for what was used since it last passed). */
+/* The name cache: one hash table over (directory, name), grown as it fills, and two lists in order
+ * of age for the shrinker (a clock: a second chance for what was used since it last passed).  Names
+ * that are not there have a list and a bound of their own, so that no stream of misses fills
+ * memory, and so that a removed directory finds the few that still hang on it. */
 #include "vfs/dentry.h"
 
 #include "core/panic.h"
@@ -16,9 +18,15 @@ struct name_lock_slot name_locks[MAX_CPUS] __attribute__((aligned(64)));
 static struct dentry *first_buckets[FIRST_BUCKETS];
 static struct dentry **buckets = first_buckets; /* [N] */
 static u32 bucket_mask = FIRST_BUCKETS - 1;     /* [N] */
-static u64 nr_dentries;                         /* [N] hashed ones */
-static u64 max_dentries = 4096;                 /* [I] from here on old unused ones go */
-static struct list_head all_dentries = LIST_INIT(all_dentries); /* [N] */
+
+/* Hashed dentries in order of age. [N] */
+struct ages {
+    struct list_head list;
+    u64 nr;
+    u64 most; /* [I] from here on old unused ones go */
+};
+static struct ages present = {LIST_INIT(present.list), 0, 2048};
+static struct ages absent = {LIST_INIT(absent.list), 0, 512};
 
 void names_write_lock(void)
 {
@@ -135,12 +143,33 @@ static void hash_remove(struct dentry *dentry)
     dentry->flags &= (u8)~DENTRY_HASHED;
 }
 
+static struct ages *ages_of(const struct dentry *dentry)
+{
+    return dentry->inode ? &present : &absent;
+}
+
+/* Into the list its kind asks for, as the youngest; name lock held for writing. */
+static void age_insert(struct dentry *dentry)
+{
+    struct ages *ages = ages_of(dentry);
+
+    list_add_tail(&ages->list, &dentry->all);
+    ages->nr++;
+}
+
+static void age_remove(struct dentry *dentry)
+{
+    if (list_empty(&dentry->all))
+        return;
+    list_remove(&dentry->all);
+    ages_of(dentry)->nr--;
+}
+
 /* Hashed no more; name lock held for writing. */
 static void forget(struct dentry *dentry)
 {
     hash_remove(dentry);
-    list_remove(&dentry->all);
-    nr_dentries--;
+    age_remove(dentry);
 }
 
 struct dentry *dentry_create(struct dentry *parent, const char *name, size_t len,
@@ -201,6 +230,42 @@ void dentry_put(struct dentry *dentry)
     }
 }
 
+/* Free dentries that were forgotten, linked by .hash_next. */
+static void free_chain(struct dentry *gone)
+{
+    while (gone) {
+        struct dentry *next = gone->hash_next, *parent = gone->parent;
+        dentry_free(gone);
+        dentry_put(parent);
+        gone = next;
+    }
+}
+
+/* Free up to @want of those that nobody uses, the old ones first. */
+static u64 shrink(struct ages *ages, u64 want)
+{
+    struct dentry *gone = NULL;
+    u64 freed = 0;
+
+    names_write_lock();
+    for (u64 left = ages->nr; left && freed < want; left--) {
+        struct dentry *d = list_first(&ages->list, struct dentry, all);
+        if (ref_count(&d->refs) || d->flags & DENTRY_REFERENCED) {
+            d->flags &= (u8)~DENTRY_REFERENCED;
+            list_remove(&d->all);
+            list_add_tail(&ages->list, &d->all);
+            continue;
+        }
+        forget(d);
+        d->hash_next = gone;
+        gone = d;
+        freed++;
+    }
+    names_write_unlock();
+    free_chain(gone);
+    return freed;
+}
+
 /* Twice as many buckets, where there is memory for them. */
 static void grow_table(void)
 {
@@ -231,15 +296,16 @@ static void grow_table(void)
 
 void dentry_add(struct dentry *dentry)
 {
+    struct ages *ages = ages_of(dentry);
+
     names_write_lock();
     hash_insert(dentry);
-    list_add_tail(&all_dentries, &dentry->all);
-    nr_dentries++;
-    bool full = nr_dentries > 2 * (u64)bucket_mask;
-    bool many = nr_dentries > max_dentries;
+    age_insert(dentry);
+    bool full = present.nr + absent.nr > 2 * (u64)bucket_mask;
+    bool many = ages->nr > ages->most;
     names_write_unlock();
     if (unlikely(many))
-        dentry_shrink(max_dentries / 8);
+        shrink(ages, ages->most / 8);
     else if (unlikely(full))
         grow_table();
 }
@@ -248,12 +314,33 @@ void dentry_instantiate(struct dentry *dentry, struct inode *inode)
 {
     names_write_lock();
     assert(!dentry->inode);
+    bool hashed = !list_empty(&dentry->all);
+    age_remove(dentry);
     dentry->inode = inode;
+    if (hashed)
+        age_insert(dentry);
     names_write_unlock();
+}
+
+/* Names that are not in @dir and are remembered; name lock held for writing.  Returns them. */
+static struct dentry *forget_absent(struct dentry *dir)
+{
+    struct dentry *dentry, *next, *gone = NULL;
+
+    list_for_each_safe(dentry, next, &absent.list, all)
+    {
+        if (dentry->parent != dir || ref_count(&dentry->refs))
+            continue;
+        forget(dentry);
+        dentry->hash_next = gone;
+        gone = dentry;
+    }
+    return gone;
 }
 
 void dentry_delete(struct dentry *dentry)
 {
+    struct dentry *gone = NULL;
     struct inode *inode = NULL;
 
     names_write_lock();
@@ -262,13 +349,17 @@ void dentry_delete(struct dentry *dentry)
         return;
     }
     if (ref_count(&dentry->refs) == 1) {
+        age_remove(dentry);
         inode = dentry->inode;
         dentry->inode = NULL;
+        age_insert(dentry);
     } else {
         forget(dentry);
+        gone = forget_absent(dentry);
     }
     names_write_unlock();
     inode_put(inode);
+    free_chain(gone);
 }
 
 static void swap_names(struct dentry *a, struct dentry *b)
@@ -320,10 +411,7 @@ void dentry_move(struct dentry *dentry, struct dentry *target, bool exchange)
         take_name(dentry, target);
         dentry_get(dentry->parent);
         replaced = old_parent;
-        if (!list_empty(&target->all)) {
-            list_remove(&target->all);
-            nr_dentries--;
-        }
+        age_remove(target);
     }
     hash_insert(dentry);
     names_write_unlock();
@@ -332,31 +420,9 @@ void dentry_move(struct dentry *dentry, struct dentry *target, bool exchange)
 
 u64 dentry_shrink(u64 want)
 {
-    struct dentry *gone = NULL;
-    u64 freed = 0;
+    u64 freed = shrink(&absent, want);
 
-    names_write_lock();
-    for (u64 left = nr_dentries; left && freed < want; left--) {
-        struct dentry *d = list_first(&all_dentries, struct dentry, all);
-        if (ref_count(&d->refs) || d->flags & DENTRY_REFERENCED) {
-            d->flags &= (u8)~DENTRY_REFERENCED;
-            list_remove(&d->all);
-            list_add_tail(&all_dentries, &d->all);
-            continue;
-        }
-        forget(d);
-        d->hash_next = gone;
-        gone = d;
-        freed++;
-    }
-    names_write_unlock();
-    while (gone) {
-        struct dentry *next = gone->hash_next, *parent = gone->parent;
-        dentry_free(gone);
-        dentry_put(parent);
-        gone = next;
-    }
-    return freed;
+    return freed + (freed < want ? shrink(&present, want - freed) : 0);
 }
 
 bool dentry_is_below(const struct dentry *dentry, const struct dentry *ancestor)
@@ -378,6 +444,7 @@ void dentry_init(void)
     struct page_stats stats;
 
     page_get_stats(&stats);
-    max_dentries = max(stats.total / 2, (u64)2048);
+    present.most = max(stats.total / 2, (u64)2048);
+    absent.most = min(max(stats.total / 32, (u64)128), (u64)8192);
     page_register_shrinker(&shrinker);
 }

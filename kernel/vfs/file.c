@@ -264,34 +264,50 @@ static s64 dir_seek(struct file *file, s64 offset, int whence)
     return offset;
 }
 
+static int dir_readdir(struct file *file, struct dir_sink *sink)
+{
+    u64 pos = (u64)file->pos;
+
+    if (!file->inode->ops->iterate)
+        return -ENOTDIR;
+    int err = file->inode->ops->iterate(file->inode, &pos, sink);
+    file->pos = (s64)pos;
+    return err;
+}
+
 /* "." and "..", which file systems need not keep. */
-static bool add_dots(struct file *file, u64 *pos, struct dir_sink *sink)
+static bool add_dots(struct file *file, struct dir_sink *sink)
 {
     static const char dots[] = "..";
     u64 ino = file->inode->ino;
 
-    for (; *pos < READDIR_FIRST; ++*pos) {
-        if (*pos == 1 && file->dentry) {
+    for (; file->pos < READDIR_FIRST; file->pos++) {
+        u64 pos = (u64)file->pos;
+        if (pos == 1 && file->dentry) {
             names_read_lock();
             ino = file->dentry->parent->inode->ino;
             names_read_unlock();
         }
-        if (!sink->add(sink, dots, *pos + 1, ino, *pos + 1, mode_to_dt(S_IFDIR)))
+        if (!sink->add(sink, dots, pos + 1, ino, pos + 1, mode_to_dt(S_IFDIR)))
             return false;
     }
     return true;
 }
 
-static int dir_readdir(struct file *file, struct dir_sink *sink)
+int file_readdir(struct file *file, struct dir_sink *sink)
 {
-    u64 pos = (u64)file->pos;
-    int err = 0;
+    int err = -ENOTDIR;
 
-    if (!file->inode->ops->iterate)
-        return -ENOTDIR;
-    if (add_dots(file, &pos, sink))
-        err = file->inode->ops->iterate(file->inode, &pos, sink);
-    file->pos = (s64)pos;
+    if (!file->ops->readdir || !file->inode)
+        return err;
+    mutex_lock(&file->pos_lock);
+    mutex_lock(&file->inode->lock);
+    if (!file->inode->nlink)
+        err = -ENOENT;
+    else
+        err = add_dots(file, sink) ? file->ops->readdir(file, sink) : 0;
+    mutex_unlock(&file->inode->lock);
+    mutex_unlock(&file->pos_lock);
     return err;
 }
 

@@ -38,7 +38,8 @@ struct file_ops {
     s64 (*seek)(struct file *file, s64 offset, int whence);
     /** @arg is the program's. [ENOTTY] */
     int (*ioctl)(struct file *file, unsigned cmd, uaddr_t arg);
-    /** Names from file.pos on, until the sink is full; the inode is locked. [ENOTDIR] */
+    /** Names but "." and ".." from file.pos (READDIR_FIRST: the first) on, until the sink is full;
+     * the inode is locked. [ENOTDIR] */
     int (*readdir)(struct file *file, struct dir_sink *sink);
     /** Write to stable storage; @data_only as fdatasync. [EINVAL] */
     int (*sync)(struct file *file, bool data_only);
@@ -93,6 +94,8 @@ ssize_t file_write(struct file *file, struct iov_iter *from, s64 *pos);
 /** Read from the kernel: up to @n bytes at @pos into @buf. Bytes, or a negative errno. */
 ssize_t file_read_kernel(struct file *file, void *buf, size_t n, s64 pos);
 u32 file_ready(struct file *file);
+/** All names from file.pos on, "." and ".." first. 0, -ENOTDIR, -ENOENT (removed), or an error. */
+int file_readdir(struct file *file, struct dir_sink *sink);
 /** Called before a file with epoll items on it goes away; set by epoll. */
 extern void (*file_watchers_gone)(struct file *file);
 
