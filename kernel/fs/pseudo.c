@@ -12,7 +12,7 @@
 enum { STORE_MAX = 4096 };
 
 static const struct inode_ops pseudo_ops, pseudo_volatile_ops, pseudo_magic_ops;
-static const struct file_ops pseudo_file_ops, pseudo_dir_ops;
+static const struct file_ops pseudo_file_ops;
 
 static const struct pseudo_ref *ref_of(const struct inode *inode)
 {
@@ -45,7 +45,7 @@ static struct inode *pseudo_inode(struct super_block *sb, const struct pseudo_re
     inode->ops = node->follow           ? &pseudo_magic_ops
                  : node->volatile_names ? &pseudo_volatile_ops
                                         : &pseudo_ops;
-    inode->fops = S_ISDIR(node->mode) ? &pseudo_dir_ops : &pseudo_file_ops;
+    inode->fops = S_ISDIR(node->mode) ? &generic_dir_file_ops : &pseudo_file_ops;
     inode->data = own;
     if (node->fill)
         node->fill(own, inode);
@@ -239,55 +239,55 @@ static void pseudo_release(struct file *file)
 }
 
 /* Positions: the children of the table, then numbers from POS_DYNAMIC up. */
-enum { DIR_FIRST_POS = 2, POS_DYNAMIC = 1 << 16 };
+enum { POS_DYNAMIC = 1 << 16 };
 
-static bool add_children(struct file *file, struct dir_sink *sink, const struct pseudo_node *dir)
+static bool add_children(struct inode *dir, u64 *pos, struct dir_sink *sink)
 {
-    while (file->pos < DIR_FIRST_POS + (s64)dir->nr_children) {
-        const struct pseudo_node *node = &dir->children[file->pos - DIR_FIRST_POS];
-        size_t len = strlen(node->name);
-        if (!sink->add(sink, node->name, len, child_ino(file->inode->ino, node->name, len),
-                       (u64)file->pos + 1, mode_to_dt(node->mode)))
+    const struct pseudo_node *node = ref_of(dir)->node;
+
+    for (; *pos < READDIR_FIRST + node->nr_children; ++*pos) {
+        const struct pseudo_node *child = &node->children[*pos - READDIR_FIRST];
+        size_t len = strlen(child->name);
+        if (!sink->add(sink, child->name, len, child_ino(dir->ino, child->name, len), *pos + 1,
+                       mode_to_dt(child->mode)))
             return false;
-        file->pos++;
     }
     return true;
 }
 
-static void add_dynamic(struct file *file, struct dir_sink *sink, const struct pseudo_ref *dir)
+static void add_dynamic(struct inode *dir, u64 *pos, struct dir_sink *sink)
 {
-    struct pseudo_ref child = *dir;
+    const struct pseudo_ref *ref = ref_of(dir);
+    struct pseudo_ref child = *ref;
     char name[32];
 
-    if (file->pos < POS_DYNAMIC)
-        file->pos = POS_DYNAMIC;
-    while (dir->node->next(dir, (int)(file->pos - POS_DYNAMIC) - 1, &child, name)) {
+    *pos = max(*pos, (u64)POS_DYNAMIC);
+    while (ref->node->next(ref, (int)(*pos - POS_DYNAMIC) - 1, &child, name)) {
         size_t len = strlen(name);
-        s64 next_pos = (s64)POS_DYNAMIC + child.number + 1;
-        if (!sink->add(sink, name, len, child_ino(file->inode->ino, name, len), (u64)next_pos,
+        u64 next_pos = (u64)POS_DYNAMIC + (u64)child.number + 1;
+        if (!sink->add(sink, name, len, child_ino(dir->ino, name, len), next_pos,
                        mode_to_dt(child.node->mode)))
             return;
-        file->pos = next_pos;
+        *pos = next_pos;
     }
 }
 
-static int pseudo_readdir(struct file *file, struct dir_sink *sink)
+static int pseudo_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink)
 {
-    const struct pseudo_ref *ref = ref_of(file->inode);
-
-    if ((file->pos >= POS_DYNAMIC || add_children(file, sink, ref->node)) && ref->node->next)
-        add_dynamic(file, sink, ref);
+    if (*pos > POS_DYNAMIC + (u64)INT32_MAX) /* lseek can lead anywhere */
+        return 0;
+    if ((*pos >= POS_DYNAMIC || add_children(dir, pos, sink)) && ref_of(dir)->node->next)
+        add_dynamic(dir, pos, sink);
     return 0;
 }
 
 #define PSEUDO_INODE_OPS                                                                           \
-    .lookup = pseudo_lookup, .readlink = pseudo_readlink, .setattr = pseudo_setattr,               \
-    .open = pseudo_open
+    .lookup = pseudo_lookup, .iterate = pseudo_iterate, .readlink = pseudo_readlink,               \
+    .setattr = pseudo_setattr, .open = pseudo_open
 
 static const struct inode_ops pseudo_ops = {PSEUDO_INODE_OPS};
 static const struct inode_ops pseudo_volatile_ops = {PSEUDO_INODE_OPS, .uncached = true};
 static const struct inode_ops pseudo_magic_ops = {PSEUDO_INODE_OPS, .follow = pseudo_follow};
-static const struct file_ops pseudo_dir_ops = {.readdir = pseudo_readdir, .seek = pseudo_seek};
 static const struct file_ops pseudo_file_ops = {
     .read = pseudo_read,
     .write = pseudo_write,
