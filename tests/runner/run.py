@@ -2,6 +2,7 @@
 """The runner against a VMM that is only played (tests/fake): streams, signals, statuses, bad ends.
 
     tests/runner/run.sh [NAME...]"""
+import fcntl
 import json
 import os
 import pty
@@ -9,9 +10,11 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -323,6 +326,94 @@ def terminal_is_raw_and_restored():
     need(" echo " in cooked and " icanon" in cooked, f"not restored: {cooked}")
 
 
+# ---- the same with a guest
+
+
+def guest(*words, options=(), **kwargs):
+    return run([INGOT, "run", *options, *words], timeout=60, **kwargs)
+
+
+def guest_input_reaches_output():
+    data = os.urandom(2_000_000)
+    result = guest("/bin/cat", stdin=data)
+    same(result.status, 0, "status")
+    need(result.out == data, f"{len(result.out)} of {len(data)} bytes came back, or others")
+
+
+def guest_feels_a_reader_that_leaves():
+    child = subprocess.Popen([INGOT, "run", "/usr/bin/yes"], stdout=subprocess.PIPE,
+                             stdin=subprocess.DEVNULL)
+    need(child.stdout.read(2) == b"y\n", "no output")
+    child.stdout.close()
+    same(child.wait(20), 128 + 13, "status")
+
+
+def guest_gets_every_word():
+    words = ["a b", "", "--", 'q"q', "back\\slash", "new\nline", "ü", "x" * 5000]
+    for few in (words[:-1], words):
+        result = guest("/usr/bin/printf", "%s|", *few, options=["-e", "root=5"])
+        same(result.text(), "".join(w + "|" for w in few), "arguments")
+    result = guest("/usr/bin/env", options=["-e", "root=5", "-e", "A.B=c d", "-e", "E="])
+    need({"root=5", "A.B=c d", "E="} <= set(result.text().splitlines()), "environment\n" + result.show())
+
+
+def guest_stops_whenever_interrupted():
+    for delay_ms in (*range(0, 60, 5), 100, 200, 400):
+        child = subprocess.Popen([INGOT, "run", "/bin/sleep", "60"], stderr=subprocess.PIPE,
+                                 stdin=subprocess.DEVNULL)
+        time.sleep(delay_ms / 1000)
+        child.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        # Before a guest has begun, the signal simply ends us.
+        need(child.wait(20) in (128 + 15, -signal.SIGINT, 128 + 2),
+             f"after {delay_ms} ms: status {child.returncode}: {child.stderr.read()}")
+        need(time.monotonic() - start < 5, f"after {delay_ms} ms: it took the grace time")
+
+
+def guest_sleeps_with_us():
+    child = subprocess.Popen([INGOT, "run", "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
+    time.sleep(0.7)
+    vmm = children(child.pid)
+    child.send_signal(signal.SIGTSTP)
+    time.sleep(0.3)
+    states = [open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
+              for pid in [child.pid, *vmm]]
+    child.send_signal(signal.SIGCONT)
+    same(child.wait(20), 0, "status")
+    same(states, ["T", "T"], "states")
+
+
+def guest_has_a_terminal():
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(INGOT, [INGOT, "run", "-q", "/bin/bash", "-c",
+                         'echo ready; read x; echo "got $x"; read y'])
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))
+
+    def until(text):
+        seen = b""
+        while text not in seen:
+            need(select.select([master], [], [], 20)[0], f"no {text}: {seen}")
+            seen += os.read(master, 4096)
+
+    until(b"ready\r\n")
+    os.write(master, b"foo\r")
+    until(b"foo\r\ngot foo\r\n")
+    os.write(master, b"\x03")
+    until(b"^C")
+    same(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130, "status")
+
+
+def guest_root_may_be_a_disk():
+    result = guest("/bin/echo", "hi", options=["-m", "8M", "--dry-run"])
+    need("root=/dev/vda" in result.text(), "not on a disk")
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write("more\n")
+        file.flush()
+        result = guest("/bin/cat", "/a b", options=["-m", "8M", "--file", f"{file.name}:/a b"])
+    same((result.status, result.out), (0, b"more\n"), "status and output\n" + result.show())
+
+
 def doctor_speaks_json():
     result = run([INGOT, "doctor", "--format", "json"])
     report = json.loads(result.out)
@@ -332,7 +423,7 @@ def doctor_speaks_json():
 def main():
     need_ingot()
     suite = Suite("runner")
-    skip = {"main", "ingot", "popen", "children", "gone", "same", "unquote", "need", "need_ingot",
+    skip = {"main", "guest", "ingot", "popen", "children", "gone", "same", "unquote", "need", "need_ingot",
             "run", "arguments"}
     for name, function in list(globals().items()):
         if callable(function) and getattr(function, "__module__", "") == "__main__" \
