@@ -1,7 +1,8 @@
-/* The kernel heap.  A slab is one page of equal objects, its free ones linked through their first
- * word; page.owner names the class, page.index the first free object, page.refs stays 1 and
- * page.flags counts the free ones.  Each CPU keeps a chain of free objects a class, so that most
- * calls touch nothing shared.  Larger blocks are whole pages. */
+/* The kernel heap.  A slab is one page of equal objects.  Those at its end that were never handed
+ * out are counted by page.spare, the other free ones are linked through their first word from
+ * page.index. page.flags counts both, page.owner names the class, page.refs stays 1.  Each CPU
+ * keeps a chain of free objects a class, so that most calls touch nothing shared.  Larger blocks
+ * are whole pages. */
 #include "mm/heap.h"
 
 #include "core/panic.h"
@@ -16,7 +17,6 @@ enum {
     CLASS_MAX = 2048,    /* bytes; above it: whole pages */
     CHAIN_BYTES = 4096,  /* what a CPU may keep of one class ... */
     CHAIN_MAX = 64,      /* ... and how many */
-    FREE_MASK = 0x1ff,   /* of page.flags: free objects in the slab, at most 256 */
     LOOKUP_STEP = 16,    /* bytes */
     LOOKUP_SMALL = 1024, /* up to here the class comes from a table */
 };
@@ -59,7 +59,7 @@ void heap_init(void)
     for (u32 i = 0; i < NR_CLASSES; i++) {
         struct heap_class *class = &classes[i];
         class->size = class_sizes[i];
-        class->per_slab = (u16)(PAGE_SIZE / class->size);
+        class->per_slab = (u16)min(PAGE_SIZE / class->size, (size_t)UINT8_MAX);
         class->chain_max = (u16)min(CHAIN_MAX, max(4, CHAIN_BYTES / class->size));
         list_init(&class->partial);
         for (; step * LOOKUP_STEP <= class->size && step < ARRAY_LEN(class_of_step); step++)
@@ -83,45 +83,48 @@ static bool is_slab(const struct page *page)
     return (size_t)((char *)page->owner - (char *)classes) < sizeof(classes);
 }
 
-/* A page of @class with all its objects linked; NULL: no memory. */
+/* An empty page of @class; NULL: no memory. */
 static struct page *slab_create(struct heap_class *class)
 {
     struct page *slab = page_alloc(0, 0);
     if (!slab)
         return NULL;
-    char *base = page_to_virt(slab);
-    struct object *next = NULL;
-
-    for (u32 i = class->per_slab; i-- > 0;) {
-        struct object *object = (struct object *)(void *)(base + i * class->size);
-        object->next = next;
-        next = object;
-    }
     slab->owner = class;
-    slab->index = (u64)(uintptr_t)next;
+    slab->index = 0;
     slab->flags = class->per_slab;
+    slab->spare = (u8) class->per_slab;
     page_account(offsetof(struct page_stats, slab), 1);
     return slab;
+}
+
+/* One free object out of a slab that has any. */
+static struct object *slab_pop(const struct heap_class *class, struct page *slab)
+{
+    struct object *object = (struct object *)(uintptr_t)slab->index;
+
+    slab->flags--;
+    if (object) {
+        slab->index = (u64)(uintptr_t)object->next;
+        return object;
+    }
+    char *fresh = (char *)page_to_virt(slab) + (class->per_slab - slab->spare) * class->size;
+    slab->spare--;
+    return (struct object *)(void *)fresh;
 }
 
 /* Move up to @want objects from a listed slab to @chain. */
 static void slab_take(struct heap_class *class, struct page *slab, struct chain *chain, u32 want)
 {
     assert(spin_held(&class->lock));
-    struct object *object = (struct object *)(uintptr_t)slab->index;
-
     if (slab->flags == class->per_slab)
         class->nr_empty--;
-    while (want-- > 0 && object) {
-        struct object *next = object->next;
+    for (; want > 0 && slab->flags; want--) {
+        struct object *object = slab_pop(class, slab);
         object->next = chain->first;
         chain->first = object;
         chain->count++;
-        slab->flags--;
-        object = next;
     }
-    slab->index = (u64)(uintptr_t)object;
-    if (!object)
+    if (!slab->flags)
         list_remove(&slab->lru);
 }
 
@@ -154,7 +157,7 @@ static struct page *slab_give(struct heap_class *class, struct object *object)
     struct page *slab = virt_to_page(object);
 
     object->next = (struct object *)(uintptr_t)slab->index;
-    if (!object->next)
+    if (!slab->flags)
         list_add_tail(&class->partial, &slab->lru);
     slab->index = (u64)(uintptr_t)object;
     if (++slab->flags < class->per_slab)

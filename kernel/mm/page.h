@@ -27,7 +27,7 @@ struct page {
     u32 refs;  /* [A] owners; the last page_put() frees */
     u16 flags; /* [A] owner's marks (dirty, uptodate, locked, lru) and enum page_flags */
     u8 order;  /* [I] while allocated: the block is 1 << order pages, named by its first */
-    u8 pad;
+    u8 spare;  /* the owner's */
     struct list_head lru; /* the owner's: free list, page-cache LRU */
     void *owner;          /* the owner's: page cache, slab */
     u64 index;            /* the owner's: index in the file, objects in the slab */
