@@ -107,6 +107,18 @@ static int check_seals(const struct mem_inode *mem, const struct inode *inode, u
     return mem->seals & F_SEAL_GROW && end > inode->size ? -EPERM : 0;
 }
 
+/* The page to write at @index; who has the layer's frame of it mapped shall see the new one. */
+static int page_to_write(struct inode *inode, u64 index, struct page **out)
+{
+    const struct mem_inode *mem = mem_of(inode);
+    u64 before = mem->cache.nr_pages;
+    int err = own_page(inode, index, false, out);
+
+    if (!err && mem->cache.nr_pages != before && index << PAGE_SHIFT < mem->lower_size)
+        inode_forget_mapped(inode, index, 1);
+    return err;
+}
+
 /* Locked. */
 static ssize_t write_locked(struct inode *inode, struct iov_iter *from, u64 at)
 {
@@ -120,7 +132,7 @@ static ssize_t write_locked(struct inode *inode, struct iov_iter *from, u64 at)
         u64 in_page = (at + done) & (PAGE_SIZE - 1);
         u64 n = min(PAGE_SIZE - in_page, want - done);
         struct page *page;
-        err = own_page(inode, (at + done) >> PAGE_SHIFT, false, &page);
+        err = page_to_write(inode, (at + done) >> PAGE_SHIFT, &page);
         if (err)
             break;
         size_t moved = iter_read(from, (u8 *)page_to_virt(page) + in_page, n);
@@ -183,6 +195,7 @@ int mem_truncate(struct inode *inode, u64 size)
     if (size < old) {
         mem->lower_size = min(mem->lower_size, size);
         remove_pages(inode, DIV_UP(size, PAGE_SIZE), UINT64_MAX);
+        inode_forget_mapped(inode, DIV_UP(size, PAGE_SIZE), UINT64_MAX);
         if (size & (PAGE_SIZE - 1))
             clear_in_page(inode, size, ALIGN_UP(size, PAGE_SIZE));
     }
@@ -237,6 +250,7 @@ static int punch(struct inode *inode, u64 from, u64 to)
         clear_in_page(inode, last, to);
     if (first < last)
         remove_pages(inode, first >> PAGE_SHIFT, (last >> PAGE_SHIFT) - 1);
+    inode_forget_mapped(inode, first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT);
     return 0;
 }
 

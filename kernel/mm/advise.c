@@ -125,6 +125,36 @@ int mm_advise(struct mm *mm, u64 addr, u64 len, int advice)
     return err;
 }
 
+/* Part of [index, index + n) of the backing that @vma shows, as addresses; false: none of it. */
+static bool shown_range(const struct vma *vma, u64 index, u64 n, u64 *start, u64 *end)
+{
+    u64 first = vma->offset >> PAGE_SHIFT;
+    u64 last = first + ((vma->end - vma->start) >> PAGE_SHIFT), stop;
+
+    if (__builtin_add_overflow(index, n, &stop))
+        stop = UINT64_MAX;
+    if (index >= last || stop <= first)
+        return false;
+    *start = vma->start + ((max(index, first) - first) << PAGE_SHIFT);
+    *end = vma->start + ((min(stop, last) - first) << PAGE_SHIFT);
+    return true;
+}
+
+void mm_forget(struct mm *mm, bool (*is_file)(struct vm_backing *backing, void *arg), void *arg,
+               u64 index, u64 n)
+{
+    u64 start, end;
+
+    if (!mm)
+        return;
+    mm_lock(&mm->lock);
+    for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
+        if (vma->backing && vma->touched && is_file(vma->backing, arg) &&
+            shown_range(vma, index, n, &start, &end))
+            (void)pages_drop(mm, vma, start, end); /* no 2 MiB page: it cannot fail */
+    mm_unlock(&mm->lock);
+}
+
 static int populate_page(struct mm *mm, u64 va, bool write)
 {
     struct vma *vma = area_find(mm, va);

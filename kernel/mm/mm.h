@@ -1,6 +1,7 @@
 /* Address spaces.  A struct mm is counted; each process has one.  The lower half belongs to the
  * program and is laid out as Linux lays it out.  mm->lock guards the tree of areas and the page
- * tables; it may sleep, and is taken before any inode or page-cache lock. */
+ * tables; it may sleep, and is taken after an inode's lock (a write copies from program memory
+ * under it) and before page-cache locks: what is called with it held takes no inode's lock. */
 #pragma once
 
 #include "core/percpu.h"
@@ -105,6 +106,13 @@ int mm_remap(struct mm *mm, u64 old_addr, u64 old_len, u64 new_len, u32 flags, u
              u64 *out);
 int mm_advise(struct mm *mm, u64 addr, u64 len, int advice);
 int mm_sync(struct mm *mm, u64 addr, u64 len, u32 flags);
+/**
+ * A file lost its pages from @index on (truncate, a punched hole of @n pages): unmap them in every
+ * area whose backing satisfies @is_file(backing, arg), private copies too, as Linux does. Call it
+ * after the file has changed. @mm may be NULL.
+ */
+void mm_forget(struct mm *mm, bool (*is_file)(struct vm_backing *backing, void *arg), void *arg,
+               u64 index, u64 n);
 /** mincore(2): *@resident[i] = 1 where the page is in memory. At most @pages of them; -ENOMEM where
  * the range has a hole. */
 int mm_resident(struct mm *mm, u64 addr, u64 pages, u8 *resident);

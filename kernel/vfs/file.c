@@ -332,6 +332,16 @@ static void backing_put(struct vm_backing *backing)
     file_put(backing_file(backing));
 }
 
+static bool is_backing_of(struct vm_backing *backing, void *inode)
+{
+    return backing->ops->get == backing_get && backing_file(backing)->inode == inode;
+}
+
+void inode_forget_mapped(struct inode *inode, u64 index, u64 n)
+{
+    mm_forget(mm_current(), is_backing_of, inode, index, n);
+}
+
 static int backing_page(struct vm_backing *backing, u64 index, bool write, paddr_t *pa)
 {
     return inode_map_page(backing_file(backing)->inode, index, write, pa);

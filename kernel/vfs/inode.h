@@ -153,6 +153,9 @@ int inode_alloc_pages(struct inode *inode, bool reclaimable);
 void inode_free_pages(struct inode *inode);
 /** vm_backing_ops.page for any regular file: by inode_ops.map_page, else .direct and .readpages. */
 int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa);
+/** Unmap @n pages from @index wherever a program has them mapped: the file no longer has them, or
+ * has others. inode->lock may be held, mm->lock not. */
+void inode_forget_mapped(struct inode *inode, u64 index, u64 n);
 /** vm_backing_ops.cached for any regular file. */
 u32 inode_cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa);
 /** The page at @index of an inode with .readpages, read if need be. 0 and *@out with a reference.
