@@ -86,11 +86,6 @@ static int project_programs(const char *copy, struct strs *programs, struct err 
     return failed;
 }
 
-static const char *path_base(const char *path)
-{
-    return strrchr(path, '/') + 1;
-}
-
 /* The program called @name, or the only one.  NULL with @err set. */
 static const char *project_choose(const char *folder, const struct strs *programs, const char *name,
                                   struct err *err)
@@ -98,9 +93,9 @@ static const char *project_choose(const char *folder, const struct strs *program
     struct buf list CLEANUP(buf_free) = {0};
 
     for (size_t i = 0; i < programs->len; i++) {
-        if (name && strcmp(path_base(programs->at[i]), name) == 0)
+        if (name && strcmp(fs_name(programs->at[i]), name) == 0)
             return programs->at[i];
-        buf_printf(&list, "%s%s", i ? ", " : "", path_base(programs->at[i]));
+        buf_printf(&list, "%s%s", i ? ", " : "", fs_name(programs->at[i]));
     }
     if (!name && programs->len == 1)
         return programs->at[0];

@@ -53,11 +53,6 @@ static char *recipe_inside(const struct recipe *r, const char *path)
     return fs_join(r->context, full);
 }
 
-static const char *path_base(const char *path)
-{
-    return strrchr(path, '/') + 1;
-}
-
 /* One source of a COPY, to @target; @into: the target is a folder that the source goes into. */
 static int recipe_copy_one(struct recipe *r, const char *source, const char *target, bool into,
                            struct err *err)
@@ -71,7 +66,7 @@ static int recipe_copy_one(struct recipe *r, const char *source, const char *tar
         return tree_add_tree(tree, target, real, NULL, err);
     if (access(real, R_OK) < 0)
         return err_errno(err, errno, "%s", source);
-    char *inside CLEANUP(mem_free) = into ? fs_join(target, path_base(source)) : str_dup(target);
+    char *inside CLEANUP(mem_free) = into ? fs_join(target, fs_name(source)) : str_dup(target);
     return tree_add_file(tree, inside, real, err);
 }
 

@@ -138,11 +138,6 @@ static char *path_parent(const char *path)
     return slash == path ? str_dup("/") : str_printf("%.*s", (int)(slash - path), path);
 }
 
-static const char *path_name(const char *path)
-{
-    return strrchr(path, '/') + 1;
-}
-
 /* Where a link at canonical @path leads, in this tree or in the layers below; else NULL. */
 static const char *tree_link_at(const struct tree *tree, const char *path)
 {
@@ -169,7 +164,7 @@ static char *tree_canonical(const struct tree *tree, const char *path, bool foll
     char *parent CLEANUP(mem_free) = tree_canonical(tree, above, true, links);
     if (!parent)
         return NULL;
-    char *here = fs_join(parent, path_name(clean));
+    char *here = fs_join(parent, fs_name(clean));
     const char *link = follow_last ? tree_link_at(tree, here) : NULL;
     if (!link)
         return here;
@@ -371,8 +366,9 @@ struct tree_walk {
 
 static bool tree_skips(const struct tree_walk *walk, const char *host)
 {
-    const char *relative = host + strlen(walk->root);
-    const char *name = path_name(host);
+    const char *name = fs_name(host);
+    bool below = str_starts(host, walk->root);
+    const char *relative = below ? host + strlen(walk->root) : host;
 
     relative += *relative == '/';
     for (size_t i = 0; walk->skip && walk->skip[i]; i++)
@@ -384,13 +380,27 @@ static bool tree_skips(const struct tree_walk *walk, const char *host)
 static int tree_walk_dir(struct tree_walk *walk, const char *guest, const char *host,
                          struct err *err);
 
+/* A link of a folder that keeps its path: what it points to comes along, wherever that is. */
+static int tree_walk_beyond(struct tree_walk *walk, const char *link, struct err *err)
+{
+    char *real CLEANUP(mem_free) = fs_real(link, err);
+
+    if (!real)
+        return -err->code;
+    bool known = tree_find(walk->tree, real); /* each folder is walked once, so loops end */
+    int failed = tree_add_host(walk->tree, link, err);
+    if (failed || known || !fs_is_dir(real))
+        return failed;
+    return tree_walk_dir(walk, real, real, err);
+}
+
 static int tree_walk_link(struct tree_walk *walk, const char *guest, const char *host,
                           struct err *err)
 {
     char target[PATH_MAX];
 
     if (walk->in_place && fs_exists(host))
-        return tree_add_host(walk->tree, host, err);
+        return tree_walk_beyond(walk, host, err);
     ssize_t len = readlink(host, target, sizeof(target) - 1);
     if (len < 0)
         return err_errno(err, errno, "%s", host);

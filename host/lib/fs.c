@@ -213,6 +213,13 @@ char *fs_join(const char *dir, const char *name)
     return str_printf("%.*s/%s", (int)len, dir, name);
 }
 
+const char *fs_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 bool fs_exists(const char *path)
 {
     return access(path, F_OK) == 0;

@@ -47,6 +47,9 @@ int fs_sync(const char *path, struct err *err);
 /** @dir/@name as a heap string, with exactly one slash between. */
 char *fs_join(const char *dir, const char *name);
 
+/** What follows the last slash of @path, or all of it.  Borrowed. */
+const char *fs_name(const char *path);
+
 /** Is there something at @path (links followed)? */
 bool fs_exists(const char *path);
 /** Is @path a folder (links followed)? */

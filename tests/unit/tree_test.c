@@ -1,6 +1,10 @@
 /* Guest paths: cleaned, links followed as the guest follows them. */
 #include "image/tree.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
 #include "unit/test.h"
+
+#include <unistd.h>
 
 static void expect_clean(const char *base, const char *path, const char *want)
 {
@@ -74,4 +78,29 @@ TEST(tree_replaces_a_file_and_sets_a_folders_mode)
     tree_add_dir(&tree, "/tmp", 01777, NULL);
     EXPECT_EQ(tree_find(&tree, "/tmp")->mode, 01777, NULL);
     tree_free(&tree);
+}
+
+TEST(tree_walks_what_links_point_to_once)
+{
+    struct tree tree = {0};
+    struct err err = {0};
+    char *root = fs_tmpdir(NULL, NULL);
+    REQUIRE(root, NULL);
+    char *dir = fs_join(root, "dir"), *deep = fs_join(root, "other/deep");
+    char *there = fs_join(root, "dir/there"), *back = fs_join(root, "other/back");
+    char *file = fs_join(root, "other/deep/file");
+
+    fs_mkdirs(dir, NULL);
+    fs_mkdirs(deep, NULL);
+    fs_write(file, "x", 1, 0644, NULL);
+    EXPECT_EQ(symlink("../other", there), 0, NULL);
+    EXPECT_EQ(symlink("../dir", back), 0, NULL);
+    EXPECT_EQ(tree_add_tree(&tree, dir, dir, NULL, &err), 0, err.text);
+    EXPECT_EQ(tree_find(&tree, there)->kind, TREE_LINK, NULL);
+    EXPECT_TRUE(tree_find(&tree, file), "behind the link, outside of the folder");
+    char *through CLEANUP(mem_free) = fs_join(there, "back/there/deep/file");
+    EXPECT_EQ(tree_follow(&tree, through), tree_find(&tree, file), "as the guest follows it");
+    tree_free(&tree);
+    free(dir), free(deep), free(there), free(back), free(file);
+    fs_tmpdir_remove(&root);
 }
