@@ -354,11 +354,27 @@ static void batch_table(struct batch *b, u64 va, u64 *e, u32 level)
     b->end = max(b->end, va + span_of(level)); /* also drops what the MMU cached of the way down */
 }
 
+/* The first address from @va on, short of @end, that has an entry in the lowest @table.  Large
+ * ranges are sparse (a thread's stack), so empty entries are passed eight at a time. */
+static u64 skip_empty(const u64 *table, u64 va, u64 end)
+{
+    const u64 *first = &table[index_of(va, LEVEL_PT)], *e = first;
+    const u64 *last = first + DIV_UP(end - va, PAGE_SIZE);
+
+    while (last - e >= 8 && !(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]))
+        e += 8;
+    while (e < last && !*e)
+        e++;
+    return min(va + (u64)(e - first) * PAGE_SIZE, end);
+}
+
 static void unmap_level(struct batch *b, u64 *table, u32 level, u64 va, u64 end)
 {
     u64 span = span_of(level);
 
     while (va < end) {
+        if (level == LEVEL_PT && (va = skip_empty(table, va, end)) == end)
+            return;
         u64 *e = &table[index_of(va, level)];
         u64 next = min(ALIGN_DOWN(va, span) + span, end);
         if (is_table(*e, level)) {
@@ -398,6 +414,8 @@ static void change_level(u64 *table, u32 level, u64 va, u64 end, change_fn fn, u
     u64 span = span_of(level);
 
     while (va < end) {
+        if (level == LEVEL_PT && (va = skip_empty(table, va, end)) == end)
+            return;
         u64 *e = &table[index_of(va, level)];
         u64 next = min(ALIGN_DOWN(va, span) + span, end);
         if (is_table(*e, level))
