@@ -75,8 +75,7 @@ static ssize_t random_write(struct file *file __attribute__((unused)), struct io
     return (ssize_t)done;
 }
 
-static ssize_t kmsg_read(struct file *file, struct iov_iter *to,
-                         s64 *pos __attribute__((unused)))
+static ssize_t kmsg_read(struct file *file, struct iov_iter *to, s64 *pos __attribute__((unused)))
 {
     char buf[CHUNK];
     u64 from = (u64)file->pos;

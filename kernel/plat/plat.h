@@ -69,8 +69,8 @@ struct plat_ops {
 
     /** Map one page where nothing is mapped, the hot case of a fault.  0, -ENOMEM, or -EEXIST. */
     int (*map_page)(struct plat_as *as, u64 va, u64 pa, u32 prot);
-    /** Map those of @n (at most 32) contiguous pages where nothing is mapped; all of them lie in one
-     * aligned 2 MiB.  Returns a bit for each that was mapped. */
+    /** Map those of @n (at most 32) contiguous pages where nothing is mapped; all of them lie in
+     * one aligned 2 MiB.  Returns a bit for each that was mapped. */
     u32 (*map_around)(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot);
     /** Map @len bytes of contiguous memory where nothing is mapped; uses 2 MiB leaves where @va,
      * @pa and
