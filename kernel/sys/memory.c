@@ -6,6 +6,7 @@
 #include "mm/heap.h"
 #include "mm/uaccess.h"
 #include "sched/thread.h"
+#include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
@@ -185,4 +186,37 @@ long sys_mlockall(int flags)
 long sys_munlockall(void)
 {
     return 0;
+}
+
+/* Bytes advised in the address space of @mm; an error only where nothing was. */
+static long advise_ranges(struct mm *mm, uaddr_t iov, u64 count, int advice)
+{
+    u64 done = 0;
+
+    for (u64 i = 0; i < count; i++) {
+        struct iovec range;
+        int err = copy_from_user(&range, iov + i * sizeof(range), sizeof(range));
+        if (!err)
+            err = mm_advise(mm, range.base, range.len, advice);
+        if (err)
+            return done ? (long)done : err;
+        done += range.len;
+    }
+    return (long)done;
+}
+
+long sys_process_madvise(int pidfd, uaddr_t iov, u64 count, int advice, unsigned flags)
+{
+    enum { IOV_MAX_COUNT = 1024 };
+    bool known = advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED ||
+                 advice == MADV_COLLAPSE;
+
+    if (flags || !known || count > IOV_MAX_COUNT)
+        return -EINVAL;
+    struct process *process = pidfd_process(pidfd);
+    if (!process)
+        return -EBADF;
+    long result = advise_ranges(process->mm, iov, count, advice);
+    process_put(process);
+    return result;
 }

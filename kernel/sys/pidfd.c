@@ -52,7 +52,7 @@ long sys_pidfd_open(int pid, unsigned flags)
 }
 
 /** The process behind @fd with a new reference, or NULL. */
-static struct process *pidfd_process(int fd)
+struct process *pidfd_process(int fd)
 {
     struct file *file = fd_get(fd);
     struct process *p = NULL;

@@ -450,6 +450,39 @@ TEST(mm_shared_file_tells_of_its_dirty_pages)
     mm_put(mm);
 }
 
+static bool is_the_file(struct vm_backing *backing, void *arg)
+{
+    return backing == arg;
+}
+
+TEST(mm_forget_takes_a_files_lost_pages_out_of_every_view)
+{
+    struct mm *mm = start(ram, 2);
+    u64 shared, private;
+
+    make_file();
+    EXPECT_EQ(mm_map(mm, 0, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &file, 2 * PAGE_SIZE,
+                     NULL, &shared),
+              0, NULL);
+    EXPECT_EQ(
+        mm_map(mm, 0, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, &file, 0, NULL, &private),
+        0, NULL);
+    get(shared);
+    get(private);
+    u64 before = machine_mapped();
+    EXPECT_EQ(before, 12, "all there");
+    mm_forget(mm, is_the_file, &file, 3, 2);
+    EXPECT_EQ(machine_mapped(), before - 4, "pages 3 and 4, twice");
+    EXPECT_EQ(plat.query(&mm->as, private + 2 * PAGE_SIZE, NULL, NULL), true, NULL);
+    EXPECT_EQ(plat.query(&mm->as, private + 3 * PAGE_SIZE, NULL, NULL), false, NULL);
+    EXPECT_EQ(plat.query(&mm->as, shared + 2 * PAGE_SIZE, NULL, NULL), false, NULL);
+    mm_forget(mm, is_the_file, &file, 5, UINT64_MAX);
+    EXPECT_EQ(machine_mapped(), 4, "pages 2 (twice), 0 and 1");
+    mm_forget(mm, is_the_file, NULL, 0, UINT64_MAX);
+    EXPECT_EQ(machine_mapped(), 4, "another file");
+    mm_put(mm);
+}
+
 TEST(mm_shared_file_not_open_for_writing_stays_readonly)
 {
     struct mm *mm = start(ram, 2);
