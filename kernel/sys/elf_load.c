@@ -24,6 +24,8 @@ static int refuse(struct exec_error *error, const char *path, int err, const cha
         return exec_fail(error, err, "'%s': exec format error: %s", path, why);
     if (err == -ENOMEM)
         return exec_fail(error, err, "out of memory: cannot load '%s'", path);
+    if (err == -EUCLEAN)
+        return exec_fail(error, err, "'%s': the file system is corrupt", path);
     return exec_fail(error, err, "'%s': cannot be read (error %d)", path, -err);
 }
 

@@ -56,6 +56,10 @@ static int fail_open(struct exec_error *error, const char *path, int err)
         return exec_fail(error, err, "'%s': not executable (permission denied)", path);
     case -ELOOP:
         return exec_fail(error, err, "'%s': too many levels of symbolic links", path);
+    case -EUCLEAN:
+        return exec_fail(error, err, "'%s': the file system is corrupt", path);
+    case -EIO:
+        return exec_fail(error, err, "'%s': input/output error", path);
     default:
         return exec_fail(error, err, "'%s': cannot be opened (error %d)", path, -err);
     }
