@@ -44,12 +44,6 @@ void waitq_remove(struct waitq *q, struct wait_entry *entry)
     spin_unlock(&q->lock);
 }
 
-bool waitq_has_waiters(const struct waitq *q)
-{
-    mb(); /* who waits has added itself before it looked at the condition */
-    return !list_empty(&q->waiters);
-}
-
 void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
 {
     if (!waitq_has_waiters(q))

@@ -35,7 +35,12 @@ static inline void waitq_wake_all(struct waitq *q, u32 events);
 void wait_entry_init(struct wait_entry *entry);
 void waitq_add(struct waitq *q, struct wait_entry *entry);
 void waitq_remove(struct waitq *q, struct wait_entry *entry);
-bool waitq_has_waiters(const struct waitq *q);
+/** Does anybody wait? A full barrier, between what the caller did and who looks for it. */
+static inline bool waitq_has_waiters(const struct waitq *q)
+{
+    mb(); /* who waits has added itself before it looked at the condition */
+    return !list_empty(&q->waiters);
+}
 
 static inline void waitq_wake_all(struct waitq *q, u32 events)
 {

@@ -30,11 +30,6 @@ void waitq_remove(struct waitq *q, struct wait_entry *entry)
     list_remove(&entry->node);
 }
 
-bool waitq_has_waiters(const struct waitq *q)
-{
-    return !list_empty(&q->waiters);
-}
-
 void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
 {
     struct wait_entry *entry, *next;

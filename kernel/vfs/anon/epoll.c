@@ -142,6 +142,8 @@ static bool item_wake(struct wait_entry *entry, u32 events)
 
     if (!wanted || (events && !(events & wanted))) /* not armed, or for others */
         return false;
+    if (!list_empty(&item->ready_node)) /* told already; who takes it off looks again after that */
+        return false;
     bool somebody = waitq_has_waiters(&item->ep->waitq);
     mark_ready(item);
     return somebody;
@@ -347,6 +349,7 @@ static struct epoll_item *next_listed(struct epoll *ep, struct list_head *batch)
         list_remove(&item->ready_node);
     }
     spin_unlock(&ep->ready_lock);
+    mb(); /* off the list, then the look at the file: against item_wake() */
     return item;
 }
 
@@ -435,6 +438,11 @@ static int wait_listed(struct epoll *ep, u64 deadline_ns)
     thread_finish_sleep();
     waitq_remove(&ep->waitq, &entry);
     return any_listed(ep) ? 0 : err;
+}
+
+bool epoll_is_idle(const struct file *file)
+{
+    return file->ops == &epoll_ops && !any_listed(file->data);
 }
 
 int epoll_wait(struct file *file, uaddr_t events, int max, u64 deadline_ns)

@@ -7,6 +7,8 @@
 /** @flags: O_CLOEXEC is the caller's. NULL: no memory. */
 struct file *epoll_create(void);
 bool file_is_epoll(const struct file *file);
+/** It is an epoll, and epoll_wait() would have nothing to tell now. */
+bool epoll_is_idle(const struct file *file);
 
 /**
  * epoll_ctl(2) on @ep, a file of epoll_create().

@@ -24,17 +24,12 @@ ssize_t pipe_broken(void)
     return -EPIPE;
 }
 
-void pipe_wake_readers(struct pipe *pipe)
-{
-    waitq_wake(&pipe->read_wait, POLLIN | POLLRDNORM, 1);
-}
-
-void pipe_wake_writers(struct pipe *pipe)
+void pipe_tell_writers(struct pipe *pipe)
 {
     if (pipe_ring_room(&pipe->ring) < PIPE_BUF_BYTES)
         return;
     waitq_wake(&pipe->write_wait, POLLOUT | POLLWRNORM, 1);
-    if (unlikely(pipe->both_ways))
+    if (pipe->both_ways)
         waitq_wake(&pipe->read_wait, POLLOUT | POLLWRNORM, 0);
 }
 
@@ -72,6 +67,17 @@ int pipe_wait_writable(struct pipe *pipe, size_t room, bool nonblock)
     return err ? -ERESTARTSYS : 0;
 }
 
+/* Wait for bytes. 0 with some there, or with none: the end of file; or a negative errno.
+ * Pipe locked. */
+static int read_waiting(struct pipe *pipe, bool nonblock)
+{
+    int err = 0;
+
+    while (!pipe_ring_used(&pipe->ring) && pipe->writers && !err)
+        err = pipe_wait_readable(pipe, nonblock);
+    return err;
+}
+
 static ssize_t pipe_read(struct file *file, struct iov_iter *to, s64 *pos __attribute__((unused)))
 {
     struct pipe *pipe = file->data;
@@ -80,10 +86,10 @@ static ssize_t pipe_read(struct file *file, struct iov_iter *to, s64 *pos __attr
     if (unlikely(!to->left))
         return 0;
     mutex_lock(&pipe->lock);
-    u32 used;
-    while (!(used = pipe_ring_used(&pipe->ring)) && pipe->writers && !n)
-        n = pipe_wait_readable(pipe, file->flags & O_NONBLOCK);
-    if (likely(used)) {
+    if (unlikely(!pipe_ring_used(&pipe->ring)))
+        n = read_waiting(pipe, file->flags & O_NONBLOCK);
+    u32 used = pipe_ring_used(&pipe->ring);
+    if (likely(used && !n)) {
         n = (ssize_t)pipe_ring_drain(&pipe->ring, to, min((size_t)used, to->left));
         n = likely(n) ? n : -EFAULT;
     }
@@ -106,32 +112,43 @@ static ssize_t write_some(struct pipe *pipe, struct iov_iter *from, bool whole)
     return likely(n) ? (ssize_t)n : -EFAULT;
 }
 
+/* Whatever the small write does not do: waiting, and writes in parts. Pipe locked. */
+static ssize_t write_waiting(struct pipe *pipe, struct iov_iter *from, bool nonblock)
+{
+    bool whole = from->left <= PIPE_BUF_BYTES;
+    ssize_t done = 0;
+
+    for (;;) {
+        ssize_t n = write_some(pipe, from, whole);
+        done += n > 0 ? n : 0;
+        if (!from->left)
+            return done;
+        if (!n)
+            n = pipe_wait_writable(pipe, min(from->left, (size_t)PIPE_BUF_BYTES), nonblock);
+        if (n < 0)
+            return done ? done : n;
+    }
+}
+
 static ssize_t pipe_write(struct file *file, struct iov_iter *from,
                           s64 *pos __attribute__((unused)))
 {
     struct pipe *pipe = file->data;
-    bool whole = from->left <= PIPE_BUF_BYTES;
-    ssize_t done = 0, n = 0;
+    size_t want = from->left;
+    ssize_t n;
 
-    if (unlikely(!from->left))
+    if (unlikely(!want))
         return 0;
     mutex_lock(&pipe->lock);
-    for (;;) {
-        n = write_some(pipe, from, whole);
-        done += n > 0 ? n : 0;
-        if (likely(!from->left) || n < 0)
-            break;
-        if (n)
-            continue;
-        n = pipe_wait_writable(pipe, min(from->left, (size_t)PIPE_BUF_BYTES),
-                               file->flags & O_NONBLOCK);
-        if (n)
-            break;
-    }
+    if (likely(pipe->readers && pipe_ring_room(&pipe->ring) >= want))
+        n = (ssize_t)pipe_ring_fill(&pipe->ring, from, want);
+    else
+        n = write_waiting(pipe, from, file->flags & O_NONBLOCK);
     mutex_unlock(&pipe->lock);
-    if (likely(done))
-        pipe_wake_readers(pipe);
-    return done ? done : n;
+    if (unlikely(!n))
+        return -EFAULT; /* or no memory for the first byte */
+    pipe_wake_readers(pipe);
+    return n;
 }
 
 static u32 pipe_ready(struct file *file)

@@ -17,9 +17,22 @@ struct pipe {
     struct list_head fifo_node; /* under fifos_lock */
 };
 
-/** Bytes came in, or room did: wake who waits. Pipe not locked. */
-void pipe_wake_readers(struct pipe *pipe);
-void pipe_wake_writers(struct pipe *pipe);
+/** Room has come up and somebody waits for it, or may. */
+void pipe_tell_writers(struct pipe *pipe);
+
+/** Bytes came in: wake who waits. Pipe not locked. */
+static inline void pipe_wake_readers(struct pipe *pipe)
+{
+    if (waitq_has_waiters(&pipe->read_wait))
+        waitq_wake(&pipe->read_wait, POLLIN | POLLRDNORM, 1);
+}
+
+/** Room came up: wake who waits. Pipe not locked. */
+static inline void pipe_wake_writers(struct pipe *pipe)
+{
+    if (unlikely(waitq_has_waiters(&pipe->write_wait) || pipe->both_ways))
+        pipe_tell_writers(pipe);
+}
 /** Unlock, wait for bytes (or @room), lock again. 0, -EAGAIN (@nonblock) or -ERESTARTSYS. */
 int pipe_wait_readable(struct pipe *pipe, bool nonblock);
 int pipe_wait_writable(struct pipe *pipe, size_t room, bool nonblock);

@@ -27,12 +27,6 @@ void pipe_ring_fini(struct pipe_ring *ring)
     free_pages(ring);
 }
 
-/* The page that holds free-running position @at; NULL if it was never written, or has no memory. */
-static char *page_at(struct pipe_ring *ring, u32 at)
-{
-    return ring->pages[(at & (ring->size - 1)) / PAGE_SIZE];
-}
-
 static char *page_for(struct pipe_ring *ring, u32 at)
 {
     char **slot = &ring->pages[(at & (ring->size - 1)) / PAGE_SIZE];
@@ -49,7 +43,7 @@ static size_t piece(u32 at, size_t n)
     return min(n, (size_t)(PAGE_SIZE - at % PAGE_SIZE));
 }
 
-size_t pipe_ring_fill(struct pipe_ring *ring, struct iov_iter *from, size_t n)
+size_t pipe_ring_fill_pieces(struct pipe_ring *ring, struct iov_iter *from, size_t n)
 {
     size_t done = 0;
 
@@ -68,14 +62,14 @@ size_t pipe_ring_fill(struct pipe_ring *ring, struct iov_iter *from, size_t n)
     return done;
 }
 
-size_t pipe_ring_drain(struct pipe_ring *ring, struct iov_iter *to, size_t n)
+size_t pipe_ring_drain_pieces(struct pipe_ring *ring, struct iov_iter *to, size_t n)
 {
     size_t done = 0;
 
     while (done < n) {
         u32 at = ring->at.tail + (u32)done;
         size_t want = piece(at, n - done);
-        size_t got = iter_write(to, page_at(ring, at) + at % PAGE_SIZE, want);
+        size_t got = iter_write(to, pipe_ring_page(ring, at) + at % PAGE_SIZE, want);
         done += got;
         if (unlikely(got < want))
             break;
@@ -89,7 +83,7 @@ char *pipe_ring_peek(struct pipe_ring *ring, u32 offset, size_t *len)
     u32 at = ring->at.tail + offset;
 
     *len = piece(at, ring->at.head - at);
-    return *len ? page_at(ring, at) + at % PAGE_SIZE : NULL;
+    return *len ? pipe_ring_page(ring, at) + at % PAGE_SIZE : NULL;
 }
 
 char *pipe_ring_reserve(struct pipe_ring *ring, size_t *len)
@@ -97,28 +91,6 @@ char *pipe_ring_reserve(struct pipe_ring *ring, size_t *len)
     *len = piece(ring->at.head, pipe_ring_room(ring));
     char *page = *len ? page_for(ring, ring->at.head) : NULL;
     return page ? page + ring->at.head % PAGE_SIZE : NULL;
-}
-
-static void set_place(struct pipe_ring *ring, u32 tail, u32 head)
-{
-    union pipe_place at = {.tail = tail, .head = head};
-
-    __atomic_store_n(&ring->at.both, at.both, __ATOMIC_RELEASE);
-}
-
-void pipe_ring_produced(struct pipe_ring *ring, size_t n)
-{
-    set_place(ring, ring->at.tail, ring->at.head + (u32)n);
-}
-
-void pipe_ring_consumed(struct pipe_ring *ring, size_t n)
-{
-    u32 tail = ring->at.tail + (u32)n;
-
-    if (tail == ring->at.head)
-        set_place(ring, 0, 0);
-    else
-        set_place(ring, tail, ring->at.head);
 }
 
 /* Copy what is unread into @pages, from their beginning. */
@@ -160,6 +132,6 @@ int pipe_ring_resize(struct pipe_ring *ring, u32 size)
     free_pages(ring);
     ring->pages = new.pages;
     ring->size = size;
-    set_place(ring, 0, used);
+    pipe_ring_place(ring, 0, used);
     return 0;
 }
