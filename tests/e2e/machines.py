@@ -10,7 +10,7 @@ import tempfile
 
 from harness import BUILD, Failure, Skip, need, need_ingot, run
 
-PROGRAM = os.path.join(BUILD, "tests", "e2e", "filter-static")
+PROGRAM = os.path.join(BUILD, "tests", "e2e", "greet-static")
 # isa-debug-exit ends QEMU with value << 1 | 1.
 EXIT, SIGNAL, PANIC, ERROR = 1, 3, 5, 7
 
@@ -33,7 +33,7 @@ MACHINES = {
 
 
 def make_root(folder):
-    """An EROFS image of one static program that turns its (empty) input to upper case."""
+    """An EROFS image of one static program that says what it was given."""
     if not shutil.which("mkfs.erofs"):
         raise Skip("no mkfs.erofs")
     tree = os.path.join(folder, "tree")
@@ -62,7 +62,7 @@ def boot(options, image, disk=False, line="", timeout=60, memory=True, accel="tc
         command += ["-m", "64M"]
     if "-cpu" not in options:
         command += ["-cpu", "max"]
-    words = "console=ttyS0 loglevel=6 " + line
+    words = "console=ttyS0 loglevel=6 "
     if disk:
         command += ["-drive", f"if=none,id=root,format=raw,readonly=on,file={image}"]
         if options[0].startswith("microvm") and "pcie=on" not in options[0]:
@@ -75,7 +75,7 @@ def boot(options, image, disk=False, line="", timeout=60, memory=True, accel="tc
         words += " root=/dev/vda"
     elif image:
         command += ["-initrd", image]
-    result = run([*command, "-append", words], timeout=timeout)
+    result = run([*command, "-append", words + " " + line], timeout=timeout)
     return result.status, result.text()
 
 
@@ -88,10 +88,11 @@ def last_line(log):
 def boots(options, disk):
     need_ingot()
     with tempfile.TemporaryDirectory() as folder:
-        status, log = boot(options, make_root(folder), disk, line="init=/bin/program -- x")
+        status, log = boot(options, make_root(folder), disk, line="A=2 -- 'x")
     tail = "\n".join("    " + line for line in log.splitlines()[-25:])
     need(last_line(log).startswith("ingot: exit"), f"last line '{last_line(log)}', status {status}\n{tail}")
     need(status == EXIT, f"QEMU's status {status}, want {EXIT}\n{tail}")
+    need("greet: 1 arguments, A=2" in log and "greet: 'x" in log, f"no greeting\n{tail}")
 
 
 def ends_cleanly(image, name, disk=False):
