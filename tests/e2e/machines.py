@@ -165,7 +165,7 @@ def add_to(suite, long):
     suite.add("kernel: PVH note", pvh_note)
     for name, options in MACHINES.items():
         suite.add(f"kernel: {name}, initrd", boots, options, False)
-    for name in ("microvm without ACPI, PIT and PIC", "microvm with ACPI", "microvm with PCI", "q35", "pc"):
+    for name in ("microvm without ACPI, PIT and PIC", "microvm with ACPI", "q35", "pc"):
         suite.add(f"kernel: {name}, disk", boots, MACHINES[name], True)
     suite.add("kernel: no root", no_root)
     suite.add("kernel: damaged roots", damaged_roots, long)
