@@ -76,15 +76,11 @@ static ssize_t read_run(struct inode *inode, struct iov_iter *to, u64 pos, u64 l
     return (ssize_t)iter_zero(to, left);
 }
 
-static ssize_t file_read_(struct file *file, struct iov_iter *to, s64 *pos)
+static __attribute__((noinline)) ssize_t read_runs(struct inode *inode, struct iov_iter *to, u64 at,
+                                                   u64 want)
 {
-    struct inode *inode = file->inode;
-    u64 size = __atomic_load_n(&inode->size, __ATOMIC_RELAXED);
-    u64 at = (u64)*pos, done = 0;
+    u64 done = 0;
 
-    if (at >= size)
-        return 0;
-    u64 want = min(to->left, size - at);
     while (done < want) {
         ssize_t n = read_run(inode, to, at + done, want - done);
         if (unlikely(n <= 0)) {
@@ -94,8 +90,33 @@ static ssize_t file_read_(struct file *file, struct iov_iter *to, s64 *pos)
         }
         done += (u64)n;
     }
-    *pos = (s64)(at + done);
     return (ssize_t)done;
+}
+
+static ssize_t file_read_(struct file *file, struct iov_iter *to, s64 *pos)
+{
+    struct inode *inode = file->inode;
+    u64 at = (u64)*pos, in_page = at & (PAGE_SIZE - 1);
+    u64 size = __atomic_load_n(&inode->size, __ATOMIC_RELAXED);
+    struct page *page = NULL;
+    ssize_t n;
+
+    if (at >= size)
+        return 0;
+    u64 want = min(to->left, size - at);
+    if (likely(in_page + want <= PAGE_SIZE && mem_of(inode)->cache.nr_pages))
+        page = page_cache_find(&mem_of(inode)->cache, at >> PAGE_SHIFT);
+    if (likely(page != NULL)) {
+        n = (ssize_t)iter_write(to, (u8 *)page_to_virt(page) + in_page, want);
+        page_put(page);
+        if (unlikely(!n && want))
+            return -EFAULT;
+    } else {
+        n = read_runs(inode, to, at, want);
+    }
+    if (n > 0)
+        *pos = (s64)at + n;
+    return n;
 }
 
 static int check_seals(const struct mem_inode *mem, const struct inode *inode, u64 end)

@@ -4,12 +4,6 @@
 #include "arch/uaccess.h"
 #include "lib/string.h"
 
-void iter_init(struct iov_iter *it, struct iovec *iov, uaddr_t base, size_t len)
-{
-    *iov = (struct iovec){base, len};
-    iter_init_vec(it, iov, 1, len);
-}
-
 void iter_init_kernel(struct iov_iter *it, struct iovec *iov, void *base, size_t len)
 {
     iter_init(it, iov, (uaddr_t)(uintptr_t)base, len);
@@ -74,12 +68,12 @@ static size_t iter_move(struct iov_iter *it, enum move move, char *buf, size_t n
     return done;
 }
 
-size_t iter_write(struct iov_iter *it, const void *src, size_t n)
+size_t iter_write_any(struct iov_iter *it, const void *src, size_t n)
 {
     return iter_move(it, MOVE_OUT, (char *)(uintptr_t)src, n);
 }
 
-size_t iter_read(struct iov_iter *it, void *dst, size_t n)
+size_t iter_read_any(struct iov_iter *it, void *dst, size_t n)
 {
     return iter_move(it, MOVE_IN, dst, n);
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "arch/uaccess.h"
 #include "mm/mm.h"
 
 /** Copy @n bytes in. 0, or -EFAULT (then @dst is unspecified). */
@@ -38,14 +39,45 @@ struct iov_iter {
 };
 
 /** Over one buffer: @iov is scratch for the iterator and must live as long. */
-void iter_init(struct iov_iter *it, struct iovec *iov, uaddr_t base, size_t len);
+static inline void iter_init(struct iov_iter *it, struct iovec *iov, uaddr_t base, size_t len)
+{
+    *iov = (struct iovec){base, len};
+    *it = (struct iov_iter){.iov = iov, .segments = 1, .left = len};
+}
 void iter_init_kernel(struct iov_iter *it, struct iovec *iov, void *base, size_t len);
 void iter_init_vec(struct iov_iter *it, const struct iovec *iov, u32 segments, u64 total);
+/* What nearly every call moves: inside of one buffer of the program's. */
+static inline bool iter_is_plain(const struct iov_iter *it, size_t n)
+{
+    return it->segments == 1 && !it->kernel && n <= it->left && n <= USER_TOP &&
+           it->iov->base + it->offset <= USER_TOP - n;
+}
+static inline size_t iter_advance(struct iov_iter *it, size_t n)
+{
+    it->offset += n;
+    it->left -= n;
+    return n;
+}
+/* The other cases of iter_write() and iter_read(). */
+size_t iter_write_any(struct iov_iter *it, const void *src, size_t n);
+size_t iter_read_any(struct iov_iter *it, void *dst, size_t n);
 /** Move up to @n bytes from @src into the iterator and advance. Bytes moved; short only on a fault.
  */
-size_t iter_write(struct iov_iter *it, const void *src, size_t n);
+static inline size_t iter_write(struct iov_iter *it, const void *src, size_t n)
+{
+    if (likely(iter_is_plain(it, n)))
+        return iter_advance(
+            it, n - arch_copy_user((void *)(uintptr_t)(it->iov->base + it->offset), src, n));
+    return iter_write_any(it, src, n);
+}
 /** Move up to @n bytes out of the iterator to @dst and advance. */
-size_t iter_read(struct iov_iter *it, void *dst, size_t n);
+static inline size_t iter_read(struct iov_iter *it, void *dst, size_t n)
+{
+    if (likely(iter_is_plain(it, n)))
+        return iter_advance(
+            it, n - arch_copy_user(dst, (const void *)(uintptr_t)(it->iov->base + it->offset), n));
+    return iter_read_any(it, dst, n);
+}
 /** As iter_write with zero bytes. */
 size_t iter_zero(struct iov_iter *it, size_t n);
 /** Step back over @n bytes that were moved but not used. */

@@ -3,10 +3,11 @@
 
 #include "vfs/path.h"
 
-struct file;
-
 /** Has it a position (regular files, directories, some devices)? */
-bool file_is_seekable(const struct file *file);
+static inline bool file_is_seekable(const struct file *file)
+{
+    return file->mode & FILE_SEEK || file->ops->seek;
+}
 
 /**
  * Look up the program's @path from @dirfd. @flags: LOOKUP_*; with LOOKUP_EMPTY an empty path means

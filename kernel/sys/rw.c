@@ -8,15 +8,11 @@
 #include "syscalls.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
+#include "vfs/notify.h"
 
 enum { RW_MAX = 0x7ffff000, IOV_INLINE = 8, FSIZE_INDEX = 1 };
 enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8, RWF_APPEND = 16 };
 enum { RWF_KNOWN = 31 };
-
-bool file_is_seekable(const struct file *file)
-{
-    return file->mode & FILE_SEEK || file->ops->seek;
-}
 
 /* The position needs its lock unless this thread alone can reach the file. */
 static inline bool lock_pos(const struct fd_ref *ref)
@@ -54,7 +50,11 @@ static ssize_t write_limited(struct file *file, struct iov_iter *from, s64 *pos)
 
 static inline ssize_t move(struct file *file, struct iov_iter *it, s64 *pos, bool write)
 {
-    return write ? write_limited(file, it, pos) : file_read(file, it, pos);
+    if (write)
+        return write_limited(file, it, pos);
+    if (likely(file->mode & FILE_READ && file->ops->read && !fsnotify_handler))
+        return file->ops->read(file, it, pos);
+    return file_read(file, it, pos);
 }
 
 /* At the file's own position. */
@@ -86,7 +86,7 @@ static inline bool is_bad_range(uaddr_t buf, u64 count)
     return count > USER_TOP || buf > USER_TOP - count;
 }
 
-static long rw(int fd, uaddr_t buf, u64 count, bool write)
+static inline __attribute__((always_inline)) long rw(int fd, uaddr_t buf, u64 count, bool write)
 {
     struct fd_ref ref = fd_borrow(fd);
     struct iov_iter it;
@@ -100,7 +100,8 @@ static long rw(int fd, uaddr_t buf, u64 count, bool write)
     return n;
 }
 
-static long prw(int fd, uaddr_t buf, u64 count, s64 pos, bool write)
+static inline __attribute__((always_inline)) long prw(int fd, uaddr_t buf, u64 count, s64 pos,
+                                                      bool write)
 {
     struct fd_ref ref = fd_borrow(fd);
     struct iov_iter it;

@@ -20,25 +20,27 @@ static int refresh(struct inode *inode)
 /* @inode may be NULL: a file without one. */
 static int put_stat(struct inode *inode, uaddr_t buf)
 {
-    struct linux_stat st = {.st_mode = 0600, .st_nlink = 1, .st_blksize = PAGE_SIZE};
+    static const struct inode none = {.mode = 0600, .nlink = 1};
+    int err = inode ? refresh(inode) : 0;
 
-    if (inode) {
-        int err = refresh(inode);
-        if (err)
-            return err;
-        st.st_dev = inode->sb ? inode->sb->dev : 0;
-        st.st_ino = inode->ino;
-        st.st_nlink = inode->nlink;
-        st.st_mode = inode->mode;
-        st.st_uid = inode->uid;
-        st.st_gid = inode->gid;
-        st.st_rdev = inode->rdev;
-        st.st_size = (s64)inode->size;
-        st.st_blocks = (s64)inode->blocks;
-        st.st_atime_ = inode->atime;
-        st.st_mtime_ = inode->mtime;
-        st.st_ctime_ = inode->ctime;
-    }
+    if (unlikely(err))
+        return err;
+    const struct inode *i = inode ? inode : &none;
+    struct linux_stat st = {
+        .st_dev = i->sb ? i->sb->dev : 0,
+        .st_ino = i->ino,
+        .st_nlink = i->nlink,
+        .st_mode = i->mode,
+        .st_uid = i->uid,
+        .st_gid = i->gid,
+        .st_rdev = i->rdev,
+        .st_size = (s64)i->size,
+        .st_blksize = PAGE_SIZE,
+        .st_blocks = (s64)i->blocks,
+        .st_atime_ = i->atime,
+        .st_mtime_ = i->mtime,
+        .st_ctime_ = i->ctime,
+    };
     return copy_to_user(buf, &st, sizeof(st));
 }
 

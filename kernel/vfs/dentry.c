@@ -16,8 +16,8 @@ struct name_lock_slot name_locks[MAX_CPUS] __attribute__((aligned(64)));
 
 /* [N] under the name lock. */
 static struct dentry *first_buckets[FIRST_BUCKETS];
-static struct dentry **buckets = first_buckets; /* [N] */
-static u32 bucket_mask = FIRST_BUCKETS - 1;     /* [N] */
+struct dentry **name_buckets = first_buckets;
+u32 name_bucket_mask = FIRST_BUCKETS - 1;
 
 /* Hashed dentries in order of age. [N] */
 struct ages {
@@ -40,47 +40,9 @@ void names_write_unlock(void)
         spin_unlock(&name_locks[i].lock);
 }
 
-#define EACH_BYTE(b) (0x0101010101010101ull * (b))
-
-static inline u64 load_word(const char *p)
-{
-    u64 word;
-    __builtin_memcpy(&word, p, sizeof(word));
-    return word;
-}
-
-static inline u64 mix(u64 hash, u64 word)
-{
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
-    return hash ^ hash >> 32;
-}
-
-/* The lowest set bit is the top bit of the first zero byte. */
-static inline u64 zero_byte(u64 word)
-{
-    return (word - EACH_BYTE(0x01)) & ~word & EACH_BYTE(0x80);
-}
-
 static inline u64 low_bytes(u64 word, u32 bytes)
 {
     return bytes ? word & ~0ull >> (64 - 8 * bytes) : 0;
-}
-
-u32 name_scan(const char *text, u32 *hash)
-{
-    u64 h = 0, word, end;
-    u32 len = 0;
-
-    for (;; len += 8) {
-        word = load_word(text + len);
-        end = zero_byte(word) | zero_byte(word ^ EACH_BYTE('/'));
-        if (end)
-            break;
-        h = mix(h, word);
-    }
-    u32 bytes = (u32)__builtin_ctzll(end) / 8;
-    *hash = (u32)mix(h, low_bytes(word, bytes));
-    return len + bytes;
 }
 
 u32 name_hash(const char *name, size_t len)
@@ -88,45 +50,22 @@ u32 name_hash(const char *name, size_t len)
     u64 h = 0;
 
     for (; len >= 8; len -= 8, name += 8)
-        h = mix(h, load_word(name));
-    return (u32)mix(h, len ? low_bytes(load_word(name), (u32)len) : 0);
-}
-
-static inline u32 bucket_of(const struct dentry *parent, u32 hash)
-{
-    return (hash ^ (u32)((uintptr_t)parent >> 6) * 0x9e3779b1u) & bucket_mask;
-}
-
-static inline bool same_name(const struct dentry *dentry, const char *name, size_t len)
-{
-    const char *own = dentry->name;
-
-    for (; len >= 8; len -= 8, name += 8, own += 8)
-        if (load_word(name) != load_word(own))
-            return false;
-    return !len || low_bytes(load_word(name), (u32)len) == load_word(own);
+        h = name_mix(h, name_word(name));
+    return (u32)name_mix(h, len ? low_bytes(name_word(name), (u32)len) : 0);
 }
 
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len, u32 hash)
 {
-    struct dentry *dentry = buckets[bucket_of(parent, hash)];
+    u32 rest = (u32)len % 8;
+    u64 tail = rest ? low_bytes(name_word(name + (len - rest)), rest) : 0;
 
-    for (; dentry; dentry = dentry->hash_next) {
-        if (dentry->hash != hash || dentry->parent != parent || dentry->name_len != len)
-            continue;
-        if (!same_name(dentry, name, len))
-            continue;
-        if (!(dentry->flags & DENTRY_REFERENCED))
-            dentry->flags |= DENTRY_REFERENCED;
-        return dentry;
-    }
-    return NULL;
+    return dentry_find_scanned(parent, name, (u32)len, hash, tail);
 }
 
 /* Name lock held for writing. */
 static void hash_insert(struct dentry *dentry)
 {
-    struct dentry **bucket = &buckets[bucket_of(dentry->parent, dentry->hash)];
+    struct dentry **bucket = &name_buckets[name_bucket_of(dentry->parent, dentry->hash)];
 
     dentry->hash_next = *bucket;
     *bucket = dentry;
@@ -135,7 +74,7 @@ static void hash_insert(struct dentry *dentry)
 
 static void hash_remove(struct dentry *dentry)
 {
-    struct dentry **link = &buckets[bucket_of(dentry->parent, dentry->hash)];
+    struct dentry **link = &name_buckets[name_bucket_of(dentry->parent, dentry->hash)];
 
     while (*link != dentry)
         link = &(*link)->hash_next;
@@ -266,23 +205,23 @@ static u64 shrink(struct ages *ages, u64 want)
     return freed;
 }
 
-/* Twice as many buckets, where there is memory for them. */
+/* Twice as many name_buckets, where there is memory for them. */
 static void grow_table(void)
 {
-    u32 old_nr = bucket_mask + 1, nr = old_nr * 2;
+    u32 old_nr = name_bucket_mask + 1, nr = old_nr * 2;
     struct dentry **table = kcalloc(nr, sizeof(*table));
 
     if (!table)
         return;
     names_write_lock();
-    struct dentry **old = buckets;
-    if (bucket_mask + 1 != old_nr) { /* somebody else has grown it */
+    struct dentry **old = name_buckets;
+    if (name_bucket_mask + 1 != old_nr) { /* somebody else has grown it */
         names_write_unlock();
         kfree(table);
         return;
     }
-    buckets = table;
-    bucket_mask = nr - 1;
+    name_buckets = table;
+    name_bucket_mask = nr - 1;
     for (u32 i = 0; i < old_nr; i++) {
         for (struct dentry *next, *d = old[i]; d; d = next) {
             next = d->hash_next;
@@ -301,7 +240,7 @@ void dentry_add(struct dentry *dentry)
     names_write_lock();
     hash_insert(dentry);
     age_insert(dentry);
-    bool full = present.nr + absent.nr > 2 * (u64)bucket_mask;
+    bool full = present.nr + absent.nr > 2 * (u64)name_bucket_mask;
     bool many = ages->nr > ages->most;
     names_write_unlock();
     if (unlikely(many))

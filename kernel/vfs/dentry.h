@@ -75,10 +75,81 @@ static inline void dentry_get(struct dentry *dentry)
 /** Drop a reference; NULL is ignored. May free the dentry and its inode, and so sleep. */
 void dentry_put(struct dentry *dentry);
 
-/** Hash of a name of @len bytes; readable up to a multiple of 8 bytes. */
+/* Names are hashed and compared a word at a time, so they must be readable up to a multiple of 8
+ * bytes; those of dentries are filled up with zeros. */
+
+#define NAME_EACH_BYTE(b) (0x0101010101010101ull * (b))
+
+static inline u64 name_word(const char *p)
+{
+    u64 word;
+    __builtin_memcpy(&word, p, sizeof(word));
+    return word;
+}
+static inline u64 name_mix(u64 hash, u64 word)
+{
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+    return hash ^ hash >> 32;
+}
+/** The lowest set bit is the top bit of the first zero byte. */
+static inline u64 name_zero_byte(u64 word)
+{
+    return (word - NAME_EACH_BYTE(0x01)) & ~word & NAME_EACH_BYTE(0x80);
+}
+
+/**
+ * Length and hash of the path component at @text, which ends at a slash or NUL; *@tail is its last
+ * word, cut off behind it.
+ */
+static inline u32 name_scan(const char *text, u32 *hash, u64 *tail)
+{
+    u64 h = 0, word, end;
+    u32 len = 0;
+
+    for (;; len += 8) {
+        word = name_word(text + len);
+        end = name_zero_byte(word) | name_zero_byte(word ^ NAME_EACH_BYTE('/'));
+        if (end)
+            break;
+        h = name_mix(h, word);
+    }
+    word &= (end ^ (end - 1)) >> 8; /* the bytes below the one that ends it */
+    *tail = word;
+    *hash = (u32)name_mix(h, word);
+    return len + (u32)__builtin_ctzll(end) / 8;
+}
+/** Hash of a name of @len bytes, as name_scan has it. */
 u32 name_hash(const char *name, size_t len);
-/** Length and hash of the path component at @text, which ends at a slash or NUL. */
-u32 name_scan(const char *text, u32 *hash);
+
+/* The table; [N]. */
+extern struct dentry **name_buckets;
+extern u32 name_bucket_mask;
+
+static inline u32 name_bucket_of(const struct dentry *parent, u32 hash)
+{
+    return (hash ^ (u32)((uintptr_t)parent >> 7)) & name_bucket_mask;
+}
+
+/** As dentry_find(), right after name_scan(). Name lock held. */
+static inline struct dentry *dentry_find_scanned(struct dentry *parent, const char *name, u32 len,
+                                                 u32 hash, u64 tail)
+{
+    struct dentry *d = name_buckets[name_bucket_of(parent, hash)];
+
+    for (; d; d = d->hash_next) {
+        if (d->hash != hash || d->parent != parent)
+            continue;
+        const char *own = d->name;
+        u32 left = len; /* zeros behind each name make the last words differ if lengths do */
+        for (; unlikely(left >= 8) && name_word(name + (len - left)) == name_word(own); left -= 8)
+            own += 8;
+        if (likely(left < 8 && name_word(own) == tail))
+            break;
+    }
+    if (d && unlikely(!(d->flags & DENTRY_REFERENCED)))
+        d->flags |= DENTRY_REFERENCED;
+    return d;
+}
 
 /** The cached child, or NULL. Name lock held; no reference is taken. */
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len, u32 hash);

@@ -109,56 +109,20 @@ void fd_table_put(struct fd_table *table)
     kfree(table);
 }
 
-/* Only this thread can change the table: a second one could only be made by this one. */
-static inline bool is_own(const struct process *process)
-{
-    return process->nr_threads <= 1 && ref_count(&process->files->refs) == 1;
-}
-
-static inline struct file *peek(const struct fd_table *table, int fd)
-{
-    const struct fd_slots *slots = __atomic_load_n(&table->slots, __ATOMIC_ACQUIRE);
-
-    if (unlikely((u32)fd >= slots->capacity))
-        return NULL;
-    return __atomic_load_n(&slots->files[fd], __ATOMIC_ACQUIRE);
-}
-
 /* With a reference, while others may close it: a file that was freed in between may have become
  * another one, so it must still be in its slot once we hold it. */
-static struct file *get_shared(const struct fd_table *table, int fd)
+struct file *fd_get_shared(struct fd_table *table, int fd)
 {
     for (;;) {
-        struct file *file = peek(table, fd);
+        struct file *file = fd_peek(table, fd);
         if (!file)
             return NULL;
         if (!ref_get_unless_zero(&file->refs))
             continue;
-        if (likely(peek(table, fd) == file))
+        if (likely(fd_peek(table, fd) == file))
             return file;
         file_put(file);
     }
-}
-
-struct fd_ref fd_borrow_raw(int fd)
-{
-    struct process *process = current_process();
-
-    if (likely(is_own(process)))
-        return (struct fd_ref){peek(process->files, fd), false};
-    struct file *file = get_shared(process->files, fd);
-    return (struct fd_ref){file, file != NULL};
-}
-
-struct fd_ref fd_borrow(int fd)
-{
-    struct fd_ref ref = fd_borrow_raw(fd);
-
-    if (ref.file && unlikely(ref.file->mode & FILE_PATH)) {
-        fd_return(ref);
-        return (struct fd_ref){NULL, false};
-    }
-    return ref;
 }
 
 struct file *fd_get_raw(int fd)
@@ -243,7 +207,9 @@ int fd_install(struct file *file, int min_fd, bool cloexec)
         return -EINVAL;
     spin_lock(&table->lock);
     for (;;) {
-        fd = find_free(table->slots, max((u32)min_fd, table->first_free));
+        fd = max((u32)min_fd, table->first_free);
+        if (fd >= table->slots->capacity || table->slots->files[fd])
+            fd = find_free(table->slots, fd);
         int err = fd >= limit ? -EMFILE : 0;
         if (likely(!err && fd < table->slots->capacity))
             break;
@@ -333,7 +299,7 @@ int fd_set_flags(int fd, int flags)
 int fd_for_each(struct fd_table *table, int (*fn)(int fd, struct file *file, void *arg), void *arg)
 {
     for (u32 fd = 0; fd < __atomic_load_n(&table->slots, __ATOMIC_ACQUIRE)->capacity; fd++) {
-        struct file *file = get_shared(table, (int)fd);
+        struct file *file = fd_get_shared(table, (int)fd);
         if (!file)
             continue;
         int stop = fn((int)fd, file, arg);

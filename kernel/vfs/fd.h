@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/spinlock.h"
+#include "sched/thread.h"
 #include "vfs/file.h"
 
 enum { FD_INLINE = 64 };
@@ -37,12 +38,46 @@ struct fd_ref {
     struct file *file; /* NULL: EBADF */
     bool owned;        /* a reference was taken */
 };
-struct fd_ref fd_borrow(int fd);
-struct fd_ref fd_borrow_raw(int fd);
+/** The file behind @fd while others may close it, with a reference; NULL: EBADF. */
+struct file *fd_get_shared(struct fd_table *table, int fd);
+
+/** Only this thread can change the table: a second one could only be made by this one. */
+static inline bool fd_table_is_own(const struct process *process)
+{
+    return process->nr_threads <= 1 && ref_count(&process->files->refs) == 1;
+}
+static inline struct file *fd_peek(const struct fd_table *table, int fd)
+{
+    const struct fd_slots *slots = __atomic_load_n(&table->slots, __ATOMIC_ACQUIRE);
+
+    if (unlikely((u32)fd >= slots->capacity))
+        return NULL;
+    return __atomic_load_n(&slots->files[fd], __ATOMIC_ACQUIRE);
+}
+/** O_PATH descriptors too. */
+static inline struct fd_ref fd_borrow_raw(int fd)
+{
+    struct process *process = current_process();
+
+    if (likely(fd_table_is_own(process)))
+        return (struct fd_ref){fd_peek(process->files, fd), false};
+    struct file *file = fd_get_shared(process->files, fd);
+    return (struct fd_ref){file, file != NULL};
+}
 static inline void fd_return(struct fd_ref ref)
 {
     if (unlikely(ref.owned))
         file_put(ref.file);
+}
+static inline struct fd_ref fd_borrow(int fd)
+{
+    struct fd_ref ref = fd_borrow_raw(fd);
+
+    if (ref.file && unlikely(ref.file->mode & FILE_PATH)) {
+        fd_return(ref);
+        ref = (struct fd_ref){NULL, false};
+    }
+    return ref;
 }
 /** As fd_get, but O_PATH descriptors too. */
 struct file *fd_get_raw(int fd);

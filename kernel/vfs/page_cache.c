@@ -8,12 +8,6 @@
 #include "mm/heap.h"
 #include "vfs/inode.h"
 
-enum { RADIX_BITS = 6, RADIX_SLOTS = 1 << RADIX_BITS, RADIX_MAX_HEIGHT = 9 };
-
-struct radix_node {
-    void *slots[RADIX_SLOTS];
-};
-
 static struct spinlock lru_lock; /* after a cache's lock */
 static struct list_head lru = LIST_INIT(lru);
 
@@ -49,7 +43,7 @@ static void **find_slot(struct page_cache *pc, u64 index)
     return slot;
 }
 
-struct page *page_cache_find(struct page_cache *pc, u64 index)
+struct page *page_cache_find_deep(struct page_cache *pc, u64 index)
 {
     spin_lock(&pc->lock);
     void **slot = find_slot(pc, index);

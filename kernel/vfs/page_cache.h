@@ -8,7 +8,6 @@
 #include "mm/page.h"
 
 struct inode;
-struct radix_node;
 
 /** Marks in page.flags; the bits below 8 are mm's. */
 enum page_cache_flags { PAGE_DIRTY = 0x100, PAGE_CACHED = 0x200, PAGE_REFERENCED = 0x400 };
@@ -27,8 +26,34 @@ void page_cache_init(struct page_cache *pc, struct inode *inode, bool reclaimabl
 /** Drop all pages. Nobody uses the cache any more. */
 void page_cache_fini(struct page_cache *pc);
 
+/* As page_cache_find(), for trees of more than one node. */
+struct page *page_cache_find_deep(struct page_cache *pc, u64 index);
+
+enum { RADIX_BITS = 6, RADIX_SLOTS = 1 << RADIX_BITS };
+struct radix_node {
+    void *slots[RADIX_SLOTS];
+};
+
 /** The page at @index with a reference, or NULL. */
-struct page *page_cache_find(struct page_cache *pc, u64 index);
+static inline struct page *page_cache_find(struct page_cache *pc, u64 index)
+{
+    struct page *page = NULL;
+
+    if (unlikely(pc->height > 1 || pc->reclaimable))
+        return page_cache_find_deep(pc, index);
+    spin_lock(&pc->lock);
+    if (likely(pc->height == 1)) {
+        if (index < RADIX_SLOTS)
+            page = ((struct radix_node *)pc->root)->slots[index];
+    } else if (!pc->height && !index) {
+        page = (struct page *)pc->root;
+    }
+    if (page)
+        page_get(page);
+    bool grown = unlikely(pc->height > 1);
+    spin_unlock(&pc->lock);
+    return likely(page || !grown) ? page : page_cache_find_deep(pc, index);
+}
 /**
  * Put @page at @index; the cache takes a reference of its own.
  * 0, -EEXIST (one is there), -ENOMEM.

@@ -221,10 +221,47 @@ static int walk_into(struct walk *w, const char *name, u32 len, u32 hash, bool l
     return 0;
 }
 
+/* The common part of a walk: names that are cached, neither dots nor links.  Where anything else
+ * comes it leaves the rest to walk_components().  True: the whole path is walked.  Name lock held;
+ * a function of its own, so that the loop keeps its state in registers. */
+static __attribute__((noinline)) bool walk_cached(struct walk *w)
+{
+    struct dentry *at = w->at.dentry, *child;
+    const char *text = w->next;
+    const bool to_parent = w->last != NULL;
+    char end = 1;
+
+    if (unlikely(!at->inode || !S_ISDIR(at->inode->mode)))
+        return false;
+    do {
+        u32 hash, len;
+        u64 tail;
+        while (*text == '/')
+            text++;
+        len = name_scan(text, &hash, &tail);
+        const char *next = text + len;
+        if (unlikely(*text == '.' || len - 1 >= LINUX_NAME_MAX) || (to_parent && !*next))
+            break;
+        child = dentry_find_scanned(at, text, len, hash, tail);
+        if (unlikely(!child || !child->inode || child->mounted))
+            break;
+        u32 kind = child->inode->mode & S_IFMT;
+        if (unlikely(kind != S_IFDIR && (*next || kind == S_IFLNK)))
+            break;
+        at = child;
+        text = next;
+        end = *text;
+    } while (end);
+    w->at.dentry = at;
+    w->next = text;
+    return !end;
+}
+
 /* Name lock held on entry; held on return only where the result is 0. */
-static int walk_components(struct walk *w)
+static __attribute__((noinline)) int walk_components(struct walk *w)
 {
     bool trailing = false;
+    u64 tail;
 
     for (;;) {
         u32 hash, len;
@@ -233,7 +270,7 @@ static int walk_components(struct walk *w)
             name++;
         if (!*name)
             break;
-        len = name_scan(name, &hash);
+        len = name_scan(name, &hash, &tail);
         const char *end = name + len, *after = end;
         while (*after == '/')
             after++;
@@ -269,7 +306,7 @@ static int walk_components(struct walk *w)
             return err;
     }
     struct inode *inode = w->at.dentry->inode;
-    if ((trailing || w->flags & LOOKUP_DIRECTORY) && !(inode && S_ISDIR(inode->mode))) {
+    if (unlikely(trailing || w->flags & LOOKUP_DIRECTORY) && !(inode && S_ISDIR(inode->mode))) {
         names_read_unlock();
         return -ENOTDIR;
     }
@@ -290,7 +327,9 @@ int path_walk(const struct path *start, const char *text, u32 flags, struct path
         w.at = walk_root(&w);
     else
         w.at = start ? *start : current_fs()->cwd;
-    int err = walk_components(&w);
+    int err = 0;
+    if (unlikely(!walk_cached(&w) || flags & LOOKUP_DIRECTORY))
+        err = walk_components(&w);
     if (!err) {
         dentry_get(w.at.dentry);
         names_read_unlock();
@@ -328,6 +367,9 @@ static int lookup(int dirfd, const struct name_buf *name, u32 flags, struct path
                   struct path_last *last)
 {
     struct path start;
+
+    if (likely(*name->text == '/' && !(flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT))))
+        return path_walk(NULL, name->text, flags, out, last);
 
     if (!name->len && !(flags & LOOKUP_EMPTY))
         return -ENOENT;

@@ -88,18 +88,38 @@ arch_clear_user:
     .type arch_strncpy_user, @function
 arch_strncpy_user:
     xorl %eax, %eax
-1:  cmpq %rdx, %rax
-    je 3f
-2:  movb (%rsi, %rax), %cl
-    movb %cl, (%rdi, %rax)
-    testb %cl, %cl
-    je 3f
-    incq %rax
+    movabsq $0x0101010101010101, %r8
+    movabsq $0x8080808080808080, %r9
+1:  leaq 8(%rax), %r10          /* eight at a time; what lies behind the NUL is copied too */
+    cmpq %rdx, %r10
+    ja 5f
+2:  movq (%rsi, %rax), %rcx
+    movq %rcx, (%rdi, %rax)
+    movq %rcx, %r11
+    subq %r8, %r11
+    notq %rcx
+    andq %r11, %rcx
+    andq %r9, %rcx              /* the top bit of each zero byte, the lowest one surely */
+    jne 3f
+    movq %r10, %rax
     jmp 1b
-3:  ret
+3:  bsfq %rcx, %rcx
+    shrl $3, %ecx
+    addq %rcx, %rax
+    ret
 4:  movq $-14, %rax             /* -EFAULT */
     ret
-    EX 2b, 4b
+5:  cmpq %rdx, %rax             /* one at a time: near the end, or where a word would fault */
+    je 7f
+6:  movb (%rsi, %rax), %cl
+    movb %cl, (%rdi, %rax)
+    testb %cl, %cl
+    je 7f
+    incq %rax
+    jmp 5b
+7:  ret
+    EX 2b, 5b
+    EX 6b, 4b
     .size arch_strncpy_user, . - arch_strncpy_user
 
 /* ssize_t arch_strnlen_user(const char *src, size_t n) */
