@@ -36,6 +36,13 @@ static ssize_t zero_read(struct file *file __attribute__((unused)), struct iov_i
     return n || !want ? (ssize_t)n : -EFAULT;
 }
 
+/* A mapping of /dev/zero is memory without a file. */
+static int zero_mmap(struct file *file __attribute__((unused)), u32 prot __attribute__((unused)),
+                     u32 flags __attribute__((unused)))
+{
+    return 1;
+}
+
 static ssize_t full_write(struct file *file __attribute__((unused)), struct iov_iter *from,
                           s64 *pos __attribute__((unused)))
 {
@@ -103,7 +110,8 @@ static ssize_t kmsg_write(struct file *file __attribute__((unused)), struct iov_
 }
 
 static const struct file_ops null_ops = {.read = null_read, .write = null_write, .seek = null_seek};
-static const struct file_ops zero_ops = {.read = zero_read, .write = null_write, .seek = null_seek};
+static const struct file_ops zero_ops = {
+    .read = zero_read, .write = null_write, .seek = null_seek, .mmap = zero_mmap};
 static const struct file_ops full_ops = {.read = zero_read, .write = full_write, .seek = null_seek};
 static const struct file_ops random_ops = {
     .read = random_read, .write = random_write, .seek = null_seek};

@@ -365,6 +365,8 @@ static s64 file_fcntl(struct file *file, int cmd, u64 arg)
         result = -EPERM;
     else if (arg & ~(u64)F_SEAL_ALL)
         result = -EINVAL;
+    else if (arg & F_SEAL_WRITE && inode_is_mapped_writable(file->inode))
+        result = -EBUSY;
     else
         mem->seals |= (u32)arg;
     mutex_unlock(&file->inode->lock);

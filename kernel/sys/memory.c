@@ -28,7 +28,8 @@ static bool over_limit(u64 more)
     return more > limit || (usage.virtual_pages << PAGE_SHIFT) > limit - more;
 }
 
-/* May the file be mapped so?  Fills VMA_NOWRITE for a shared one that is not open for writing. */
+/* May the file be mapped so?  1: as anonymous memory.  Fills VMA_NOWRITE for a shared one that is
+ * not open for writing. */
 static int check_file(struct file *file, u32 prot, u32 *flags)
 {
     bool shared = *flags & MAP_SHARED;
@@ -56,6 +57,8 @@ static int map_file(u64 addr, u64 len, u32 prot, u32 flags, int fd, u64 offset, 
     int err = check_file(file, prot, &flags);
     if (!err)
         err = mm_map(mm_current(), addr, len, prot, flags, &file->backing, offset, NULL, out);
+    else if (err > 0)
+        err = mm_map(mm_current(), addr, len, prot, flags | MAP_ANONYMOUS, NULL, 0, NULL, out);
     file_put(file);
     return err;
 }

@@ -5,6 +5,7 @@
 
 #include "abi/errno.h"
 #include "abi/fcntl.h"
+#include "abi/mman.h"
 #include "core/panic.h"
 #include "lib/string.h"
 #include "mm/heap.h"
@@ -335,6 +336,19 @@ static void backing_put(struct vm_backing *backing)
 static bool is_backing_of(struct vm_backing *backing, void *inode)
 {
     return backing->ops->get == backing_get && backing_file(backing)->inode == inode;
+}
+
+static int is_shared_writable(struct vma *vma, void *inode)
+{
+    return vma->backing && vma->flags & MAP_SHARED && !(vma->marks & VMA_NOWRITE) &&
+           is_backing_of(vma->backing, inode);
+}
+
+bool inode_is_mapped_writable(struct inode *inode)
+{
+    struct mm *mm = mm_current();
+
+    return mm && mm_for_each_vma(mm, is_shared_writable, inode);
 }
 
 void inode_forget_mapped(struct inode *inode, u64 index, u64 n)

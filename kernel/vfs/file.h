@@ -45,7 +45,7 @@ struct file_ops {
     int (*sync)(struct file *file, bool data_only);
     int (*truncate)(struct file *file, u64 size);                      /* [EINVAL] */
     int (*allocate)(struct file *file, int mode, u64 offset, u64 len); /* [EOPNOTSUPP] */
-    /** May the file be mapped so? Sets nothing. [ENODEV] */
+    /** May the file be mapped so? 0, or 1 for anonymous memory in its place. [ENODEV] */
     int (*mmap)(struct file *file, u32 prot, u32 flags);
     /** fcntl commands of this kind of file alone (F_SETPIPE_SZ, F_ADD_SEALS). [EINVAL] */
     s64 (*fcntl)(struct file *file, int cmd, u64 arg);

@@ -156,6 +156,8 @@ int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa);
 /** Unmap @n pages from @index wherever a program has them mapped: the file no longer has them, or
  * has others. inode->lock may be held, mm->lock not. */
 void inode_forget_mapped(struct inode *inode, u64 index, u64 n);
+/** Has the current program a shared mapping of it that is writable, or may become so? */
+bool inode_is_mapped_writable(struct inode *inode);
 /** vm_backing_ops.cached for any regular file. */
 u32 inode_cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa);
 /** The page at @index of an inode with .readpages, read if need be. 0 and *@out with a reference.
