@@ -9,7 +9,7 @@
 #include "vfs/fd.h"
 
 enum { READ, WRITE, EXCEPT, SETS };
-enum { FEW_SLOTS = 8, FEW_WORDS = 4, MAX_FDS = 1 << 20 };
+enum { FEW_SLOTS = 8, FEW_WORDS = 4 };
 
 static const u32 set_events[SETS] = {
     [READ] = POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR,
@@ -152,12 +152,12 @@ static long select_sets(struct fd_sets *sets, u32 nfds, u64 deadline_ns)
 static long do_select(int nfds, const uaddr_t user[SETS], u64 deadline_ns)
 {
     u64 few[SETS * FEW_WORDS] = {0}, *bits = few;
-    struct fd_sets sets = {.words = DIV_UP((u32)nfds, 64)};
 
     if (nfds < 0)
         return -EINVAL;
-    if (nfds > MAX_FDS)
-        return -EINVAL;
+    /* as Linux does: what lies behind the descriptor table is not looked at */
+    nfds = min(nfds, (int)current_process()->files->slots->capacity);
+    struct fd_sets sets = {.words = DIV_UP((u32)nfds, 64)};
     if (sets.words > FEW_WORDS)
         bits = kcalloc((size_t)SETS * sets.words, sizeof(u64));
     if (!bits)
