@@ -153,7 +153,7 @@ bool mutex_trylock(struct mutex *m)
 }
 
 /** Queue up; the unlocking thread hands the mutex over. */
-static void mutex_lock_slow(struct mutex *m)
+static __attribute__((noinline)) void mutex_lock_slow(struct mutex *m)
 {
     assert(!mutex_held(m));
     struct mutex_waiter waiter = {.thread = current};
@@ -187,11 +187,9 @@ void mutex_lock(struct mutex *m)
         mutex_lock_slow(m);
 }
 
-void mutex_unlock(struct mutex *m)
+/** Hand the mutex over to the first waiter. */
+static __attribute__((noinline)) void mutex_unlock_slow(struct mutex *m)
 {
-    debug_assert(mutex_held(m));
-    if (likely(mutex_swap(m, (uintptr_t)current, 0)))
-        return;
     spin_lock(&m->lock);
     struct mutex_waiter *waiter = list_first(&m->waiters, struct mutex_waiter, node);
     struct thread *next = waiter->thread;
@@ -200,4 +198,11 @@ void mutex_unlock(struct mutex *m)
     __atomic_store_n(&m->owner, (struct thread *)owner, __ATOMIC_RELEASE);
     thread_wake(next);
     spin_unlock(&m->lock);
+}
+
+void mutex_unlock(struct mutex *m)
+{
+    debug_assert(mutex_held(m));
+    if (unlikely(!mutex_swap(m, (uintptr_t)current, 0)))
+        mutex_unlock_slow(m);
 }

@@ -45,6 +45,8 @@ static ssize_t write_limited(struct file *file, struct iov_iter *from, s64 *pos)
         if (err)
             return err;
     }
+    if (likely(file->mode & FILE_WRITE && file->ops->write && !fsnotify_handler))
+        return file->ops->write(file, from, pos);
     return file_write(file, from, pos);
 }
 
@@ -58,7 +60,8 @@ static inline ssize_t move(struct file *file, struct iov_iter *it, s64 *pos, boo
 }
 
 /* At the file's own position. */
-static ssize_t move_here(const struct fd_ref *ref, struct iov_iter *it, bool write)
+static inline __attribute__((always_inline)) ssize_t move_here(const struct fd_ref *ref,
+                                                               struct iov_iter *it, bool write)
 {
     struct file *file = ref->file;
 

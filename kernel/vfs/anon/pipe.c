@@ -69,7 +69,7 @@ int pipe_wait_writable(struct pipe *pipe, size_t room, bool nonblock)
 
 /* Wait for bytes. 0 with some there, or with none: the end of file; or a negative errno.
  * Pipe locked. */
-static int read_waiting(struct pipe *pipe, bool nonblock)
+static __attribute__((noinline)) int read_waiting(struct pipe *pipe, bool nonblock)
 {
     int err = 0;
 
@@ -113,7 +113,8 @@ static ssize_t write_some(struct pipe *pipe, struct iov_iter *from, bool whole)
 }
 
 /* Whatever the small write does not do: waiting, and writes in parts. Pipe locked. */
-static ssize_t write_waiting(struct pipe *pipe, struct iov_iter *from, bool nonblock)
+static __attribute__((noinline)) ssize_t write_waiting(struct pipe *pipe, struct iov_iter *from,
+                                                       bool nonblock)
 {
     bool whole = from->left <= PIPE_BUF_BYTES;
     ssize_t done = 0;
