@@ -52,8 +52,8 @@ static void use_memory(int i)
     size_t size = (size_t)(i % 64 + 1) * 4096;
     char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memset(p, 1, size);
-    mprotect(p, size / 2 / 4096 * 4096, PROT_READ);
     p = mremap(p, size, size * 2, MREMAP_MAYMOVE);
+    mprotect(p, size / 2 / 4096 * 4096, PROT_READ);
     madvise(p, size, MADV_DONTNEED);
     munmap(p, size * 2);
 }
