@@ -1,4 +1,5 @@
-/* Says what it was given; reads nothing, since a machine without ports has the serial line as input. */
+/* Says what it was given; reads nothing, since a machine without ports has the serial line as
+ * input. */
 #include <stdio.h>
 #include <stdlib.h>
 
