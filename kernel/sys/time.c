@@ -4,6 +4,7 @@
 #include "sched/posix_timer.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
+#include "vfs/anon/timerfd.h"
 
 enum { TICK_NS = 10000000 }; /* USER_HZ is 100 */
 
@@ -32,6 +33,7 @@ long sys_clock_settime(int clock, uaddr_t ts)
     if (err)
         return err;
     time_set_real(ns);
+    timerfd_clock_was_set();
     return 0;
 }
 

@@ -130,9 +130,26 @@ static int read_link(struct dentry *link, char **out)
     return 0;
 }
 
+/* /proc/self/fd/1 and its like: what the link stands for is there already. */
+static int open_magic(struct inode *link, u32 flags, u32 resolve, struct file **out)
+{
+    struct path path;
+
+    if (resolve & (LOOKUP_NO_MAGIC | LOOKUP_NO_SYMLINKS))
+        return -ELOOP;
+    if (resolve & (LOOKUP_BENEATH | LOOKUP_IN_ROOT))
+        return -EXDEV;
+    int err = link->ops->follow(link, &path);
+    if (err)
+        return err;
+    err = vfs_open_path(&path, flags, out);
+    path_put(&path);
+    return err;
+}
+
 /* What the last component of an O_CREAT open is; -EAGAIN and *@text: a symlink to go on with. */
 static int open_last(struct path *dir, const struct path_last *last, u32 flags, u32 mode,
-                     struct file **out, char **text)
+                     u32 resolve, struct file **out, char **text)
 {
     struct dentry *dentry;
     bool created = false;
@@ -155,6 +172,8 @@ static int open_last(struct path *dir, const struct path_last *last, u32 flags, 
         err = vfs_open_path(&path, flags & ~(u32)O_TRUNC, out);
     else if (flags & O_EXCL)
         err = -EEXIST;
+    else if (path.dentry->inode->ops->follow && !(flags & O_NOFOLLOW))
+        err = open_magic(path.dentry->inode, flags, resolve, out);
     else if (S_ISLNK(path.dentry->inode->mode) && !(flags & O_NOFOLLOW))
         err = read_link(dentry, text) ?: -EAGAIN;
     else if (last->trailing || S_ISDIR(path.dentry->inode->mode))
@@ -176,7 +195,7 @@ static int open_create(int dirfd, const struct name_buf *name, u32 flags, u32 mo
     for (u32 links = 0; !err; links++) {
         char *old = text;
         text = NULL;
-        err = open_last(&dir, &last, flags, mode, out, &text);
+        err = open_last(&dir, &last, flags, mode, resolve, out, &text);
         path_last_free(&last);
         kfree(old);
         if (err != -EAGAIN || !text) {

@@ -268,3 +268,60 @@ CASE(a_thousand_pipes)
         close(fds[i][0]), close(fds[i][1]);
     }
 }
+
+CASE(a_pipe_is_opened_again_by_its_link)
+{
+    int fds[2];
+    char path[64], link[64] = "", buf[8];
+    NEED(pipe(fds) == 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[1]);
+    CHECK(readlink(path, link, sizeof(link) - 1) > 0 && !strncmp(link, "pipe:[", 6));
+    int again = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600); /* as a shell redirects */
+    NEED(again >= 0);
+    close(fds[1]);
+    CHECK_EQ(write(again, "more", 4), 4);
+    CHECK_EQ(read(fds[0], buf, 8), 4);
+    close(again);
+    CHECK_EQ(read(fds[0], buf, 8), 0);
+    close(fds[0]);
+}
+
+CASE(a_fifo_is_opened_by_both_sides)
+{
+    char buf[8];
+    unlink("fifo");
+    NEED(mkfifo("fifo", 0600) == 0);
+    CHECK_ERR(open("fifo", O_WRONLY | O_NONBLOCK), ENXIO);
+    int in = open("fifo", O_RDONLY | O_NONBLOCK);
+    NEED(in >= 0);
+    struct pollfd p = {.fd = in, .events = POLLIN};
+    CHECK_EQ(poll(&p, 1, 0), 0); /* no writer yet is no hang-up */
+    CHECK_EQ(read(in, buf, 8), 0);
+    int out = open("fifo", O_WRONLY);
+    NEED(out >= 0);
+    CHECK_EQ(write(out, "hey", 3), 3);
+    CHECK_EQ(read(in, buf, 8), 3);
+    CHECK_ERR(read(in, buf, 8), EAGAIN);
+    close(out);
+    CHECK(poll(&p, 1, 0) == 1 && p.revents == POLLHUP);
+    close(in);
+    unlink("fifo");
+}
+
+CASE(a_pseudo_terminal_edits_lines)
+{
+    char buf[64], *name = NULL;
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+    NEED(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0 && (name = ptsname(master)));
+    int slave = open(name, O_RDWR | O_NOCTTY);
+    NEED(slave >= 0);
+    CHECK(isatty(slave));
+    CHECK_EQ(write(master, "ab\177c\n", 5), 5);
+    CHECK(read(slave, buf, sizeof(buf)) == 3 && !memcmp(buf, "ac\n", 3));
+    CHECK(read(master, buf, sizeof(buf)) == 8 && !memcmp(buf, "ab\b \bc\r\n", 8));
+    CHECK_EQ(write(slave, "x\n", 2), 2);
+    CHECK(read(master, buf, sizeof(buf)) == 3 && !memcmp(buf, "x\r\n", 3));
+    close(slave);
+    CHECK_ERR(read(master, buf, sizeof(buf)), EIO);
+    close(master);
+}
