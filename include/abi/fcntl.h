@@ -74,6 +74,13 @@ enum linux_fcntl {
     F_ADD_SEALS = 1033,
     F_GET_SEALS = 1034,
 };
+enum linux_seals {
+    F_SEAL_SEAL = 1,
+    F_SEAL_SHRINK = 2,
+    F_SEAL_GROW = 4,
+    F_SEAL_WRITE = 8,
+    F_SEAL_FUTURE_WRITE = 16,
+};
 enum { FD_CLOEXEC = 1 };
 enum { F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2 };
 enum { LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4, LOCK_UN = 8 };

@@ -116,7 +116,7 @@ static int statfs(struct super_block *sb, struct statfs64 *out)
 
 static const struct super_ops super_ops = {.evict = evict, .statfs = statfs};
 
-static ssize_t readlink(struct inode *inode, char *buf, size_t size)
+static ssize_t link_read(struct inode *inode, char *buf, size_t size)
 {
     struct erofs *fs = erofs_of(inode);
     u64 len = min(inode->size, (u64)size), done = 0;
@@ -149,7 +149,7 @@ static const struct inode_ops file_ops = {
     .listxattr = erofs_listxattr,
 };
 static const struct inode_ops other_ops = {
-    .readlink = readlink,
+    .readlink = link_read,
     .getxattr = erofs_getxattr,
     .listxattr = erofs_listxattr,
 };

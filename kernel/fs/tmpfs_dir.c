@@ -122,7 +122,7 @@ void mem_free_entries(struct inode *dir)
     kfree(mem->buckets);
 }
 
-static int lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
+static int dir_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
 {
     struct mem_entry *entry = mem_find(dir, name, len);
 
@@ -171,8 +171,8 @@ static int enter_new(struct inode *dir, const char *name, size_t len, struct ino
     return err;
 }
 
-static int create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
-                  struct inode **out)
+static int dir_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
+                      struct inode **out)
 {
     if (dir->mode & S_ISGID && S_ISDIR(mode))
         mode |= S_ISGID;
@@ -184,8 +184,8 @@ static int create(struct inode *dir, const char *name, size_t len, u32 mode, u64
     return enter_new(dir, name, len, inode, out);
 }
 
-static int symlink(struct inode *dir, const char *name, size_t len, const char *target,
-                   struct inode **out)
+static int dir_symlink(struct inode *dir, const char *name, size_t len, const char *target,
+                       struct inode **out)
 {
     struct inode *inode = mem_inode_create(dir->sb, S_IFLNK | 0777, 0);
     if (!inode)
@@ -199,7 +199,7 @@ static int symlink(struct inode *dir, const char *name, size_t len, const char *
     return enter_new(dir, name, len, inode, out);
 }
 
-static int tmpfile(struct inode *dir, u32 mode, struct inode **out)
+static int dir_tmpfile(struct inode *dir, u32 mode, struct inode **out)
 {
     *out = mem_inode_create(dir->sb, mode, 0);
     if (!*out)
@@ -208,7 +208,7 @@ static int tmpfile(struct inode *dir, u32 mode, struct inode **out)
     return 0;
 }
 
-static int link(struct inode *dir, const char *name, size_t len, struct inode *inode)
+static int dir_link(struct inode *dir, const char *name, size_t len, struct inode *inode)
 {
     if (inode->nlink >= INT32_MAX)
         return -EMLINK;
@@ -221,7 +221,7 @@ static int link(struct inode *dir, const char *name, size_t len, struct inode *i
     return 0;
 }
 
-static int unlink(struct inode *dir, const char *name, size_t len, struct inode *inode)
+static int dir_unlink(struct inode *dir, const char *name, size_t len, struct inode *inode)
 {
     struct mem_entry *entry;
     bool fresh;
@@ -248,22 +248,22 @@ static bool stop_at_first(struct dir_sink *sink, const char *name, size_t len, u
     return false;
 }
 
-static int iterate(struct inode *dir, u64 *pos, struct dir_sink *sink);
+static int dir_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink);
 
 static int check_empty(struct inode *dir)
 {
     struct first_name first = {.sink = {stop_at_first}};
     u64 pos = READDIR_FIRST;
-    int err = iterate(dir, &pos, &first.sink);
+    int err = dir_iterate(dir, &pos, &first.sink);
 
     return err ? err : first.found ? -ENOTEMPTY : 0;
 }
 
-static int rmdir(struct inode *dir, const char *name, size_t len, struct inode *inode)
+static int dir_rmdir(struct inode *dir, const char *name, size_t len, struct inode *inode)
 {
     int err = check_empty(inode);
     if (!err)
-        err = unlink(dir, name, len, inode);
+        err = dir_unlink(dir, name, len, inode);
     if (err)
         return err;
     dir->nlink--;
@@ -299,9 +299,9 @@ static void count_links(struct inode *old_dir, struct inode *inode, struct inode
     }
 }
 
-static int rename(struct inode *old_dir, const char *old_name, size_t old_len, struct inode *inode,
-                  struct inode *new_dir, const char *new_name, size_t new_len,
-                  struct inode *replaced, u32 flags)
+static int dir_rename(struct inode *old_dir, const char *old_name, size_t old_len,
+                      struct inode *inode, struct inode *new_dir, const char *new_name,
+                      size_t new_len, struct inode *replaced, u32 flags)
 {
     bool exchange = flags & RENAME_EXCHANGE, old_fresh, new_fresh;
     struct mem_entry *old, *new;
@@ -333,7 +333,7 @@ static int rename(struct inode *old_dir, const char *old_name, size_t old_len, s
     return 0;
 }
 
-static int iterate(struct inode *dir, u64 *pos, struct dir_sink *sink)
+static int dir_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink)
 {
     struct mem_inode *mem = mem_of(dir);
     struct mem_entry *entry;
@@ -355,15 +355,15 @@ static int iterate(struct inode *dir, u64 *pos, struct dir_sink *sink)
 }
 
 const struct inode_ops mem_dir_ops = {
-    .lookup = lookup,
-    .create = create,
-    .symlink = symlink,
-    .link = link,
-    .unlink = unlink,
-    .rmdir = rmdir,
-    .rename = rename,
-    .tmpfile = tmpfile,
-    .iterate = iterate,
+    .lookup = dir_lookup,
+    .create = dir_create,
+    .symlink = dir_symlink,
+    .link = dir_link,
+    .unlink = dir_unlink,
+    .rmdir = dir_rmdir,
+    .rename = dir_rename,
+    .tmpfile = dir_tmpfile,
+    .iterate = dir_iterate,
     .setattr = mem_setattr,
     .getxattr = mem_getxattr,
     .setxattr = mem_setxattr,

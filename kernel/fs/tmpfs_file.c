@@ -8,8 +8,7 @@
 #include "mm/page.h"
 #include "vfs/notify.h"
 
-enum { F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8 };
-enum { F_SEAL_FUTURE_WRITE = 16, F_SEAL_ALL = 31 };
+enum { SEALS_KNOWN = 31 };
 
 /* Bytes of the layer that belong into the page at @offset. */
 static int fill_from_lower(struct mem_inode *mem, u64 offset, u8 *dst)
@@ -363,7 +362,7 @@ static s64 file_fcntl(struct file *file, int cmd, u64 arg)
         result = seals;
     else if (!(file->mode & FILE_WRITE) || seals & F_SEAL_SEAL)
         result = -EPERM;
-    else if (arg & ~(u64)F_SEAL_ALL)
+    else if (arg & ~(u64)SEALS_KNOWN)
         result = -EINVAL;
     else if (arg & F_SEAL_WRITE && inode_is_mapped_writable(file->inode))
         result = -EBUSY;
@@ -460,7 +459,7 @@ int mem_getattr(struct inode *inode)
     return 0;
 }
 
-static ssize_t readlink(struct inode *inode, char *buf, size_t size)
+static ssize_t link_read(struct inode *inode, char *buf, size_t size)
 {
     struct mem_inode *mem = mem_of(inode);
 
@@ -492,7 +491,7 @@ const struct inode_ops mem_file_ops_inode = {
     .removexattr = mem_removexattr,
 };
 const struct inode_ops mem_symlink_ops = {
-    .readlink = readlink,
+    .readlink = link_read,
     .setattr = mem_setattr,
     .getxattr = mem_getxattr,
     .setxattr = mem_setxattr,
