@@ -201,6 +201,8 @@ def stripped_size(path):
 def bench_size(report, machines):
     rows = [["kernel file, stripped", *(f"{stripped_size(m.kernel):,}" for m in machines),
              f"{350 * 1024:,}"]]
+    for title, program in (("image of a static hello", HELLO), ("image of a dynamic hello", HELLO_DYNAMIC)):
+        rows.append([title, *(f"{m.image_size(program):,}" for m in machines), ""])
     report.table(["bytes", *(m.name for m in machines), "goal"], rows)
 
 

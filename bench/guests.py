@@ -176,6 +176,10 @@ class Linux(Machine):
                 file.write(cpio.initramfs(program, libraries(program)))
         return path
 
+    def image_size(self, program):
+        """Bytes of the initramfs."""
+        return os.path.getsize(self._initrd(program))
+
     def run(self, program, memory=256, first=b"Hello", plugin=False, timeout=60, **_):
         words = (f"console=ttyS0 quiet tsc_early_khz={self.khz} tsc=reliable no_timer_check nokaslr "
                  "random.trust_cpu=on mitigations=off 8250.nr_uarts=1 panic=-1 rdinit=/init -- reboot")
@@ -194,7 +198,15 @@ class Ingot(Machine):
         super().__init__()
         self.kernel = os.path.join(BUILD, "ingot-kernel")
 
-    def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), quiet=False):
+    def image_size(self, program):
+        """Bytes of the image in a store of its own, the largest file being the root file system."""
+        with tempfile.TemporaryDirectory() as store:
+            subprocess.run([os.path.join(BUILD, "ingot"), "build", "-q", "-t", "bench", program],
+                           env={**os.environ, "INGOT_HOME": store}, check=True, stdout=subprocess.DEVNULL)
+            return max(os.path.getsize(os.path.join(folder, name))
+                       for folder, _, names in os.walk(store) for name in names)
+
+    def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=()):
         command = [os.path.join(BUILD, "ingot"), "run", "-m", f"{memory}M", program, *args]
         return self._run(command, first, plugin, program, timeout)
 
