@@ -36,6 +36,9 @@ install: all
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
+docs/syscalls.md: kernel/sys/table.def tools/syscalls.py
+	@python3 tools/syscalls.py docs $< >$@
+
 check: all
 	@tests/check.sh
 

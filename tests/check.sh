@@ -31,6 +31,12 @@ check_marks() {
         xargs -r grep -nE '\b(TODO|FIXME|XXX)\b'
 }
 
+# docs/syscalls.md is made from the table.
+check_syscalls() {
+    python3 tools/syscalls.py docs kernel/sys/table.def | diff -u docs/syscalls.md - ||
+        { echo "run: make docs/syscalls.md"; return 1; }
+}
+
 check_spelling() {
     sources | grep -vE '\.(bin|xz|gz|img)$|/corpus/' |
         xargs -r codespell -q 3 --ignore-words tools/codespell.ignore
@@ -44,7 +50,7 @@ check_clang() {
 }
 
 export -f sources
-for check in format arrows headers length marks spelling clang; do
+for check in format arrows headers length marks syscalls spelling clang; do
     case $check in
     arrows) run_test "check: arrows" 60 python3 tools/check_arrows.py ;;
     *)

@@ -1,5 +1,5 @@
-/* What arch calls in the rooms above.  They are plain functions found by the linker (weak ones in
- * core/hooks.c stand in until their room lands), because these paths are too hot for a table. */
+/* What arch calls in the rooms above.  They are plain functions found by the linker, because these
+ * paths are too hot for a table. */
 #pragma once
 
 /** Slots of the table; the last one answers for all greater numbers. */
