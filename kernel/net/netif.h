@@ -1,0 +1,65 @@
+/* Network interfaces: what a driver gives to the stack and the stack to a driver. */
+#pragma once
+
+#include "core/spinlock.h"
+#include "net/addr.h"
+#include "net/pkt.h"
+
+struct netif;
+
+enum netif_flags {
+    NETIF_UP = 1,
+    NETIF_LOOPBACK = 2,
+    NETIF_CSUM = 4, /* finishes checksums of what it sends */
+    NETIF_TSO4 = 8, /* segments TCP */
+    NETIF_TSO6 = 16,
+    NETIF_USO = 32,
+};
+
+struct netif_ops {
+    /**
+     * Send @pkt (taken), an Ethernet frame (an IP packet on loopback). Not necessarily started:
+     * see flush. On a full queue it is dropped and counted. Thread context, may not sleep.
+     */
+    void (*send)(struct netif *netif, struct pkt *pkt);
+    /** Ring the doorbell for what was sent since the last call: once a burst. */
+    void (*flush)(struct netif *netif);
+    /** Take received packets now, without waiting for the interrupt: polling under load. */
+    void (*poll)(struct netif *netif);
+};
+
+struct netif_stats {
+    u64 rx_packets, rx_bytes, rx_dropped, rx_errors;
+    u64 tx_packets, tx_bytes, tx_dropped, tx_errors;
+};
+
+enum { NETIF_ADDRS = 8 };
+
+/* Fields: [I], [N] under net_config_lock, read without it by value. */
+struct netif {
+    char name[16];               /* [I] "eth0" */
+    const struct netif_ops *ops; /* [I] */
+    u32 index;                   /* [I] from 1 */
+    u32 flags;                   /* [N] enum netif_flags */
+    u32 mtu;                     /* [N] of IP packets */
+    u8 mac[6];                   /* [I] */
+    struct netif_addr {
+        struct ip_addr addr; /* family 0: unused */
+        u8 prefix;
+    } addrs[NETIF_ADDRS];              /* [N] */
+    struct ip_addr gateway4, gateway6; /* [N] family 0: none */
+    struct netif_stats stats;          /* each counter written by one CPU at a time */
+    struct list_head node;             /* [I] */
+    void *driver;                      /* [I] the driver's own */
+};
+
+/** Make an interface known; the driver owns it for ever. */
+void netif_add(struct netif *netif);
+struct netif *netif_by_name(const char *name);
+struct netif *netif_by_index(u32 index);
+/** Walk all interfaces until @fn returns non-zero. */
+int netif_for_each(int (*fn)(struct netif *netif, void *arg), void *arg);
+/** A driver received a frame: takes @pkt, .data at the Ethernet header. Safe-point context. */
+void netif_receive(struct netif *netif, struct pkt *pkt);
+/** A driver's burst is over: deliver what was gathered (GRO, wake-ups in batches). */
+void netif_receive_done(struct netif *netif);
