@@ -1,19 +1,36 @@
 /* Sockets, until there is a network stack: none can be made, so no descriptor is one.  Programs
  * take these answers in their stride, as on a Linux without networking. */
 #include "abi/errno.h"
+#include "core/log.h"
+#include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
 
+enum { AF_INET = 2, AF_INET6 = 10 };
+
+static void say_once(const char *call)
+{
+    static u32 said;
+
+    if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED))
+        log_warn("%s[%d] wants a network (%s), which this kernel does not have (EAFNOSUPPORT)",
+                 current->name, current->tid, call);
+}
+
+/* C libraries look for a local name service in passing; only who wants a network is worth a line. */
 long sys_socket(int domain, int type, int protocol)
 {
-    (void)domain, (void)type, (void)protocol; /* no family is known */
+    (void)type, (void)protocol;
+    if (domain == AF_INET || domain == AF_INET6)
+        say_once("socket");
     return -EAFNOSUPPORT;
 }
 
 long sys_socketpair(int domain, int type, int protocol, uaddr_t fds)
 {
-    (void)fds; /* nothing to return */
-    return sys_socket(domain, type, protocol);
+    (void)domain, (void)type, (void)protocol, (void)fds;
+    say_once("socketpair");
+    return -EAFNOSUPPORT;
 }
 
 static long not_a_socket(int fd)

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -162,6 +163,26 @@ CASE(where_am_i_running)
     CHECK_EQ(syscall(SYS_getcpu, &cpu, &node, NULL), 0);
     CHECK(cpu < 4096 && node < 1024);
     CHECK_EQ(getcpu(&cpu, &node), 0);
+}
+
+CASE(what_is_no_socket_says_so)
+{
+    struct sockaddr addr = {0};
+    socklen_t len = sizeof(addr);
+    int pipes[2], value = 0;
+    NEED(pipe(pipes) == 0);
+    CHECK_ERR(getpeername(pipes[0], &addr, &len), ENOTSOCK);
+    CHECK_ERR(getsockname(pipes[0], &addr, &len), ENOTSOCK);
+    len = sizeof(value);
+    CHECK_ERR(getsockopt(pipes[0], SOL_SOCKET, SO_TYPE, &value, &len), ENOTSOCK);
+    CHECK_ERR(recv(pipes[0], &value, 1, MSG_DONTWAIT), ENOTSOCK);
+    CHECK_ERR(send(pipes[1], &value, 1, MSG_NOSIGNAL), ENOTSOCK);
+    CHECK_ERR(shutdown(pipes[0], SHUT_RDWR), ENOTSOCK);
+    CHECK_ERR(listen(999, 1), EBADF);
+    CHECK_ERR(connect(999, &addr, sizeof(addr)), EBADF);
+    CHECK_ERR(socket(4711, SOCK_STREAM, 0), EAFNOSUPPORT);
+    close(pipes[0]);
+    close(pipes[1]);
 }
 
 CASE(standard_streams_are_open)
