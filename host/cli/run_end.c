@@ -129,9 +129,11 @@ static int run_status(enum relay_cause cause, const struct run_options *options,
         fprintf(stderr, "ingot run: the program did not stop; its VM was ended\n");
         return RUN_STATUS_KILLED;
     case RELAY_GUEST:
+    case RELAY_LOST:
         break;
     }
-    return run_report(log, printer, diag, status);
+    int end = run_report(log, printer, diag, status);
+    return cause == RELAY_LOST && !end ? RUN_STATUS_LOST : end;
 }
 
 static int run_open_trace(struct run_printer *printer, const char *path, struct err *err)

@@ -29,6 +29,7 @@ struct run_guest {
 };
 
 enum {
+    RUN_STATUS_LOST = 1,      /* the program did well, but its output could not be written */
     RUN_STATUS_TIMEOUT = 124, /* as timeout(1) */
     RUN_STATUS_FAILED = 125,  /* as Docker: the engine failed, not the program */
     RUN_STATUS_KILLED = 137,

@@ -45,6 +45,7 @@ struct state {
     struct flow in, out, err;
     u64 kill_at_ms, timeout_at_ms, linger_at_ms; /* 0: not set */
     bool killed, timed_out;
+    bool lost; /* a sink refused bytes for another reason than that its reader had left */
     unsigned escapes;
     u64 escape_since_ms;
 };
@@ -132,7 +133,8 @@ static void flow_fill(struct flow *flow)
     }
 }
 
-static void flow_drain(struct flow *flow, const char *what)
+/* Returns whether bytes are lost that somebody still wanted: those of a flow with a name. */
+static bool flow_drain(struct flow *flow, const char *what)
 {
     size_t len = min(flow->len, flow->chunk);
     ssize_t put = write(flow->to, flow->bytes + flow->start, len);
@@ -140,11 +142,15 @@ static void flow_drain(struct flow *flow, const char *what)
     if (put > 0) {
         flow->start += (size_t)put;
         flow->len -= (size_t)put;
-    } else if (put < 0 && !flow_error_is_passing()) {
-        if (errno != EPIPE && what)
-            fprintf(stderr, "ingot: %s: %s\n", what, strerror(errno));
-        flow_break(flow);
+        return false;
     }
+    if (put == 0 || flow_error_is_passing())
+        return false;
+    bool lost = what && errno != EPIPE;
+    if (lost)
+        fprintf(stderr, "ingot: %s: %s\n", what, strerror(errno));
+    flow_break(flow);
+    return lost;
 }
 
 /* Three quick Ctrl-] end a guest that listens to nothing, as in systemd-nspawn. */
@@ -176,7 +182,7 @@ static void relay_input(struct state *state)
             relay_watch_escape(state);
     }
     if (flow->len)
-        flow_drain(flow, NULL);
+        (void)flow_drain(flow, NULL); /* a program may leave its input unread */
     if (flow->from < 0 && !flow->len && flow->to >= 0) {
         /* Half a close: QEMU takes what is in the socket before it sees the end. A terminal port
          * has no such half. */
@@ -288,7 +294,8 @@ static int relay_poll(const struct state *state, struct pollfd *set)
     return poll(set, NR_SLOTS, wait_ms);
 }
 
-static void relay_output(struct flow *flow, short ready, short sink, const char *what)
+static void relay_output(struct state *state, struct flow *flow, short ready, short sink,
+                         const char *what)
 {
     if (sink & (POLLERR | POLLHUP | POLLNVAL)) {
         flow_break(flow);
@@ -297,7 +304,7 @@ static void relay_output(struct flow *flow, short ready, short sink, const char 
     if (!ready)
         return;
     if (flow->len)
-        flow_drain(flow, what);
+        state->lost |= flow_drain(flow, what);
     else
         flow_fill(flow);
 }
@@ -347,8 +354,9 @@ static void relay_dispatch(struct state *state, const struct pollfd *set)
         relay_log(state);
     if (set[SLOT_DIAG].revents)
         relay_diag(state);
-    relay_output(&state->out, set[SLOT_OUT].revents, set[SLOT_SINKS].revents, "standard output");
-    relay_output(&state->err, set[SLOT_ERR].revents, set[SLOT_SINKS + 1].revents, NULL);
+    relay_output(state, &state->out, set[SLOT_OUT].revents, set[SLOT_SINKS].revents,
+                 "standard output");
+    relay_output(state, &state->err, set[SLOT_ERR].revents, set[SLOT_SINKS + 1].revents, NULL);
     if (set[SLOT_IN].revents)
         relay_input(state);
     if (set[SLOT_SIGNALS].revents)
@@ -368,5 +376,9 @@ enum relay_cause relay_run(const struct relay *relay)
             relay_dispatch(state, set);
     }
     fd_close(&state->signals);
-    return state->killed ? RELAY_KILLED : state->timed_out ? RELAY_TIMEOUT : RELAY_GUEST;
+    if (state->killed)
+        return RELAY_KILLED;
+    if (state->timed_out)
+        return RELAY_TIMEOUT;
+    return state->lost ? RELAY_LOST : RELAY_GUEST;
 }
