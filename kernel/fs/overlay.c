@@ -76,6 +76,8 @@ static int instantiate(struct super_block *sb, struct inode **found, u32 nr, str
             goto no_memory;
         memcpy(mem->lowers, found, nr * sizeof(*found));
         mem->nr_lowers = nr;
+        for (u32 i = 1; i < nr; i++) /* at least as many as there are directories inside */
+            inode->nlink += found[i]->nlink - min(found[i]->nlink, 2u);
     } else if (S_ISREG(inode->mode)) {
         mem->lower_size = inode->size;
     }

@@ -217,6 +217,12 @@ void mm_forget(struct mm *mm, bool (*is_file)(struct vm_backing *backing, void *
     (void)mm, (void)is_file, (void)arg, (void)index, (void)n; /* nothing is mapped */
 }
 
+int mm_for_each_vma(struct mm *mm, int (*fn)(struct vma *vma, void *arg), void *arg)
+{
+    (void)mm, (void)fn, (void)arg;
+    return 0;
+}
+
 int pipe_open_fifo(struct inode *inode, struct file *file)
 {
     (void)inode, (void)file;

@@ -256,6 +256,70 @@ TEST(damaged_images_are_refused_or_read_with_errors)
     free(image);
 }
 
+static struct super_block *make_layer(const char *commands)
+{
+    char dir[] = "/tmp/ingot-layer-XXXXXX", command[1024];
+    struct super_block *layer;
+    const char *why = "mkfs.erofs";
+    u64 len;
+
+    REQUIRE(mkdtemp(dir), "a directory");
+    snprintf(command, sizeof(command), "cd %s && %s", dir, commands);
+    REQUIRE(!system(command), command);
+    u8 *image = world_make_erofs(dir, "-T0", &len);
+    REQUIRE(image && !erofs_mount_memory(image, len, &layer, &why), why);
+    remove_host_tree(dir);
+    return layer;
+}
+
+static u64 number_of(const char *path)
+{
+    struct path at;
+
+    if (path_lookup_kernel(path, 0, &at))
+        return 0;
+    u64 ino = at.dentry->inode->ino;
+    path_put(&at);
+    return ino;
+}
+
+TEST(layers_merge_hide_and_white_out)
+{
+    char dir[] = "/tmp/ingot-merged-XXXXXX", command[512];
+
+    world_create();
+    struct super_block *layers[3];
+    layers[2] = make_layer("mkdir -p a b/s c && echo 1 >a/x && echo 1 >a/y && echo 1 >b/z && "
+                           "echo 1 >c/w && echo 1 >f");
+    layers[1] = make_layer("mkdir -p a d && echo 22 >a/x && echo 22 >a/n && echo 22 >c && "
+                           "mknod b c 0 0");
+    layers[0] = make_layer("mkdir -p a b f && echo 333 >b/new && mknod a/y c 0 0");
+    struct super_block *root = overlay_mount(layers, 3);
+    REQUIRE(root, "an overlay");
+    world_mount_root(root);
+    REQUIRE(mkdtemp(dir), "a directory");
+    snprintf(command, sizeof(command),
+             "cd %s && mkdir a b d f && echo 22 >a/x && echo 22 >a/n && echo 22 >c && "
+             "echo 333 >b/new",
+             dir);
+    REQUIRE(!system(command), command);
+    expect_same_tree("/", dir);
+
+    u64 number = number_of("/a/x");
+    EXPECT_EQ(k_rename("/a", "/moved", 0), 0, "a directory of the layers");
+    EXPECT_EQ(number_of("/moved/x"), number, "and what is in it stays what it is");
+    EXPECT_EQ(vfs_mkdir("/a", 0755), 0, NULL);
+    EXPECT_EQ(k_find("/a/x", 0), -ENOENT, "a new one of the name is empty");
+    EXPECT_EQ(k_unlink("/moved/n"), 0, NULL);
+    dentry_shrink(UINT64_MAX);
+    EXPECT_EQ(k_find("/moved/n", 0), -ENOENT, "stays away");
+    EXPECT_EQ(k_find("/moved/x", 0), 0, NULL);
+    snprintf(command, sizeof(command), "cd %s && mv a moved && mkdir a && rm moved/n", dir);
+    REQUIRE(!system(command), command);
+    expect_same_tree("/", dir);
+    remove_host_tree(dir);
+}
+
 /* ---- the storm: the same calls here and on Linux ---- */
 
 enum { STORM_CALLS = 6000 };
