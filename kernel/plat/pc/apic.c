@@ -99,6 +99,18 @@ void pc_ioapic_add(u64 pa, u32 gsi_base)
     nr_ioapics++;
 }
 
+static void ioapic_route(const struct ioapic *io, u32 pin, u32 line)
+{
+    ioapic_write(io, IOAPIC_REDIRECT + 2 * pin + 1, cpus[0]->apic_id << 24);
+    ioapic_write(io, IOAPIC_REDIRECT + 2 * pin, VECTOR_LINES + line);
+}
+
+/* QEMU treats pin 0 of every I/O APIC as the ISA timer's, whose interrupts come in at pin 2. */
+static bool pin_comes_in_at_2(const struct ioapic *io, u32 pin)
+{
+    return io->gsi_base && !pin && ioapic_read(io, IOAPIC_REDIRECT + 2 * 2) & LVT_MASKED;
+}
+
 int pc_irq_route_gsi(u32 gsi, u32 line)
 {
     if (!nr_ioapics)
@@ -107,9 +119,10 @@ int pc_irq_route_gsi(u32 gsi, u32 line)
         const struct ioapic *io = &ioapics[i];
         if (gsi - io->gsi_base >= io->gsi_count)
             continue;
-        u32 reg = IOAPIC_REDIRECT + 2 * (gsi - io->gsi_base);
-        ioapic_write(io, reg + 1, cpus[0]->apic_id << 24);
-        ioapic_write(io, reg, VECTOR_LINES + line);
+        u32 pin = gsi - io->gsi_base;
+        ioapic_route(io, pin, line);
+        if (pin_comes_in_at_2(io, pin))
+            ioapic_route(io, 2, line);
         return 0;
     }
     return -EINVAL;
