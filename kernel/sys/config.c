@@ -8,7 +8,7 @@
 #include "mm/heap.h"
 #include "sys/json.h"
 
-enum { MAX_NODES = 16384 };
+enum { MAX_NODES = 1 << 17 }; /* of 32 bytes: the largest block there is */
 
 static int list_add_owned(struct string_list *list, char *text)
 {
@@ -174,9 +174,19 @@ static int take_cmdline(struct program_config *config)
     return err;
 }
 
+/* No JSON text has more values than this: each but the first follows one of these signs. */
+static u32 count_nodes(const char *json, size_t len)
+{
+    u32 count = 1;
+
+    for (size_t i = 0; i < len && count < MAX_NODES; i++)
+        count += json[i] == ',' || json[i] == '[' || json[i] == '{';
+    return count;
+}
+
 static int take_json(struct program_config *config, char *json, size_t len, size_t *where)
 {
-    u32 max = (u32)min(len / 2 + 1, (size_t)MAX_NODES);
+    u32 max = count_nodes(json, len);
     struct json_node *nodes = kcalloc(max, sizeof(*nodes));
     if (!nodes)
         return -ENOMEM;

@@ -9,9 +9,8 @@
 #include "sys/exec_priv.h"
 
 enum {
-    STRING_MAX = 128 << 10,  /* one string, as Linux */
-    STRINGS_MAX = 2 << 20,   /* all of them: a quarter of the usual stack */
-    POINTERS_MAX = 64 << 10, /* of argv and envp together */
+    STRING_MAX = 128 << 10, /* one string, as Linux */
+    STRINGS_MAX = 2 << 20,  /* all of them with their pointers: a quarter of the usual stack */
 };
 
 static int add_length(char *const *list, u32 count, u64 *total)
@@ -21,7 +20,7 @@ static int add_length(char *const *list, u32 count, u64 *total)
         if (len > STRING_MAX)
             return -E2BIG;
         *total += len;
-        if (*total > STRINGS_MAX)
+        if (*total + (i + 1) * sizeof(u64) > STRINGS_MAX)
             return -E2BIG;
     }
     return 0;
@@ -113,7 +112,7 @@ int exec_build_stack(const struct exec_args *args, struct exec_stack *s)
 
     if (!err)
         err = add_length(args->envp, args->envc, &total);
-    if (err || (u64)args->argc + args->envc > POINTERS_MAX || strlen(s->execfn) >= STRING_MAX)
+    if (err || strlen(s->execfn) >= STRING_MAX)
         return -E2BIG;
     u64 *pointers = kcalloc((size_t)args->argc + args->envc + 2, sizeof(u64));
     if (!pointers)

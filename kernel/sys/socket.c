@@ -17,7 +17,8 @@ static void say_once(const char *call)
                  current->name, current->tid, call);
 }
 
-/* C libraries look for a local name service in passing; only who wants a network is worth a line. */
+/* C libraries look for a local name service in passing; only who wants a network is worth a line.
+ */
 long sys_socket(int domain, int type, int protocol)
 {
     (void)type, (void)protocol;

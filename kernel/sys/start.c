@@ -20,7 +20,7 @@
 #include "vfs/fd.h"
 #include "vfs/path.h"
 
-enum { CONFIG_MAX = 1 << 20 };
+enum { CONFIG_MAX = (4 << 20) - 1 }; /* with its NUL the largest block there is */
 static const char config_path[] = "/.ingot/config.json";
 
 /* ---- configuration ---- */
@@ -37,7 +37,7 @@ static char *read_config(size_t *len)
         fatal_error("%s: cannot be opened (error %d)", config_path, -err);
     u64 size = file->inode->size;
     if (size > CONFIG_MAX)
-        fatal_error("%s: larger than 1 MiB", config_path);
+        fatal_error("%s: 4 MiB or larger", config_path);
     char *text = kmalloc(size + 1);
     if (!text)
         fatal_error("out of memory: cannot read %s", config_path);
@@ -66,6 +66,8 @@ static void load_config(struct program_config *config, bool terminal)
     kfree(json);
     if (err == -ENOMEM)
         fatal_error("out of memory: cannot read %s", config_path);
+    if (err == -E2BIG)
+        fatal_error("%s: too many values", config_path);
     if (err)
         fatal_error("%s: malformed near byte %zu", config_path, where);
     if (!config->argv.count)

@@ -148,6 +148,13 @@ def test_working_directory_and_files():
         need(result.out == b"given\n", f"not the file\n{result.show()}")
 
 
+def test_many_and_long_arguments():
+    with Home() as home:
+        script = "echo $# ${#1} ${!#}"
+        words = ["x" * 100000, *map(str, range(40000))]
+        need(home.good("run", "/bin/bash", "-c", script, "sh", *words) == "40001 100000 39999\n", "some are lost")
+
+
 def add_to(suite):
     for name, function in sorted(globals().items()):
         if name.startswith("test_"):
