@@ -391,6 +391,8 @@ static bool is_dangerous(long nr)
         SYS_mbind,
         SYS_set_mempolicy,
         SYS_getpmsg,
+        SYS_mknod,
+        SYS_mknodat,
         SYS_fchmod,
         SYS_fchown,
         SYS_fchownat,
@@ -458,9 +460,10 @@ static long next_argument(char *scratch)
 CASE(a_storm_of_random_calls)
 {
     char *scratch = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const char *count = getenv("STORM");
+    const char *count = getenv("STORM"), *seed = getenv("SEED");
     long calls = count ? atol(count) : 20000, made = 0;
     NEED(scratch != MAP_FAILED);
+    storm_state += seed ? strtoul(seed, NULL, 10) * 0x2545f4914f6cdd1d : 0;
     while (made < calls) {
         long nr = (long)(next_random() % 450), a[6];
         if (is_dangerous(nr))

@@ -55,8 +55,16 @@ def run_guest(suite, program):
     return judge(suite, "ingot", program, run(command, timeout=150))
 
 
+def run_storm(suite, program, seed):
+    """Many more random calls than usual, in the guest only."""
+    need_ingot()
+    command = [INGOT, "run", "-m", "64M", "-e", "STORM=100000", "-e", f"SEED={seed}", program.path,
+               "a_storm_of_random_calls"]
+    return judge(suite, f"ingot, seed {seed}:", program, run(command, timeout=300))
+
+
 def main():
-    _, words = arguments()
+    long, words = arguments()
     grounds = [w for w in ("--native", "--guest") if w in words] or ["--native", "--guest"]
     words = [w for w in words if not w.startswith("--")]
     built = [*programs.build_families(OUT), *programs.build_crashes(OUT), *programs.build_variants(OUT)]
@@ -68,6 +76,8 @@ def main():
         for program in built:
             if not words or program.name in words:
                 suite.add(f"{ground[2:]} {program.name}", runner, suite, program)
+        for seed in range(1, 13) if long and ground == "--guest" else ():
+            suite.add(f"storm {seed}", run_storm, suite, next(p for p in built if p.name == "bad"), seed)
         status |= suite.run()
     return status
 
