@@ -96,6 +96,20 @@ static int run_lost(const struct guest_log *log, struct buf *diag, int status)
     return RUN_STATUS_FAILED;
 }
 
+/* A guest that was too small is told from others by its words; the next try is at least twice as
+ * large, and never so small that it would teach the user only a little. */
+static void run_print_error(const struct guest_log *log, u64 memory_bytes)
+{
+    u64 next_mib = 16;
+
+    fprintf(stderr, "ingot run: %s", log->why);
+    while (next_mib << 20 < 2 * memory_bytes)
+        next_mib *= 2;
+    if (str_starts(log->why, "out of memory"))
+        fprintf(stderr, "; -m %lluM may do", (unsigned long long)next_mib);
+    fputc('\n', stderr);
+}
+
 static int run_report(const struct guest_log *log, struct run_printer *printer, struct buf *diag,
                       int status)
 {
@@ -104,7 +118,7 @@ static int run_report(const struct guest_log *log, struct run_printer *printer, 
     case GUEST_SIGNAL:
         break;
     case GUEST_ERROR:
-        fprintf(stderr, "ingot run: %s\n", log->why);
+        run_print_error(log, printer->guest->config.memory_bytes);
         break;
     case GUEST_PANIC:
         if (printer->quiet) /* else it has been shown, line by line */

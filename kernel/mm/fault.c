@@ -294,12 +294,9 @@ int mm_fault(struct mm *mm, u64 addr, enum fault_access access, int *code)
 
 static _Noreturn void out_of_memory(struct mm *mm)
 {
-    struct page_stats stats;
-
-    page_get_stats(&stats);
-    fatal_error("out of memory: the program holds %llu MiB of %llu MiB; give the guest more (-m)",
-                (unsigned long long)(mm->resident_pages >> (20 - PAGE_SHIFT)),
-                (unsigned long long)(boot_info.ram_bytes >> 20));
+    fatal_error("out of memory: the program holds %llu of %llu KiB",
+                (unsigned long long)(mm->resident_pages << (PAGE_SHIFT - 10)),
+                (unsigned long long)(boot_info.ram_bytes >> 10));
 }
 
 int page_fault(struct trap_frame *frame, u64 addr, u32 error)
