@@ -6,10 +6,18 @@
  * program with a shard's lock held. */
 #pragma once
 
+#include "abi/errno.h"
+#include "abi/fcntl.h"
+#include "abi/poll.h"
+#include "abi/socket.h"
+#include "core/time.h"
 #include "mm/uaccess.h"
+#include "net/addr.h"
+#include "sched/signal.h"
 #include "sched/wait.h"
 
 struct file;
+struct pkt_frag;
 struct socket;
 
 /** A socket address of any family, as the ABI has it. */
@@ -25,14 +33,21 @@ struct sock_addr {
 struct sock_msg {
     struct iov_iter *data;
     struct sock_addr *addr; /* to; or from (filled). NULL: none */
-    void *control;          /* kernel memory; ancillary data in the ABI's form */
-    u32 control_len;        /* in: room or length; out: length */
-    u32 flags;              /* in: MSG_* of the call, out: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
+    void *control;          /* kernel memory; ancillary data in the ABI's form. NULL: none */
+    u32 control_len;        /* bytes to send, or the room to receive: sock_put_control() */
+    u32 flags;              /* in: MSG_* of the call; recv leaves MSG_TRUNC, CTRUNC, EOR, OOB */
+    u32 control_done;       /* recv: bytes of .control filled so far; control_len is the room */
 };
 
-/** Operations of a protocol. Thread context; may sleep unless O_NONBLOCK or MSG_DONTWAIT. */
+/**
+ * Operations of a protocol. Thread context; may sleep unless MSG_DONTWAIT (the calls set it for
+ * O_NONBLOCK) or, in connect and accept, sock_is_nonblocking(). NULL answers EOPNOTSUPP.
+ * SIGPIPE is the calls': send only returns -EPIPE. Waits end as sock_wait_error() says.
+ */
 struct proto_ops {
-    int family, type, protocol; /* what socket(2) asks for; protocol 0: the default */
+    /* What socket(2) asks for. .protocol is the number (IPPROTO_TCP); 0: takes any but 0 (raw). The
+     * first one registered for a family and type is what protocol 0 means there. */
+    int family, type, protocol;
     int (*create)(struct socket *sock);
     void (*close)(struct socket *sock); /* the last reference is gone; linger as asked */
     int (*bind)(struct socket *sock, const struct sock_addr *addr);
@@ -45,11 +60,18 @@ struct proto_ops {
     int (*shutdown)(struct socket *sock, int how);
     int (*name)(struct socket *sock, struct sock_addr *out, bool peer);
     u32 (*ready)(struct socket *sock); /* POLL* bits; must not sleep */
+    /** Options; kernel memory. -ENOPROTOOPT for what is unknown. Those of SOL_SOCKET are kept in
+     * .options: setopt is told of each afterwards, getopt is asked first; -ENOPROTOOPT leaves it at
+     * that. */
     int (*setopt)(struct socket *sock, int level, int name, const void *value, u32 len);
     int (*getopt)(struct socket *sock, int level, int name, void *value, u32 *len);
-    int (*ioctl)(struct socket *sock, unsigned cmd, uaddr_t arg);
-    /** Bytes of @file from *@pos, without a copy through the program: sendfile. NULL: generic. */
-    ssize_t (*sendfile)(struct socket *sock, struct file *from, s64 *pos, size_t count);
+    int (*ioctl)(struct socket *sock, unsigned cmd, uaddr_t arg); /* -ENOTTY: not known here */
+    /**
+     * Send pieces of pages without a copy: sendfile. The caller keeps its references, the protocol
+     * takes one (where .page is not NULL) for what it holds on to. MSG_DONTWAIT and MSG_MORE in
+     * @flags. Bytes taken, short where the buffer is full, or a negative errno. NULL: by send.
+     */
+    ssize_t (*send_pages)(struct socket *sock, const struct pkt_frag *frags, u32 n, u32 flags);
 };
 
 /* Options that every protocol shares: SOL_SOCKET. [O] written under .lock, read by value. */
@@ -60,6 +82,10 @@ struct sock_options {
     bool send_buffer_fixed, recv_buffer_fixed;
     u64 send_timeout_ns, recv_timeout_ns; /* 0: for ever */
     u32 recv_low, mark, priority, bind_ifindex;
+    bool timestamp_ns;             /* with .timestamp: as SCM_TIMESTAMPNS */
+    bool dont_route, rxq_overflow; /* remembered, reported */
+    u32 busy_poll_us;              /* likewise */
+    u64 max_pacing_rate;           /* likewise; bytes a second */
 };
 
 /* Fields: [I], [A], [O]. */
@@ -70,11 +96,64 @@ struct socket {
     struct sock_options options; /* [O] */
     struct spinlock lock;        /* of .options */
     s32 error;                   /* [A] SO_ERROR: positive errno, taken by who reports it */
+    bool listening;              /* [A] listen() has succeeded */
     void *data;                  /* the protocol's control block */
     struct file *file;           /* [I] borrowed: the file owns the socket */
+    const u32 *file_flags;       /* [A] of the file: O_NONBLOCK */
+    u64 ino;                     /* [I] of the file, for /proc/net */
 };
 
 /** Make a protocol known to socket(2). At start only. */
 void proto_register(const struct proto_ops *ops);
 /** The table for socket(@family, @type, @protocol), or NULL with *@err set as socket(2) answers. */
 const struct proto_ops *proto_find(int family, int type, int protocol, int *err);
+
+/** Set up a socket for @ops, all of it but .file, .file_flags and .ino; ops->create is the
+ * caller's to call. */
+void socket_init(struct socket *sock, const struct proto_ops *ops, int protocol);
+/** setsockopt and getsockopt at SOL_SOCKET and, through the protocol, all others; kernel memory. */
+int socket_setopt(struct socket *sock, int level, int name, const void *value, u32 len);
+int socket_getopt(struct socket *sock, int level, int name, void *value, u32 *len);
+enum { SOCK_OPTION_MAX = 1024 }; /* bytes of an option's value that are looked at */
+
+static inline bool sock_is_nonblocking(const struct socket *sock)
+{
+    return __atomic_load_n(sock->file_flags, __ATOMIC_RELAXED) & O_NONBLOCK;
+}
+/** Take the pending error: 0 or a negative errno. */
+static inline int sock_take_error(struct socket *sock)
+{
+    if (likely(!__atomic_load_n(&sock->error, __ATOMIC_RELAXED)))
+        return 0;
+    return -__atomic_exchange_n(&sock->error, 0, __ATOMIC_ACQ_REL);
+}
+/** Set the error that the next call reports. @err is positive; wake the queue with POLLERR. */
+static inline void sock_set_error(struct socket *sock, int err)
+{
+    __atomic_store_n(&sock->error, err, __ATOMIC_RELEASE);
+}
+/** When a wait of @timeout_ns (0: for ever) ends. */
+static inline u64 sock_deadline(u64 timeout_ns)
+{
+    return timeout_ns ? time_after_ns(timeout_ns) : NO_DEADLINE;
+}
+/** What a call answers whose wait, with @timeout_ns from the options, ended in @err (not 0). */
+static inline int sock_wait_error(int err, u64 timeout_ns)
+{
+    if (err == -ETIMEDOUT)
+        return -EAGAIN;
+    return timeout_ns ? -EINTR : -ERESTARTSYS;
+}
+/** Append a piece of ancillary data; sets MSG_CTRUNC in msg->flags where it does not fit. */
+void sock_put_control(struct sock_msg *msg, int level, int type, const void *data, u32 len);
+/** The timestamp of a received packet, if the socket asked for it; 0 is now. @real_ns: wall time.
+ */
+void sock_put_timestamp(const struct socket *sock, struct sock_msg *msg, u64 real_ns);
+
+/**
+ * The address the program gave an AF_INET or AF_INET6 socket. v4-mapped addresses come out as
+ * ADDR_INET. 0, -EINVAL (too short) or -EAFNOSUPPORT. AF_UNSPEC is the caller's to look for first.
+ */
+int endpoint_from_addr(const struct sock_addr *addr, int family, struct endpoint *out);
+/** The other way; an IPv4 address on an AF_INET6 socket becomes v4-mapped, none becomes zeros. */
+void endpoint_to_addr(const struct endpoint *from, int family, struct sock_addr *out);

@@ -1,6 +1,7 @@
 /* Open files: what a descriptor refers to.  Operations are a const table a kind of file. */
 #pragma once
 
+#include "abi/poll.h"
 #include "arch/atomic.h"
 #include "mm/mm.h"
 #include "mm/uaccess.h"
@@ -10,21 +11,6 @@ struct file;
 struct inode;
 struct dentry;
 struct dir_sink;
-
-/** Bits of file.ready() and of wake-ups: poll(2)'s numbers. */
-enum poll_bits {
-    POLLIN = 0x1,
-    POLLPRI = 0x2,
-    POLLOUT = 0x4,
-    POLLERR = 0x8,
-    POLLHUP = 0x10,
-    POLLNVAL = 0x20,
-    POLLRDNORM = 0x40,
-    POLLRDBAND = 0x80,
-    POLLWRNORM = 0x100,
-    POLLWRBAND = 0x200,
-    POLLRDHUP = 0x2000
-};
 
 /** Operations; a NULL one answers with the errno in brackets. Thread context; all may sleep. */
 struct file_ops {
