@@ -1,0 +1,99 @@
+/* Shards: what TCP keeps, divided by flow so that CPUs do not meet.  A connection belongs to the
+ * shard that its flow's hash names; the shard's lock guards the connection, the tables and the
+ * wheel.  Packets of a flow should arrive at the CPU of its number, but need not.
+ *
+ * Lock order: a shard's, then the listeners' (tcp_listen.c), then a listener's, then ports; then
+ * wait queues, neighbours, device queues.  Two shards' are never held. */
+#pragma once
+
+#include "core/spinlock.h"
+#include "core/timer.h"
+#include "net/addr.h"
+#include "net/tcp.h"
+#include "net/wheel.h"
+
+struct tcp_conn;
+struct tcp_request;
+
+/** Both ends of a connection; addresses as struct ip_addr has them. */
+struct flow {
+    u64 local[2], remote[2];
+    u16 local_port, remote_port; /* host order */
+};
+
+static inline bool flow_equal(const struct flow *a, const struct flow *b)
+{
+    return a->local_port == b->local_port && a->remote_port == b->remote_port &&
+           a->remote[1] == b->remote[1] && a->local[1] == b->local[1] &&
+           a->remote[0] == b->remote[0] && a->local[0] == b->local[0];
+}
+/** A keyed hash of all fields. */
+u32 flow_hash(const struct flow *flow);
+
+/* A connection that has closed first, for 2 MSL: one cache line. */
+struct tcp_tw {
+    u64 local[2], remote[2];
+    u16 local_port, remote_port;
+    u32 hash_next;    /* record number, 0: none */
+    u32 older, newer; /* records in order of expiry; a free record has its next in .newer */
+    u32 snd_nxt, rcv_nxt;
+    u32 ts_recent; /* 0: the connection had no timestamps */
+    u32 expires;   /* tick */
+};
+static_assert(sizeof(struct tcp_tw) == 64, "a cache line");
+
+enum {
+    TW_CHUNK_ORDER = 2, /* records are allocated in blocks of 16 KiB */
+    TW_CHUNK = (4096 << TW_CHUNK_ORDER) / 64,
+    TW_CHUNKS = 256, /* at most: 65,536 records */
+    TW_BUCKETS = 4096,
+};
+
+struct tw_table {
+    struct tcp_tw *chunks[TW_CHUNKS];
+    u32 *buckets; /* TW_BUCKETS of record numbers; NULL until the first */
+    u32 nr_chunks, max_chunks, count;
+    u32 free, oldest, newest;
+};
+
+/* Fields: [I], [L] under .lock. */
+struct shard {
+    struct spinlock lock;
+    u32 index;                           /* [I] */
+    u64 now_ns;                          /* [L] when the work under the lock began */
+    u32 now;                             /* [L] the same in ms: ticks, timestamps */
+    struct wheel wheel;                  /* [L] */
+    struct timer timer;                  /* the wheel's next event */
+    u32 timer_tick;                      /* [L] what .timer is set for */
+    bool timer_set;                      /* [L] */
+    struct tcp_conn **conns;             /* [L] buckets */
+    u32 conn_mask, nr_conns;             /* [L] */
+    struct tcp_request **requests;       /* [L] SHARD_REQUESTS buckets */
+    u32 nr_requests;                     /* [L] */
+    struct wheel_timer tw_timer;         /* [L] of the oldest record */
+    struct tw_table tw;                  /* [L] */
+    u64 memory, memory_high, memory_max; /* [L] bytes in queues; where growth ends; the limit */
+    struct tcp_stats stats;              /* [L] */
+};
+
+enum { SHARD_REQUESTS = 1024 };
+
+extern struct shard *shards[];
+extern u32 nr_shards;
+
+/** At start. */
+void shards_init(void);
+static inline struct shard *shard_of_hash(u32 hash)
+{
+    return shards[nr_shards == 1 ? 0 : (u32)(((u64)hash * nr_shards) >> 32)];
+}
+/** Lock and take the time. */
+void shard_lock(struct shard *shard);
+/** Arm the timer for what was set meanwhile and unlock. */
+void shard_unlock(struct shard *shard);
+
+/* The table of connections; under the lock. */
+struct tcp_conn *shard_find(struct shard *shard, const struct flow *flow, u32 hash);
+/** 0 or -ENOMEM. */
+int shard_insert(struct shard *shard, struct tcp_conn *conn);
+void shard_remove(struct shard *shard, struct tcp_conn *conn);

@@ -1,0 +1,567 @@
+/* What the files of TCP share.  Everything here is under the shard's lock unless it says other.
+ *
+ *   tcp_input.c     what a segment does, by state          tcp_ack.c       what it acknowledges
+ *   tcp_receive.c   data: queues, window, SACK to send     tcp_output.c    what to send, when
+ *   tcp_segment.c   packets                                tcp_sendq.c     bytes on their way
+ *   tcp_sent.c      what is in flight: the scoreboard      tcp_recovery.c  RACK-TLP, PRR, F-RTO
+ *   tcp_cubic.c     how much may be in flight              tcp_timer.c     what time brings
+ *   tcp_listen.c    listeners, requests, accept queues     tcp_cookie.c    SYN cookies, ISN
+ *   tcp_timewait.c  TIME-WAIT records                      tcp_conn.c      life and death
+ *   tcp_socket.c    operations of sockets                  tcp_option.c    their options */
+#pragma once
+
+#include "core/panic.h"
+#include "lib/siphash.h"
+#include "net/ip.h"
+#include "net/shard.h"
+#include "net/socket.h"
+#include "net/tcp_wire.h"
+
+enum {
+    TCP_MIN_MSS = 88,       /* below that a path is not believed */
+    TCP_DEFAULT_MSS4 = 536, /* where the peer says nothing: RFC 9293 3.7.1 */
+    TCP_DEFAULT_MSS6 = 1220,
+    TCP_INITIAL_WINDOW = 10, /* segments, RFC 6928 */
+    TCP_DUPACKS = 3,
+    TCP_GSO_MAX = 65535 - 120, /* bytes of data in one packet for the interface to cut */
+    TCP_PROBE_MTU_BASE = 1024, /* RFC 4821 7.2: what a black hole is answered with */
+};
+
+/* Times in ms. */
+enum {
+    TCP_RTO_MIN = 200,
+    TCP_RTO_MAX = 120000,
+    TCP_RTO_INITIAL = 1000,
+    TCP_DELACK = 40,
+    TCP_DELACK_QUICK = 1, /* at a connection's begin: as long as an answer takes that is at hand */
+    TCP_PTO_MIN = 10,
+    TCP_TIME_WAIT_MS = 60000,
+    TCP_FIN_TIMEOUT = 60000,
+    TCP_CHALLENGE_INTERVAL = 500,
+    TCP_CORK_MS = 200,
+    TCP_KEEP_IDLE_S = 7200,
+    TCP_KEEP_INTERVAL_S = 75,
+};
+
+enum {
+    TCP_SYN_RETRIES = 6,
+    TCP_SYNACK_RETRIES = 5,
+    TCP_RETRIES_MAX = 15, /* R2 of RFC 9293 3.8.3 */
+    TCP_ORPHAN_RETRIES = 8,
+    TCP_KEEP_PROBES = 9,
+    TCP_BLACKHOLE_RETRIES = 3,
+};
+
+enum {
+    TCP_SNDBUF = 128 << 10,
+    TCP_SNDBUF_MAX = 4 << 20,
+    TCP_RCVBUF = 128 << 10, /* half of it is the window, as Linux counts */
+    TCP_RCVBUF_MAX = 6 << 20,
+    TCP_BUF_MIN = 4608,
+    TCP_WSCALE = 7,
+};
+
+/* ---- what is queued to be sent: tcp_sendq.c ---- */
+
+struct send_frag {
+    struct page *page; /* owns a reference; NULL: memory that outlives it */
+    u8 *data;
+    u32 len;
+};
+
+enum { SENDQ_FEW = 2 };
+
+/* A queue of pieces; its first byte is the first not yet acknowledged. */
+struct sendq {
+    struct send_frag *frags; /* .few until they are more */
+    struct send_frag few[SENDQ_FEW];
+    u32 head, count, cap; /* pieces, in the order of the array from .head, not a ring */
+    u32 bytes;
+    u32 cursor, cursor_at; /* piece that holds the byte .cursor_at .. ; where one reads on */
+};
+
+void sendq_init(struct sendq *q);
+void sendq_fini(struct sendq *q);
+/** Append a piece; takes the reference unless it fails. 0 or -ENOMEM. */
+int sendq_append(struct sendq *q, struct page *page, u8 *data, u32 len);
+/** Drop @n bytes from the front. */
+void sendq_trim(struct sendq *q, u32 n);
+/** Copy bytes [@at, @at + @n), which are there, to @dst. */
+void sendq_copy(struct sendq *q, u32 at, u8 *dst, u32 n);
+/** Append [@at, @at + @n) to @pkt as pieces; how many bytes found room. */
+u32 sendq_attach(struct sendq *q, u32 at, u32 n, struct pkt *pkt);
+
+/**
+ * Memory to copy the program's bytes into: up to @want bytes of this CPU's page, a reference to
+ * which is the caller's. Needs no lock. NULL: no memory.
+ */
+struct page *send_room(u32 want, u8 **data, u32 *len);
+
+/* ---- what is in flight: tcp_sent.c ---- */
+
+enum sent_flags {
+    SENT_SACKED = 1,
+    SENT_LOST = 2,    /* believed lost and not yet sent again: not in flight */
+    SENT_RETRANS = 4, /* has been sent more than once */
+    SENT_FIN = 8,
+};
+
+struct sent {
+    u32 seq, end;
+    u64 time_ns; /* of its last transmission */
+    u8 flags;    /* enum sent_flags */
+    u8 spare[7];
+};
+
+enum { SENT_FEW = 2, SENT_MAX = 8192 };
+
+/* Records of [snd_una, snd_nxt) in order, without gaps. */
+struct sent_list {
+    struct sent *v; /* .few until they are more */
+    struct sent few[SENT_FEW];
+    u32 head, count, cap;
+    u32 sacked, lost; /* bytes so marked */
+};
+
+void sent_init(struct sent_list *list);
+void sent_fini(struct sent_list *list);
+static inline struct sent *sent_at(const struct sent_list *list, u32 i)
+{
+    return &list->v[list->head + i];
+}
+/** Room for one more record, so that sent_append() will not fail. 0 or -ENOMEM. */
+int sent_reserve(struct sent_list *list);
+void sent_append(struct sent_list *list, u32 seq, u32 end, u64 now_ns, u8 flags);
+/** Make @seq a border between two records; false where there is no memory or too many records. */
+bool sent_split(struct sent_list *list, u32 i, u32 seq);
+/** The first record that ends after @seq; .count: none. */
+u32 sent_find(const struct sent_list *list, u32 seq);
+/** Drop the first @n records. */
+void sent_drop(struct sent_list *list, u32 n);
+/** Set and clear flags, keeping the sums. */
+void sent_mark(struct sent_list *list, struct sent *sent, u8 set, u8 clear);
+
+/* ---- what was received: tcp_receive.c ---- */
+
+/* Packets that are contiguous among themselves, ahead of what is expected. */
+struct ooo_range {
+    u32 start, end;
+    struct list_head pkts;
+};
+enum { OOO_RANGES = 256 };
+
+struct recvq {
+    struct list_head pkts; /* in order, from .copied on */
+    struct ooo_range *ooo; /* sorted; NULL until the first */
+    u32 nr_ooo, cap_ooo;
+    u32 last_ooo;           /* that changed last: reported first, RFC 2018 */
+    u32 charged;            /* bytes of memory of all packets */
+    struct seq_range dsack; /* to be reported; .start == .end: none */
+};
+
+/* ---- the connection ---- */
+
+enum tcp_timers { TIMER_RTX, TIMER_DELACK, TIMER_KEEP, TIMER_STATE, NR_TCP_TIMERS };
+/** What TIMER_RTX stands for. */
+enum tcp_rtx { RTX_RTO, RTX_PROBE_TAIL, RTX_REORDER, RTX_WINDOW };
+enum tcp_ca { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS };
+
+struct cubic {
+    u32 w_max;  /* bytes */
+    u32 w_est;  /* what Reno would have, bytes */
+    u32 origin; /* of the curve */
+    u32 k_ms;
+    u32 epoch;      /* tick; with .started */
+    u32 prior_cwnd; /* at the last reduction */
+    u64 est_part;   /* what is not yet a byte of .w_est */
+    bool started;
+};
+
+/* RFC 8985. */
+struct rack {
+    u64 xmit_ns;
+    u32 end_seq, rtt_us, fack;
+    u32 reo_mult, reo_persist; /* 6.2.4: the window for reordering in quarters of min RTT */
+    u32 dsack_round;           /* snd_nxt when the multiple last grew */
+    bool valid, reordering, dsack_seen;
+};
+
+struct tcp_conn {
+    /* What a lookup reads. */
+    struct tcp_conn *hash_next; /* in its bucket */
+    struct flow flow;           /* zero ports: not (yet) connected */
+    u32 hash;
+    bool hashed;
+    u8 state;            /* [A] enum tcp_state; written under the lock */
+    u16 family;          /* of the flow: enum addr_family */
+    struct shard *shard; /* [A] changes only while not hashed, under both's lock in turn */
+    struct socket *sock; /* NULL: not accepted yet, or closed */
+    struct tcp_listener *listener; /* of a listening socket (owns); or who will accept this */
+    struct list_head accept_node;
+
+    /* Sending. */
+    u32 snd_una, snd_nxt;
+    u32 write_seq; /* behind the last byte queued; the FIN's own number */
+    u32 snd_wnd;   /* bytes from snd_una */
+    u32 snd_wl1, snd_wl2;
+    u32 max_window; /* largest the peer has offered */
+    u32 iss;
+    u32 snd_small; /* end of the last segment below MSS: Minshall's Nagle */
+    u32 snd_urgent;
+    bool fin_queued, fin_sent, urgent_out, tx_busy;
+    u8 snd_wscale, rcv_wscale;
+    u16 mss;      /* bytes of data in a full segment, options of every segment taken off */
+    u16 peer_mss; /* as offered */
+    u16 advmss;   /* as we offered */
+    u32 path_mtu;
+    struct sendq sendq;
+    struct sent_list sent;
+
+    /* Receiving. */
+    u32 rcv_nxt;
+    u32 rcv_adv;   /* right edge that was advertised */
+    u32 rcv_acked; /* rcv_nxt of the last ACK sent */
+    u32 copied;    /* [A] next byte for the program */
+    u32 irs;
+    u32 fin_seq, urgent_seq;
+    bool fin_pending; /* seen at .fin_seq, not reached yet */
+    bool fin_rcvd, rx_busy, urgent_valid, urgent_read;
+    u8 urgent_byte;
+    bool ts_ok, sack_ok, wscale_ok, ecn_ok;
+    bool ece, cwr_due; /* report congestion; say that we slowed down */
+    bool ack_now;      /* before the segment's work ends */
+    u8 quick_acks;     /* to go */
+    bool interactive;  /* answers come soon, ACKs may wait for them */
+    u16 rcv_mss;       /* estimate of what the peer sends */
+    u32 ts_recent, ts_recent_tick;
+    u32 ts_offset; /* of our timestamps */
+    struct recvq recvq;
+
+    /* Round trips and congestion; bytes. */
+    u32 srtt_us8, rttvar_us4; /* scaled by 8 and 4; 0: none yet */
+    u32 min_rtt_us, min_rtt_tick;
+    u32 rto_ms;
+    u32 cwnd, ssthresh;
+    u32 prior_cwnd, prior_ssthresh; /* to undo */
+    u32 undo_una, undo_bytes; /* what was sent again since .undo_una and not yet reported twice */
+    u32 high_seq;             /* snd_nxt when trouble began */
+    u32 retrans_ts;           /* our timestamp of the first retransmission; 0: none */
+    u32 prr_delivered, prr_out, recover_flight;
+    u32 dupacks;
+    u32 tlp_seq; /* .tlp_out: snd_nxt when the probe was sent */
+    u32 last_send, last_recv, last_ack_recv, last_challenge; /* ticks */
+    u8 ca;                                                   /* enum tcp_ca */
+    u8 retries;                                              /* RTOs without progress */
+    u8 backoff, probes, mtu_probes;
+    bool can_undo, tlp_out, tlp_retrans, cwnd_limited, frto, frto_new;
+    struct rack rack;
+    struct cubic cubic;
+
+    /* Timers. */
+    struct wheel_timer timer;
+    u32 due[NR_TCP_TIMERS]; /* ticks */
+    u8 timers;              /* bits of enum tcp_timers: which .due count */
+    u8 rtx_kind;            /* enum tcp_rtx */
+    u32 stalled_since;      /* tick of the first retransmission or probe without an answer */
+
+    /* The program's wishes. */
+    bool nodelay, cork, defer_set, v6only, quickack_off;
+    bool bound_port, bound_addr; /* by bind(2) */
+    u8 tos, ttl;                 /* ttl 0: the default */
+    u16 user_mss;
+    u8 syn_retries, keep_probes_max;
+    u32 keep_idle_s, keep_interval_s, user_timeout_ms, linger2_s, defer_s;
+    u32 notsent_low, window_clamp;
+    u32 sndbuf, rcvbuf; /* bytes, now */
+    bool want_room;     /* [A] somebody waits for POLLOUT */
+    bool shut_read;
+    struct list_head bind_node;
+    u32 copied_mark, copied_mark_tick; /* tcp_receive.c: when the window should grow */
+    u32 rcv_rtt_ms;
+
+    /* Where to. */
+    struct route route;
+    u32 pseudo; /* sum of the pseudo-header without the length */
+
+    /* For TCP_INFO. */
+    u64 bytes_acked, bytes_received, bytes_sent, bytes_retrans;
+    u32 segs_out, segs_in, data_segs_out, data_segs_in, total_retrans, ooo_packets, dsack_dups;
+};
+
+static inline u32 tcp_flight(const struct tcp_conn *c)
+{
+    return c->snd_nxt - c->snd_una - c->sent.sacked - c->sent.lost;
+}
+static inline u32 tcp_unsent(const struct tcp_conn *c)
+{
+    return seq_before(c->snd_nxt, c->write_seq) ? c->write_seq - c->snd_nxt : 0;
+}
+/** Our timestamp now. */
+static inline u32 tcp_ts_now(const struct tcp_conn *c)
+{
+    return c->shard->now + c->ts_offset;
+}
+static inline bool tcp_synchronized(u8 state)
+{
+    return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_SYN_SENT &&
+           state != TCP_SYN_RECV;
+}
+/** May the program still send? */
+static inline bool tcp_can_send(u8 state)
+{
+    return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
+}
+
+/* tcp_conn.c */
+
+/** A closed connection with the defaults, without socket. NULL: no memory. No lock. */
+struct tcp_conn *tcp_conn_create(void);
+/** Free what is in no table and has no socket. */
+void tcp_conn_free(struct tcp_conn *c);
+/** Lock the shard of @c, which the caller's socket keeps alive. */
+struct shard *tcp_conn_lock(struct tcp_conn *c);
+/** Make @c the end of @flow: shard, hash, route, MSS. @c is not hashed; locks and unlocks nothing:
+ * the shard of the flow must be locked and become .shard. 0 or -ENOMEM. */
+int tcp_conn_attach(struct tcp_conn *c, struct shard *shard, const struct flow *flow, u16 family);
+/** Find (again) the way to the peer. 0 or as route_find(). */
+int tcp_conn_route(struct tcp_conn *c);
+/** The segment size from path, peer and options. */
+void tcp_conn_set_mss(struct tcp_conn *c);
+void tcp_set_state(struct tcp_conn *c, u8 state);
+/** The end: out of all tables; @err is for the program, 0: none. Frees @c if nobody holds it. */
+void tcp_conn_close(struct tcp_conn *c, int err);
+/** Both FINs are through: leave a TIME-WAIT record and end. */
+void tcp_conn_time_wait(struct tcp_conn *c);
+/** Tell who waits; POLL* bits. */
+void tcp_wake(struct tcp_conn *c, u32 events);
+struct ip_addr flow_local(const struct flow *flow, u16 family);
+struct ip_addr flow_remote(const struct flow *flow, u16 family);
+void flow_set(u64 halves[2], const struct ip_addr *addr);
+/** Account memory of queues. */
+static inline void tcp_charge(struct shard *shard, s64 bytes)
+{
+    shard->memory += (u64)bytes;
+}
+
+/* tcp_input.c */
+
+void tcp_input(struct pkt *pkt, const struct ip_info *info);
+void tcp_error(const struct ip_info *about, int err, u32 mtu, const u8 *quoted);
+/** A segment for a connection that is in none of the tables' other forms; takes @pkt. */
+void tcp_conn_input(struct tcp_conn *c, struct pkt *pkt, const struct tcp_segment *seg);
+/** An ACK outside of the rules' limits: RFC 5961; limited in rate. */
+void tcp_challenge_ack(struct tcp_conn *c);
+
+/* tcp_ack.c */
+
+/** Process the acknowledgement; false: the segment is to be dropped. */
+bool tcp_ack(struct tcp_conn *c, const struct tcp_segment *seg);
+void tcp_rtt_sample(struct tcp_conn *c, u32 rtt_us);
+
+/* tcp_recovery.c */
+
+/* What one ACK told. */
+struct ack_news {
+    u32 acked;     /* bytes that snd_una moved */
+    u32 delivered; /* bytes newly known to have arrived, SACKed ones included */
+    u32 sacked;    /* bytes newly SACKed */
+    bool dsack;
+    bool original;      /* something arrived that was sent once only */
+    bool window_update; /* no duplicate, then */
+    u32 rtt_us;         /* of the newest segment that was sent once; 0: none */
+};
+/** Record @sent has arrived: RACK's clock. */
+void rack_delivered(struct tcp_conn *c, const struct sent *sent);
+/** After the scoreboard has learnt from an ACK: detect losses, change the state, set cwnd. */
+void tcp_recovery_ack(struct tcp_conn *c, const struct tcp_segment *seg, struct ack_news *news);
+/** The RTO has fired. */
+void tcp_recovery_timeout(struct tcp_conn *c);
+/** RACK's timer for reordering has fired. */
+void tcp_recovery_reorder(struct tcp_conn *c);
+/** The tail loss probe is due. */
+void tcp_recovery_probe(struct tcp_conn *c);
+/** Congestion as the network says (ECE): once a round trip. */
+void tcp_recovery_ecn(struct tcp_conn *c);
+
+/* tcp_cubic.c */
+
+void cubic_init(struct tcp_conn *c);
+/** ssthresh after a loss. */
+u32 cubic_reduce(struct tcp_conn *c);
+/** @acked bytes arrived while cwnd was the limit. */
+void cubic_acked(struct tcp_conn *c, u32 acked);
+/** Sending starts again after idleness or an undone reduction. */
+void cubic_restart(struct tcp_conn *c);
+
+/* tcp_receive.c */
+
+void recvq_init(struct recvq *q);
+void recvq_fini(struct tcp_conn *c);
+/** Data of an acceptable segment; takes @pkt (.data at the TCP header). */
+void tcp_receive(struct tcp_conn *c, struct pkt *pkt, const struct tcp_segment *seg);
+/** A FIN at .fin_seq has its turn if all before it is here. */
+void tcp_receive_fin(struct tcp_conn *c);
+/** Window to advertise now, in bytes; never takes back what was given. */
+u32 tcp_window(struct tcp_conn *c);
+/** Bytes that may be queued. */
+u32 tcp_window_space(const struct tcp_conn *c);
+/** SACK blocks to send, most recent first. */
+u32 tcp_sack_blocks(struct tcp_conn *c, struct seq_range *out, u32 max);
+/** The program has taken bytes: grow the buffer, tell the peer of the room. */
+void tcp_receive_taken(struct tcp_conn *c);
+
+/* tcp_output.c */
+
+/** Send what may be sent, lost segments first. @push: the program waits, no more is coming. */
+void tcp_output(struct tcp_conn *c);
+/** Send an ACK with nothing. */
+void tcp_send_ack(struct tcp_conn *c);
+/** An ACK is due: now or with the next data. */
+void tcp_schedule_ack(struct tcp_conn *c);
+/** Send one segment of the window below: keepalive, window probe, at @seq without data. */
+void tcp_send_probe(struct tcp_conn *c, u32 seq);
+/** The first or next SYN, or a SYN-ACK in SYN_RECV. */
+void tcp_send_syn(struct tcp_conn *c);
+/** RST to the peer of @c. */
+void tcp_send_reset(struct tcp_conn *c);
+/** Answer @seg, which belongs to nothing, with RST. */
+void tcp_reset_segment(struct shard *shard, const struct tcp_segment *seg, u32 ifindex);
+/** Send record @i again, up to @max bytes of it. False: no memory, or it did not go out. */
+bool tcp_retransmit(struct tcp_conn *c, u32 i, u32 max);
+/** Send up to @max bytes that were never sent; bytes sent. */
+u32 tcp_send_new(struct tcp_conn *c, u32 max);
+
+/* tcp_segment.c */
+
+/* A header without a connection: requests, TIME-WAIT, resets. */
+struct tcp_reply {
+    const struct flow *flow;
+    u16 family, window;
+    u8 flags, tos;
+    u32 seq, ack;
+    u32 ifindex;
+    const struct tcp_options *options; /* NULL: none */
+};
+/** Build and send it; errors are the network's. */
+void tcp_send_reply(struct shard *shard, const struct tcp_reply *reply);
+/** Build and send a segment of @c: @len bytes of the queue from @seq. 0, -ENOMEM, or ip_output's.
+ */
+int tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags);
+/** Bytes of options that a segment carries now. */
+u32 tcp_options_len(struct tcp_conn *c);
+
+/* tcp_timer.c */
+
+void tcp_timer_set(struct tcp_conn *c, enum tcp_timers which, u32 tick);
+static inline void tcp_timer_clear(struct tcp_conn *c, enum tcp_timers which)
+{
+    c->timers &= (u8) ~(1u << which);
+}
+static inline bool tcp_timer_is_set(const struct tcp_conn *c, enum tcp_timers which)
+{
+    return c->timers & (1u << which);
+}
+void tcp_timer_fire(struct tcp_conn *c);
+/** Set the retransmission timer for what is in flight or waits for a window. */
+void tcp_timer_rearm(struct tcp_conn *c);
+void tcp_timer_keepalive(struct tcp_conn *c);
+
+/* tcp_timewait.c */
+
+struct tcp_tw *tw_find(struct shard *shard, const struct flow *flow, u32 hash);
+/** Remember @c; without memory the oldest record makes room. */
+void tw_add(struct tcp_conn *c);
+void tw_remove(struct shard *shard, struct tcp_tw *tw);
+/** A segment for a record. True: it is a new connection's SYN, the record is gone, and the new
+ * initial number must lie above *@isn_above. */
+bool tw_input(struct shard *shard, struct tcp_tw *tw, const struct tcp_segment *seg,
+              u32 *isn_above);
+void tw_expire(struct shard *shard);
+void tw_init(struct shard *shard, u64 memory);
+struct tcp_tw *tw_record(const struct tw_table *table, u32 number);
+
+/* tcp_listen.c */
+
+/* Fields: [I], [A], [T] the table's lock, [L] .lock. */
+struct tcp_listener {
+    ref_t refs;                  /* the listening connection's, requests', embryos' */
+    struct spinlock lock;        /* after a shard's */
+    struct tcp_conn *conn;       /* [L] whose options a new connection gets; NULL: closed */
+    struct list_head queue;      /* [L] connections to accept, by .accept_node */
+    u32 queued;                  /* [L] */
+    u32 backlog;                 /* [A] */
+    u32 nr_requests;             /* [A] */
+    u32 cookie_tick;             /* [A] when the last cookie was sent; with .cookies */
+    bool cookies;                /* [A] */
+    struct ip_addr addr;         /* [I] family 0: any */
+    u16 port;                    /* [I] */
+    bool v6, v6only, reuse_port; /* [I] */
+    struct tcp_listener *next;   /* [T] in its bucket */
+};
+
+/* A connection that was asked for: SYN received, SYN-ACK sent. */
+struct tcp_request {
+    struct tcp_request *hash_next;
+    struct flow flow;
+    u32 hash;
+    u16 family;
+    struct tcp_listener *listener; /* owns a reference */
+    struct wheel_timer timer;
+    u32 irs, iss, ts_recent, ts_offset;
+    u32 window; /* the peer's in the SYN */
+    u16 mss;    /* the peer's */
+    u8 snd_wscale, retries;
+    bool ts_ok, sack_ok, wscale_ok, ecn_ok, acked;
+    u32 ifindex;
+    u32 sent_tick;
+};
+
+/** Start to listen with @c, which is bound. 0, -EADDRINUSE, -ENOMEM. No lock. */
+int tcp_listen(struct tcp_conn *c, u32 backlog);
+/** Stop: who waits is reset. No lock. */
+void tcp_unlisten(struct tcp_conn *c);
+/** The listener for a flow, with a new reference; NULL: none. */
+struct tcp_listener *tcp_listener_find(const struct flow *flow, u16 family, u32 hash);
+void tcp_listener_put(struct tcp_listener *l);
+/** A segment for which there is no connection; takes @pkt. @isn_above: see tw_input(); 0: free. */
+void tcp_listen_input(struct shard *shard, struct pkt *pkt, const struct tcp_segment *seg,
+                      struct netif *netif, bool reused, u32 isn_above);
+void tcp_request_fire(struct shard *shard, struct wheel_timer *timer);
+struct tcp_request *tcp_request_find(struct shard *shard, const struct flow *flow, u32 hash);
+void tcp_request_remove(struct shard *shard, struct tcp_request *r);
+
+/* tcp_cookie.c */
+
+void tcp_secrets_init(void);
+/** RFC 6528. */
+u32 tcp_isn(const struct flow *flow, u64 now_ns);
+/** Where timestamps of this pair of hosts begin. */
+u32 tcp_ts_offset(const struct flow *flow);
+/** The initial number that encodes @mss; *@mss is rounded down to what can be encoded. */
+u32 tcp_cookie_make(const struct flow *flow, u32 irs, u16 *mss, u32 now);
+/** True if @cookie is one of ours of the last two minutes or so: then *@mss. */
+bool tcp_cookie_check(const struct flow *flow, u32 irs, u32 cookie, u32 now, u16 *mss);
+/** Options hidden in the low bits of a timestamp. */
+u32 tcp_cookie_ts(u32 ts_now, const struct tcp_options *options, bool ecn);
+void tcp_cookie_ts_decode(u32 tsecr, struct tcp_request *r);
+
+/* tcp_port.c: which ports are taken by bind(2) and listen(2) */
+
+/** Take @port (0: any free) for @c at @addr. 0, -EADDRINUSE, -EADDRNOTAVAIL. */
+int tcp_port_bind(struct tcp_conn *c, const struct ip_addr *addr, u16 port);
+void tcp_port_release(struct tcp_conn *c);
+/** May @c, bound with others to its port, listen? */
+bool tcp_port_may_listen(struct tcp_conn *c);
+/** Candidates of RFC 6056 3.3.3 for connect(2): call with @attempt from 0; 0: no more. */
+u16 tcp_port_candidate(const struct flow *flow, u32 attempt);
+
+/* tcp_socket.c */
+
+/** Bytes of the send buffer that are free; may be negative. */
+s64 tcp_send_space(const struct tcp_conn *c);
+bool tcp_writable(struct tcp_conn *c);
+
+/* tcp_option.c */
+
+int tcp_setopt(struct socket *sock, int level, int name, const void *value, u32 len);
+int tcp_getopt(struct socket *sock, int level, int name, void *value, u32 *len);
