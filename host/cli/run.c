@@ -62,9 +62,8 @@ static int run_check(const struct run_options *options, struct err *err)
 {
     const char *isolation = options->isolation ? options->isolation : "auto";
 
-    if (strcmp(isolation, "process") == 0)
-        return err_set(err, ENOSYS, "--isolation: 'process' is not available yet; use 'vm'");
-    if (strcmp(isolation, "vm") != 0 && strcmp(isolation, "auto") != 0)
+    if (strcmp(isolation, "vm") != 0 && strcmp(isolation, "auto") != 0 &&
+        strcmp(isolation, "process") != 0)
         return err_set(err, ERR_USAGE, "--isolation: '%s' is none of vm, process and auto",
                        isolation);
     if (options->loglevel < 0 || options->loglevel > 7)
@@ -79,7 +78,7 @@ static int run_check(const struct run_options *options, struct err *err)
 static int run_describe(const struct run_guest *guest, FILE *to, struct err *err)
 {
     char *command CLEANUP(mem_free) = NULL;
-    int failed = vmm_default()->describe(&guest->config, &command, err);
+    int failed = guest->vmm->describe(&guest->config, &command, err);
 
     if (!failed)
         fprintf(to, "%s\n", command);

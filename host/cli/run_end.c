@@ -181,7 +181,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
         return failed;
     fflush(stdout); /* what was said so far comes before what the program says */
     relay_hold_signals();
-    failed = vmm_default()->start(&guest->config, &vm, err);
+    failed = guest->vmm->start(&guest->config, &vm, err);
     if (failed)
         goto release;
     if (guest->config.tty)

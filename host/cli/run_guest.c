@@ -294,7 +294,10 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
     struct strs env CLEANUP(strs_free) = {0};
     char *config CLEANUP(mem_free) = NULL;
 
-    *guest = (struct run_guest){.extra_layer = -1};
+    *guest = (struct run_guest){.extra_layer = -1, .vmm = vmm_default()};
+    if (options->isolation && strcmp(options->isolation, "process") == 0)
+        guest->vmm = &process_vmm;
+    guest->config.no_input = options->interactive == 0;
     int failed = run_set_machine(guest, options, err);
     if (!failed)
         failed = run_set_terminal(guest, options, err);

@@ -21,6 +21,7 @@ struct run_options {
 /** A guest about to start: the VMM's configuration and what it borrows. */
 struct run_guest {
     struct vm_config config;
+    const struct vmm *vmm;
     char *kernel;      /* owned */
     struct buf params; /* kernel words */
     struct buf args;   /* the program's */

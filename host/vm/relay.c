@@ -337,14 +337,17 @@ static void relay_init(struct state *state, const struct relay *relay)
     relay_signals(&set);
     state->relay = relay;
     state->signals = signalfd(-1, &set, SFD_CLOEXEC);
-    state->log_open = state->diag_open = true;
+    state->log_open = true;
+    state->diag_open = ch->diag >= 0;
     flow_init(&state->in, relay->in, tty ? ch->tty : ch->in);
     state->out.from_guest = state->err.from_guest = true;
     state->in.chunk = FLOW_SIZE; /* our ends of the channels never block */
-    flow_init(&state->out, tty ? ch->tty : ch->out, relay->out);
-    flow_init(&state->err, tty ? -1 : ch->err, relay->err);
+    /* A guest that has the user's own streams leaves nothing to pass on. */
+    bool direct = !tty && ch->out < 0;
+    flow_init(&state->out, tty ? ch->tty : ch->out, direct ? -1 : relay->out);
+    flow_init(&state->err, tty ? -1 : ch->err, direct ? -1 : relay->err);
     state->timeout_at_ms = relay->timeout_ms ? relay_now_ms() + relay->timeout_ms : 0;
-    if (relay->in < 0)
+    if (relay->in < 0 && !direct)
         relay_input(state); /* an end of file right away */
 }
 

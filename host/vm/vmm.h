@@ -38,10 +38,11 @@ struct vm_config {
     const char *machine; /* "microvm", "q35", "pc"; NULL for the quickest */
     enum vm_accel accel; /* never AUTO: vm_choose_accel() decides */
     bool tty;            /* one terminal port instead of three one-way ports */
+    bool no_input;       /* standard input is empty; for a VMM that takes the user's own streams */
 };
 
-/** The host's ends of a guest's channels; -1 where there is none.  Non-blocking
- * stream sockets. */
+/** The host's ends of a guest's channels; -1 where there is none, because the guest has the user's
+ * own descriptors.  Non-blocking stream sockets, or pipes. */
 struct vm_channels {
     int in;   /* program's standard input; shut down for writing to give it an end of file */
     int out;  /* program's standard output */
@@ -93,6 +94,7 @@ struct vmm {
 };
 
 extern const struct vmm qemu_vmm;
+extern const struct vmm process_vmm; /* no VM: a sandboxed process of this machine */
 
 /** The VMM to use by default. */
 const struct vmm *vmm_default(void);

@@ -8,7 +8,7 @@
 _Noreturn void kernel_main(void)
 {
     cmdline_init(boot_info.cmdline);
-    plat_init();
+    plat.init();
     time_init();
     mm_init();
     sched_init();

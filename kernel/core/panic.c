@@ -75,7 +75,8 @@ static void print_backtrace(u64 rip, u64 rbp)
 
     print_frame_line(0, rip);
     for (u32 n = 1; n < MAX_FRAMES; n++) {
-        if ((s64)rbp >= 0 || arch_copy_user(frame, (const void *)(uintptr_t)rbp, sizeof(frame)) ||
+        if (rbp < arch_kernel_base ||
+            arch_copy_user(frame, (const void *)(uintptr_t)rbp, sizeof(frame)) ||
             !in_image(frame[1]))
             return;
         print_frame_line(n, frame[1]);

@@ -2,6 +2,7 @@
 
 #include "arch/cpu.h"
 #include "arch/features.h"
+#include "arch/hooks.h"
 #include "core/init.h"
 #include "core/timer.h"
 #include "core/vdso.h"
@@ -40,5 +41,6 @@ void time_init(void)
         vdso_data.flags |= VDSO_RDPID;
     else if (arch_features.rdtscp)
         vdso_data.flags |= VDSO_RDTSCP;
+    vdso_page.gate.entry = syscall_gate_entry;
     timers_init();
 }

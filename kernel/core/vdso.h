@@ -3,10 +3,15 @@
  * image's first page, the image read and execute. */
 #pragma once
 
+#include "abi/patch.h"
 #include "abi/vdso_data.h"
 
 union vdso_page {
     struct vdso_data data;
+    struct {
+        u8 before[GATE_ADDR % 4096];
+        void *entry; /* see abi/patch.h */
+    } gate;
     u8 bytes[4096];
 };
 extern union vdso_page vdso_page;

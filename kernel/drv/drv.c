@@ -1,12 +1,17 @@
 /* Devices at start: the transports look, the drivers answer. */
 #include "core/init.h"
 #include "drv/console.h"
+#include "drv/host_stream.h"
 #include "drv/uart.h"
 #include "drv/virtio.h"
+#include "plat/plat.h"
 
 void drv_init(void)
 {
-    uart_init();
+    if (plat.ports)
+        uart_init();
+    if (plat.streams)
+        host_stream_init();
     virtio_mmio_probe_all();
     virtio_pci_probe_all();
     console_init();

@@ -195,7 +195,7 @@ int mm_resident(struct mm *mm, u64 addr, u64 pages, u8 *resident)
         if (!vma || vma->start > va)
             err = -ENOMEM;
         else
-            resident[i] = plat.query(&mm->as, va, NULL, NULL);
+            resident[i] = area_is_ground(vma) || plat.query(&mm->as, va, NULL, NULL);
     }
     mm_unlock(&mm->lock);
     return err;

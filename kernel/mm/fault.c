@@ -15,6 +15,7 @@ enum {
     SEGV_MAPERR_CODE = 1,
     SEGV_ACCERR_CODE = 2,
     BUS_ADRERR_CODE = 2,
+    STACK_AHEAD = 256 * 1024,
     AROUND = 16, /* pages mapped at once where they are in memory already */
 };
 
@@ -95,6 +96,8 @@ static bool map_huge(struct mm *mm, struct vma *vma, u64 va)
 
 static int fault_anon(struct mm *mm, struct vma *vma, u64 va, bool write)
 {
+    if (area_is_ground(vma)) /* another CPU was changing it, or a new try will end in SIGBUS */
+        return 0;
     if (unlikely(wants_huge(vma, va)) && map_huge(mm, vma, va))
         return 0;
     if (!write) {
@@ -256,6 +259,19 @@ bool area_allows(const struct vma *vma, enum fault_access access)
     return vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
+/* Where a stack that needs to reach @start might as well reach, within the same bounds. */
+static u64 grow_ahead(const struct mm *mm, const struct vma *vma, const struct vma *below,
+                      u64 start)
+{
+    u64 floor = below ? below->end + STACK_GUARD : USER_BASE;
+    u64 limit = vma->end - min(ALIGN_DOWN(mm->stack_limit, PAGE_SIZE), vma->end);
+    u64 ahead = start - min(start, (u64)STACK_AHEAD);
+
+    ahead = max(ahead, floor);
+    ahead = max(ahead, limit);
+    return min(start, ahead);
+}
+
 /* Make a stack reach down to @addr, if that is what the program may expect. */
 static bool grow_stack(struct mm *mm, struct vma *vma, u64 addr)
 {
@@ -266,8 +282,11 @@ static bool grow_stack(struct mm *mm, struct vma *vma, u64 addr)
         return false;
     if (below && start - below->end < STACK_GUARD && (below->prot || start < below->end))
         return false;
+    u64 old = vma->start;
+    if (plat.areas) /* faults are dear there */
+        start = grow_ahead(mm, vma, below, start);
     area_resize(mm, vma, start, vma->end);
-    return true;
+    return !ground_map(mm, vma, start, old);
 }
 
 static int fault_area(struct mm *mm, u64 addr, enum fault_access access, bool present, int *code)

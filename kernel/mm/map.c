@@ -47,7 +47,7 @@ int unmap_locked(struct mm *mm, u64 start, u64 end)
 {
     assert(mm_lock_held(&mm->lock));
     for (struct vma *vma = area_find(mm, start); vma && vma->start < end; vma = area_next(vma)) {
-        int err = pages_drop(mm, vma, max(start, vma->start), min(end, vma->end));
+        int err = pages_remove(mm, vma, max(start, vma->start), min(end, vma->end));
         if (err)
             return err;
     }
@@ -130,12 +130,27 @@ static int check_request(struct mm *mm, u64 len, u32 prot, u32 flags, u64 offset
     return 0;
 }
 
+/* An area of its own, or a part of a neighbour. */
+static int add_area(struct mm *mm, const struct vma *want)
+{
+    struct vma *vma = area_extend(mm, want);
+
+    if (!vma)
+        vma = area_create(mm, want);
+    if (!vma)
+        return -ENOMEM;
+    int err = ground_map(mm, vma, want->start, want->end);
+    if (err)
+        (void)remove_areas(mm, want->start, want->end); /* of what is left the ground knows */
+    return err;
+}
+
 static int map_locked(struct mm *mm, u64 addr, u64 len, u32 flags, struct vma *want)
 {
     int err = place_area(mm, want, addr, len, flags);
     if (err)
         return err;
-    return area_extend(mm, want) || area_create(mm, want) ? 0 : -ENOMEM;
+    return add_area(mm, want);
 }
 
 int mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct vm_backing *backing,
@@ -185,7 +200,7 @@ static int grow_heap(struct mm *mm, u64 from, u64 to)
 
     if (!area_is_free(mm, from, min(to + PAGE_SIZE, USER_TOP)))
         return -ENOMEM;
-    return area_extend(mm, &want) || area_create(mm, &want) ? 0 : -ENOMEM;
+    return add_area(mm, &want);
 }
 
 u64 mm_brk(struct mm *mm, u64 new_break)

@@ -34,7 +34,7 @@ static void mm_destroy(struct mm *mm)
 
     while ((vma = area_find(mm, 0))) {
         /* Whole areas go: no 2 MiB page is cut, so this cannot fail. */
-        (void)pages_drop(mm, vma, vma->start, vma->end);
+        (void)pages_remove(mm, vma, vma->start, vma->end);
         area_destroy(mm, vma);
     }
     plat.as_destroy(&mm->as);

@@ -136,6 +136,9 @@ static inline struct mm *mm_current(void)
 /** Map the pages of the vDSO and its data; returns 0 and the address of its ELF header. */
 int mm_map_vdso(struct mm *mm, u64 *out);
 
+/** Map the pointer through which patched programs enter the kernel (abi/patch.h). */
+int mm_map_gate(struct mm *mm);
+
 enum fault_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
 /**
  * Resolve a fault of the program, or of the kernel on the program's behalf.

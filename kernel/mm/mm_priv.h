@@ -83,8 +83,20 @@ static inline u32 plat_prot_of(u32 prot)
         out |= PLAT_EXEC;
     return out;
 }
+/** True if the ground pages this area: the tables know nothing of it. */
+static inline bool area_is_ground(const struct vma *vma)
+{
+    return plat.areas && !vma->backing;
+}
+/**
+ * ground.c: hand [start, end), a part of @vma in which nothing is mapped or all may be replaced, to
+ * a ground that pages by itself; nothing elsewhere.  0 or -ENOMEM.
+ */
+int ground_map(struct mm *mm, struct vma *vma, u64 start, u64 end);
 /** unmap.c: drop the pages of [start, end), which lies in @vma. 0 or -ENOMEM. */
 int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end);
+/** unmap.c: the same, and the area will be gone there. */
+int pages_remove(struct mm *mm, struct vma *vma, u64 start, u64 end);
 /** If @va lies inside a 2 MiB page of @vma, let each of its pages count for itself. */
 void huge_break(struct mm *mm, const struct vma *vma, u64 va);
 /** map.c: mm_unmap() under the lock; the range is checked. */

@@ -7,9 +7,10 @@
  * write, the zero page, dirty tracking) gets the right to write by a fault. */
 static u32 page_prot(const struct vma *vma, u32 prot)
 {
-    bool watched = !area_is_shared(vma) || vma->backing->ops->dirty;
+    bool shared = area_is_shared(vma), watched = !shared || vma->backing->ops->dirty;
+    u32 copy = !shared && (prot & PROT_WRITE) ? PLAT_COPY : 0;
 
-    return plat_prot_of(watched ? prot & ~(u32)PROT_WRITE : prot);
+    return plat_prot_of(watched ? prot & ~(u32)PROT_WRITE : prot) | copy;
 }
 
 static int protect_area(struct mm *mm, struct vma *vma, u64 start, u64 end, u32 prot)
@@ -18,6 +19,8 @@ static int protect_area(struct mm *mm, struct vma *vma, u64 start, u64 end, u32 
         return 0;
     if ((prot & PROT_WRITE) && (vma->marks & VMA_NOWRITE))
         return -EACCES;
+    if (area_is_ground(vma))
+        return plat.areas->protect(&mm->as, start, end - start, plat_prot_of(prot));
     if (!vma->touched)
         return 0;
     huge_break(mm, vma, start);

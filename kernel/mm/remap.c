@@ -48,6 +48,12 @@ static struct vma moved_area(const struct vma *vma, const struct remap *r)
     return moved;
 }
 
+static int move_pages(struct mm *mm, const struct vma *vma, u64 from, u64 to, u64 len)
+{
+    return area_is_ground(vma) ? plat.areas->move(&mm->as, from, to, len)
+                               : plat.move(&mm->as, from, to, len);
+}
+
 static int move_area(struct mm *mm, struct remap *r)
 {
     struct vma *vma = area_find(mm, r->old);
@@ -62,16 +68,23 @@ static int move_area(struct mm *mm, struct remap *r)
     huge_break(mm, vma, r->old + kept);
     if (!area_extend(mm, &moved) && !area_create(mm, &moved))
         return -ENOMEM;
-    err = kept ? plat.move(&mm->as, r->old, r->new, kept) : 0;
+    vma = area_find(mm, r->old);
+    struct vma *to = area_find(mm, r->new);
+    err = kept ? move_pages(mm, to, r->old, r->new, kept) : 0;
     if (err)
         goto undo;
-    if (!r->old_len || (r->flags & MREMAP_DONTUNMAP))
+    err = ground_map(mm, to, r->new + kept, r->new + r->new_len);
+    if (err)
+        goto undo;
+    if (!r->old_len)
         return 0;
+    if (r->flags & MREMAP_DONTUNMAP)
+        return area_is_ground(vma) ? ground_map(mm, vma, r->old, r->old + kept) : 0;
     return unmap_locked(mm, r->old, r->old + r->old_len);
 
 undo:
     /* Some leaves may lie at the new place already: back with them; no memory is needed there. */
-    (void)plat.move(&mm->as, r->new, r->old, kept);
+    (void)move_pages(mm, to, r->new, r->old, kept);
     (void)unmap_locked(mm, r->new, r->new + r->new_len);
     return err;
 }
@@ -82,7 +95,12 @@ static bool grow_in_place(struct mm *mm, const struct remap *r, struct vma *vma)
 
     if (vma->end != r->old + r->old_len || end > USER_TOP || !area_is_free(mm, vma->end, end))
         return false;
+    u64 old_end = vma->end;
     area_resize(mm, vma, vma->start, end);
+    if (ground_map(mm, vma, old_end, end)) {
+        area_resize(mm, vma, vma->start, old_end);
+        return false;
+    }
     area_merge(mm, vma);
     return true;
 }

@@ -51,10 +51,18 @@ void huge_break(struct mm *mm, const struct vma *vma, u64 va)
         page_split(page);
 }
 
+int pages_remove(struct mm *mm, struct vma *vma, u64 start, u64 end)
+{
+    return area_is_ground(vma) ? plat.areas->unmap(&mm->as, start, end - start)
+                               : pages_drop(mm, vma, start, end);
+}
+
 int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end)
 {
     struct drop drop = {.vma = vma};
 
+    if (area_is_ground(vma))
+        return plat.areas->discard(&mm->as, start, end - start);
     if (!vma->touched)
         return 0;
     huge_break(mm, vma, start);

@@ -2,6 +2,7 @@
 #include "core/vdso.h"
 
 #include "abi/errno.h"
+#include "abi/patch.h"
 #include "core/random.h"
 #include "mm/mm_priv.h"
 
@@ -20,7 +21,7 @@ static u64 image_len(void)
     return (u64)(vdso_image_end - vdso_image_start);
 }
 
-/* Page 0 is the data, the image follows.  These frames have no struct page. */
+/* Page 0 is the data and the gate, the image follows.  These frames have no struct page. */
 static int vdso_page_at(struct vm_backing *backing, u64 index, bool write, paddr_t *pa)
 {
     (void)backing, (void)write;
@@ -29,6 +30,15 @@ static int vdso_page_at(struct vm_backing *backing, u64 index, bool write, paddr
     *pa = index ? image_to_phys(vdso_image_start) + ((index - 1) << PAGE_SHIFT)
                 : image_to_phys(&vdso_page);
     return 0;
+}
+
+static u32 vdso_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa)
+{
+    u64 pages = image_len() >> PAGE_SHIFT;
+
+    if (vdso_page_at(backing, index, false, pa))
+        return 0;
+    return index ? min(n, (u32)(pages - index + 1)) : 1;
 }
 
 static size_t vdso_name(struct vm_backing *backing, char *buf, size_t size, u64 *dev, u64 *ino)
@@ -42,6 +52,7 @@ static const struct vm_backing_ops vdso_ops = {
     .get = vdso_get,
     .put = vdso_put,
     .page = vdso_page_at,
+    .cached = vdso_cached,
     .name = vdso_name,
 };
 static struct vm_backing vdso_backing = {&vdso_ops};
@@ -58,7 +69,16 @@ int mm_map_vdso(struct mm *mm, u64 *out)
         return err;
     err = mm_map(mm, data + PAGE_SIZE, len, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
                  &vdso_backing, PAGE_SIZE, "[vdso]", &image);
-    if (!err)
-        *out = image;
-    return err;
+    if (err)
+        return err;
+    *out = image;
+    return 0;
+}
+
+int mm_map_gate(struct mm *mm)
+{
+    u64 at;
+
+    return mm_map(mm, ALIGN_DOWN(GATE_ADDR, PAGE_SIZE), PAGE_SIZE, PROT_READ,
+                  MAP_PRIVATE | MAP_FIXED_NOREPLACE, &vdso_backing, 0, "[gate]", &at);
 }

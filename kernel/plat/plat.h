@@ -3,6 +3,7 @@
  * Addresses: pa is physical, va virtual, both u64; lengths are bytes; pages are 4 KiB. */
 #pragma once
 
+#include "arch/layout.h"
 #include "lib/types.h"
 
 struct cpu;
@@ -15,8 +16,8 @@ enum {
 #define PAGE_MASK (PAGE_SIZE - 1)
 #define HUGE_SIZE (2ul << 20)
 
-/** One past the last address a program may map (as Linux, one guard page below the hole). */
-#define USER_END 0x7ffffffff000ull
+/** One past the last address a program may map. */
+#define USER_END arch_program_end
 
 /* Protection of a mapping, and what query() reports.  A mapping without PLAT_READ is not there. */
 enum plat_prot {
@@ -27,6 +28,8 @@ enum plat_prot {
     PLAT_ACCESSED = 16, /* query only */
     PLAT_DIRTY = 32,    /* query only */
     PLAT_HUGE = 64,     /* query only: the leaf is 2 MiB */
+    PLAT_COPY = 128, /* protect only: writable, but the first write to a page must be seen, unless
+                        the ground makes the copy itself (struct plat_areas) */
 };
 
 /* An address space: the lower half is its own, the upper half is the kernel's and shared.
@@ -48,8 +51,43 @@ struct mem_region {
     u64 len;
 };
 
+/* A ground that has demand paging of its own, as a host process: private memory appears area by
+ * area and is not looked at again.  All ranges are whole pages of the program's.  0 or -ENOMEM. */
+struct plat_areas {
+    /** Fresh anonymous memory, whatever was there. */
+    int (*map)(struct plat_as *as, u64 va, u64 len, u32 prot);
+    int (*unmap)(struct plat_as *as, u64 va, u64 len);
+    int (*protect)(struct plat_as *as, u64 va, u64 len, u32 prot);
+    /** Forget the contents. */
+    int (*discard)(struct plat_as *as, u64 va, u64 len);
+    /** Move to where nothing is; at @from nothing is left. */
+    int (*move)(struct plat_as *as, u64 from, u64 to, u64 len);
+    /**
+     * Memory at @pa that is a file's, privately: the ground makes copies of the pages that are
+     * written.  Known to query() and unmap().  Also -EINVAL: @pa is no such memory.
+     */
+    int (*map_file)(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
+};
+
+/* The program's standard streams, where the ground has them ready: 0 in, 1 out, 2 error. */
+struct plat_streams {
+    bool tty; /* streams 0 and 1 are a terminal's two directions */
+    /** Move what can be moved without waiting: bytes, 0 for end of file, or a negative errno;
+     * -EAGAIN where one would have to wait. */
+    ssize_t (*read)(u32 stream, void *buf, size_t len);
+    ssize_t (*write)(u32 stream, const void *buf, size_t len);
+    /** Which of the poll(2) bits @events hold now. */
+    u32 (*poll)(u32 stream, u32 events);
+    /** Who wants to know: @want tells the events that somebody waits for, @ready is told of them.
+     * Both at safe points; neither sleeps. */
+    void (*watch)(u32 (*want)(u32 stream), void (*ready)(u32 stream, u32 events));
+};
+
 struct plat_ops {
     const char *name;
+
+    /** Interrupt controllers, clocks, tables of the firmware.  After the command line is known. */
+    void (*init)(void);
 
     /** Sleep until something is pending on this CPU.  Idle thread only. */
     void (*cpu_idle)(void);
@@ -120,6 +158,10 @@ struct plat_ops {
     /** PCI configuration space, 1, 2 or 4 bytes at an aligned offset; all ones where nothing is. */
     u32 (*pci_read)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size);
     void (*pci_write)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size, u32 value);
+
+    const struct plat_areas *areas;     /* NULL: private memory comes page by page */
+    const struct plat_streams *streams; /* NULL: there are devices */
+    bool ports;                         /* the CPU's in and out reach devices */
 };
 
 extern struct plat_ops plat;
@@ -172,9 +214,6 @@ static inline u64 image_to_phys(const void *va)
 {
     return (u64)(uintptr_t)va - (u64)(uintptr_t)kernel_start + boot_info.kernel_pa;
 }
-
-/** Interrupt controllers, clocks, tables of the firmware.  After the command line is known. */
-void plat_init(void);
 
 /**
  * Hand over the source of page-table pages: @alloc returns a zeroed page's pa, or 0.  Until then

@@ -401,6 +401,8 @@ static int load_image(struct process *process, struct mm *mm, struct load *load,
     mm_set_layout(mm, placed.program.end + random_pages(process, RANDOM_BRK), layout.mmap_top);
     if (mm_map_vdso(mm, &vdso))
         vdso = 0; /* programs do without */
+    (void)mm_map_gate(
+        mm); /* where something of the program's is there already, it is not patched */
     return start_stack(process, load, path, image, &placed, layout.stack_top, vdso, frame, error);
 }
 

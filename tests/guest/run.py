@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Guest tests: every program first on Linux, our oracle, then as a unikernel.
+"""Guest tests: every program first on Linux, our oracle, then as a unikernel: in a sandboxed process and
+in a VM.
 
-    tests/guest/run.sh [--long] [--native|--guest] [NAME...]
+    tests/guest/run.sh [--long] [--native|--process|--guest] [NAME...]
 
 A case that fails natively is a fault of the test.  Programs run in the guest with 64 MiB, one VM a
 program, two at a time."""
@@ -49,10 +50,22 @@ def run_native(suite, program):
     return judge(suite, "linux", program, run([program.path, *program.args], timeout=60))
 
 
-def run_guest(suite, program):
+def run_isolated(suite, program, where, isolation, timeout):
     need_ingot()
-    command = [INGOT, "run", "-m", "64M", "-e", "LEAKS=1", program.path, *program.args]
-    return judge(suite, "ingot", program, run(command, timeout=150))
+    command = [INGOT, "run", "--isolation", isolation, "-m", "64M", "-e", "LEAKS=1", program.path,
+               *program.args]
+    return judge(suite, where, program, run(command, timeout=timeout))
+
+
+def run_process(suite, program):
+    return run_isolated(suite, program, "process", "process", 60)
+
+
+def run_guest(suite, program):
+    return run_isolated(suite, program, "ingot", "vm", 150)
+
+
+GROUNDS = {"--native": run_native, "--process": run_process, "--guest": run_guest}
 
 
 def run_storm(suite, program, seed):
@@ -65,11 +78,11 @@ def run_storm(suite, program, seed):
 
 def main():
     long, words = arguments()
-    grounds = [w for w in ("--native", "--guest") if w in words] or ["--native", "--guest"]
+    grounds = [w for w in GROUNDS if w in words] or list(GROUNDS)
     words = [w for w in words if not w.startswith("--")]
     built = [*programs.build_families(OUT), *programs.build_crashes(OUT), *programs.build_variants(OUT)]
     status = 0
-    for ground, runner in (("--native", run_native), ("--guest", run_guest)):
+    for ground, runner in GROUNDS.items():
         if ground not in grounds:
             continue
         suite = Suite("guest")

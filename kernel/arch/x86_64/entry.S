@@ -23,6 +23,12 @@
 #define F_RIP     136
 #define F_RFLAGS  152
 #define F_RSP     160
+#define F_CS      144
+#define F_SS      168
+
+/* Selectors of a process of Linux. */
+#define LINUX_CS  0x33
+#define LINUX_SS  0x2b
 
 /* What a saved image on the IST stack looks like after rax and rcx were pushed. */
 #define I_RCX     0
@@ -73,7 +79,15 @@
     pop %rdi
 .endm
 
+/* Patched programs jump here (abi/patch.h): as SYSCALL, but nobody has saved the flags. */
     .balign 16
+    .globl syscall_gate_entry
+    .type syscall_gate_entry, @function
+syscall_gate_entry:
+    cld
+    movl $(RFLAGS_FIXED | RFLAGS_IF), %r11d
+    .size syscall_gate_entry, . - syscall_gate_entry
+
     .globl syscall_entry
     .type syscall_entry, @function
 syscall_entry:
@@ -87,6 +101,8 @@ syscall_entry:
     push %rax
     push $FRAME_SYSCALL
     PUSH_GENERAL
+    .globl syscall_call, syscall_exit_check, syscall_exit_jump
+syscall_call:
     cmpq $(SYSCALL_SLOTS - 1), %rax
     ja 2f
 1:  movq syscall_active(%rip), %r11
@@ -115,7 +131,10 @@ syscall_exit_jump:
 
 /* Back to program code by the long way: RSP is the frame at the top of the kernel stack. */
     .balign 16
+    .globl exit_program
 exit_program:
+    cmpb $0, arch_in_process(%rip)
+    jne exit_process
     cli
     cmpl $0, %gs:CPU_PENDING
     jne 1f
@@ -126,6 +145,23 @@ exit_program:
     movq %rsp, %rdi
     call program_exit_work
     jmp exit_program
+
+/* The same in a host process: who interrupts us between the look and the jump puts us back
+ * to the look (plat/hosted/signal.c). */
+exit_process:
+    movq $LINUX_CS, F_CS(%rsp)
+    movq $LINUX_SS, F_SS(%rsp)
+    .globl exit_process_check, exit_process_jump
+exit_process_check:
+    cmpl $0, %gs:CPU_PENDING
+    jne 1f
+    POP_GENERAL
+    addq $16, %rsp
+exit_process_jump:
+    iretq
+1:  movq %rsp, %rdi
+    call program_exit_work
+    jmp exit_process
 
     .globl arch_enter_program
     .type arch_enter_program, @function

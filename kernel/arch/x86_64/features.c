@@ -54,7 +54,7 @@ static void read_vector(struct arch_features *f)
     if (!f->xsave)
         return;
     struct cpuid_regs r = cpuid(0xd, 0);
-    f->xcr0 = r.eax & 0xe7;
+    f->xcr0 = r.eax & 0xe7 & (arch_in_process ? f->xcr0_host : ~0u);
     if ((f->xcr0 & 0xe0) != 0xe0 || !(f->xcr0 & 4))
         f->xcr0 &= ~0xe0ul;
     f->xsaveopt = cpuid(0xd, 1).eax & 1;
@@ -97,6 +97,21 @@ void arch_features_init(void)
         f->copy_bytes = false; /* TCG moves one element an iteration */
     copy_by_bytes = f->copy_bytes;
     read_tsc_rate(f, max_leaf);
+    read_vector(f);
+}
+
+/* A process has what its host gave it, which may be less than the CPU can do. */
+void arch_features_limit(bool fsgsbase)
+{
+    struct arch_features *f = &arch_features;
+    u32 low = 3, high;
+
+    f->fsgsbase = fsgsbase;
+    f->rdpid = f->rdtscp = false; /* they tell the host's CPU */
+    f->xsave = f->xsave && (cpuid(1, 0).ecx & BIT(27));
+    if (f->xsave)
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    f->xcr0_host = low;
     read_vector(f);
 }
 

@@ -58,7 +58,7 @@ void arch_vector_copy_current(void *area)
         return;
     }
     memset((char *)area + FX_SIZE, 0, XSAVE_HEADER);
-    __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(-1), "d"(-1) : "memory");
+    __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((u32)arch_features.xcr0), "d"(0) : "memory");
 }
 
 static void load_start_state(void)
@@ -94,7 +94,7 @@ static int save_to_user(void *area)
                          ".popsection\n"
                          ".pushsection __ex_table, \"a\"\n .long 1b - ., 3b - .\n .popsection"
                          : "+r"(err)
-                         : "r"(area), "a"(-1), "i"(-EFAULT), "d"(-1)
+                         : "r"(area), "a"((u32)arch_features.xcr0), "i"(-EFAULT), "d"(0)
                          : "memory");
     else
         __asm__ volatile("1: fxsave64 (%1)\n2:\n"

@@ -6,16 +6,15 @@
 #include "abi/errno.h"
 #include "abi/ucontext.h"
 #include "arch/frame.h"
+#include "arch/layout.h"
 #include "arch/thread.h"
 #include "arch/uaccess.h"
-
-#define PROGRAM_END 0x7ffffffff000ull
 
 enum { RED_ZONE = 128 };
 
 static bool in_program(u64 addr, u64 len)
 {
-    return addr < PROGRAM_END && len <= PROGRAM_END - addr;
+    return addr < arch_program_end && len <= arch_program_end - addr;
 }
 
 static void *program_ptr(u64 addr)

@@ -31,10 +31,21 @@ void arch_thread_init(struct arch_thread *t, void *stack_top, void (*entry)(void
     t->loaded_on = NULL;
 }
 
+void (*arch_process_set_fs)(u64 base);
+static u64 process_fs; /* what the host was told last: asking it is dearer */
+
+static void process_set_fs(u64 base)
+{
+    process_fs = base;
+    arch_process_set_fs(base);
+}
+
 void arch_set_fs(u64 base)
 {
     if (arch_features.fsgsbase)
         __asm__ volatile("wrfsbase %0" ::"r"(base));
+    else if (arch_in_process)
+        process_set_fs(base);
     else
         wrmsr(MSR_FS_BASE, base);
 }
@@ -43,7 +54,7 @@ u64 arch_get_fs(void)
 {
     u64 base;
     if (!arch_features.fsgsbase)
-        return rdmsr(MSR_FS_BASE);
+        return arch_in_process ? process_fs : rdmsr(MSR_FS_BASE);
     __asm__ volatile("rdfsbase %0" : "=r"(base));
     return base;
 }

@@ -17,6 +17,7 @@
 #include "plat/pc/memory_map.h"
 #include "plat/pc/pc.h"
 #include "plat/pc/start_info.h"
+#include "plat/plat_priv.h"
 
 enum {
     LINK_BASE = 0x100000, /* of kernel.lds */
@@ -225,7 +226,7 @@ static u64 choose_places(const struct boot_info *bi)
 /* Packed relative relocations (generic ELF ABI, SHT_RELR): an even word is an address, an odd one a
  * bitmap of the 63 words behind the last.  @here: where we are, @delta: where we go, less the link
  * address. */
-static void relocate(u64 here, u64 delta)
+void plat_relocate(u64 here, u64 delta)
 {
     u64 *where = NULL;
 
@@ -271,7 +272,7 @@ u64 pc_boot_early(const struct hvm_start_info *si)
     split_direct_around_image(bi);
 
     kernel_pml4[0] = boot_pml4[0];
-    relocate(load_pa - LINK_BASE, image_va - LINK_BASE);
+    plat_relocate(load_pa - LINK_BASE, image_va - LINK_BASE);
     __asm__ volatile("mov %0, %%cr3" ::"r"(kernel_pml4) : "memory");
     return image_va - load_pa;
 }

@@ -127,14 +127,21 @@ static u64 *entry_find(u64 *table, u64 va, u32 *level)
 
 /* --- TLB --- */
 
+/* In a host process these tables only tell what is mapped: what the host has is changed by who
+ * changes them (plat/hosted/memory.c). */
 static inline void flush_page(u64 va)
 {
+    if (unlikely(arch_in_process))
+        return;
     __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
 static void flush_all(void)
 {
     u64 cr3;
+
+    if (unlikely(arch_in_process))
+        return;
     __asm__ volatile("mov %%cr3, %0\n mov %0, %%cr3" : "=r"(cr3)::"memory");
 }
 

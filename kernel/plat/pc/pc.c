@@ -92,7 +92,7 @@ __attribute__((noreturn)) static void pc_power_off(u32 code)
         __asm__ volatile("cli\n hlt");
 }
 
-void plat_init(void)
+static void pc_init(void)
 {
     bool acpi = acpi_tables_init(boot_info.rsdp_pa);
 
@@ -108,6 +108,7 @@ void plat_init(void)
 
 struct plat_ops plat = {
     .name = "pc",
+    .init = pc_init,
     .cpu_idle = pc_cpu_idle,
     .cpu_kick = pc_cpu_kick,
     .timer_arm = pc_timer_arm,
@@ -134,4 +135,5 @@ struct plat_ops plat = {
     .irq_route_msi = pc_irq_route_msi,
     .pci_read = pc_pci_read,
     .pci_write = pc_pci_write,
+    .ports = true,
 };

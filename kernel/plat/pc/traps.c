@@ -3,6 +3,7 @@
 #include "arch/hooks.h"
 #include "core/panic.h"
 #include "plat/pc/pc.h"
+#include "plat/plat_priv.h"
 
 /* Signals and si_code of the Linux ABI (asm-generic/siginfo.h). */
 enum {
@@ -144,6 +145,18 @@ static bool on_kernel_stack(u64 rsp)
     return (u64)(uintptr_t)this_cpu()->arch.kstack_top - rsp < KSTACK_MAX;
 }
 
+void plat_take_trap(struct trap_frame *frame, u64 addr)
+{
+    if (frame_is_program(frame) && on_kernel_stack(frame->rsp))
+        panic_frame(frame, "the kernel went to %#lx", frame->rip);
+    if (frame->vector == TRAP_PF)
+        take_page_fault(frame, addr);
+    else if (frame_is_program(frame))
+        program_exception(frame);
+    else if (!fix_up(frame))
+        kernel_trap(frame, addr);
+}
+
 void trap_dispatch(struct trap_frame *frame)
 {
     u64 addr = 0;
@@ -152,17 +165,9 @@ void trap_dispatch(struct trap_frame *frame)
         __asm__ volatile("mov %%cr2, %0" : "=r"(addr));
     if (frame->vector == TRAP_NMI || frame->vector == TRAP_DF || frame->vector == TRAP_MC)
         kernel_trap(frame, addr);
-    if (frame_is_program(frame) && on_kernel_stack(frame->rsp))
-        panic_frame(frame, "the kernel went to %#lx", frame->rip);
     if (frame->rflags & RFLAGS_IF)
         __asm__ volatile("sti" ::: "memory");
-
-    if (frame->vector == TRAP_PF)
-        take_page_fault(frame, addr);
-    else if (frame_is_program(frame))
-        program_exception(frame);
-    else if (!fix_up(frame))
-        kernel_trap(frame, addr);
+    plat_take_trap(frame, addr);
 }
 
 _Noreturn void trap_stack_overflow(struct trap_frame *frame)

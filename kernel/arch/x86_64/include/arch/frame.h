@@ -5,7 +5,7 @@
 #pragma once
 
 #ifndef __ASSEMBLER__
-#include "lib/types.h"
+#include "arch/layout.h"
 
 struct trap_frame {
     u64 r15, r14, r13, r12, rbp, rbx;
@@ -27,10 +27,10 @@ static inline bool frame_is_syscall(const struct trap_frame *f)
     return (s64)f->orig_rax >= 0;
 }
 
-/** True if program code (the lower half) was interrupted. */
+/** True if program code was interrupted. */
 static inline bool frame_is_program(const struct trap_frame *f)
 {
-    return (s64)f->rip >= 0;
+    return f->rip < arch_kernel_base;
 }
 #endif
 

@@ -58,5 +58,5 @@ _Noreturn void trap_stack_overflow(struct trap_frame *frame);
 extern volatile u32 *arch_eoi_register;
 
 /* Labels of entry.S. */
-extern char syscall_entry[], trap_stubs[], irq_spurious[];
+extern char syscall_entry[], syscall_gate_entry[], trap_stubs[], irq_spurious[];
 #endif

@@ -50,6 +50,9 @@ void arch_frame_init(struct trap_frame *frame, u64 rip, u64 rsp);
  */
 void arch_frame_sanitise(struct trap_frame *frame);
 
+/** How a host process without FSGSBASE sets it: the platform's. */
+extern void (*arch_process_set_fs)(u64 base);
+
 /** Set or get the FS base of the running thread. */
 void arch_set_fs(u64 base);
 u64 arch_get_fs(void);

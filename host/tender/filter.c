@@ -1,0 +1,127 @@
+/* The seccomp filter.  A call from anywhere but the kernel's stub is the program's: it becomes
+ * SIGSYS and never reaches the host.  From the stub a dozen calls pass, with their arguments looked
+ * at, because the program shares the kernel's address space and may jump into the stub; anything
+ * else there ends the process.  Source: seccomp(2), Documentation/userspace-api/seccomp_filter.rst.
+ */
+#include "tender/tender.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+enum { MAX_CODE = 128, MAX_POLLFDS = 4 };
+
+struct filter {
+    struct sock_filter code[MAX_CODE];
+    u16 len;
+};
+
+static void put(struct filter *f, u16 code, u32 k, u8 yes, u8 no)
+{
+    f->code[f->len++] = (struct sock_filter){code, yes, no, k};
+}
+
+static void load(struct filter *f, size_t offset)
+{
+    put(f, BPF_LD | BPF_W | BPF_ABS, (u32)offset, 0, 0);
+}
+
+static void answer(struct filter *f, u32 action)
+{
+    put(f, BPF_RET | BPF_K, action, 0, 0);
+}
+
+/* Unless the accumulator is @value: leave with @action. */
+static void must_be(struct filter *f, u32 value, u32 action)
+{
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0);
+    answer(f, action);
+}
+
+static size_t arg(u32 n)
+{
+    return offsetof(struct seccomp_data, args) + n * sizeof(u64);
+}
+
+/* Calls from outside [start, end] of the stub are the program's. */
+static void check_place(struct filter *f, const struct tender_kernel *kernel)
+{
+    size_t ip = offsetof(struct seccomp_data, instruction_pointer);
+
+    load(f, offsetof(struct seccomp_data, arch));
+    must_be(f, AUDIT_ARCH_X86_64, SECCOMP_RET_TRAP);
+    load(f, ip + 4);
+    must_be(f, (u32)(kernel->stub_start >> 32), SECCOMP_RET_TRAP);
+    load(f, ip);
+    put(f, BPF_JMP | BPF_JGE | BPF_K, (u32)kernel->stub_start, 1, 0);
+    answer(f, SECCOMP_RET_TRAP);
+    put(f, BPF_JMP | BPF_JGT | BPF_K, (u32)kernel->stub_end, 0, 1);
+    answer(f, SECCOMP_RET_TRAP);
+    load(f, offsetof(struct seccomp_data, nr));
+}
+
+static void allow(struct filter *f, u32 nr)
+{
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1);
+    answer(f, SECCOMP_RET_ALLOW);
+}
+
+/* Allow @nr if the low half of argument @n is in [low, high]; what takes a descriptor looks at no
+ * more.
+ */
+static void allow_between(struct filter *f, u32 nr, u32 n, u32 low, u32 high)
+{
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 5);
+    load(f, arg(n));
+    put(f, BPF_JMP | BPF_JGE | BPF_K, low, 0, 2);
+    put(f, BPF_JMP | BPF_JGT | BPF_K, high, 1, 0);
+    answer(f, SECCOMP_RET_ALLOW);
+    answer(f, SECCOMP_RET_KILL_PROCESS);
+}
+
+/* Memory without a file, or of the files that were handed to us. */
+static void allow_mmap(struct filter *f, u32 max_fd)
+{
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 6);
+    load(f, arg(4));
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, (u32)-1, 2, 0);
+    put(f, BPF_JMP | BPF_JGE | BPF_K, FD_KERNEL, 0, 2);
+    put(f, BPF_JMP | BPF_JGT | BPF_K, max_fd, 1, 0);
+    answer(f, SECCOMP_RET_ALLOW);
+    answer(f, SECCOMP_RET_KILL_PROCESS);
+}
+
+void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd, s32 timer, bool fsgsbase)
+{
+    enum { DONTNEED = 4, SET_GS = 0x1001, SET_FS = 0x1002 };
+    static struct filter f;
+
+    check_place(&f, kernel);
+    allow_mmap(&f, max_fd);
+    allow(&f, __NR_mprotect);
+    allow(&f, __NR_munmap);
+    allow(&f, __NR_mremap);
+    allow_between(&f, __NR_madvise, 2, DONTNEED, DONTNEED);
+    allow_between(&f, __NR_read, 0, 0, 0);
+    allow_between(&f, __NR_write, 0, 1, FD_LOG);
+    allow_between(&f, __NR_ppoll, 1, 0, MAX_POLLFDS);
+    allow_between(&f, __NR_timer_settime, 0, (u32)timer, (u32)timer);
+    allow(&f, __NR_rt_sigreturn);
+    allow(&f, __NR_exit_group);
+    if (!fsgsbase)
+        allow_between(&f, __NR_arch_prctl, 0, SET_GS, SET_FS);
+    answer(&f, SECCOMP_RET_KILL_PROCESS);
+
+    struct sock_fprog program = {.len = f.len, .filter = f.code};
+    long err = sys3(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0);
+    if (!err)
+        err = sys3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, ptr(&program));
+    if (err)
+        tender_fail(
+            "the host refuses the system-call filter (seccomp), without which nothing would "
+            "hold the program",
+            err);
+}

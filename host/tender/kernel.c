@@ -1,0 +1,87 @@
+/* The kernel file into memory: text and constants are the page cache's, data our own copies. */
+#include "tender/tender.h"
+
+#include <elf.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+enum { LINK_BASE = 0x100000, HEADER_SIZE = 1024 };
+
+static const struct hosted_note *find_note(u64 start, u64 len)
+{
+    for (u64 at = start; at + sizeof(Elf64_Nhdr) < start + len;) {
+        const Elf64_Nhdr *n = (const void *)(uintptr_t)at;
+        u64 desc = at + sizeof(*n) + ALIGN_UP(n->n_namesz, 4u);
+        if (n->n_type == HOSTED_NOTE_TYPE && n->n_descsz == sizeof(struct hosted_note) &&
+            *(const u32 *)(n + 1) == 0x6f676e49) /* "Ingo" */
+            return (const void *)(uintptr_t)desc;
+        at = desc + ALIGN_UP(n->n_descsz, 4u);
+    }
+    return NULL;
+}
+
+static void map_at(u64 at, u64 len, u32 prot, u32 flags, s32 fd, u64 offset)
+{
+    if (sys6(__NR_mmap, at, len, prot, flags | MAP_FIXED, (u64)(s64)fd, offset) != (long)at)
+        tender_fail("cannot map the kernel", 0);
+}
+
+/* Constants are writable until the kernel has put its addresses into them. */
+static void map_segment(u64 base, const Elf64_Phdr *p)
+{
+    u64 at = base + p->p_vaddr - LINK_BASE;
+    u64 file_end = at + p->p_filesz, end = ALIGN_UP(at + p->p_memsz, 4096ull);
+    u32 prot = p->p_flags & PF_X ? PROT_READ | PROT_EXEC : PROT_READ | PROT_WRITE;
+
+    map_at(at, ALIGN_UP(p->p_filesz, 4096ull), prot, MAP_PRIVATE, FD_KERNEL, p->p_offset);
+    if (p->p_memsz == p->p_filesz)
+        return;
+    u64 whole = ALIGN_UP(file_end, 4096ull);
+    for (u64 i = file_end; i < whole; i++)
+        *(volatile u8 *)(uintptr_t)i = 0;
+    if (whole < end)
+        map_at(whole, end - whole, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static bool is_ours(const Elf64_Ehdr *h, long len)
+{
+    return len == HEADER_SIZE && h->e_ident[EI_CLASS] == ELFCLASS64 && h->e_machine == EM_X86_64 &&
+           h->e_ident[EI_MAG0] == ELFMAG0 && h->e_phentsize == sizeof(Elf64_Phdr) &&
+           h->e_phoff + h->e_phnum * sizeof(Elf64_Phdr) <= HEADER_SIZE;
+}
+
+void tender_map_kernel(struct hosted_boot *boot, u64 base, struct tender_kernel *kernel)
+{
+    static alignas(8) u8 header[HEADER_SIZE];
+    const Elf64_Ehdr *h = (const void *)header;
+    const struct hosted_note *note = NULL;
+
+    if (!is_ours(h, sys6(__NR_pread64, FD_KERNEL, ptr(header), HEADER_SIZE, 0, 0, 0)))
+        tender_fail("the kernel is no ELF file of x86-64", 0);
+    const Elf64_Phdr *p = (const void *)(header + h->e_phoff);
+    for (u32 i = 0; i < h->e_phnum; i++) {
+        if (p[i].p_type == PT_LOAD)
+            map_segment(base, &p[i]);
+        if (p[i].p_type == PT_LOAD && p[i].p_flags == PF_R)
+            boot->regions[boot->nr_regions++] =
+                (struct hosted_region){.pa = boot->kernel_pa + p[i].p_vaddr - LINK_BASE,
+                                       .len = ALIGN_UP(p[i].p_filesz, 4096ull),
+                                       .offset = p[i].p_offset,
+                                       .fd = FD_KERNEL};
+        if (p[i].p_type == PT_NOTE)
+            note = find_note(base + p[i].p_vaddr - LINK_BASE, p[i].p_filesz);
+    }
+    if (!note)
+        tender_fail("the kernel cannot run as a process: it is another version", 0);
+    boot->kernel_base = base;
+    *kernel = (struct tender_kernel){
+        .base = base,
+        .entry = base + note->entry,
+        .stub_start = base + note->stub_start,
+        .stub_end = base + note->stub_end,
+        .on_signal = base + note->on_signal,
+        .restorer = base + note->restorer,
+        .signal_stack = base + note->signal_stack,
+        .signal_stack_size = note->signal_stack_size,
+    };
+}

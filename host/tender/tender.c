@@ -1,0 +1,264 @@
+/* The sandbox before there is a kernel in it; see tender.h.  The order matters: whatever opens or
+ * makes something comes before the filter, after which nothing can. */
+#include "tender/tender.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+/* A process has 47 bits of addresses.  Above the program's come, each at a random place of its
+ * zone: all memory and the layers, the kernel's mappings, the kernel; this file and what Linux puts
+ * into every process are higher still. */
+#define ZONE_PROGRAM 0x600000000000ull
+#define ZONE_DIRECT  0x610000000000ull
+#define ZONE_VMAP    0x6d0000000000ull
+#define ZONE_KERNEL  0x700000000000ull
+#define VMAP_SIZE    0x008000000000ull
+
+enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20 };
+
+static struct hosted_boot boot = {.magic = HOSTED_MAGIC, .version = HOSTED_VERSION};
+
+static size_t length(const char *s)
+{
+    size_t n = 0;
+
+    while (s[n])
+        n++;
+    return n;
+}
+
+static void say(const char *text)
+{
+    sys3(__NR_write, FD_LOG, ptr(text), length(text));
+}
+
+_Noreturn void tender_fail(const char *why, long error)
+{
+    char digits[8] = {0};
+    u32 at = sizeof(digits) - 1;
+
+    say("ingot: error: ");
+    say(why);
+    if (error) {
+        say(" (error ");
+        for (u64 n = (u64)(error < 0 ? -error : error); n && at; n /= 10)
+            digits[--at] = (char)('0' + n % 10);
+        say(digits + at);
+        say(")");
+    }
+    say("\n");
+    for (;;)
+        sys3(__NR_exit_group, 3, 0, 0);
+}
+
+static u64 number(const char *text)
+{
+    u64 n = 0;
+
+    for (; *text >= '0' && *text <= '9'; text++)
+        n = n * 10 + (u64)(*text - '0');
+    if (*text)
+        tender_fail("the tender is not for calling by hand", 0);
+    return n;
+}
+
+static bool same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+static u64 auxv_get(const Elf64_auxv_t *v, u64 type)
+{
+    for (; v->a_type != AT_NULL; v++)
+        if (v->a_type == type)
+            return v->a_un.a_val;
+    return 0;
+}
+
+static void map_memory(u64 bytes)
+{
+    boot.ram_len = ALIGN_UP(bytes, 4096ull);
+    long fd = sys3(__NR_memfd_create, ptr("ingot-memory"), MFD_CLOEXEC, 0);
+    if (fd < 0 || sys3(__NR_ftruncate, (u64)fd, boot.ram_len, 0))
+        tender_fail("no memory for the guest", fd);
+    if (sys6(__NR_mmap, boot.direct_base, boot.ram_len, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (u64)fd, 0) < 0)
+        tender_fail("no room for the guest's memory", 0);
+    boot.regions[boot.nr_regions++] =
+        (struct hosted_region){.len = boot.ram_len, .fd = (s32)fd, .shared = 1};
+}
+
+/* The layers one behind the other, as the parts of an initrd are. */
+static void map_layers(u32 count)
+{
+    u64 at = ALIGN_UP(boot.ram_len, (u64)HUGE);
+
+    boot.initrd_pa = at;
+    for (u32 i = 0; i < count; i++) {
+        struct stat st;
+        s32 fd = FD_LAYERS + (s32)i;
+        if (sys3(__NR_fstat, (u64)fd, ptr(&st), 0))
+            tender_fail("a layer is not there", 0);
+        u64 len = ALIGN_UP((u64)st.st_size, 4096ull);
+        if (len && sys6(__NR_mmap, boot.direct_base + at, len, PROT_READ, MAP_PRIVATE | MAP_FIXED,
+                        (u64)fd, 0) < 0)
+            tender_fail("cannot map a layer", 0);
+        boot.regions[boot.nr_regions++] = (struct hosted_region){.pa = at, .len = len, .fd = fd};
+        at += len;
+    }
+    boot.initrd_len = at - boot.initrd_pa;
+    boot.kernel_pa = ALIGN_UP(at, (u64)HUGE) + HUGE;
+}
+
+static void look_at_streams(void)
+{
+    struct stat st;
+
+    for (u32 fd = 0; fd < 3; fd++)
+        if (!sys3(__NR_fstat, fd, ptr(&st), 0) && S_ISREG(st.st_mode))
+            boot.file_streams |= 1u << fd;
+}
+
+struct kernel_sigaction {
+    u64 handler, flags, restorer, mask;
+};
+
+/* Everything but what the kernel handles stays blocked: keys of a terminal are the runner's. */
+static void take_signals(const struct tender_kernel *kernel)
+{
+    static const u8 handled[] = {SIGSEGV, SIGBUS, SIGFPE,           SIGILL,
+                                 SIGTRAP, SIGSYS, HOSTED_SIG_TIMER, HOSTED_SIG_STOP};
+    enum { RESTORER = 0x04000000 };
+    struct kernel_sigaction action = {
+        .handler = kernel->on_signal,
+        .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | RESTORER,
+        .restorer = kernel->restorer,
+    };
+    stack_t stack = {.ss_sp = (void *)(uintptr_t)kernel->signal_stack,
+                     .ss_size = kernel->signal_stack_size};
+    u64 mask = ~0ull;
+
+    sys3(__NR_sigaltstack, ptr(&stack), 0, 0);
+    for (u32 i = 0; i < sizeof(handled); i++) {
+        sys6(__NR_rt_sigaction, handled[i], ptr(&action), 0, sizeof(u64), 0, 0);
+        mask &= ~(1ull << (handled[i] - 1));
+    }
+    sys6(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, sizeof(u64), 0, 0);
+}
+
+static void make_timer(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TIMER};
+
+    if (sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&boot.timer_id)))
+        tender_fail("no timer", 0);
+}
+
+static void set_limit(u32 what, u64 value)
+{
+    struct rlimit limit = {value, value};
+
+    sys6(__NR_prlimit64, 0, what, ptr(&limit), 0, 0, 0);
+}
+
+static void give_up_rights(u32 nr_fds)
+{
+    sys3(__NR_close_range, nr_fds, ~0u, 0);
+    set_limit(RLIMIT_CORE, 0);
+    set_limit(RLIMIT_NOFILE, nr_fds);
+    set_limit(RLIMIT_MEMLOCK, 0);
+    set_limit(RLIMIT_MSGQUEUE, 0);
+}
+
+static void read_words(char **words)
+{
+    for (; *words; words++)
+        if (same(*words, "tty"))
+            boot.features |= HOSTED_TTY;
+}
+
+static void fill_boot(const Elf64_auxv_t *auxv, const u64 *random)
+{
+    struct timespec now;
+
+    boot.floor = ZONE_PROGRAM;
+    boot.direct_base = ZONE_DIRECT + (random[0] & 0xffff) * HUGE;
+    boot.vmap_base = ZONE_VMAP + (random[0] >> 16 & 0xffff) * HUGE;
+    boot.vmap_size = VMAP_SIZE;
+    sys3(__NR_clock_gettime, CLOCK_REALTIME, ptr(&now), 0);
+    boot.wall_ns = (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec;
+    sys3(__NR_getrandom, ptr(boot.seed), sizeof(boot.seed), 0);
+    if (auxv_get(auxv, AT_HWCAP2) & 2)
+        boot.features |= HOSTED_FSGSBASE;
+    boot.log_fd = FD_LOG;
+}
+
+_Noreturn void tender_main(u64 *stack);
+
+_Noreturn void tender_main(u64 *stack)
+{
+    u64 argc = stack[0];
+    char **argv = (char **)(stack + 1), **env = argv + argc + 1;
+    struct tender_kernel kernel;
+
+    while (*env)
+        env++;
+    const Elf64_auxv_t *auxv = (const void *)(env + 1);
+    const u64 *random = (const void *)(uintptr_t)auxv_get(auxv, AT_RANDOM);
+    if (argc < 4)
+        tender_fail("the tender is not for calling by hand", 0);
+    u64 memory = number(argv[2]), layers = number(argv[3]);
+    if (memory < LEAST_MEMORY || layers > MAX_LAYERS)
+        tender_fail("too little memory, or too many layers", 0);
+
+    boot.cmdline = ptr(argv[1]);
+    read_words(argv + 4);
+    fill_boot(auxv, random);
+    give_up_rights(FD_LAYERS + (u32)layers + 1);
+    map_memory(memory);
+    map_layers((u32)layers);
+    tender_map_kernel(&boot, ZONE_KERNEL + (random[1] & 0x3ffff) * HUGE, &kernel);
+    look_at_streams();
+    take_signals(&kernel);
+    make_timer();
+    tender_install_filter(&kernel, FD_LAYERS + (u32)layers, boot.timer_id,
+                          boot.features & HOSTED_FSGSBASE);
+    ((void (*)(struct hosted_boot *))(uintptr_t)kernel.entry)(&boot);
+    __builtin_unreachable();
+}
+
+__asm__(".globl _start\n"
+        "_start:\n"
+        "    xorl %ebp, %ebp\n"
+        "    movq %rsp, %rdi\n"
+        "    andq $-16, %rsp\n"
+        "    call tender_main\n"
+        "    ud2\n");
+
+/* What the compiler calls by itself. */
+void *memset(void *to, int c, size_t n);
+void *memset(void *to, int c, size_t n)
+{
+    void *end = to;
+
+    __asm__ volatile("rep stosb" : "+D"(end), "+c"(n) : "a"(c) : "memory");
+    return to;
+}
+void *memcpy(void *restrict to, const void *restrict from, size_t n);
+void *memcpy(void *restrict to, const void *restrict from, size_t n)
+{
+    void *end = to;
+
+    __asm__ volatile("rep movsb" : "+D"(end), "+S"(from), "+c"(n) : : "memory");
+    return to;
+}

@@ -1,0 +1,61 @@
+/* What the files of the tender share.  The tender is a program without a C library that becomes the
+ * sandbox: it maps what the kernel needs, gives up everything else, and jumps.
+ *
+ *   ingot-tender COMMAND-LINE BYTES-OF-MEMORY LAYERS WORDS...
+ *
+ * Descriptors: 0 to 2 the program's streams, 3 the log, 4 the kernel file, 5 and up the layers,
+ * lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal). */
+#pragma once
+
+#include "abi/hosted.h"
+
+#include <stddef.h>
+
+enum {
+    FD_LOG = 3,
+    FD_KERNEL = 4,
+    FD_LAYERS = 5,
+    MAX_LAYERS = 16,
+};
+
+/** A call to the host: its result. */
+static inline long sys6(long nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+{
+    register u64 r10 __asm__("r10") = d;
+    register u64 r8 __asm__("r8") = e;
+    register u64 r9 __asm__("r9") = f;
+    long ret;
+
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return ret;
+}
+static inline long sys3(long nr, u64 a, u64 b, u64 c)
+{
+    return sys6(nr, a, b, c, 0, 0, 0);
+}
+static inline u64 ptr(const void *p)
+{
+    return (u64)(uintptr_t)p;
+}
+
+/** Say on the log why there is no guest, in the kernel's form, and leave. */
+_Noreturn void tender_fail(const char *why, long error);
+
+/** The kernel's note, as addresses. */
+struct tender_kernel {
+    u64 base;
+    u64 entry, stub_start, stub_end, on_signal, restorer, signal_stack, signal_stack_size;
+};
+
+/** Map the kernel file around a random place and find its note; fills @boot's part of it. */
+void tender_map_kernel(struct hosted_boot *boot, u64 random, struct tender_kernel *kernel);
+
+/**
+ * From here on only the kernel's stub makes calls, and only those it needs.
+ * @max_fd: the greatest descriptor that may be mapped; @fsgsbase: arch_prctl is not needed
+ */
+void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd, s32 timer,
+                           bool fsgsbase);

@@ -1,0 +1,243 @@
+/* The guest as a sandboxed process: the tender (host/tender) becomes it.  Its standard streams are
+ * the user's own descriptors, so nothing is copied in between; only the log comes through us.
+ * Ctrl-C and other signals are ours: the sandbox blocks all but those its kernel handles. */
+#include "vm/vmm.h"
+
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Descriptors as the tender sees them (host/tender/tender.h). */
+enum {
+    FD_LOG = 3,
+    FD_KERNEL,
+    FD_LAYERS,
+    MAX_LAYERS = 16,
+    MAX_FDS = FD_LAYERS + MAX_LAYERS,
+    FD_HIGH = 64, /* above all of them: where descriptors wait to be moved into place */
+};
+
+struct process_plan {
+    char *program; /* owned */
+    struct strs argv;
+    int ours[MAX_FDS]; /* which of our descriptors becomes which of the tender's; -1 for none */
+};
+
+static void plan_fini(struct process_plan *plan)
+{
+    mem_free(&plan->program);
+    strs_free(&plan->argv);
+    for (int i = FD_LOG; i < MAX_FDS; i++)
+        fd_close(&plan->ours[i]);
+}
+
+static void plan_init(struct process_plan *plan)
+{
+    *plan = (struct process_plan){0};
+    for (int i = 0; i < MAX_FDS; i++)
+        plan->ours[i] = -1;
+}
+
+/* The tender lies where the kernel file does, or where it was installed. */
+static char *find_tender(const char *kernel, struct err *err)
+{
+    const char *slash = strrchr(kernel, '/');
+    char *beside = str_printf("%.*singot-tender", slash ? (int)(slash + 1 - kernel) : 0, kernel);
+
+    if (access(beside, X_OK) == 0)
+        return beside;
+    free(beside);
+    if (access(INGOT_LIBEXECDIR "/ingot-tender", X_OK) == 0)
+        return str_dup(INGOT_LIBEXECDIR "/ingot-tender");
+    err_set(err, ENOENT, "no ingot-tender beside the kernel '%s' or in %s", kernel,
+            INGOT_LIBEXECDIR);
+    return NULL;
+}
+
+static void plan_argv(struct process_plan *plan, const struct vm_config *config)
+{
+    struct buf line = {0};
+
+    buf_puts(&line, config->params);
+    if (config->args)
+        buf_printf(&line, " -- %s", config->args);
+    strs_take(&plan->argv, str_printf("ingot:%s", config->name ? config->name : "guest"));
+    strs_take(&plan->argv, buf_take(&line));
+    strs_take(&plan->argv, str_printf("%llu", (unsigned long long)config->memory_bytes));
+    strs_take(&plan->argv, str_printf("%zu", config->nr_layers));
+    if (config->tty)
+        strs_add(&plan->argv, "tty");
+}
+
+static int plan_make(struct process_plan *plan, const struct vm_config *config, struct err *err)
+{
+    if (config->nr_layers > MAX_LAYERS)
+        return err_set(err, EINVAL, "an image of %zu layers is too much; %d are possible",
+                       config->nr_layers, MAX_LAYERS);
+    if (config->cpus > 1)
+        return err_set(err, EINVAL, "--cpus: a guest in a process has one CPU so far");
+    plan->program = find_tender(config->kernel, err);
+    if (!plan->program)
+        return -ENOENT;
+    plan_argv(plan, config);
+    return 0;
+}
+
+/* Above all numbers that the tender's descriptors get, so that none is in another's way. */
+static int open_high(const char *path, int fd)
+{
+    int from = fd >= 0 ? fd : open(path, O_RDONLY | O_CLOEXEC);
+
+    if (from < 0)
+        return -1;
+    int high = fcntl(from, F_DUPFD_CLOEXEC, FD_HIGH);
+    if (from != fd) {
+        int code = errno;
+        close(from);
+        errno = code;
+    }
+    return high;
+}
+
+static int plan_open(struct process_plan *plan, const struct vm_config *config, struct err *err)
+{
+    plan->ours[FD_KERNEL] = open_high(config->kernel, -1);
+    if (plan->ours[FD_KERNEL] < 0)
+        return err_errno(err, errno, "%s", config->kernel);
+    for (size_t i = 0; i < config->nr_layers; i++) {
+        const struct vm_layer *layer = &config->layers[i];
+        plan->ours[FD_LAYERS + i] = open_high(layer->path, layer->fd);
+        if (plan->ours[FD_LAYERS + i] < 0)
+            return err_errno(err, errno, "layer '%s'", layer->path);
+    }
+    return 0;
+}
+
+/* Room for the whole log, should nobody have read it when the guest is gone. */
+static int open_log(struct process_plan *plan, struct vm *vm, struct err *err)
+{
+    int pair[2];
+
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return err_errno(err, errno, "a channel to the guest");
+    vm->ch.log = pair[0];
+    plan->ours[FD_LOG] = open_high(NULL, pair[1]);
+    int code = errno;
+    close(pair[1]);
+    return plan->ours[FD_LOG] < 0 ? err_errno(err, code, "a channel to the guest") : 0;
+}
+
+/* In the child: only system calls, since it shares the parent's memory.  Returns a failure. */
+static int process_exec(const struct process_plan *plan, bool no_input, pid_t parent)
+{
+    static char *const no_env[] = {NULL};
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return -errno;
+    if (getppid() != parent) /* it died before the line above */
+        _exit(1);
+    if (no_input) {
+        int null = open("/dev/null", O_RDONLY);
+        if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+            return -errno;
+    }
+    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        return -errno;
+    for (int i = FD_LOG; i < MAX_FDS; i++)
+        if (plan->ours[i] >= 0 && dup2(plan->ours[i], i) < 0)
+            return -errno;
+    execve(plan->program, plan->argv.at, no_env);
+    return -errno;
+}
+
+static int process_spawn(const struct process_plan *plan, bool no_input, pid_t *pid)
+{
+    volatile int failed = 0;
+    pid_t parent = getpid();
+    pid_t child = vfork();
+
+    if (child == 0) {
+        failed = process_exec(plan, no_input, parent);
+        _exit(1);
+    }
+    if (child < 0)
+        return -errno;
+    *pid = child;
+    return failed;
+}
+
+static int process_start(const struct vm_config *config, struct vm *vm, struct err *err)
+{
+    struct process_plan plan CLEANUP(plan_fini);
+
+    plan_init(&plan);
+    vm_init(vm);
+    vm->vmm = &process_vmm;
+    int failed = plan_make(&plan, config, err);
+    if (!failed)
+        failed = plan_open(&plan, config, err);
+    if (!failed)
+        failed = open_log(&plan, vm, err);
+    if (failed)
+        goto fail;
+    failed = process_spawn(&plan, config->no_input, &vm->pid);
+    if (failed) {
+        failed = err_errno(err, -failed, "%s", plan.program);
+        goto fail;
+    }
+    return 0;
+
+fail:
+    vm_fini(vm);
+    return failed;
+}
+
+static int process_describe(const struct vm_config *config, char **text, struct err *err)
+{
+    struct process_plan plan CLEANUP(plan_fini);
+    struct buf line = {0};
+
+    plan_init(&plan);
+    int failed = plan_make(&plan, config, err);
+    if (failed)
+        return failed;
+    buf_puts(&line, plan.program);
+    for (size_t i = 1; i < plan.argv.len; i++)
+        buf_printf(&line, strchr(plan.argv.at[i], ' ') ? " '%s'" : " %s", plan.argv.at[i]);
+    buf_printf(&line, " %d<%s", FD_KERNEL, config->kernel);
+    for (size_t i = 0; i < config->nr_layers; i++)
+        buf_printf(&line, " %zu<%s", FD_LAYERS + i, config->layers[i].path);
+    *text = buf_take(&line);
+    return 0;
+}
+
+static void process_stop(struct vm *vm)
+{
+    if (vm->pid > 0)
+        kill(vm->pid, SIGTERM);
+}
+
+static void process_probe(struct vmm_info *info)
+{
+    *info = (struct vmm_info){.package = "ingot", .machines = ""};
+    if (access(INGOT_LIBEXECDIR "/ingot-tender", X_OK) == 0)
+        snprintf(info->path, sizeof(info->path), "%s", INGOT_LIBEXECDIR "/ingot-tender");
+}
+
+const struct vmm process_vmm = {
+    .name = "process",
+    .probe = process_probe,
+    .describe = process_describe,
+    .start = process_start,
+    .stop = process_stop,
+};

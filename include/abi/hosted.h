@@ -1,0 +1,71 @@
+/* What the tender, which makes a host process ready, and the kernel inside it tell each other.
+ * The kernel file carries a note that says where it is entered; the tender hands over one struct.
+ */
+#pragma once
+
+/** Bytes of the stack that handlers run on. */
+#define HOSTED_SIGNAL_STACK 32768
+
+#ifndef __ASSEMBLER__
+#include "lib/types.h"
+
+/** Name and type of the ELF note; its description is a struct hosted_note. */
+#define HOSTED_NOTE_NAME "Ingot"
+enum { HOSTED_NOTE_TYPE = 1 };
+
+/** Offsets from the image's first byte. */
+struct hosted_note {
+    u64 entry;      /* gets the struct hosted_boot in RDI; any stack */
+    u64 stub_start; /* the only code that may make host system calls ... */
+    u64 stub_end;   /* ... up to here */
+    u64 on_signal;  /* handler of all signals, with SA_SIGINFO | SA_ONSTACK | SA_NODEFER */
+    u64 restorer;
+    u64 signal_stack; /* a stack for handlers: lowest byte ... */
+    u64 signal_stack_size;
+};
+
+/** A run of the kernel's physical addresses, and what is behind it. */
+struct hosted_region {
+    u64 pa, len; /* whole pages */
+    u64 offset;  /* in the file */
+    s32 fd;
+    u32 shared; /* memory that the kernel owns; else a file, of which only copies are written */
+};
+
+enum {
+    HOSTED_MAGIC = 0x746f6749,
+    HOSTED_VERSION = 1,
+    HOSTED_MAX_REGIONS = 24,
+    HOSTED_SEED = 32,
+};
+
+/** Bits of hosted_boot.features. */
+enum {
+    HOSTED_FSGSBASE = 1, /* segment bases can be written without a call */
+    HOSTED_TTY = 2,      /* streams 0 and 1 are the program's terminal */
+};
+
+/** Signals that the host sends us. */
+enum { HOSTED_SIG_TIMER = 14, HOSTED_SIG_STOP = 15 };
+
+struct hosted_boot {
+    u32 magic, version;
+    u64 kernel_base; /* address of the image's first byte; text RX, constants RW, data RW */
+    u64 floor;       /* the program may have what lies below */
+    u64 direct_base; /* address of physical address 0 */
+    u64 vmap_base, vmap_size; /* for mappings of the kernel's own */
+    u64 ram_len;              /* physical memory from 0 on; pages 0 and 1 are not for general use */
+    u64 initrd_pa, initrd_len; /* the layers, one behind the other, mapped already */
+    u64 kernel_pa;             /* what the image's first byte counts as */
+    u64 cmdline;               /* address of the text; NUL-terminated */
+    u64 wall_ns;               /* since 1970 */
+    u8 seed[HOSTED_SEED];
+    u32 features;
+    u32 file_streams; /* bit n: stream n is a file, which never makes anybody wait */
+    s32 log_fd;
+    s32 timer_id;
+    u32 nr_regions;
+    u32 reserved;
+    struct hosted_region regions[HOSTED_MAX_REGIONS]; /* the first is the memory */
+};
+#endif

@@ -1,0 +1,74 @@
+/* What the files of plat/hosted share: the kernel in a process of a host, without privileges.
+ * The host is reached through the stub alone; its filter lets nothing else pass. */
+#pragma once
+
+#include "abi/hosted.h"
+#include "core/percpu.h"
+#include "plat/plat.h"
+
+struct siginfo64;
+struct trap_frame;
+struct ucontext64;
+
+/* Numbers of the host's calls that the filter of host/tender lets pass (x86-64). */
+enum {
+    HOST_READ = 0,
+    HOST_WRITE = 1,
+    HOST_MMAP = 9,
+    HOST_MPROTECT = 10,
+    HOST_MUNMAP = 11,
+    HOST_MREMAP = 25,
+    HOST_MADVISE = 28,
+    HOST_ARCH_PRCTL = 158,
+    HOST_TIMER_SETTIME = 223,
+    HOST_EXIT_GROUP = 231,
+};
+
+struct host_pollfd {
+    s32 fd;
+    s16 events, revents;
+};
+
+extern const struct hosted_boot *hosted_boot; /* [I] */
+
+/* entry.S */
+
+/** A call to the host; its result. */
+long host_call(long nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
+/** ppoll without limit of time, unless something is pending on this CPU: then -EINTR at once. */
+long host_wait(struct host_pollfd *fds, u64 count, const void *timeout);
+/** Leave the signal's stack for good and handle what @frame, at its place already, was made of;
+ * @fpstate is where the host saved the vector registers. */
+_Noreturn void hosted_enter_trap(struct trap_frame *frame, u64 addr, u64 fpstate);
+_Noreturn void hosted_enter_call(struct trap_frame *frame, u64 addr, u64 fpstate);
+_Noreturn void hosted_enter_exit(struct trap_frame *frame, u64 addr, u64 fpstate);
+extern char host_wait_check[], host_wait_call[], host_wait_skip[], hosted_restorer[];
+
+/* memory.c */
+/** @pa: of our memory, the page that is the vDSO's data. */
+void hosted_memory_init(u64 pa);
+int hosted_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot);
+u32 hosted_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot);
+int hosted_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
+int hosted_replace(struct plat_as *as, u64 va, u64 pa, u32 prot);
+int hosted_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg);
+int hosted_protect(struct plat_as *as, u64 va, u64 len, u32 prot);
+int hosted_move(struct plat_as *as, u64 from, u64 to, u64 len);
+int hosted_kernel_map(u64 va, u64 pa, u64 len, u32 prot);
+void hosted_kernel_unmap(u64 va, u64 len);
+extern const struct plat_areas hosted_areas;
+
+/* signal.c */
+void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc);
+void hosted_trap(struct trap_frame *frame, u64 addr);
+
+/* streams.c */
+extern struct plat_streams hosted_streams;
+/** Wait for a signal or for what somebody wants of the streams. */
+void hosted_streams_wait(void);
+
+/* vcpu.c */
+void hosted_cpu_init(void);
+void hosted_timer_arm(u64 deadline_ns);
+void hosted_cpu_kick(struct cpu *cpu);
+void hosted_set_fs(u64 base);

@@ -1,0 +1,272 @@
+/* The program's memory by means of the host.
+ *
+ * Physical addresses are those of the tender's regions: our memory, one file of the host's memory,
+ * and files (layers, the kernel itself).  What is mapped page by page is also in page tables, which
+ * no MMU reads: they answer query() and find the owners at unmap().  Private areas that the host
+ * pages (struct plat_areas) are not in them, or as pages of a file, of which the host makes copies.
+ */
+#include "abi/errno.h"
+#include "abi/mman.h"
+#include "core/vdso.h"
+#include "plat/hosted/hosted.h"
+#include "plat/pc/pc.h"
+
+static u32 host_prot(u32 prot)
+{
+    u32 out = prot & PLAT_READ ? PROT_READ : PROT_NONE;
+
+    if (prot & PLAT_WRITE)
+        out |= PROT_WRITE;
+    if (prot & PLAT_EXEC)
+        out |= PROT_EXEC;
+    return out;
+}
+
+static int call_mmap(u64 va, u64 len, u32 prot, u32 flags, s32 fd, u64 offset)
+{
+    long got = host_call(HOST_MMAP, va, len, host_prot(prot), flags | MAP_FIXED | MAP_NORESERVE,
+                         (u64)(s64)fd, offset);
+
+    return got == (long)va ? 0 : -ENOMEM;
+}
+
+/* The page of the image that we share with the program, which is our memory: see start.c. */
+static struct hosted_region shared_page;
+
+void hosted_memory_init(u64 pa)
+{
+    shared_page = hosted_boot->regions[0];
+    shared_page.pa = image_to_phys(&vdso_page);
+    shared_page.len = PAGE_SIZE;
+    shared_page.offset += pa;
+}
+
+static const struct hosted_region *region_of(u64 pa)
+{
+    if (pa - shared_page.pa < PAGE_SIZE)
+        return &shared_page;
+    for (u32 i = 0; i < hosted_boot->nr_regions; i++) {
+        const struct hosted_region *r = &hosted_boot->regions[i];
+        if (pa - r->pa < r->len)
+            return r;
+    }
+    return NULL;
+}
+
+/* The host maps [@pa, +@len) at @va. */
+static int show(u64 va, u64 pa, u64 len, u32 prot)
+{
+    while (len) {
+        const struct hosted_region *r = region_of(pa);
+        if (!r)
+            return -ENOMEM;
+        u64 n = min(len, r->pa + r->len - pa);
+        int err = call_mmap(va, n, prot, r->shared ? MAP_SHARED : MAP_PRIVATE, r->fd,
+                            r->offset + (pa - r->pa));
+        if (err)
+            return err;
+        va += n, pa += n, len -= n;
+    }
+    return 0;
+}
+
+static void hide(u64 va, u64 len)
+{
+    host_call(HOST_MUNMAP, va, len, 0, 0, 0, 0);
+}
+
+int hosted_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
+{
+    int err = pc_map(as, va, pa, len, prot);
+
+    return err ? err : show(va, pa, len, prot);
+}
+
+/* The host may be out of mappings: then the tables must not say that there is one. */
+int hosted_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
+{
+    int err = pc_map_page(as, va, pa, prot);
+
+    if (err)
+        return err;
+    err = show(va, pa, PAGE_SIZE, prot);
+    if (err)
+        (void)pc_unmap(as, va, PAGE_SIZE, NULL, NULL); /* no 2 MiB page: it cannot fail */
+    return err;
+}
+
+u32 hosted_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
+{
+    u32 mapped = pc_map_around(as, va, pa, n, prot), done = 0;
+
+    for (u32 i = 0, run; i < n; i += run) {
+        for (run = 0; i + run < n && (mapped & BIT(i + run)); run++)
+            ;
+        u64 at = i * PAGE_SIZE, len = run * PAGE_SIZE;
+        if (run && show(va + at, pa + at, len, prot))
+            (void)pc_unmap(as, va + at, len, NULL, NULL);
+        else
+            done |= (u32)((BIT(run) - 1) << i);
+        run = max(run, 1u);
+    }
+    return done;
+}
+
+int hosted_replace(struct plat_as *as, u64 va, u64 pa, u32 prot)
+{
+    int err = pc_replace(as, va, pa, prot);
+
+    return err ? err : show(va, pa, PAGE_SIZE, prot);
+}
+
+int hosted_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg)
+{
+    hide(va, len); /* before anybody can be told that nobody reaches it */
+    return pc_unmap(as, va, len, gone, arg);
+}
+
+/* A run of pages that the host has in one way. */
+struct run {
+    u64 len;
+    bool mapped, file;
+};
+
+static struct run run_at(struct plat_as *as, u64 va, u64 end)
+{
+    const struct hosted_region *first = NULL;
+    struct run run = {0};
+    u64 pa;
+
+    for (; va + run.len < end; run.len += PAGE_SIZE) {
+        const struct hosted_region *r =
+            pc_query(as, va + run.len, &pa, NULL) ? region_of(pa) : NULL;
+        if (run.len && (!r != !first || (r && r->shared != first->shared)))
+            break;
+        first = r;
+    }
+    run.mapped = first;
+    run.file = first && !first->shared;
+    return run;
+}
+
+int hosted_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
+{
+    int err = pc_protect(as, va, len, prot);
+    u64 end = va + len;
+
+    while (va < end && !err) {
+        struct run run = run_at(as, va, end);
+        u32 own = prot;
+        if (run.file && (prot & PLAT_COPY)) /* the host copies */
+            own |= PLAT_WRITE;
+        if (run.mapped && host_call(HOST_MPROTECT, va, run.len, host_prot(own), 0, 0, 0))
+            err = -ENOMEM;
+        va += run.len;
+    }
+    return err;
+}
+
+enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */, HOST_DONTNEED = 4 };
+
+static int move_host(u64 from, u64 to, u64 len)
+{
+    long got = host_call(HOST_MREMAP, from, len, len, HOST_MREMAP_MOVE, to, 0);
+
+    return got == (long)to ? 0 : -EFAULT;
+}
+
+/* The host moves no more than one of its mappings in one call, and knows better than we what one
+ * is: halve until it agrees. */
+static int move_pieces(u64 from, u64 to, u64 len)
+{
+    while (len) {
+        u64 n = len;
+        while (move_host(from, to, n)) {
+            if (n == PAGE_SIZE)
+                return -ENOMEM;
+            n = ALIGN_UP(n / 2, PAGE_SIZE);
+        }
+        from += n, to += n, len -= n;
+    }
+    return 0;
+}
+
+int hosted_move(struct plat_as *as, u64 from, u64 to, u64 len)
+{
+    int err = 0;
+
+    for (u64 at = 0, step; at < len && !err; at += step) {
+        struct run run = run_at(as, from + at, from + len);
+        step = run.len;
+        if (run.mapped)
+            err = move_pieces(from + at, to + at, run.len);
+    }
+    return err ? err : pc_move(as, from, to, len);
+}
+
+/* ---- areas ---- */
+
+static int area_map(struct plat_as *as, u64 va, u64 len, u32 prot)
+{
+    (void)as;
+    return call_mmap(va, len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static int area_unmap(struct plat_as *as, u64 va, u64 len)
+{
+    (void)as;
+    hide(va, len);
+    return 0;
+}
+
+static int area_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
+{
+    (void)as;
+    return host_call(HOST_MPROTECT, va, len, host_prot(prot), 0, 0, 0) ? -ENOMEM : 0;
+}
+
+static int area_discard(struct plat_as *as, u64 va, u64 len)
+{
+    (void)as;
+    return host_call(HOST_MADVISE, va, len, HOST_DONTNEED, 0, 0, 0) ? -ENOMEM : 0;
+}
+
+static int area_move(struct plat_as *as, u64 from, u64 to, u64 len)
+{
+    (void)as;
+    return move_pieces(from, to, len);
+}
+
+/* A page of our own may be shown too, as long as nobody writes it. */
+static int area_map_file(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
+{
+    const struct hosted_region *r = region_of(pa);
+
+    if (!r || (r->shared && (prot & PLAT_WRITE)))
+        return -EINVAL;
+    int err = hosted_map(as, va, pa, len, prot);
+    if (err)
+        (void)hosted_unmap(as, va, len, NULL, NULL);
+    return err;
+}
+
+const struct plat_areas hosted_areas = {
+    .map = area_map,
+    .unmap = area_unmap,
+    .protect = area_protect,
+    .discard = area_discard,
+    .move = area_move,
+    .map_file = area_map_file,
+};
+
+/* ---- the kernel's own ---- */
+
+int hosted_kernel_map(u64 va, u64 pa, u64 len, u32 prot)
+{
+    return show(va, pa, len, prot);
+}
+
+void hosted_kernel_unmap(u64 va, u64 len)
+{
+    hide(va, len);
+}

@@ -1,0 +1,180 @@
+/* Signals of the host stand for exceptions, interrupts and system calls that are made by the
+ * instruction.  The handler makes the frame where the kernel expects it and leaves the signal's
+ * stack for good; only where kernel code was interrupted for nothing but a pending bit it returns.
+ */
+#include "abi/signal.h"
+#include "abi/errno.h"
+#include "abi/ucontext.h"
+#include "arch/frame.h"
+#include "arch/hooks.h"
+#include "arch/thread.h"
+#include "core/irq.h"
+#include "core/panic.h"
+#include "plat/hosted/hosted.h"
+#include "plat/plat_priv.h"
+
+enum {
+    SYS_SECCOMP = 1, /* si_code of SIGSYS */
+    AUDIT_X86_64 = 0xc000003e,
+    LAST_TRAP = TRAP_XM,
+};
+
+/* Labels of arch's entry.S. */
+extern char syscall_exit_check[], syscall_exit_jump[], exit_process_check[], exit_process_jump[];
+
+static u32 depth; /* [C] handlers whose frame is not made yet: a fault in one is a broken stack */
+
+static u64 addr_of(const char *label)
+{
+    return (u64)(uintptr_t)label;
+}
+
+static bool is_between(u64 at, const char *first, const char *last)
+{
+    return at - addr_of(first) <= addr_of(last) - addr_of(first);
+}
+
+static void fill_frame(struct trap_frame *f, const struct sigcontext64 *mc)
+{
+    *f = (struct trap_frame){
+        .r8 = mc->r8,
+        .r9 = mc->r9,
+        .r10 = mc->r10,
+        .r11 = mc->r11,
+        .r12 = mc->r12,
+        .r13 = mc->r13,
+        .r14 = mc->r14,
+        .r15 = mc->r15,
+        .rdi = mc->rdi,
+        .rsi = mc->rsi,
+        .rbp = mc->rbp,
+        .rbx = mc->rbx,
+        .rdx = mc->rdx,
+        .rax = mc->rax,
+        .rcx = mc->rcx,
+        .orig_rax = (u64)-1,
+        .rip = mc->rip,
+        .rsp = mc->rsp,
+        .rflags = mc->rflags,
+        .cs = LINUX_USER_CS,
+        .ss = LINUX_USER_SS,
+    };
+}
+
+static bool is_program(const struct sigcontext64 *mc)
+{
+    return mc->rip < arch_kernel_base;
+}
+
+/* At the top of the kernel stack, or below what kernel code has used of its stack. */
+static struct trap_frame *make_frame(const struct sigcontext64 *mc)
+{
+    struct trap_frame *f;
+
+    if (is_program(mc) || mc->rsp < arch_kernel_base)
+        f = arch_frame_of(this_cpu()->arch.kstack_top);
+    else
+        f = (struct trap_frame *)(uintptr_t)ALIGN_DOWN(mc->rsp - sizeof(*f), 16ul);
+    fill_frame(f, mc);
+    return f;
+}
+
+/* Only the pending word has changed.  In program code that is a reason to look at it now; at the
+ * end of a call, where it has been looked at already, to look again. */
+static void take_interrupt(struct sigcontext64 *mc)
+{
+    u64 frame = (u64)(uintptr_t)arch_frame_of(this_cpu()->arch.kstack_top);
+
+    if (mc->rip == addr_of(syscall_exit_jump))
+        mc->rip = mc->rcx; /* all registers are the program's already */
+    if (is_program(mc)) {
+        struct trap_frame *f = make_frame(mc);
+        hosted_enter_exit(f, 0, mc->fpstate);
+    }
+    if (is_between(mc->rip, syscall_exit_check, syscall_exit_jump)) {
+        mc->rip = addr_of(syscall_exit_check);
+    } else if (is_between(mc->rip, exit_process_check, exit_process_jump)) {
+        mc->rip = addr_of(exit_process_check);
+        mc->rsp = frame;
+    } else if (is_between(mc->rip, host_wait_check, host_wait_call)) {
+        mc->rip = addr_of(host_wait_skip);
+    }
+}
+
+/* The program made a call by the instruction; the filter has kept it from the host. */
+static void take_call(const struct siginfo64 *info, const struct sigcontext64 *mc)
+{
+    u32 arch = (u32)(info->raw[1] >> 32);
+
+    if (!is_program(mc))
+        panic("a host call outside the stub at %#lx", mc->rip);
+    struct trap_frame *f = make_frame(mc);
+    depth--;
+    if (info->si_code != SYS_SECCOMP || arch != AUDIT_X86_64) {
+        f->vector = TRAP_GP; /* int 0x80, as a machine answers it */
+        hosted_enter_trap(f, 0, mc->fpstate);
+    }
+    f->vector = FRAME_SYSCALL;
+    f->orig_rax = mc->rax;
+    hosted_enter_call(f, 0, mc->fpstate);
+}
+
+/* A file of the host ended before its mapping, or cannot be read. */
+static bool is_lost_page(int sig, const struct siginfo64 *info)
+{
+    return sig == SIGBUS && info->si_code > BUS_ADRALN && info->si_code != SI_KERNEL;
+}
+
+static void take_fault(int sig, const struct siginfo64 *info, const struct sigcontext64 *mc)
+{
+    struct trap_frame *f = make_frame(mc);
+
+    depth--;
+    f->vector = mc->trapno <= LAST_TRAP ? (u32)mc->trapno : TRAP_GP;
+    f->error = (u32)mc->err;
+    if (info->si_code == SI_TKILL || info->si_code == SI_USER)
+        f->vector = TRAP_GP;
+    if (is_lost_page(sig, info))
+        f->vector = TRAP_MC;
+    hosted_enter_trap(f, mc->cr2, mc->fpstate);
+}
+
+void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc)
+{
+    struct sigcontext64 *mc = &uc->mcontext;
+
+    switch (sig) {
+    case HOSTED_SIG_TIMER:
+        irq_pend(PEND_TIMER);
+        take_interrupt(mc);
+        return;
+    case HOSTED_SIG_STOP:
+        irq_pend(PEND_DEVICE);
+        take_interrupt(mc);
+        return;
+    case SIGSYS:
+        depth++;
+        take_call(info, mc);
+        return;
+    default:
+        if (depth++) {
+            struct trap_frame f;
+            fill_frame(&f, mc);
+            panic_frame(&f, "kernel stack overflow, or a fault in a fault, at %#lx", mc->cr2);
+        }
+        take_fault(sig, info, mc);
+    }
+}
+
+void hosted_trap(struct trap_frame *frame, u64 addr)
+{
+    if (frame->vector == TRAP_MC) {
+        if (!frame_is_program(frame))
+            panic_frame(frame, "a file of the image cannot be read, near %#lx", addr);
+        program_trap(frame, SIGBUS, BUS_ADRERR, addr);
+        return;
+    }
+    if (frame->vector == TRAP_PF)
+        frame->error |= FAULT_PRESENT; /* the host may have paged what it has mapped */
+    plat_take_trap(frame, addr);
+}

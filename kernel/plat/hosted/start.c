@@ -1,0 +1,202 @@
+/* From the tender's word to the kernel's start, and the table of operations of a host process. */
+#include "abi/errno.h"
+#include "abi/mman.h"
+#include "arch/features.h"
+#include "arch/hooks.h"
+#include "arch/thread.h"
+#include "core/cmdline.h"
+#include "core/init.h"
+#include "core/irq.h"
+#include "core/panic.h"
+#include "core/vdso.h"
+#include "lib/string.h"
+#include "plat/hosted/hosted.h"
+#include "plat/pc/pc.h"
+#include "plat/plat_priv.h"
+
+enum {
+    LINK_BASE = 0x100000,     /* of kernel.lds */
+    VDSO_PAGE_PA = PAGE_SIZE, /* of our memory: the vDSO's data, which programs see too */
+    FIRST_FREE_PA = 2 * PAGE_SIZE,
+};
+
+extern u32 process_vector_mask; /* entry.S */
+extern char kernel_rodata_end[];
+_Noreturn void hosted_start(const struct hosted_boot *boot);
+
+const struct hosted_boot *hosted_boot;
+
+static void hosted_idle(void)
+{
+    hosted_streams_wait();
+}
+
+static void as_switch(struct plat_as *as)
+{
+    this_cpu()->as = as; /* the host has one */
+}
+
+static void *map_device(u64 pa, u64 len)
+{
+    (void)pa, (void)len;
+    return NULL;
+}
+
+static void console_write(const char *text, size_t len)
+{
+    while (len) {
+        long n = host_call(HOST_WRITE, (u64)(s64)hosted_boot->log_fd, (u64)(uintptr_t)text, len, 0,
+                           0, 0);
+        if (n == -EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        text += n, len -= (size_t)n;
+    }
+}
+
+static size_t random_seed(void *buf, size_t len)
+{
+    size_t n = min(len, sizeof(hosted_boot->seed));
+
+    memcpy(buf, hosted_boot->seed, n);
+    return n;
+}
+
+static u64 clock_real_ns(void)
+{
+    return hosted_boot->wall_ns;
+}
+
+__attribute__((noreturn)) static void power_off(u32 code)
+{
+    for (;;)
+        host_call(HOST_EXIT_GROUP, code, 0, 0, 0, 0, 0);
+}
+
+static int route_gsi(u32 gsi, u32 line)
+{
+    (void)gsi, (void)line;
+    return -EINVAL;
+}
+
+static int route_msi(u32 line, u64 *addr, u32 *data)
+{
+    (void)line, (void)addr, (void)data;
+    return -ENOSPC;
+}
+
+static u32 pci_read(u32 bus, u32 dev, u32 fn, u32 offset, u32 size)
+{
+    (void)bus, (void)dev, (void)fn, (void)offset, (void)size;
+    return ~0u;
+}
+
+static void pci_write(u32 bus, u32 dev, u32 fn, u32 offset, u32 size, u32 value)
+{
+    (void)bus, (void)dev, (void)fn, (void)offset, (void)size, (void)value;
+}
+
+static void take_stop(void *arg)
+{
+    (void)arg;
+    stop_requested();
+}
+
+/* The first device line is the stop signal's: signal.c pends it. */
+static void hosted_init(void)
+{
+    u64 khz = cmdline_get_u64("tsc_early_khz", arch_features.tsc_khz);
+
+    if (khz < 10000 || khz >= 100000000)
+        fatal_error("the rate of the TSC is not known; give tsc_early_khz=");
+    boot_info.tsc_khz = khz;
+    vdso_data.mult = (1000000ul << 32) / khz;
+    irq_set_handler(PEND_DEVICE, take_stop, NULL);
+}
+
+static const struct plat_ops hosted_ops = {
+    .name = "process",
+    .init = hosted_init,
+    .cpu_idle = hosted_idle,
+    .cpu_kick = hosted_cpu_kick,
+    .timer_arm = hosted_timer_arm,
+    .as_create = pc_as_create,
+    .as_destroy = pc_as_destroy,
+    .as_switch = as_switch,
+    .map_page = hosted_map_page,
+    .map_around = hosted_map_around,
+    .map = hosted_map,
+    .replace = hosted_replace,
+    .unmap = hosted_unmap,
+    .protect = hosted_protect,
+    .query = pc_query,
+    .clear_marks = pc_clear_marks,
+    .move = hosted_move,
+    .kernel_map = hosted_kernel_map,
+    .kernel_unmap = hosted_kernel_unmap,
+    .map_device = map_device,
+    .console_write = console_write,
+    .random_seed = random_seed,
+    .clock_real_ns = clock_real_ns,
+    .power_off = power_off,
+    .irq_route_gsi = route_gsi,
+    .irq_route_msi = route_msi,
+    .pci_read = pci_read,
+    .pci_write = pci_write,
+    .areas = &hosted_areas,
+    .streams = &hosted_streams,
+};
+
+static void fill_boot_info(const struct hosted_boot *boot)
+{
+    struct boot_info *bi = &boot_info;
+
+    bi->cmdline = (const char *)(uintptr_t)boot->cmdline;
+    bi->initrd_pa = boot->initrd_pa;
+    bi->initrd_len = boot->initrd_len;
+    bi->regions[0] = (struct mem_region){FIRST_FREE_PA, boot->ram_len - FIRST_FREE_PA};
+    bi->nr_regions = 1;
+    bi->ram_bytes = bi->ram_end = boot->ram_len;
+    bi->kernel_pa = boot->kernel_pa;
+    bi->kernel_len = (u64)(kernel_end - kernel_start);
+    bi->nr_cpus = 1;
+    direct_map_base = boot->direct_base;
+    vmap_base = boot->vmap_base;
+    vmap_size = boot->vmap_size;
+}
+
+/* The vDSO's data is part of the image for us and part of our memory for the program. */
+static void share_vdso_page(void)
+{
+    const struct hosted_region *ram = &hosted_boot->regions[0];
+    long got = host_call(HOST_MMAP, (u64)(uintptr_t)&vdso_page, PAGE_SIZE, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_FIXED, (u64)(s64)ram->fd, ram->offset + VDSO_PAGE_PA);
+
+    if (got != (long)(uintptr_t)&vdso_page)
+        fatal_error("the host has no memory for us");
+    hosted_memory_init(VDSO_PAGE_PA);
+}
+
+_Noreturn void hosted_start(const struct hosted_boot *boot)
+{
+    u64 base = boot->kernel_base;
+
+    plat_relocate(base - LINK_BASE, base - LINK_BASE);
+    host_call(HOST_MPROTECT, (u64)(uintptr_t)kernel_text_end,
+              (u64)(kernel_rodata_end - kernel_text_end), PROT_READ, 0, 0, 0);
+    arch_in_process = true;
+    arch_program_end = arch_kernel_base = boot->floor;
+    hosted_boot = boot;
+    plat = hosted_ops;
+    hosted_streams.tty = boot->features & HOSTED_TTY;
+    arch_features_init();
+    arch_features_limit(boot->features & HOSTED_FSGSBASE);
+    arch_process_set_fs = hosted_set_fs;
+    process_vector_mask = arch_features.xsave ? (u32)arch_features.xcr0 : 0;
+    hosted_cpu_init();
+    fill_boot_info(boot);
+    share_vdso_page();
+    vdso_data.base_tsc = rdtsc();
+    kernel_main();
+}

@@ -1,0 +1,81 @@
+/* The program's standard streams: descriptors 0 to 2 of the process, as whoever started it left
+ * them. They may be shared with others, so they stay blocking; we look before we leap. */
+#include "abi/errno.h"
+#include "abi/poll.h"
+#include "abi/time.h"
+#include "core/irq.h"
+#include "plat/hosted/hosted.h"
+
+enum {
+    NR_STREAMS = 3,
+    PIPE_CHUNK = 4096, /* what poll(2) promises that a pipe takes: PIPE_BUF */
+};
+
+static u32 (*wanted)(u32 stream);
+static void (*tell_ready)(u32 stream, u32 events);
+
+static u32 fd_of(u32 stream)
+{
+    return stream;
+}
+
+static bool is_file(u32 stream)
+{
+    return hosted_boot->file_streams & BIT(stream);
+}
+
+static u32 stream_poll(u32 stream, u32 events)
+{
+    static const struct linux_timespec none;
+    struct host_pollfd fd = {.fd = (s32)fd_of(stream), .events = (s16)events};
+
+    if (is_file(stream))
+        return events;
+    return host_wait(&fd, 1, &none) > 0 ? (u32)(u16)fd.revents : 0;
+}
+
+static ssize_t stream_read(u32 stream, void *buf, size_t len)
+{
+    long n = host_call(HOST_READ, fd_of(stream), (u64)(uintptr_t)buf, len, 0, 0, 0);
+
+    return n == -EINTR ? -EAGAIN : n;
+}
+
+static ssize_t stream_write(u32 stream, const void *buf, size_t len)
+{
+    size_t n = is_file(stream) ? len : min(len, (size_t)PIPE_CHUNK);
+    long done = host_call(HOST_WRITE, fd_of(stream), (u64)(uintptr_t)buf, n, 0, 0, 0);
+
+    return done == -EINTR ? -EAGAIN : done;
+}
+
+static void stream_watch(u32 (*want)(u32 stream), void (*ready)(u32 stream, u32 events))
+{
+    wanted = want;
+    tell_ready = ready;
+}
+
+void hosted_streams_wait(void)
+{
+    struct host_pollfd fds[NR_STREAMS];
+    u32 streams[NR_STREAMS], n = 0;
+
+    for (u32 i = 0; wanted && i < NR_STREAMS; i++) {
+        u32 events = wanted(i);
+        if (!events)
+            continue;
+        streams[n] = i;
+        fds[n++] = (struct host_pollfd){.fd = (s32)fd_of(i), .events = (s16)events};
+    }
+    long got = host_wait(fds, n, NULL);
+    for (u32 i = 0; got > 0 && i < n; i++)
+        if (fds[i].revents)
+            tell_ready(streams[i], (u32)(u16)fds[i].revents);
+}
+
+struct plat_streams hosted_streams = {
+    .read = stream_read,
+    .write = stream_write,
+    .poll = stream_poll,
+    .watch = stream_watch,
+};
