@@ -4,6 +4,7 @@
     syscalls.py header TABLE > syscalls.h      prototypes of the handlers
     syscalls.py source TABLE > table.c         dispatch table, names, argument kinds
     syscalls.py docs TABLE   > syscalls.md     the page for users
+    syscalls.py names TABLE  > names.c         names by number, for the host's tools
 """
 import sys
 
@@ -80,8 +81,17 @@ def docs(calls):
         print(f"| {number} | {name} | {', '.join(arg for arg, _ in args)} | {state} | {remark} |")
 
 
+def names(calls):
+    print("/* Made from kernel/sys/table.def by tools/syscalls.py. */")
+    print('#include "image/patch/names.h"\n')
+    print(f"const char *const syscall_names[{SLOTS}] = {{")
+    for number, name, _, _, _ in calls:
+        print(f'    [{number}] = "{name}",')
+    print("};")
+
+
 def main():
-    makers = {"header": header, "source": source, "docs": docs}
+    makers = {"names": names, "header": header, "source": source, "docs": docs}
     if len(sys.argv) != 3 or sys.argv[1] not in makers:
         sys.exit(__doc__)
     makers[sys.argv[1]](read_table(sys.argv[2]))

@@ -17,7 +17,7 @@
 struct build_options {
     struct strs tags, files, with, env, labels, expose;
     const char *recipe, *program, *entrypoint, *workdir, *stopsignal;
-    bool quiet;
+    bool quiet, no_patch;
 };
 
 static const struct option_spec build_specs[] = {
@@ -43,9 +43,11 @@ static const struct option_spec build_specs[] = {
      "a label; repeatable"},
     {"stop-signal",                                        0, OPTION_TEXT, offsetof(struct build_options, stopsignal), "NAME",
      "signal that stops the program (SIGTERM)"},
-    {"quiet",           'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
+    {"no-patch",           0, OPTION_FLAG, offsetof(struct build_options, no_patch), NULL,
+     "leave system calls the instructions that they are"},
+    {"quiet",                                         'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
      "print the image id only"},
-    {0                                        },
+    {0                                 },
 };
 
 static void build_options_free(struct build_options *options)
@@ -171,7 +173,8 @@ static int build_image(const char *path, const struct build_options *options, st
     const struct image_opts opts = {.files = &options->files,
                                     .with = &options->with,
                                     .program = options->program,
-                                    .quiet = options->quiet};
+                                    .quiet = options->quiet,
+                                    .no_patch = options->no_patch};
     const struct target_changes changes = {build_apply, options};
     char id[65];
 

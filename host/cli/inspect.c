@@ -1,5 +1,6 @@
 /* ingot inspect: everything about images, as JSON in the shape that Docker prints. */
 #include "cli/cli.h"
+#include "cli/inspect_priv.h"
 
 #include "image/store.h"
 #include "lib/cleanup.h"
@@ -9,17 +10,19 @@
 #include <string.h>
 
 struct inspect_options {
-    bool verify, quiet;
+    bool verify, quiet, syscalls;
     const char *format;
 };
 
 static const struct option_spec inspect_specs[] = {
     {"verify",                              0, OPTION_FLAG, offsetof(struct inspect_options, verify), NULL,
      "compare every layer with its digest"},
-    {"quiet",                          'q', OPTION_FLAG, offsetof(struct inspect_options, quiet), NULL,
+    {"syscalls",                          0, OPTION_FLAG, offsetof(struct inspect_options, syscalls), NULL,
+     "print the system calls that the image can make"},
+    {"quiet",                              'q', OPTION_FLAG, offsetof(struct inspect_options, quiet), NULL,
      "print nothing: only the status tells"},
-    {"format",                              0, OPTION_TEXT, offsetof(struct inspect_options, format), "json", "how to print"},
-    {0},
+    {"format", 0, OPTION_TEXT, offsetof(struct inspect_options, format), "json", "how to print"},
+    {0                           },
 };
 
 static json_t *inspect_names(const struct store *store, const char *digest)
@@ -77,6 +80,8 @@ static int inspect_one(const struct store *store, const char *target,
         failed = store_verify(&image, err);
     if (failed)
         return failed;
+    if (options->syscalls)
+        return inspect_syscalls(&image, list, err);
     json_t *manifest CLEANUP(json_put) = store_manifest(store, &entry, err);
     json_t *config CLEANUP(json_put) = manifest ? store_config(store, manifest, err) : NULL;
     if (!config)

@@ -25,6 +25,7 @@ static const struct option_spec run_option_specs[] = {
     {"with",         0,   OPTION_TEXTS,  OPTION(with),         "NAME",         "add the run-time extras of NAME"        },
     {"program",      0,   OPTION_TEXT,   OPTION(program),      "NAME",         "which program of a project folder"      },
     {"rebuild",      0,   OPTION_FLAG,   OPTION(rebuild),      NULL,           "build anew, whatever the cache has"     },
+    {"no-patch",     0,   OPTION_FLAG,   OPTION(no_patch),     NULL,           "leave system calls as they are"         },
     {"interactive",  'i', OPTION_SWITCH, OPTION(interactive),  NULL,
      "pass standard input (the default; =false: empty)"                                                                 },
     {"tty",          't', OPTION_SWITCH, OPTION(tty),          NULL,
@@ -132,6 +133,7 @@ static int run_main(int argc, char **argv, struct err *err)
         .program = options.program,
         .quiet = options.quiet,
         .rebuild = options.rebuild,
+        .no_patch = options.no_patch,
     };
     run_open_streams();
     failed = image_resolve(argv[1], &opts, &image, err);

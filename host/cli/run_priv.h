@@ -15,7 +15,7 @@ struct run_options {
     const char *kernel, *machine, *isolation, *accel, *trace, *program;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
-    bool rm, missing, verbose, dry_run, quiet, rebuild;
+    bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch;
 };
 
 /** A guest about to start: the VMM's configuration and what it borrows. */

@@ -4,6 +4,7 @@
 #include "image/config.h"
 #include "image/erofs.h"
 #include "image/extras.h"
+#include "image/patch/add.h"
 #include "image/store.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -114,6 +115,18 @@ static void builder_add_env(struct builder *b, const struct strs *env)
     }
 }
 
+static int builder_patch(struct builder *b, struct err *err)
+{
+    char *why CLEANUP(mem_free) = NULL;
+
+    if (b->opts->no_patch)
+        return 0;
+    int failed = patch_add_all(&b->tree, &why, err);
+    if (why)
+        builder_progress(b, "system calls stay instructions: %s", why);
+    return failed;
+}
+
 static int builder_fill(struct builder *b, struct err *err)
 {
     struct strs env CLEANUP(strs_free) = {0};
@@ -126,6 +139,8 @@ static int builder_fill(struct builder *b, struct err *err)
         return failed;
     builder_add_env(b, &env);
     failed = closure_finish(&b->closure, err);
+    if (!failed)
+        failed = builder_patch(b, err);
     return failed ? failed : builder_add_config(b, err);
 }
 

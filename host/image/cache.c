@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define CACHE_FORMAT "ingot-cache 1 " INGOT_VERSION
+#define CACHE_FORMAT "ingot-cache 2 " INGOT_VERSION
 
 void cache_key(const struct strs *words, char key[65])
 {

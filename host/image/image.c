@@ -49,6 +49,7 @@ static int target_key(const struct target *target, const struct image_opts *opts
     if (opts && opts->files && opts->files->len)
         strs_add(&words, cwd);
     key_add_list(&words, "with", opts ? opts->with : NULL);
+    strs_add(&words, opts && opts->no_patch ? "no-patch" : "patch");
     key_add_env(&words, "PATH");
     if (target->kind != TARGET_PROGRAM) {
         key_add_env(&words, "CC");

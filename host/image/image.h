@@ -42,6 +42,7 @@ struct image_opts {
     const char *program;      /* --program NAME: which executable of a project folder */
     bool quiet;               /* no progress on the terminal */
     bool rebuild;             /* ignore what the cache has */
+    bool no_patch;            /* system calls stay instructions */
 };
 
 /**

@@ -39,6 +39,9 @@ TARGETS = {
     "kernel_elf": ("kernel", ["kernel/sys/elf_parse.c", "lib/string.c"], []),
     "host_elf": ("host", ["host/image/elf_file.c", *HOST_LIB], ["-ljansson"]),
     "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
+    "patch": ("host", ["host/image/patch/" + name + ".c" for name in (
+        "calls", "disasm", "eh_frame", "object", "patch", "ranges", "sites", "targets")]
+        + ["lib/patch_id.c", *HOST_LIB], ["-ljansson"]),
     "erofs": ("kernel", EROFS, []),
     "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),
 }

@@ -1,0 +1,78 @@
+#include "image/patch/add.h"
+
+#include "image/elf_file.h"
+#include "image/patch/patch.h"
+#include "image/tree.h"
+#include "lib/cleanup.h"
+#include "lib/patch_id.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Most files of an image are none: look at four bytes before mapping one. */
+static bool add_is_elf(const char *path)
+{
+    char magic[4];
+    int fd CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    return fd >= 0 && read(fd, magic, sizeof(magic)) == sizeof(magic) &&
+           memcmp(magic, "\177ELF", sizeof(magic)) == 0;
+}
+
+/* Two files of one name that are not the same: neither may get the other's patch. */
+static int add_or_void(struct tree *tree, const char *path, const struct buf *patch,
+                       struct err *err)
+{
+    const struct tree_node *there = tree_find(tree, path);
+    struct patch_header *new = (struct patch_header *)(void *)patch->data;
+
+    if (!there)
+        return tree_add_data(tree, path, patch->data, patch->len, 0644, err);
+    if (there->kind == TREE_DATA && there->data.len == patch->len) { /* one file, two names */
+        memcpy(new->name, there->data.data + offsetof(struct patch_header, name),
+               sizeof(new->name));
+        if (memcmp(there->data.data, patch->data, patch->len) == 0)
+            return 0;
+    }
+    return tree_add_data(tree, path, "", 0, 0644, err);
+}
+
+static int add_object(struct tree *tree, const char *guest, const char *host, char **why,
+                      struct err *err)
+{
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+    struct buf patch CLEANUP(buf_free) = {0};
+    struct patch_header header;
+    struct err refused = {0};
+    struct patch_id id = {0};
+    char name[PATCH_NAME_SIZE];
+
+    int failed = elf_map(host, &map, err);
+    if (failed)
+        return failed;
+    failed = patch_make(guest, map.data, map.len, &patch, &refused);
+    if (failed == -ENOENT)
+        *why = str_dup(refused.text);
+    if (failed || !patch.len || !patch_check(patch.data, patch.len, &header))
+        return 0; /* it runs as it is */
+    id.len = header.id_len;
+    memcpy(id.bytes, header.id, sizeof(id.bytes));
+    patch_id_name(&id, name);
+    char *path CLEANUP(mem_free) = str_printf(PATCH_PATH "/%s", name);
+    return add_or_void(tree, path, &patch, err);
+}
+
+int patch_add_all(struct tree *tree, char **why, struct err *err)
+{
+    int failed = 0;
+
+    /* The tree grows while we walk it, by what needs no patch. */
+    for (size_t i = 0, end = tree->len; i < end && !failed && !*why; i++) {
+        const struct tree_node *node = tree->nodes[i];
+        if (node->kind == TREE_FILE && add_is_elf(node->source))
+            failed = add_object(tree, node->path, node->source, why, err);
+    }
+    return failed;
+}

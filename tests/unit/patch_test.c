@@ -1,0 +1,296 @@
+/* The patcher on code made for it, and on the libraries of this machine. */
+#include "image/elf_file.h"
+#include "image/patch/patch.h"
+#include "lib/cleanup.h"
+#include "lib/patch_id.h"
+#include "unit/test.h"
+
+#include <elf.h>
+
+enum { CODE = 0x1000, DATA = 0x2000, SYMBOLS = 0x3000, SIZE = 0x4000 };
+
+/* A library with one page of code, which is one function, one page of data, and a symbol table. */
+static u8 file[SIZE];
+
+static void make_file(const char *code, size_t len)
+{
+    Elf64_Ehdr *h = (Elf64_Ehdr *)file;
+    Elf64_Phdr *p = (Elf64_Phdr *)(file + sizeof(*h));
+    Elf64_Sym *sym = (Elf64_Sym *)(file + SYMBOLS);
+    Elf64_Shdr *sections = (Elf64_Shdr *)(file + SYMBOLS + 0x100);
+
+    memset(file, 0, sizeof(file));
+    memcpy(h->e_ident, ELFMAG, SELFMAG);
+    h->e_ident[EI_CLASS] = ELFCLASS64;
+    h->e_ident[EI_DATA] = ELFDATA2LSB;
+    h->e_type = ET_DYN;
+    h->e_machine = EM_X86_64;
+    h->e_phoff = sizeof(*h);
+    h->e_phentsize = sizeof(*p);
+    h->e_phnum = 2;
+    h->e_shoff = SYMBOLS + 0x100;
+    h->e_shentsize = sizeof(*sections);
+    h->e_shnum = 2;
+    p[0] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X, CODE, CODE, CODE, 0x1000, 0x1000, 0x1000};
+    p[1] = (Elf64_Phdr){PT_LOAD, PF_R, DATA, DATA, DATA, 0x1000, 0x1000, 0x1000};
+    memcpy(file + CODE, code, len);
+    sym[1] = (Elf64_Sym){.st_info = STT_FUNC, .st_shndx = 1, .st_value = CODE, .st_size = len};
+    sections[1] = (Elf64_Shdr){.sh_type = SHT_SYMTAB,
+                               .sh_offset = SYMBOLS,
+                               .sh_size = 2 * sizeof(*sym),
+                               .sh_entsize = sizeof(*sym)};
+}
+
+/* The patch of the file; its only page of code, as the program will see it, or NULL. */
+static const u8 *patch(struct buf *out, struct patch_header *h)
+{
+    struct err err;
+
+    memset(h, 0, sizeof(*h));
+    REQUIRE(patch_make("/x", file, sizeof(file), out, &err) == 0, err.text);
+    if (!out->len)
+        return NULL;
+    REQUIRE(patch_check(out->data, out->len, h), NULL);
+    return h->nr_pages ? (const u8 *)out->data + h->pages_at : NULL;
+}
+
+#define MAKE(code) make_file(code, sizeof(code) - 1)
+
+static s32 word_at(const void *at)
+{
+    s32 word;
+
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+TEST(patch_puts_the_jump_over_the_number_and_leaves_the_instruction)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE("\xb8\x27\0\0\0\x0f\x05\xc3"); /* mov $39, %eax; syscall; ret */
+    const u8 *page = patch(&out, &h);
+    REQUIRE(page, "a page is patched");
+    EXPECT_EQ(h.sites, 1, NULL);
+    EXPECT_EQ(h.sites_patched, 1, NULL);
+    EXPECT_EQ(h.sites_unknown, 0, NULL);
+    EXPECT_EQ(h.calls[0], 1ull << 39, "getpid");
+    EXPECT_EQ(page[0], 0xe9, "a jump");
+    EXPECT_EQ(CODE + 5 + word_at(page + 1), h.low + h.span, "to the first stub");
+    EXPECT_MEM(page + 5, "\x0f\x05\xc3", 3, "whoever jumps behind it still finds the call");
+    const u8 *stub = (const u8 *)out.data + h.stubs_at;
+    EXPECT_MEM(stub, "\xb8\x27\0\0\0\x48\x8d\x0d", 8, "the number, then the return address");
+    EXPECT_EQ(h.low + h.span + 12 + (u64)(s64)word_at(stub + 8), CODE + 7, "behind the syscall");
+    EXPECT_MEM(stub + 12, "\xff\x24\x25", 3, "and through the gate");
+    EXPECT_EQ(word_at(stub + 15), GATE_ADDR, NULL);
+}
+
+TEST(patch_moves_what_is_between_the_number_and_the_call)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE("\xb8\x01\0\0\0\x48\x89\xdf\x0f\x05\xc3"); /* mov $1, %eax; mov %rbx, %rdi; syscall */
+    const u8 *page = patch(&out, &h);
+    REQUIRE(page, NULL);
+    EXPECT_EQ(page[0], 0xe9, NULL);
+    EXPECT_MEM(page + 5, "\x48\x89\xdf\x0f\x05\xc3", 6, "the rest works for who jumps in");
+    EXPECT_MEM(out.data + h.stubs_at, "\xb8\x01\0\0\0\x48\x89\xdf", 8, NULL);
+    EXPECT_EQ(h.nr_pcs, 3, "three instructions of the stub stand for others");
+    EXPECT_EQ(h.nr_backs, 0, "and all of them are still there");
+}
+
+/* mov %rdi, %rax; syscall; cmp $-4095, %rax; jae +0; ret */
+#define AFTER "\x48\x89\xf8\x0f\x05\x48\x3d\x01\xf0\xff\xff\x73\x00\xc3"
+
+TEST(patch_moves_what_follows_where_nothing_fits_before)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE(AFTER);
+    const u8 *page = patch(&out, &h);
+    REQUIRE(page, NULL);
+    EXPECT_EQ(h.sites_unknown, 1, "the number comes from the caller");
+    EXPECT_MEM(page, "\x48\x89\xf8\xe9", 4, "the jump lies over the call");
+    EXPECT_EQ(h.nr_backs, 1, "the comparison exists in the stub only");
+    const u8 *stub = (const u8 *)out.data + h.stubs_at;
+    EXPECT_EQ(word_at(stub + 3), 9, "RCX: behind the call that a restart needs");
+    EXPECT_MEM(stub + 14, "\x0f\x05\x48\x3d\x01\xf0\xff\xff\xe9", 9, NULL);
+    EXPECT_EQ(h.low + h.span + 27 + (u64)(s64)word_at(stub + 23), CODE + 11, "and back");
+}
+
+TEST(patch_leaves_a_call_with_a_jump_right_behind_it)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    /* 0: mov %rdi, %rax; 3: syscall; 5: mov %edx, %edi; 7: mov %ecx, %esi; jmp 5 */
+    MAKE("\x48\x89\xf8\x0f\x05\x89\xd7\x89\xce\xeb\xfa");
+    EXPECT_TRUE(!patch(&out, &h), "the jump would be torn");
+    EXPECT_EQ(h.sites, 1, "it counts all the same");
+}
+
+TEST(patch_leaves_a_call_that_data_points_behind)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+    u64 pointer = CODE + 5;
+
+    MAKE(AFTER);
+    memcpy(file + DATA + 64, &pointer, sizeof(pointer));
+    EXPECT_TRUE(!patch(&out, &h), "a table of labels");
+}
+
+TEST(patch_leaves_a_number_that_is_jumped_into)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE("\xb8\x27\0\0\0\x0f\x05\xeb\xf8"); /* jmp into the mov */
+    const u8 *page = patch(&out, &h);
+    EXPECT_TRUE(!page || page[0] == 0xb8, "the bytes are something else as well");
+}
+
+TEST(patch_never_touches_the_return_from_a_handler)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE("\x48\xc7\xc0\x0f\0\0\0\x0f\x05\xc3");
+    EXPECT_TRUE(!patch(&out, &h), "unwinders know it by its bytes");
+    MAKE("\xb8\x0f\0\0\0\x0f\x05\xc3");
+    buf_free(&out);
+    EXPECT_TRUE(!patch(&out, &h), NULL);
+}
+
+TEST(patch_does_not_take_data_for_a_call)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE("\x90\x0f\x05\xc3");
+    EXPECT_TRUE(!patch(&out, &h) && !h.sites, "nobody made a number");
+    MAKE("\xe8\0\0\0\0\x0f\x05\xc3");
+    EXPECT_TRUE(!patch(&out, &h) && !h.sites, "what a call returns is none");
+    MAKE("\xb8\x27\0\0\0\xe6\x70\x0f\x05\xc3");
+    EXPECT_TRUE(!patch(&out, &h) && !h.sites, "programs do not write to ports");
+    make_file("\xb8\x27\0\0\0\x0f\x05\xc3", 4); /* the function ends before */
+    EXPECT_TRUE(!patch(&out, &h) && !h.sites, "outside of every function");
+}
+
+TEST(patch_mends_what_is_relative)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    /* xor %eax, %eax; lea 0x2000, %rsi; syscall */
+    MAKE("\x31\xc0\x48\x8d\x35\xf7\x0f\0\0\x0f\x05\xc3");
+    REQUIRE(patch(&out, &h), NULL);
+    const u8 *stub = (const u8 *)out.data + h.stubs_at;
+    EXPECT_EQ(h.low + h.span + 7 + (u64)(s64)word_at(stub + 3), DATA, "the same place");
+    EXPECT_EQ(h.calls[0], 1, "xor makes 0: read");
+}
+
+TEST(patch_refuses_code_that_the_linker_writes)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    Elf64_Phdr *p = (Elf64_Phdr *)(file + sizeof(Elf64_Ehdr));
+    struct err err;
+
+    MAKE("\xb8\x27\0\0\0\x0f\x05\xc3");
+    p[2] = (Elf64_Phdr){PT_DYNAMIC, PF_R, DATA, DATA, DATA, 32, 32, 8};
+    ((Elf64_Ehdr *)file)->e_phnum = 3;
+    memcpy(file + DATA, &(Elf64_Dyn){.d_tag = DT_TEXTREL}, sizeof(Elf64_Dyn));
+    EXPECT_EQ(patch_make("/x", file, sizeof(file), &out, &err), -ENOEXEC, NULL);
+    EXPECT_STR(err.text, "the dynamic linker writes into its code", NULL);
+}
+
+TEST(patch_survives_every_byte_changed)
+{
+    static const u8 values[] = {0, 1, 0x7f, 0x80, 0xff};
+    struct err err;
+
+    MAKE(AFTER);
+    u8 *copy = malloc(SIZE);
+    for (size_t at = 0; at < SIZE; at += at == CODE + 64 ? SYMBOLS - at : 1) {
+        for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+            struct buf out CLEANUP(buf_free) = {0};
+            memcpy(copy, file, SIZE);
+            copy[at] = values[i];
+            (void)patch_make("/x", copy, SIZE, &out, &err);
+        }
+        if (at == 256)
+            at = CODE - 1;
+        if (at > SYMBOLS + 0x200)
+            break;
+    }
+    free(copy);
+}
+
+TEST(patch_survives_every_truncation)
+{
+    struct err err;
+
+    MAKE(AFTER);
+    for (size_t len = 0; len < SIZE; len += len < 512 ? 1 : 61) {
+        struct buf out CLEANUP(buf_free) = {0};
+        u8 *copy = malloc(len ? len : 1);
+        memcpy(copy, file, len);
+        (void)patch_make("/x", copy, len, &out, &err);
+        free(copy);
+    }
+}
+
+TEST(patch_name_is_the_build_id)
+{
+    char name[PATCH_NAME_SIZE];
+    Elf64_Phdr *p = (Elf64_Phdr *)(file + sizeof(Elf64_Ehdr));
+    struct patch_id id, other;
+
+    MAKE(AFTER);
+    REQUIRE(patch_id_of(file, SIZE, SIZE, &id), NULL);
+    EXPECT_EQ(id.len, 8, "a hash where there is none");
+    file[sizeof(Elf64_Ehdr) + 40]++;
+    REQUIRE(patch_id_of(file, SIZE, SIZE, &other), NULL);
+    EXPECT_TRUE(memcmp(id.bytes, other.bytes, 8), "of the headers");
+    p[2] = (Elf64_Phdr){PT_NOTE, PF_R, 512, 512, 512, 24, 24, 4};
+    ((Elf64_Ehdr *)file)->e_phnum = 3;
+    memcpy(file + 512, "\4\0\0\0\x8\0\0\0\3\0\0\0GNU\0\1\2\3\4\5\6\7\xab", 24);
+    REQUIRE(patch_id_of(file, SIZE, SIZE, &id), NULL);
+    EXPECT_EQ(patch_id_name(&id, name), 20, NULL);
+    EXPECT_STR(name, "01020304050607ab.ipf", NULL);
+    file[512 + 4] = 0xff;
+    REQUIRE(patch_id_of(file, SIZE, SIZE, &id), NULL);
+    EXPECT_EQ(id.len, 8, "a note that runs over");
+}
+
+/* At least @percent of the @instructions of a library of this machine, if it is there. */
+static void expect_library(const char *path, u32 instructions, u32 percent)
+{
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h = {0};
+    struct err err;
+
+    if (elf_map(path, &map, &err) < 0)
+        return;
+    REQUIRE(patch_make(path, map.data, map.len, &out, &err) == 0, err.text);
+    if (out.len)
+        REQUIRE(patch_check(out.data, out.len, &h), path);
+    EXPECT_TRUE(h.sites_patched * 100 >= instructions * percent, path);
+    EXPECT_TRUE(instructions || !h.sites, path);
+}
+
+TEST(patch_finds_the_calls_of_real_libraries)
+{
+    expect_library("/lib/x86_64-linux-gnu/libc.so.6", 526, 98);
+    expect_library("/lib/ld-musl-x86_64.so.1", 499, 82);
+    expect_library("/bin/busybox", 284, 98);
+}
+
+TEST(patch_leaves_tables_in_real_code_alone)
+{
+    expect_library("/usr/lib/x86_64-linux-gnu/libcrypto.so.3", 0, 0);
+}
