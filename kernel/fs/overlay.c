@@ -105,12 +105,13 @@ int overlay_lookup(struct inode *dir, const char *name, size_t len, struct inode
             return err;
         }
         bool is_dir = S_ISDIR(child->mode);
-        if (is_whiteout(child) || (nr && !is_dir)) { /* hides what lies below */
+        bool hidden = nr && (!is_dir || is_opaque(found[nr - 1]));
+        if (hidden || is_whiteout(child)) { /* hides what lies below */
             inode_put(child);
             break;
         }
         found[nr++] = child;
-        if (!is_dir || (i + 1 < mem->nr_lowers && is_opaque(child)))
+        if (!is_dir)
             break;
     }
     return nr ? instantiate(dir->sb, found, nr, out) : -ENOENT;

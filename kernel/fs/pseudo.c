@@ -54,6 +54,7 @@ static struct inode *pseudo_inode(struct super_block *sb, const struct pseudo_re
 
 static void pseudo_evict(struct inode *inode)
 {
+    inode_free_pages(inode);
     kfree(inode->data);
 }
 

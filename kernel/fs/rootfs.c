@@ -3,13 +3,13 @@
 #include "abi/errno.h"
 #include "block/block.h"
 #include "core/cmdline.h"
-#include "core/hostname.h"
 #include "core/init.h"
 #include "core/log.h"
 #include "core/panic.h"
 #include "fs/devfs.h"
 #include "fs/erofs.h"
 #include "fs/proc.h"
+#include "fs/skeleton.h"
 #include "fs/sysfs.h"
 #include "fs/tmpfs.h"
 #include "lib/format.h"
@@ -103,14 +103,6 @@ static void mount_layers(struct layers *layers)
         fatal_error("no image: there is neither an initrd nor a root= disk");
 }
 
-static void make_dir(const char *path, u32 mode)
-{
-    int err = vfs_mkdir(path, mode);
-
-    if (err && err != -EEXIST)
-        log_warn("%s: cannot be made (error %d)", path, -err);
-}
-
 static void mount_kind(const char *kind, const char *path)
 {
     fs_mount_fn *mount = fs_find(kind);
@@ -122,55 +114,17 @@ static void mount_kind(const char *kind, const char *path)
         fatal_error("%s: cannot mount %s (error %d)", path, kind, -err);
 }
 
-/* A file that containers get, unless the image has its own. */
-static void make_file(const char *path, const char *text)
-{
-    struct file *file;
-    struct iov_iter from;
-    struct iovec iov;
-    s64 pos = 0;
-
-    int err = vfs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0644, &file);
-    if (err == -EEXIST)
-        return;
-    if (!err) {
-        iter_init_kernel(&from, &iov, (void *)(uintptr_t)text, strlen(text));
-        ssize_t n = file_write(file, &from, &pos);
-        err = n < 0 ? (int)n : 0;
-        file_put(file);
-    }
-    if (err)
-        log_warn("%s: cannot be written (error %d)", path, -err);
-}
-
-static void make_etc(void)
-{
-    const char *given = cmdline_get("ingot.hostname");
-    const char *name = given && *given ? given : hostname;
-    char text[256];
-
-    make_dir("/etc", 0755);
-    format(text, sizeof(text), "%.64s\n", name);
-    make_file("/etc/hostname", text);
-    format(text, sizeof(text),
-           "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%.64s\n",
-           name);
-    make_file("/etc/hosts", text);
-    make_file("/etc/resolv.conf", "");
-    make_file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"
-                             "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
-    make_file("/etc/group", "root:x:0:\nnogroup:x:65534:\n");
-}
-
 static void rootfs_mount(void)
 {
     struct layers layers = {.nr = 0};
-    struct super_block *top_first[LAYERS_MAX];
+    struct super_block *top_first[LAYERS_MAX + 1];
 
     mount_layers(&layers);
     for (u32 i = 0; i < layers.nr; i++)
         top_first[i] = layers.sb[layers.nr - 1 - i];
-    struct super_block *root = overlay_mount(top_first, layers.nr);
+    top_first[layers.nr] = skeleton_mount();
+    struct super_block *root =
+        top_first[layers.nr] ? overlay_mount(top_first, layers.nr + 1) : NULL;
     if (!root || mount_root(root, "overlay"))
         fatal_error("out of memory: cannot mount the image");
 }
@@ -183,13 +137,8 @@ void fs_init(void)
     procfs_register();
     sysfs_register();
     rootfs_mount();
-    make_dir("/dev", 0755);
-    make_dir("/proc", 0555);
-    make_dir("/sys", 0555);
-    make_dir("/tmp", 01777);
     mount_kind("devtmpfs", "/dev");
     mount_kind("proc", "/proc");
     mount_kind("sysfs", "/sys");
     mount_kind("tmpfs", "/dev/shm");
-    make_etc();
 }

@@ -11,7 +11,7 @@
 #include "vfs/inode.h"
 #include "vfs/page_cache.h"
 
-enum { OVERLAY_LAYERS_MAX = 16, OVERLAY_LAYER_SHIFT = 40 };
+enum { OVERLAY_LAYERS_MAX = 17, OVERLAY_LAYER_SHIFT = 40 };
 
 /** readdir positions of entries are below this; those of layer n's names begin at n + 1 times it.
  */

@@ -1,0 +1,109 @@
+/* A layer made of code: a start touches none of its files, it only has to know their names. */
+#include "fs/skeleton.h"
+
+#include "abi/errno.h"
+#include "core/cmdline.h"
+#include "core/hostname.h"
+#include "fs/pseudo.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+#include "mm/page.h"
+
+static const char *boot_hostname(void)
+{
+    const char *given = cmdline_get("ingot.hostname");
+
+    return given && *given ? given : hostname;
+}
+
+static int show_hostname(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    text_add(out, "%.64s\n", boot_hostname());
+    return 0;
+}
+
+static int show_hosts(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    text_add(out,
+             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+             "127.0.1.1\t%.64s\n",
+             boot_hostname());
+    return 0;
+}
+
+/* The text of a file, which stays the same for the life of the machine. */
+static int make_text(const struct pseudo_ref *ref, struct text *text)
+{
+    *text = (struct text){0};
+    if (ref->node->show)
+        ref->node->show(text, ref);
+    else
+        text_add(text, "%s", ref->node->value);
+    if (!text->failed)
+        return 0;
+    text_free(text);
+    return -ENOMEM;
+}
+
+/* The files are shorter than a page. */
+static int readpages(struct inode *inode, u64 index __attribute__((unused)), struct page **pages,
+                     u32 nr __attribute__((unused)))
+{
+    u8 *bytes = page_to_virt(pages[0]);
+    struct text text;
+    int err = make_text(inode->data, &text);
+
+    if (err)
+        return err;
+    size_t n = min(text.len, PAGE_SIZE);
+    memcpy(bytes, text.buf, n);
+    memset(bytes + n, 0, PAGE_SIZE - n);
+    text_free(&text);
+    return 0;
+}
+
+static const struct inode_ops file_ops = {.readpages = readpages};
+
+/* Whatever is short of memory here has no bytes. */
+static void fill_file(const struct pseudo_ref *ref, struct inode *inode)
+{
+    struct text text;
+
+    inode->mode |= 0644;
+    inode->ops = &file_ops;
+    inode->mtime = inode->ctime = inode->btime = ns_to_timespec(time_real_offset_ns());
+    if (inode_alloc_pages(inode, true) || make_text(ref, &text))
+        return;
+    inode->size = text.len;
+    text_free(&text);
+}
+
+static const struct pseudo_node etc_nodes[] = {
+    {.name = "hostname",    .mode = S_IFREG, .show = show_hostname,                    .fill = fill_file},
+    {.name = "hosts",       .mode = S_IFREG, .show = show_hosts,                       .fill = fill_file},
+    {.name = "resolv.conf", .mode = S_IFREG, .value = "",                              .fill = fill_file},
+    {.name = "passwd",
+     .mode = S_IFREG,
+     .value = "root:x:0:0:root:/root:/bin/sh\n"
+              "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",          .fill = fill_file},
+    {.name = "group",       .mode = S_IFREG, .value = "root:x:0:\nnogroup:x:65534:\n", .fill = fill_file},
+};
+
+static const struct pseudo_node root_nodes[] = {
+    PSEUDO_EMPTY_DIR("dev", 0755),
+    PSEUDO_EMPTY_DIR("proc", 0555),
+    PSEUDO_EMPTY_DIR("sys", 0555),
+    PSEUDO_EMPTY_DIR("tmp", 01777),
+    {.name = "etc",
+                    .mode = S_IFDIR | 0755,
+                    .children = etc_nodes,
+                    .nr_children = ARRAY_LEN(etc_nodes)},
+};
+
+static const struct pseudo_node root_node = {
+    .mode = S_IFDIR | 0755, .children = root_nodes, .nr_children = ARRAY_LEN(root_nodes)};
+
+struct super_block *skeleton_mount(void)
+{
+    return pseudo_mount("skeleton", 0, &root_node);
+}
