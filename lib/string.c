@@ -140,3 +140,15 @@ int str_to_u64(const char *s, u64 *value)
     *value = v;
     return 0;
 }
+
+size_t str_from_u64(char *buf, u64 value)
+{
+    size_t len = 1;
+
+    for (u64 v = value / 10; v; v /= 10)
+        len++;
+    buf[len] = '\0';
+    for (size_t i = len; i-- > 0; value /= 10)
+        buf[i] = (char)('0' + value % 10);
+    return len;
+}

@@ -31,3 +31,6 @@ bool str_starts(const char *s, const char *prefix);
  * 0, -EINVAL (empty, or something else follows) or -ERANGE.
  */
 int str_to_u64(const char *s, u64 *value);
+
+/** Decimal digits of @value and a NUL into @buf, of 21 bytes at least; returns the length. */
+size_t str_from_u64(char *buf, u64 value);

@@ -177,7 +177,7 @@ bool cmdline_is_kernel_word(const char *word)
     size_t len = eq ? (size_t)(eq - word) : strlen(word);
 
     for (size_t i = 0; i < ARRAY_LEN(kernel_words); i++)
-        if (strlen(kernel_words[i]) == len && !strncmp(kernel_words[i], word, len))
+        if (!strncmp(kernel_words[i], word, len) && !kernel_words[i][len])
             return true;
     return false;
 }

@@ -1,6 +1,7 @@
 /* The kernel log: lines "[    0.001234] text" to the early console and into a ring that panic and
  * /dev/kmsg read.  Any context, never sleeps, never allocates.  Lines up to loglevel (exclusive, as
- * in Linux: loglevel=4 shows warnings and worse) reach the console; all reach the ring. */
+ * in Linux: loglevel=4 shows warnings and worse) reach the console; all but
+ * debug lines reach the ring. */
 #pragma once
 
 #include <stdarg.h>
@@ -26,7 +27,14 @@ void log_vprint(enum log_level level, const char *fmt, va_list ap);
 #define log_err(...)   log_print(LOG_ERR, __VA_ARGS__)
 #define log_warn(...)  log_print(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_print(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_print(LOG_DEBUG, __VA_ARGS__)
+
+/** Only made where the loglevel shows it: for what would cost time in a start that nobody watches.
+ */
+#define log_debug(...)                                                                             \
+    do {                                                                                           \
+        if (unlikely(loglevel >= LOG_DEBUG))                                                       \
+            log_print(LOG_DEBUG, __VA_ARGS__);                                                     \
+    } while (0)
 
 /** As log_warn, but only the first time this line is reached: for what a program can repeat at
  * will. */

@@ -12,8 +12,8 @@ _Noreturn void kernel_main(void)
     time_init();
     mm_init();
     sched_init();
-    log_info("ingot: %lu KiB of memory, kernel %lu KiB", boot_info.ram_bytes >> 10,
-             boot_info.kernel_len >> 10);
+    log_debug("ingot: %lu KiB of memory, kernel %lu KiB", boot_info.ram_bytes >> 10,
+              boot_info.kernel_len >> 10);
     vfs_init();
     drv_init();
     fs_init();

@@ -5,6 +5,13 @@
 #include "core/irq.h"
 #include "core/log.h"
 
+const char *virtio_name(struct virtio_dev *dev)
+{
+    if (!dev->name[0])
+        dev->transport->describe(dev, dev->name, sizeof(dev->name));
+    return dev->name;
+}
+
 enum virtio_status {
     STATUS_ACKNOWLEDGE = 1,
     STATUS_DRIVER = 2,
@@ -28,10 +35,10 @@ void virtio_add(struct virtio_dev *dev)
             continue;
         int err = drivers[i]->probe(dev);
         if (err)
-            log_err("%s: %s does not start: error %d", dev->name, drivers[i]->name, -err);
+            log_err("%s: %s does not start: error %d", virtio_name(dev), drivers[i]->name, -err);
         return;
     }
-    log_info("%s: no driver for device type %u", dev->name, dev->type);
+    log_info("%s: no driver for device type %u", virtio_name(dev), dev->type);
 }
 
 static void add_status(struct virtio_dev *dev, u8 bits)
@@ -44,7 +51,7 @@ int virtio_negotiate(struct virtio_dev *dev, u64 wanted)
     dev->transport->set_status(dev, STATUS_ACKNOWLEDGE | STATUS_DRIVER);
     u64 offered = dev->transport->get_features(dev);
     if (!(offered & BIT(VIRTIO_F_VERSION_1))) {
-        log_err("%s: the device is legacy only; ask the VMM for a modern one", dev->name);
+        log_err("%s: the device is legacy only; ask the VMM for a modern one", virtio_name(dev));
         return -ENODEV;
     }
 
@@ -52,7 +59,7 @@ int virtio_negotiate(struct virtio_dev *dev, u64 wanted)
     dev->transport->set_features(dev, dev->features);
     dev->transport->set_status(dev, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
     if (!(dev->transport->get_status(dev) & STATUS_FEATURES_OK)) {
-        log_err("%s: the device refuses the features it offered", dev->name);
+        log_err("%s: the device refuses the features it offered", virtio_name(dev));
         return -ENODEV;
     }
     return 0;
@@ -100,6 +107,6 @@ void virtio_break(struct virtio_dev *dev, const char *why)
     if (dev->broken)
         return;
     __atomic_store_n(&dev->broken, true, __ATOMIC_RELAXED);
-    log_err("%s: device error, shut off: %s", dev->name, why);
+    log_err("%s: device error, shut off: %s", virtio_name(dev), why);
     add_status(dev, STATUS_FAILED);
 }

@@ -39,6 +39,8 @@ struct virtio_transport {
     u32 (*ack_interrupt)(struct virtio_dev *dev);
     /** Read @len bytes of the device's own configuration at @offset; zeroes past its end. */
     void (*read_config)(struct virtio_dev *dev, u32 offset, void *buf, u32 len);
+    /** What messages call the device: "virtio-mmio@feb02e00". */
+    void (*describe)(struct virtio_dev *dev, char *text, size_t size);
     /** Deliver the device's interrupts as pending line @line. 0 or a negative errno. */
     int (*route_irq)(struct virtio_dev *dev, u32 line);
 };
@@ -48,7 +50,7 @@ enum { VIRTIO_MAX_QUEUES = 32 };
 /* Fields: [I] fixed once the driver is up, [A] atomic. */
 struct virtio_dev {
     const struct virtio_transport *transport; /* [I] */
-    char name[32];                            /* [I] "virtio-mmio@feb02e00", for messages */
+    char name[32];                            /* for messages: see virtio_name() */
     u32 type;                                 /* [I] enum virtio_type */
     u64 features;                             /* [I] negotiated */
     bool broken;                              /* [A] shut off; its queues answer nothing more */
@@ -57,6 +59,9 @@ struct virtio_dev {
     void (*config_changed)(struct virtio_dev *dev); /* [I] or NULL; safe point, must not sleep */
     void *driver;                                   /* [I] the driver's own */
 };
+
+/** The device's name for messages, made when one needs it. */
+const char *virtio_name(struct virtio_dev *dev);
 
 /** One piece of a request, contiguous in physical memory. */
 struct virtq_buf {

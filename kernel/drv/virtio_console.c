@@ -290,7 +290,7 @@ static void post_control(struct vconsole *con, void *buffer)
     struct virtq_buf buf = {.pa = virt_to_phys(buffer), .len = CONTROL_BYTES};
 
     if (virtq_add(&con->control_rx, &buf, 0, 1, buffer))
-        log_debug("%s: the control queue is gone", con->dev->name);
+        log_debug("%s: the control queue is gone", virtio_name(con->dev));
 }
 
 static void control_message(struct vconsole *con, const struct control *msg, u32 len)
@@ -388,7 +388,7 @@ static void start_multiport(struct vconsole *con)
         post_control(con, inbox + (size_t)i * CONTROL_BYTES);
     virtq_kick(&con->control_rx);
     if (!control_send(con, 0, DEVICE_READY)) {
-        log_err("%s: the device does not answer", con->dev->name);
+        log_err("%s: the device does not answer", virtio_name(con->dev));
         return;
     }
     for (u32 id = 0; id < MAX_PORTS; id++) {

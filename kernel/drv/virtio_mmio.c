@@ -37,6 +37,7 @@ enum { MMIO_MAGIC = 0x74726976, MMIO_VERSION = 2, MMIO_MIN_BYTES = 0x100 };
 struct mmio_dev {
     struct virtio_dev dev;
     volatile char *regs; /* [I] */
+    u64 base;            /* [I] physical address of .regs */
     u32 config_bytes;    /* [I] */
     u32 gsi;             /* [I] */
 };
@@ -133,7 +134,13 @@ static int mmio_route_irq(struct virtio_dev *dev, u32 line)
     return plat.irq_route_gsi(to_mmio(dev)->gsi, line);
 }
 
+static void mmio_describe(struct virtio_dev *dev, char *text, size_t size)
+{
+    format(text, size, "virtio-mmio@%lx", to_mmio(dev)->base);
+}
+
 static const struct virtio_transport mmio_transport = {
+    .describe = mmio_describe,
     .get_status = mmio_get_status,
     .set_status = mmio_set_status,
     .get_features = mmio_get_features,
@@ -171,9 +178,9 @@ static void mmio_probe(u64 base, u64 size, u32 gsi)
     mmio->dev.transport = &mmio_transport;
     mmio->dev.type = type;
     mmio->regs = regs;
+    mmio->base = base;
     mmio->config_bytes = (u32)(size - REG_CONFIG);
     mmio->gsi = gsi;
-    format(mmio->dev.name, sizeof(mmio->dev.name), "virtio-mmio@%lx", base);
     virtio_reset(&mmio->dev);
     virtio_add(&mmio->dev);
 }

@@ -150,7 +150,15 @@ static int pci_route_irq(struct virtio_dev *dev, u32 line)
     return self->common->config_msix_vector == NO_VECTOR ? -ENOSPC : 0;
 }
 
+static void pci_describe(struct virtio_dev *dev, char *text, size_t size)
+{
+    const struct pci_dev *pci = &container_of(dev, struct pci_virtio, dev)->pci;
+
+    format(text, size, "virtio-pci@%02x:%02x.%x", pci->bus, pci->dev, pci->fn);
+}
+
 static const struct virtio_transport pci_transport = {
+    .describe = pci_describe,
     .get_status = pci_get_status,
     .set_status = pci_set_status,
     .get_features = pci_get_features,
@@ -214,11 +222,10 @@ static bool probe(const struct pci_dev *pci, void *arg)
     self->pci = *pci;
     self->dev.transport = &pci_transport;
     self->dev.type = type_of(pci);
-    format(self->dev.name, sizeof(self->dev.name), "virtio-pci@%02x:%02x.%x", pci->bus, pci->dev,
-           pci->fn);
     pci_enable(pci);
     if (!map_structures(self)) {
-        log_err("%s: no modern interface; ask the VMM for disable-legacy=on", self->dev.name);
+        log_err("%s: no modern interface; ask the VMM for disable-legacy=on",
+                virtio_name(&self->dev));
         kfree(self);
         return false;
     }

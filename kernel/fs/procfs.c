@@ -5,6 +5,7 @@
 #include "core/version.h"
 #include "fs/proc.h"
 #include "lib/format.h"
+#include "lib/string.h"
 #include "sched/thread.h"
 #include "vfs/device.h"
 #include "vfs/mount.h"
@@ -14,7 +15,11 @@ enum { LOAD_SHIFT = 11 };
 static ssize_t read_self(const struct pseudo_ref *ref __attribute__((unused)), char *buf,
                          size_t size)
 {
-    return min(format(buf, size, "%d", current_process()->pid), (int)size);
+    char text[24];
+    size_t n = min(str_from_u64(text, (u64)current_process()->pid), size);
+
+    memcpy(buf, text, n);
+    return (ssize_t)n;
 }
 
 static ssize_t read_thread_self(const struct pseudo_ref *ref __attribute__((unused)), char *buf,

@@ -138,13 +138,11 @@ struct super_block *mem_mount(const char *type, u64 magic, struct super_block *c
 {
     struct super_block *sb = super_create(type, magic);
     struct mem_fs *fs = kzalloc(sizeof(*fs));
-    struct page_stats stats;
     struct inode *root;
 
     if (!sb || !fs)
         goto fail;
-    page_get_stats(&stats);
-    fs->max_pages = stats.total / 2;
+    fs->max_pages = page_total() / 2;
     fs->nr_layers = nr;
     for (u32 i = 0; i < nr; i++)
         fs->layers[i] = layers[i];

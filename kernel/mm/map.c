@@ -121,12 +121,9 @@ static int check_request(struct mm *mm, u64 len, u32 prot, u32 flags, u64 offset
     if (mm->wx_strict && (prot & PROT_WRITE) && (prot & PROT_EXEC))
         return -EPERM;
     /* As Linux's heuristic: only what can never be true is refused. */
-    struct page_stats stats;
-    if (len >= MIB(4) && type == MAP_PRIVATE && (prot & PROT_WRITE) && !(flags & MAP_NORESERVE)) {
-        page_get_stats(&stats);
-        if ((len >> PAGE_SHIFT) > stats.total)
-            return -ENOMEM;
-    }
+    if (type == MAP_PRIVATE && (prot & PROT_WRITE) && !(flags & MAP_NORESERVE) &&
+        (len >> PAGE_SHIFT) > page_total())
+        return -ENOMEM;
     return 0;
 }
 

@@ -301,6 +301,11 @@ u64 page_free_estimate(void)
     return zone.nr_free + zone.nr_untouched + this_cpu()->pages->count;
 }
 
+u64 page_total(void)
+{
+    return zone.total;
+}
+
 void page_get_stats(struct page_stats *out)
 {
     u64 sums[sizeof(*out) / sizeof(u64)] = {0};

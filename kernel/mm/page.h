@@ -63,6 +63,8 @@ struct page_stats {
     u64 total, free, page_cache, slab, anon, kernel_stacks, page_tables;
 };
 void page_get_stats(struct page_stats *out);
+/** The field .total alone: it never changes. */
+u64 page_total(void);
 /**
  * Account @pages (may be negative) to the field at @offset of struct page_stats; not to total and
  * free, which the allocator counts. Any thread context.

@@ -3,7 +3,6 @@
 #include "abi/errno.h"
 #include "core/cmdline.h"
 #include "core/hostname.h"
-#include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "sys/json.h"
@@ -90,11 +89,11 @@ const char *config_env(const struct program_config *config, const char *key)
 
 static int default_env(struct program_config *config, bool terminal)
 {
-    char word[16 + HOSTNAME_MAX];
+    char word[16 + HOSTNAME_MAX] = "HOSTNAME=";
     int err =
         set_env(&config->env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 
-    format(word, sizeof(word), "HOSTNAME=%s", hostname);
+    str_copy(word + strlen(word), hostname, HOSTNAME_MAX + 1);
     if (!err)
         err = set_env(&config->env, word);
     if (!err && terminal)

@@ -181,7 +181,7 @@ static void load_program(struct process *process, const struct program_config *c
     if (thread_create(process, &frame, &thread))
         fatal_error("out of memory: no thread for '%s'", path);
     name_thread(thread, path);
-    log_info("start: %s", path);
+    log_debug("start: %s", path);
     thread_start(thread);
     kfree(path);
 }

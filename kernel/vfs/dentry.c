@@ -380,10 +380,9 @@ static u64 shrink_names(u64 want)
 void dentry_init(void)
 {
     static struct shrinker shrinker = {.shrink = shrink_names};
-    struct page_stats stats;
+    u64 total = page_total();
 
-    page_get_stats(&stats);
-    present.most = max(stats.total / 2, (u64)2048);
-    absent.most = min(max(stats.total / 32, (u64)128), (u64)8192);
+    present.most = max(total / 2, (u64)2048);
+    absent.most = min(max(total / 32, (u64)128), (u64)8192);
     page_register_shrinker(&shrinker);
 }

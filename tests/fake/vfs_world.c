@@ -90,6 +90,14 @@ void page_get_stats(struct page_stats *out)
     *out = (struct page_stats){.total = ARENA_PAGES};
 }
 
+u64 page_total(void)
+{
+    struct page_stats stats;
+
+    page_get_stats(&stats);
+    return stats.total;
+}
+
 void page_account(size_t offset, s64 pages)
 {
     (void)offset, (void)pages;

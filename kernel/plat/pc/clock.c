@@ -139,7 +139,7 @@ void pc_clock_init(void)
     boot_info.tsc_khz = khz;
     vdso_data.mult = (1000000ul << 32) / khz;
     ns_to_ticks_32 = (khz << 32) / 1000000;
-    log_info("clock: TSC at %lu kHz", khz);
+    log_debug("clock: TSC at %lu kHz", khz);
 }
 
 /* --- the wall clock: MC146818 --- */
@@ -173,12 +173,12 @@ static u64 days_since_epoch(u32 year, u32 month, u32 day)
     return days + (month > 2 && year % 4 == 0);
 }
 
-/* A clock that updates while we read gives two different readings; one that is not there gives
+/* A clock that updates while we read shows another second afterwards; one that is not there gives
  * 0xff. */
 u64 pc_clock_real_ns(void)
 {
     u8 status = cmos(0xb);
-    struct rtc_time t = {0}, again;
+    struct rtc_time t = {0};
 
     if (status == 0xff)
         return 0;
@@ -186,8 +186,7 @@ u64 pc_clock_real_ns(void)
         if (cmos(0xa) & 0x80)
             continue;
         t = rtc_read();
-        again = rtc_read();
-        if (t.sec == again.sec && t.hour == again.hour && t.day == again.day)
+        if (t.sec == cmos(0))
             break;
     }
     bool binary = status & 4;
