@@ -5,6 +5,7 @@
 
 #include <linux/rseq.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -183,6 +184,19 @@ CASE(what_is_no_socket_says_so)
     CHECK_ERR(socket(4711, SOCK_STREAM, 0), EAFNOSUPPORT);
     close(pipes[0]);
     close(pipes[1]);
+}
+
+CASE(protection_keys_may_be_missing)
+{
+    char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED(p != MAP_FAILED);
+    CHECK_EQ(syscall(SYS_pkey_mprotect, p, 4096, PROT_READ, -1), 0);
+    CHECK_ERR(syscall(SYS_pkey_mprotect, p, 4096, PROT_READ, 13), EINVAL);
+    CHECK_ERR(syscall(SYS_pkey_alloc, 1, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_pkey_free, 13), EINVAL);
+    long key = syscall(SYS_pkey_alloc, 0, 0);
+    CHECK(key >= 0 || errno == ENOSPC || errno == EINVAL); /* both are seen without them */
+    munmap(p, 4096);
 }
 
 CASE(standard_streams_are_open)
