@@ -77,6 +77,31 @@ def _signal_group(child, number):
         pass
 
 
+def _stat(pid):
+    """State and parent of a process; None where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            state, parent = file.read().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return state, int(parent)
+
+
+def alive(pid):
+    """It exists and is no zombie."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] != "Z"
+
+
+def children_of(pid):
+    """Every process whose parent is `pid`, and theirs."""
+    parents = {int(name): _stat(name) for name in os.listdir("/proc") if name.isdigit()}
+    found = [pid]
+    for parent in found:
+        found += [child for child, stat in parents.items() if stat and stat[1] == parent]
+    return found[1:]
+
+
 def need(condition, why):
     if not condition:
         raise Failure(why)

@@ -51,5 +51,6 @@ if [ "$failed" -gt 0 ]; then
     grep '^FAIL ' "$log"
 fi
 echo
-echo "$passed passed, $failed failed$([ "$skipped" -gt 0 ] && echo ", $skipped skipped")"
+[ "$skipped" -gt 0 ] && echo "$skipped skipped"
+echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from commands import HELLO, Home
-from harness import BUILD, INGOT, Failure, Skip, need, run
+from harness import BUILD, INGOT, Failure, Skip, alive, children_of, need, run
 
 SEED = int(os.environ.get("SEED", "1"))
 
@@ -225,31 +225,11 @@ def test_a_qemu_that_dies_at_once():
         need("cannot go on" in result.errors(), f"QEMU's own words are lost\n{result.show()}")
 
 
-def children_of(pid):
-    """Every process whose parent is `pid`, and theirs."""
-    found = []
-    try:
-        listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise Skip("no ps") from None
-    for word in listing.stdout.split():
-        found += [int(word), *children_of(int(word))]
-    return found
-
-
 def start_sleeper(home):
     child = subprocess.Popen([INGOT, "run", "/bin/sleep", "30"], env={**os.environ, **home.env()},
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              start_new_session=True)
     return child
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_qemu_killed_in_the_middle():
