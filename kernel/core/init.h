@@ -13,5 +13,6 @@ void sched_init(void);              /* the boot context becomes a thread; idle t
 void time_init(void);               /* core: clocks and timers */
 void vfs_init(void);                /* caches, mount tables */
 void drv_init(void);                /* devices found by the platform */
+void net_start(void);               /* addresses for the interfaces, if there are any */
 void fs_init(void);                 /* file system types; mounts the root */
 _Noreturn void start_program(void); /* kernel/sys: load the program and become it; or fatal_error */

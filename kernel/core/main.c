@@ -16,6 +16,7 @@ _Noreturn void kernel_main(void)
               boot_info.kernel_len >> 10);
     vfs_init();
     drv_init();
+    net_start();
     fs_init();
     start_program();
 }

@@ -10,18 +10,44 @@ struct route {
     struct ip_addr source; /* ours, for this destination */
     u32 mtu;               /* path MTU known so far */
     u32 generation;        /* of the configuration it was found under */
+    u8 cast;               /* enum ip_cast of the destination */
+    struct neigh *neigh;   /* of .next; NULL on loopback; good while the route is valid */
 };
+
+/** What an address is. */
+enum ip_cast { IP_UNICAST, IP_BROADCAST, IP_MULTICAST, IP_NOT_OURS };
 
 /** Find the way to @dst (from @src, if its family is set). 0, -ENETUNREACH, -EHOSTUNREACH. */
 int route_find(const struct ip_addr *dst, const struct ip_addr *src, u32 ifindex,
                struct route *out);
 /** True while @route is still what route_find would say. One load. */
-bool route_valid(const struct route *route);
+static inline bool route_valid(const struct route *route)
+{
+    return route->generation == __atomic_load_n(&net_generation, __ATOMIC_ACQUIRE);
+}
+
+/** A line of the routing table: what route(8) and netlink show. */
+struct route_entry {
+    struct ip_addr dst;
+    u8 prefix;
+    struct ip_addr gateway; /* family 0: on-link */
+    struct netif *netif;
+    u32 metric;
+};
+/** Add a line; -EEXIST, -ENOSPC. The host bits of .dst are cleared. */
+int route_add(const struct route_entry *entry);
+/** Remove the line with this destination, prefix and interface (and gateway, where given). -ESRCH.
+ */
+int route_remove(const struct route_entry *entry);
+/** Line @i of the table, in no order. False: past the end. */
+bool route_get(u32 i, struct route_entry *out);
 
 /** Per-packet words for ip_output; zero is the default. */
 struct ip_meta {
     u8 ttl, tos;
-    bool dont_fragment;
+    bool dont_fragment; /* IPv4's DF, and fail rather than fragment */
+    bool fragment;      /* never DF, and fragment here where the path's MTU asks for it */
+    u32 flow_label;     /* IPv6; network order, the low 20 bits of the first word */
 };
 
 /**
@@ -37,6 +63,8 @@ int ip_output(struct pkt *pkt, const struct route *route, const struct ip_addr *
 struct ip_info {
     struct ip_addr src, dst;
     u8 protocol, ttl, tos;
+    u8 cast; /* enum ip_cast: unicast, broadcast or multicast */
+    u16 id;  /* IPv4's */
     struct netif *netif;
 };
 
@@ -48,13 +76,23 @@ struct transport {
     void (*error)(const struct ip_info *about, int err, u32 mtu, const u8 *quoted);
 };
 void transport_register(const struct transport *transport);
+/** For a transport without a taker: ICMP port unreachable to the sender. Borrows @pkt. */
+void ip_port_unreachable(const struct pkt *pkt, const struct ip_info *info);
 
 /** The pseudo-header's sum, not folded. */
 u32 ip_pseudo_csum(const struct ip_addr *src, const struct ip_addr *dst, u8 protocol, u32 len);
 /** Is @addr one of ours (or loopback)? */
 bool ip_is_local(const struct ip_addr *addr);
 
-/** Start-up: loopback, interfaces' addresses from ip= or DHCP in the background. After drv_init. */
+/**
+ * Start-up: loopback, interfaces' addresses from ip= or DHCP in the background. Called once there
+ * is an interface, or by the first socket; later calls do nothing.
+ */
 void net_init(void);
+/**
+ * Wait until the interfaces have their addresses, at most a few seconds after start. At once where
+ * they have, or where nothing is to come. Thread context; sleeps. 0 or -EINTR.
+ */
+int net_wait_configured(void);
 /** Name servers and domain as ip= or DHCP gave them, for /etc/resolv.conf; up to 3. */
 u32 net_name_servers(struct ip_addr out[3]);

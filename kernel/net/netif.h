@@ -14,6 +14,8 @@ enum netif_flags {
     NETIF_TSO4 = 8, /* segments TCP */
     NETIF_TSO6 = 16,
     NETIF_USO = 32,
+    NETIF_CONFIGURING = 64, /* DHCP is asking: takes IPv4 packets for any address */
+    NETIF_GRO = 128,        /* its packets may be joined: the device does not do it */
 };
 
 struct netif_ops {
@@ -51,10 +53,35 @@ struct netif {
     struct netif_stats stats;          /* each counter written by one CPU at a time */
     struct list_head node;             /* [I] */
     void *driver;                      /* [I] the driver's own */
+    /** [I] Tap of packet sockets, or NULL: looks at every frame, @sent or received; borrows. */
+    void (*tap)(struct netif *netif, struct pkt *pkt, bool sent);
 };
 
-/** Make an interface known; the driver owns it for ever. */
+/* Of interfaces' addresses, routes and name servers; a leaf. Whoever writes ends with
+ * net_config_changed(). */
+extern struct spinlock net_config_lock;
+/** Every route found before this is stale: see route_valid(). */
+void net_config_changed(void);
+extern u32 net_generation; /* [A] counts the changes */
+
+/** Make an interface known; the driver owns it for ever. At start, before net_init. */
 void netif_add(struct netif *netif);
+/** Is there one besides loopback? */
+bool netif_any(void);
+/** The first one that is up and not loopback, or NULL. */
+struct netif *netif_default(void);
+/** Give it an address, with the route to its network. 0, -EEXIST, -ENOSPC. */
+int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix);
+/** Take an address and its route away. 0 or -EADDRNOTAVAIL. */
+int netif_remove_addr(struct netif *netif, const struct ip_addr *addr);
+/** The address of @family on @netif that @dst would see as its peer's, or NULL. */
+const struct ip_addr *netif_source(const struct netif *netif, const struct ip_addr *dst);
+/** Send a whole frame: finishes its checksum where the device does not; counts. Takes @pkt. */
+void netif_send(struct netif *netif, struct pkt *pkt);
+/** Ring the doorbells and let go of what waits, on all interfaces. */
+void netif_flush_all(void);
+/** Look for received packets on all interfaces, without an interrupt. */
+void netif_poll_all(void);
 struct netif *netif_by_name(const char *name);
 struct netif *netif_by_index(u32 index);
 /** Walk all interfaces until @fn returns non-zero. */

@@ -1,0 +1,144 @@
+/* What the files of the stack's lower half share: interfaces, neighbours, routes, IP, ICMP. */
+#pragma once
+
+#include "net/ip.h"
+#include "net/wire.h"
+
+enum { LOOPBACK_INDEX = 1 };
+
+/* ---- Ethernet ---- */
+
+/** A frame from a device; takes @pkt. */
+void eth_receive(struct netif *netif, struct pkt *pkt);
+/** Put the Ethernet header on and send. @dst: the MAC address in its low 48 bits. Takes @pkt. */
+void eth_send(struct netif *netif, struct pkt *pkt, u64 dst, u16 type);
+
+enum { ETH_HDR_LEN = sizeof(struct eth_hdr) };
+#define MAC_BROADCAST 0xffffffffffffull
+static inline u64 mac_load(const u8 *mac)
+{
+    u64 v = 0;
+    __builtin_memcpy(&v, mac, 6);
+    return v;
+}
+
+/* ---- Neighbours ---- */
+
+enum neigh_state {
+    NEIGH_FAILED,     /* nobody answers; asked again when next used */
+    NEIGH_INCOMPLETE, /* asked, packets wait */
+    /* From here on .mac is good. */
+    NEIGH_STALE,
+    NEIGH_PROBE, /* confirming by unicast */
+    NEIGH_REACHABLE,
+    NEIGH_PERMANENT, /* multicast, broadcast */
+};
+
+/* Never freed, at most given to another address, which makes all routes stale.
+ * Fields: [A], [L] under the table's lock. */
+struct neigh {
+    struct list_head node;  /* [L] of its bucket */
+    struct ip_addr addr;    /* [L] */
+    struct netif *netif;    /* [L] */
+    u64 mac;                /* [A] low 48 bits, as it lies in memory */
+    u8 state;               /* [A] enum neigh_state */
+    bool used;              /* [A] since the last tick */
+    u8 probes;              /* [L] sent and not answered */
+    u8 nr_queued;           /* [L] */
+    u64 since_ns;           /* [L] last confirmation */
+    struct list_head queue; /* [L] packets, without their Ethernet header */
+};
+
+/** The entry for @addr on @netif, made if need be. NULL: no memory. */
+struct neigh *neigh_get(struct netif *netif, const struct ip_addr *addr);
+/** Send an IP packet of EtherType @type to it, or let it wait. Takes @pkt. */
+void neigh_send(struct neigh *neigh, struct pkt *pkt, u16 type);
+/**
+ * Somebody says that @addr lives at @mac.
+ * @create: also if nobody asked. @solicited: an answer to us: reachable. @override: may change it.
+ */
+void neigh_learn(struct netif *netif, const struct ip_addr *addr, u64 mac, bool create,
+                 bool solicited, bool override);
+/** Ask for @neigh: by ARP or ND; by unicast where @mac is not 0. */
+void arp_solicit(struct netif *netif, const struct ip_addr *addr, u64 mac);
+void ndp_solicit(struct netif *netif, const struct ip_addr *addr, u64 mac);
+
+void arp_receive(struct netif *netif, struct pkt *pkt);
+/** Tell the network that we have @addr (RFC 5227, 2.3). */
+void arp_announce(struct netif *netif, const struct ip_addr *addr);
+
+/* ---- IP ---- */
+
+/** An IP packet, .data at its header, .protocol its EtherType. Takes @pkt. */
+void ip_receive(struct netif *netif, struct pkt *pkt);
+void ip4_init(void);
+void ip4_receive(struct netif *netif, struct pkt *pkt);
+void ip6_receive(struct netif *netif, struct pkt *pkt);
+/** The burst is over: deliver what was gathered. */
+void ip_receive_done(void);
+/** Hand a whole datagram's payload to its transport. False: nobody takes it (@pkt is still ours).
+ */
+bool ip_deliver(struct pkt *pkt, const struct ip_info *info);
+const struct transport *transport_find(u8 protocol);
+
+int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
+               const struct ip_addr *dst, u8 protocol, const struct ip_meta *meta);
+int ip6_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
+               const struct ip_addr *dst, u8 protocol, const struct ip_meta *meta);
+/** The last step: to the neighbour, or over loopback. .data at the IP header. Takes @pkt. */
+void ip_transmit(struct pkt *pkt, const struct route *route, u16 type);
+
+/** A neighbour did not answer: tell the transport of the packet of ours, which is freed. */
+void ip_unreachable_neighbour(struct pkt *pkt);
+
+/** What an address that a packet came for is to us. */
+enum ip_cast ip4_cast(const struct netif *netif, u32 dst);
+
+/* ---- Fragments ---- */
+
+void frag_init(void);
+/** Cut what is too big for the route and send the pieces; .data at the IP header. Takes @pkt. */
+int ip4_fragment(struct pkt *pkt, const struct route *route);
+
+struct frag_key {
+    struct ip_addr src, dst;
+    u32 id;
+    u8 protocol;
+};
+
+/**
+ * Take in one fragment: payload bytes at @offset, @more to follow. Returns the whole payload once
+ * it is complete (.data at its first byte), else NULL. Takes @pkt.
+ */
+struct pkt *reasm_add(const struct frag_key *key, struct netif *netif, struct pkt *pkt, u32 offset,
+                      bool more);
+
+/* ---- ICMP ---- */
+
+enum icmp_why {
+    WHY_PORT,
+    WHY_PROTOCOL,
+    WHY_REASSEMBLY_TIME,
+    WHY_PARAMETER,
+};
+
+void icmp_init(void);
+void icmp6_init(void);
+/** Tell the sender of @pkt (borrowed, .data behind the IP header) why not; rate-limited. */
+void icmp_send_error(const struct pkt *pkt, const struct ip_info *info, enum icmp_why why,
+                     u32 pointer);
+void icmp6_send_error(const struct pkt *pkt, const struct ip_info *info, enum icmp_why why,
+                      u32 pointer);
+/** May another ICMP error leave now? */
+bool icmp_error_allowed(void);
+/** Tell the transport of an error about what we sent. @quoted: at least 8 bytes. */
+void icmp_deliver_error(const struct ip_info *about, int err, u32 mtu, const u8 *quoted);
+
+/* ---- Loopback ---- */
+
+extern struct netif loopback;
+void loopback_init(void);
+
+/** Remember that packets to @dst must not be larger. */
+void pmtu_update(const struct ip_addr *dst, u32 mtu);
+u32 pmtu_get(const struct ip_addr *dst, u32 mtu);

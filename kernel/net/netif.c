@@ -1,0 +1,232 @@
+/* Interfaces: the list, their addresses, and the counting half of sending and receiving. */
+#include "net/netif.h"
+
+#include "abi/errno.h"
+#include "lib/string.h"
+#include "net/ip.h"
+#include "net/net_priv.h"
+#include "net/stats.h"
+
+struct spinlock net_config_lock;
+u32 net_generation = 1;
+struct net_counters net_counters[MAX_CPUS];
+
+/* Interfaces are added at start and never go, so the list is walked without a lock. */
+static struct list_head netifs = LIST_INIT(netifs);
+static u32 next_index = LOOPBACK_INDEX + 1;
+
+void net_counters_sum(struct net_counters *out)
+{
+    u64 *sum = (u64 *)out;
+
+    memset(out, 0, sizeof(*out));
+    for (u32 cpu = 0; cpu < cpu_count; cpu++) {
+        const u64 *one = (const u64 *)&net_counters[cpu];
+        for (u32 i = 0; i < sizeof(*out) / sizeof(u64); i++)
+            sum[i] += one[i];
+    }
+}
+
+void net_config_changed(void)
+{
+    __atomic_fetch_add(&net_generation, 1, __ATOMIC_RELEASE);
+}
+
+void netif_add(struct netif *netif)
+{
+    netif->index = netif->flags & NETIF_LOOPBACK ? LOOPBACK_INDEX : next_index++;
+    if (netif->flags & NETIF_LOOPBACK)
+        list_add(&netifs, &netif->node);
+    else
+        list_add_tail(&netifs, &netif->node);
+}
+
+struct netif *netif_by_name(const char *name)
+{
+    struct netif *netif;
+
+    list_for_each(netif, &netifs, node) {
+        if (!strcmp(netif->name, name))
+            return netif;
+    }
+    return NULL;
+}
+
+struct netif *netif_by_index(u32 index)
+{
+    struct netif *netif;
+
+    list_for_each(netif, &netifs, node) {
+        if (netif->index == index)
+            return netif;
+    }
+    return NULL;
+}
+
+int netif_for_each(int (*fn)(struct netif *netif, void *arg), void *arg)
+{
+    struct netif *netif;
+
+    list_for_each(netif, &netifs, node) {
+        int result = fn(netif, arg);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+bool netif_any(void)
+{
+    struct netif *netif;
+
+    list_for_each(netif, &netifs, node) {
+        if (!(netif->flags & NETIF_LOOPBACK))
+            return true;
+    }
+    return false;
+}
+
+struct netif *netif_default(void)
+{
+    struct netif *netif;
+
+    list_for_each(netif, &netifs, node) {
+        if ((netif->flags & (NETIF_LOOPBACK | NETIF_UP)) == NETIF_UP)
+            return netif;
+    }
+    return NULL;
+}
+
+static struct netif_addr *find_addr(struct netif *netif, const struct ip_addr *addr)
+{
+    for (u32 i = 0; i < NETIF_ADDRS; i++)
+        if (netif->addrs[i].addr.family && addr_equal(&netif->addrs[i].addr, addr))
+            return &netif->addrs[i];
+    return NULL;
+}
+
+/* A free slot that keeps the families' order: the first address of a family is its primary one. */
+static struct netif_addr *free_addr(struct netif *netif)
+{
+    for (u32 i = 0; i < NETIF_ADDRS; i++)
+        if (!netif->addrs[i].addr.family)
+            return &netif->addrs[i];
+    return NULL;
+}
+
+int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix)
+{
+    spin_lock(&net_config_lock);
+    struct netif_addr *slot = find_addr(netif, addr) ? NULL : free_addr(netif);
+    int err = slot ? 0 : find_addr(netif, addr) ? -EEXIST : -ENOSPC;
+    if (slot) {
+        slot->prefix = prefix;
+        slot->addr = *addr;
+    }
+    spin_unlock(&net_config_lock);
+    if (err)
+        return err;
+
+    struct route_entry connected = {.dst = *addr, .prefix = prefix, .netif = netif};
+    if (prefix < addr_bits(addr))
+        (void)route_add(&connected); /* a full table: the address serves, its network does not */
+    net_config_changed();
+    return 0;
+}
+
+int netif_remove_addr(struct netif *netif, const struct ip_addr *addr)
+{
+    spin_lock(&net_config_lock);
+    struct netif_addr *slot = find_addr(netif, addr);
+    struct route_entry connected = {.dst = *addr, .netif = netif};
+    if (slot) {
+        connected.prefix = slot->prefix;
+        slot->addr.family = ADDR_NONE;
+    }
+    spin_unlock(&net_config_lock);
+    if (!slot)
+        return -EADDRNOTAVAIL;
+    (void)route_remove(&connected); /* a host's address has none */
+    net_config_changed();
+    return 0;
+}
+
+/* How well @addr serves as a source for @dst: RFC 6724, 5, rules 2 and 8, which also suit IPv4. */
+static u32 source_score(const struct ip_addr *addr, const struct ip_addr *dst)
+{
+    u32 score = 1 + addr_common_bits(addr, dst);
+
+    if (addr_is_link_local(addr) == addr_is_link_local(dst))
+        score += 256;
+    return score;
+}
+
+const struct ip_addr *netif_source(const struct netif *netif, const struct ip_addr *dst)
+{
+    const struct ip_addr *best = NULL;
+    u32 best_score = 0;
+
+    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+        const struct ip_addr *addr = &netif->addrs[i].addr;
+        u32 score = addr->family == dst->family ? source_score(addr, dst) : 0;
+        if (score > best_score) {
+            best_score = score;
+            best = addr;
+        }
+    }
+    return best;
+}
+
+void netif_send(struct netif *netif, struct pkt *pkt)
+{
+    if (unlikely(pkt->csum == CSUM_PARTIAL && !(netif->flags & NETIF_CSUM)) &&
+        !pkt_csum_finish(pkt)) {
+        netif->stats.tx_errors++;
+        pkt_free(pkt);
+        return;
+    }
+    netif->stats.tx_packets++;
+    netif->stats.tx_bytes += pkt->total;
+    if (unlikely(netif->tap))
+        netif->tap(netif, pkt, true);
+    netif->ops->send(netif, pkt);
+}
+
+void netif_flush_all(void)
+{
+    struct netif *netif;
+
+    list_for_each(netif, &netifs, node) {
+        if (netif->ops->flush)
+            netif->ops->flush(netif);
+    }
+}
+
+void netif_poll_all(void)
+{
+    struct netif *netif;
+
+    list_for_each(netif, &netifs, node) {
+        if (netif->ops->poll)
+            netif->ops->poll(netif);
+    }
+}
+
+void netif_receive(struct netif *netif, struct pkt *pkt)
+{
+    netif->stats.rx_packets++;
+    netif->stats.rx_bytes += pkt->total;
+    pkt->netif = netif;
+    if (unlikely(netif->tap))
+        netif->tap(netif, pkt, false);
+    if (netif->flags & NETIF_LOOPBACK)
+        ip_receive(netif, pkt);
+    else
+        eth_receive(netif, pkt);
+}
+
+void netif_receive_done(struct netif *netif)
+{
+    (void)netif; /* what is gathered belongs to the CPU */
+    ip_receive_done();
+}
