@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 enum { MAX_CODE = 128, MAX_POLLFDS = 4 };
@@ -109,6 +110,7 @@ void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd, s32 t
     allow_between(&f, __NR_write, 0, 1, FD_LOG);
     allow_between(&f, __NR_ppoll, 1, 0, MAX_POLLFDS);
     allow_between(&f, __NR_timer_settime, 0, (u32)timer, (u32)timer);
+    allow_between(&f, __NR_getrusage, 0, RUSAGE_SELF, RUSAGE_SELF);
     allow(&f, __NR_rt_sigreturn);
     allow(&f, __NR_exit_group);
     if (!fsgsbase)

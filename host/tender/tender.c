@@ -136,7 +136,7 @@ struct kernel_sigaction {
 /* Everything but what the kernel handles stays blocked: keys of a terminal are the runner's. */
 static void take_signals(const struct tender_kernel *kernel)
 {
-    static const u8 handled[] = {SIGSEGV, SIGBUS, SIGFPE,           SIGILL,
+    static const u8 handled[] = {SIGSEGV, SIGBUS, SIGFPE,           SIGILL,         HOSTED_SIG_TICK,
                                  SIGTRAP, SIGSYS, HOSTED_SIG_TIMER, HOSTED_SIG_STOP};
     enum { RESTORER = 0x04000000 };
     struct kernel_sigaction action = {
@@ -156,11 +156,21 @@ static void take_signals(const struct tender_kernel *kernel)
     sys6(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, sizeof(u64), 0, 0);
 }
 
-static void make_timer(void)
+/* One for deadlines, and one that ticks while the guest computes: what must be looked at now and
+ * then costs an idle one nothing. */
+static void make_timers(void)
 {
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TIMER};
+    struct sigevent tick_event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TICK};
+    struct itimerspec tick = {
+        {0, HOSTED_TICK_NS},
+        {0, HOSTED_TICK_NS}
+    };
+    s32 id;
 
-    if (sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&boot.timer_id)))
+    if (sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&boot.timer_id)) ||
+        sys3(__NR_timer_create, CLOCK_PROCESS_CPUTIME_ID, ptr(&tick_event), ptr(&id)) ||
+        sys6(__NR_timer_settime, (u64)id, 0, ptr(&tick), 0, 0, 0))
         tender_fail("no timer", 0);
 }
 
@@ -230,7 +240,7 @@ _Noreturn void tender_main(u64 *stack)
     tender_map_kernel(&boot, ZONE_KERNEL + (random[1] & 0x3ffff) * HUGE, &kernel);
     look_at_streams();
     take_signals(&kernel);
-    make_timer();
+    make_timers();
     tender_install_filter(&kernel, FD_LAYERS + (u32)layers, boot.timer_id,
                           boot.features & HOSTED_FSGSBASE);
     ((void (*)(struct hosted_boot *))(uintptr_t)kernel.entry)(&boot);

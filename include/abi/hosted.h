@@ -46,7 +46,12 @@ enum {
 };
 
 /** Signals that the host sends us. */
-enum { HOSTED_SIG_TIMER = 14, HOSTED_SIG_STOP = 15 };
+enum {
+    HOSTED_SIG_TIMER = 14,
+    HOSTED_SIG_STOP = 15,
+    HOSTED_SIG_TICK = 26, /* another HOSTED_TICK_NS of CPU time are used up */
+};
+enum { HOSTED_TICK_NS = 10000000 };
 
 struct hosted_boot {
     u32 magic, version;

@@ -11,7 +11,7 @@
 #include "plat/plat.h"
 #include "vfs/file.h"
 
-enum { NR_STREAMS = 3, CHUNK = 4096 };
+enum { NR_STREAMS = 3 };
 
 /* Fields: [I], [A]. */
 struct host_stream {
@@ -49,22 +49,69 @@ static u32 host_ready(struct console_port *port)
     return ready;
 }
 
+/* Move bytes between a stream and where the iterator points, without a copy in between.  Memory
+ * that the ground does not have there yet (it comes by a fault) goes through a buffer of ours. */
+typedef ssize_t move_fn(u32 stream, void *buf, size_t len);
+
+static ssize_t move_in(u32 stream, void *buf, size_t len)
+{
+    return plat.streams->read(stream, buf, len);
+}
+
+static ssize_t move_out(u32 stream, void *buf, size_t len)
+{
+    return plat.streams->write(stream, buf, len);
+}
+
+static ssize_t move_buffered(u32 stream, struct iov_iter *it, move_fn *move)
+{
+    char chunk[512];
+    size_t n = min(it->left, sizeof(chunk));
+
+    if (move == move_out && !(n = iter_read(it, chunk, n)))
+        return -EFAULT;
+    ssize_t done = move(stream, chunk, n);
+    size_t moved = (size_t)max(done, (ssize_t)0);
+    if (move == move_out)
+        iter_revert(it, n - moved);
+    else if (moved && !iter_write(it, chunk, moved))
+        return -EFAULT;
+    return done;
+}
+
+static ssize_t move_some(u32 stream, struct iov_iter *it, move_fn *move)
+{
+    while (it->segments > 1 && it->offset == it->iov->len) {
+        it->iov++;
+        it->segments--;
+        it->offset = 0;
+    }
+    u64 addr = it->iov->base + it->offset;
+    size_t n = (size_t)min(it->left, it->iov->len - it->offset);
+    if (!it->kernel && (n > USER_TOP || addr > USER_TOP - n))
+        return -EFAULT;
+    ssize_t done = move(stream, (void *)(uintptr_t)addr, n);
+    if (done == -EFAULT)
+        return move_buffered(stream, it, move);
+    if (done > 0) {
+        it->offset += (u64)done;
+        it->left -= (u64)done;
+    }
+    return done;
+}
+
 static ssize_t host_write(struct console_port *port, struct iov_iter *from)
 {
     struct host_stream *s = of_port(port);
-    char chunk[512];
     ssize_t total = 0;
-    size_t n;
 
     while (!s->broken && from->left) {
         if (!(plat.streams->poll(s->out, POLLOUT) & (POLLOUT | POLLERR | POLLHUP)))
             break;
-        n = iter_read(from, chunk, min(from->left, sizeof(chunk)));
-        if (!n)
-            break;
-        ssize_t done = plat.streams->write(s->out, chunk, n);
-        iter_revert(from, n - (size_t)max(done, (ssize_t)0));
-        s->broken = done < 0 && done != -EAGAIN;
+        ssize_t done = move_some(s->out, from, move_out);
+        s->broken = done < 0 && done != -EAGAIN && done != -EFAULT;
+        if (done == -EFAULT && !total)
+            return done;
         if (done <= 0)
             break;
         total += done;
@@ -75,15 +122,14 @@ static ssize_t host_write(struct console_port *port, struct iov_iter *from)
 static ssize_t host_read(struct console_port *port, struct iov_iter *to)
 {
     struct host_stream *s = of_port(port);
-    char chunk[512];
 
     if (s->ended || !to->left)
         return 0;
     if (!(plat.streams->poll(s->in, POLLIN) & (POLLIN | POLLHUP | POLLERR)))
         return 0;
-    ssize_t n = plat.streams->read(s->in, chunk, min(to->left, sizeof(chunk)));
-    s->ended = !n || (n < 0 && n != -EAGAIN);
-    return n > 0 ? (ssize_t)iter_write(to, chunk, (size_t)n) : 0;
+    ssize_t n = move_some(s->in, to, move_in);
+    s->ended = !n || (n < 0 && n != -EAGAIN && n != -EFAULT);
+    return n > 0 || n == -EFAULT ? n : 0;
 }
 
 static void host_nothing(struct console_port *port)

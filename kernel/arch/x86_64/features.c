@@ -74,6 +74,7 @@ void arch_features_init(void)
     u32 max_leaf = cpuid(0, 0).eax;
     struct cpuid_regs r = cpuid(1, 0);
 
+    f->hwcap = r.edx;
     f->x2apic = r.ecx & BIT(21);
     f->tsc_deadline = r.ecx & BIT(24);
     f->xsave = r.ecx & BIT(26);
@@ -100,19 +101,40 @@ void arch_features_init(void)
     read_vector(f);
 }
 
-/* A process has what its host gave it, which may be less than the CPU can do. */
-void arch_features_limit(bool fsgsbase)
+/* The area's size as the host has it: less what it may have enabled beyond what we keep. */
+static void read_vector_process(struct arch_features *f)
+{
+    enum { KEPT_LAST = 0xe7, PKRU = 0x200 };
+    u32 low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    f->xcr0_host = low;
+    if (low & ~(u32)(KEPT_LAST | PKRU)) {
+        read_vector(f);
+        return;
+    }
+    f->xcr0 = low & KEPT_LAST;
+    f->xsaveopt = cpuid(0xd, 1).eax & 1;
+    f->vector_size = ALIGN_UP(cpuid(0xd, 0).ebx, 64u);
+}
+
+/* CPUID is dear where the host is a VM itself, so only what is needed is asked. */
+void arch_features_init_process(bool fsgsbase)
 {
     struct arch_features *f = &arch_features;
-    u32 low = 3, high;
+    struct cpuid_regs r = cpuid(1, 0);
 
     f->fsgsbase = fsgsbase;
-    f->rdpid = f->rdtscp = false; /* they tell the host's CPU */
-    f->xsave = f->xsave && (cpuid(1, 0).ecx & BIT(27));
-    if (f->xsave)
-        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    f->xcr0_host = low;
-    read_vector(f);
+    f->hwcap = r.edx;
+    f->rdrand = r.ecx & BIT(30);
+    f->xsave = r.ecx & BIT(27); /* OSXSAVE: the host uses it */
+    f->vector_size = 512;
+    if (!f->xsave)
+        return;
+    r = cpuid(7, 0);
+    f->copy_bytes = r.ebx & BIT(9);
+    copy_by_bytes = f->copy_bytes;
+    read_vector_process(f);
 }
 
 void arch_cpu_setup(void)

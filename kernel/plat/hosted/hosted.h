@@ -19,6 +19,7 @@ enum {
     HOST_MUNMAP = 11,
     HOST_MREMAP = 25,
     HOST_MADVISE = 28,
+    HOST_GETRUSAGE = 98,
     HOST_ARCH_PRCTL = 158,
     HOST_TIMER_SETTIME = 223,
     HOST_EXIT_GROUP = 231,
@@ -59,6 +60,7 @@ void hosted_kernel_unmap(u64 va, u64 len);
 extern const struct plat_areas hosted_areas;
 
 /* signal.c */
+extern u32 hosted_stop_line, hosted_tick_line; /* [I] what the signals pend */
 void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc);
 void hosted_trap(struct trap_frame *frame, u64 addr);
 
@@ -66,6 +68,8 @@ void hosted_trap(struct trap_frame *frame, u64 addr);
 extern struct plat_streams hosted_streams;
 /** Wait for a signal or for what somebody wants of the streams. */
 void hosted_streams_wait(void);
+/** Likewise without waiting. */
+void hosted_streams_look(void);
 
 /* vcpu.c */
 void hosted_cpu_init(void);

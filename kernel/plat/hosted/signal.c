@@ -22,6 +22,7 @@ enum {
 /* Labels of arch's entry.S. */
 extern char syscall_exit_check[], syscall_exit_jump[], exit_process_check[], exit_process_jump[];
 
+u32 hosted_stop_line, hosted_tick_line;
 static u32 depth; /* [C] handlers whose frame is not made yet: a fault in one is a broken stack */
 
 static u64 addr_of(const char *label)
@@ -149,7 +150,11 @@ void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *
         take_interrupt(mc);
         return;
     case HOSTED_SIG_STOP:
-        irq_pend(PEND_DEVICE);
+        irq_pend(hosted_stop_line);
+        take_interrupt(mc);
+        return;
+    case HOSTED_SIG_TICK:
+        irq_pend(hosted_tick_line);
         take_interrupt(mc);
         return;
     case SIGSYS:

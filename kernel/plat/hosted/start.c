@@ -1,6 +1,7 @@
 /* From the tender's word to the kernel's start, and the table of operations of a host process. */
 #include "abi/errno.h"
 #include "abi/mman.h"
+#include "abi/time.h"
 #include "arch/features.h"
 #include "arch/hooks.h"
 #include "arch/thread.h"
@@ -103,7 +104,38 @@ static void take_stop(void *arg)
     stop_requested();
 }
 
-/* The first device line is the stop signal's: signal.c pends it. */
+/* The program's memory is the host's, who would give it more than was agreed. */
+static void check_memory(void)
+{
+    struct {
+        struct linux_timeval user, system;
+        s64 max_rss_kib, other[13];
+    } usage;
+
+    if (host_call(HOST_GETRUSAGE, 0, (u64)(uintptr_t)&usage, 0, 0, 0, 0))
+        return;
+    u64 used = (u64)usage.max_rss_kib << 10, files = boot_info.initrd_len + boot_info.kernel_len;
+    if (used > boot_info.ram_bytes + files)
+        fatal_error("out of memory: the program holds more than %lu MiB; give the guest more (-m)",
+                    boot_info.ram_bytes >> 20);
+}
+
+/* The program computes: who waits for a stream would not hear of it before somebody is idle. */
+static void take_tick(void *arg)
+{
+    (void)arg;
+    check_memory();
+    hosted_streams_look();
+}
+
+static u32 take_line(irq_handler fn)
+{
+    int line = irq_register(fn, NULL);
+
+    assert(line >= 0);
+    return (u32)line;
+}
+
 static void hosted_init(void)
 {
     u64 khz = cmdline_get_u64("tsc_early_khz", arch_features.tsc_khz);
@@ -112,7 +144,8 @@ static void hosted_init(void)
         fatal_error("the rate of the TSC is not known; give tsc_early_khz=");
     boot_info.tsc_khz = khz;
     vdso_data.mult = (1000000ul << 32) / khz;
-    irq_set_handler(PEND_DEVICE, take_stop, NULL);
+    hosted_stop_line = take_line(take_stop);
+    hosted_tick_line = take_line(take_tick);
 }
 
 static const struct plat_ops hosted_ops = {
@@ -190,8 +223,7 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
     hosted_boot = boot;
     plat = hosted_ops;
     hosted_streams.tty = boot->features & HOSTED_TTY;
-    arch_features_init();
-    arch_features_limit(boot->features & HOSTED_FSGSBASE);
+    arch_features_init_process(boot->features & HOSTED_FSGSBASE);
     arch_process_set_fs = hosted_set_fs;
     process_vector_mask = arch_features.xsave ? (u32)arch_features.xcr0 : 0;
     hosted_cpu_init();

@@ -55,7 +55,7 @@ static void stream_watch(u32 (*want)(u32 stream), void (*ready)(u32 stream, u32 
     tell_ready = ready;
 }
 
-void hosted_streams_wait(void)
+static void look_at_streams(const void *timeout)
 {
     struct host_pollfd fds[NR_STREAMS];
     u32 streams[NR_STREAMS], n = 0;
@@ -67,10 +67,24 @@ void hosted_streams_wait(void)
         streams[n] = i;
         fds[n++] = (struct host_pollfd){.fd = (s32)fd_of(i), .events = (s16)events};
     }
-    long got = host_wait(fds, n, NULL);
+    if (!n && timeout)
+        return;
+    long got = host_wait(fds, n, timeout);
     for (u32 i = 0; got > 0 && i < n; i++)
         if (fds[i].revents)
             tell_ready(streams[i], (u32)(u16)fds[i].revents);
+}
+
+void hosted_streams_wait(void)
+{
+    look_at_streams(NULL);
+}
+
+void hosted_streams_look(void)
+{
+    static const struct linux_timespec none;
+
+    look_at_streams(&none);
 }
 
 struct plat_streams hosted_streams = {

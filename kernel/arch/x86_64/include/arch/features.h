@@ -11,6 +11,7 @@ struct arch_features {
     bool copy_bytes;         /* rep movsb is the quick one (ERMS, and not under TCG) */
     u32 hypervisor_max_leaf; /* 0x40000000 and up */
     u32 tsc_khz;             /* what CPUID says of the TSC's rate; 0: nothing */
+    u32 hwcap;               /* leaf 1, EDX: AT_HWCAP */
     u32 xcr0_host;           /* in a process: the components that the host has enabled */
     u64 xcr0;                /* vector components in use */
     u32 vector_size;         /* bytes of an XSAVE (or FXSAVE) area with them */
@@ -20,8 +21,8 @@ extern struct arch_features arch_features;
 /** Read CPUID.  Before anything else of arch on the boot CPU. */
 void arch_features_init(void);
 
-/** In a host process: leave out what the host does not let us use.  After arch_features_init(). */
-void arch_features_limit(bool fsgsbase);
+/** Instead, in a host process, which has what its host lets it use. */
+void arch_features_init_process(bool fsgsbase);
 
 /** Set the control registers and system-call MSRs of the running CPU; GS base is set by the caller.
  */
