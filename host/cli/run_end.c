@@ -77,17 +77,22 @@ static const char *run_last_words(struct buf *diag)
 }
 
 /* The VMM is gone and the guest never said how it ended. */
-static int run_lost(const struct guest_log *log, struct buf *diag, int status)
+static int run_lost(const struct vmm *vmm, const struct guest_log *log, struct buf *diag,
+                    int status)
 {
     const char *words = run_last_words(diag);
     const char *last =
         log->nr_lines ? log->tail[(log->nr_lines - 1) % GUEST_LOG_TAIL] : "(it printed nothing)";
 
-    if (WIFSIGNALED(status))
-        fprintf(stderr, "ingot run: QEMU was killed by signal %d (%s)%s%s\n", WTERMSIG(status),
-                strsignal(WTERMSIG(status)), *words ? ": " : "", words);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && vmm == &process_vmm)
+        fprintf(stderr,
+                "ingot run: the guest made a call to the host that its sandbox forbids; it was "
+                "ended\n");
+    else if (WIFSIGNALED(status))
+        fprintf(stderr, "ingot run: %s was killed by signal %d (%s)%s%s\n", vmm->title,
+                WTERMSIG(status), strsignal(WTERMSIG(status)), *words ? ": " : "", words);
     else if (*words)
-        fprintf(stderr, "ingot run: QEMU: %s\n", words);
+        fprintf(stderr, "ingot run: %s: %s\n", vmm->title, words);
     else
         fprintf(stderr,
                 "ingot run: the guest ended without saying how (reset, or too little memory; see "
@@ -126,7 +131,7 @@ static int run_report(const struct guest_log *log, struct run_printer *printer, 
         fprintf(stderr, "ingot run: the kernel panicked: %s\n", log->why);
         break;
     case GUEST_RUNNING:
-        return run_lost(log, diag, status);
+        return run_lost(printer->guest->vmm, log, diag, status);
     }
     return guest_log_status(log);
 }

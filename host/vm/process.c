@@ -236,6 +236,7 @@ static void process_probe(struct vmm_info *info)
 
 const struct vmm process_vmm = {
     .name = "process",
+    .title = "the sandbox",
     .probe = process_probe,
     .describe = process_describe,
     .start = process_start,

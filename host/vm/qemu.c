@@ -325,6 +325,7 @@ static void qemu_probe(struct vmm_info *info)
 
 const struct vmm qemu_vmm = {
     .name = "qemu",
+    .title = "QEMU",
     .probe = qemu_probe,
     .describe = qemu_describe,
     .start = qemu_start,

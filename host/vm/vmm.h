@@ -71,6 +71,7 @@ struct vmm_info {
 /** A VMM: the operations the runner needs.  Every function is called from one thread. */
 struct vmm {
     const char *name;
+    const char *title; /* in a sentence */
 
     /** Tell what is installed; a missing VMM is an empty path, not an error. */
     void (*probe)(struct vmm_info *info);

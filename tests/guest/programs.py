@@ -16,6 +16,13 @@ FAMILIES = ["file", "dir", "mm", "signal", "thread", "pipe", "poll", "event", "t
 CRASHES = {"segv": 11, "null-call": 11, "write-text": 11, "exec-data": 11, "stack-overflow": 11,
            "abort": 6, "div0": 8, "illegal": 4, "trap": 5, "kill": 9, "term": 15, "thread-segv": 11}
 
+# argument of escape.c -> how `ingot run` ends: 0 it was refused, 139 the guest's own signal, 125 the
+# sandbox was ended
+ESCAPES = {"file": 0, "x32": 0, "int80": 139, "stub-open": 125, "stub-socket": 125,
+           "stub-execve": 125, "stub-clone": 125, "stub-kill": 125, "stub-write": 125,
+           "stub-read": 125, "stub-prctl": 125, "tender": 125, "segment": 125, "map-over": 0,
+           "replace-stub": 125}
+
 # name -> (source, compiler and flags)
 VARIANTS = {
     "static": ("elf.c", ["gcc", "-static"]),
@@ -69,6 +76,13 @@ def build_crashes(out):
     if not path:
         return []
     return [Program("crash-" + kind, path, [kind], 128 + number) for kind, number in CRASHES.items()]
+
+
+def build_escapes(out):
+    path = _compile(["gcc", "-static"], "escape.c", os.path.join(out, "escape"))
+    host_file = os.path.abspath(__file__)
+    return [Program("escape-" + kind, path, [kind, host_file], status)
+            for kind, status in ESCAPES.items()]
 
 
 def build_variants(out):

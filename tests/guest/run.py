@@ -86,7 +86,8 @@ def main():
         if ground not in grounds:
             continue
         suite = Suite("guest")
-        for program in built:
+        escapes = programs.build_escapes(OUT) if ground == "--process" else []
+        for program in [*built, *escapes]:
             if not words or program.name in words:
                 suite.add(f"{ground[2:]} {program.name}", runner, suite, program)
         for seed in range(1, 13) if long and ground == "--guest" else ():
