@@ -207,7 +207,7 @@ class Ingot(Machine):
                        for folder, _, names in os.walk(store) for name in names)
 
     def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=()):
-        command = [os.path.join(BUILD, "ingot"), "run", "-m", f"{memory}M", program, *args]
+        command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", program, *args]
         return self._run(command, first, plugin, program, timeout)
 
 

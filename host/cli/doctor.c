@@ -13,8 +13,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/sysinfo.h>
 
 enum verdict {
@@ -51,9 +53,9 @@ static struct finding *doctor_add(struct report *report, const char *name)
 static void doctor_kvm(struct report *report)
 {
     static const char *const states[] = {
-        [KVM_ABSENT] = "not there; programs run emulated",
-        [KVM_REFUSED] = "may not be opened (is this user in group 'kvm'?); programs run emulated",
-        [KVM_BROKEN] = "does not work; programs run emulated",
+        [KVM_ABSENT] = "not there",
+        [KVM_REFUSED] = "may not be opened (is this user in group 'kvm'?)",
+        [KVM_BROKEN] = "does not work",
         [KVM_SLOW] = "usable, but slower than emulation, so not used",
         [KVM_QUICK] = "usable and quick",
     };
@@ -70,7 +72,7 @@ static void doctor_vmm(struct report *report)
     struct finding *finding = doctor_add(report, "qemu");
     struct vmm_info info;
 
-    vmm_default()->probe(&info);
+    qemu_vmm.probe(&info);
     if (info.path[0] && info.version[0]) {
         snprintf(finding->text, sizeof(finding->text), "%.64s at %.160s; machines %.64s",
                  info.version, info.path, info.machines);
@@ -80,6 +82,30 @@ static void doctor_vmm(struct report *report)
     finding->package = "qemu-system-x86";
     snprintf(finding->text, sizeof(finding->text), "%s",
              info.path[0] ? "installed, but it does not start" : "not installed");
+}
+
+/* What holds a program on each ground, said plainly: they are not the same. */
+static void doctor_isolation(struct report *report)
+{
+    struct finding *vm = doctor_add(report, "vm");
+    struct finding *process = doctor_add(report, "process");
+    struct kvm_info kvm;
+
+    kvm_probe(&kvm);
+    snprintf(
+        vm->text, sizeof(vm->text), "%s",
+        kvm.state == KVM_QUICK
+            ? "isolated by the CPU's virtualisation, behind QEMU in its own sandbox; the default"
+            : "isolated by QEMU's emulation, in its own sandbox; several times slower than "
+              "native, only with --isolation vm");
+    bool seccomp = prctl(PR_GET_SECCOMP) >= 0 &&
+                   prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0) < 0 && errno == EFAULT;
+    process->verdict = seccomp ? DOCTOR_OK : DOCTOR_NOTE;
+    snprintf(process->text, sizeof(process->text), "%s%s",
+             seccomp ? "isolated by seccomp: no host system call from the program, 13 from its "
+                       "kernel; the host's kernel is shared"
+                     : "not possible: this host has no seccomp filters",
+             seccomp && kvm.state != KVM_QUICK ? "; the default" : "");
 }
 
 static void doctor_kernel(struct report *report)
@@ -178,6 +204,7 @@ static void doctor_examine(struct report *report)
 {
     doctor_kvm(report);
     doctor_vmm(report);
+    doctor_isolation(report);
     doctor_kernel(report);
     doctor_tool(report, "erofs", "mkfs.erofs", "erofs-utils", DOCTOR_MISSING, "to build images");
     doctor_tool(report, "cc", "cc", "gcc", DOCTOR_NOTE, "to run C sources");

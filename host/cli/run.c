@@ -61,12 +61,6 @@ static void run_options_fini(struct run_options *options)
 
 static int run_check(const struct run_options *options, struct err *err)
 {
-    const char *isolation = options->isolation ? options->isolation : "auto";
-
-    if (strcmp(isolation, "vm") != 0 && strcmp(isolation, "auto") != 0 &&
-        strcmp(isolation, "process") != 0)
-        return err_set(err, ERR_USAGE, "--isolation: '%s' is none of vm, process and auto",
-                       isolation);
     if (options->loglevel < 0 || options->loglevel > 7)
         return err_set(err, ERR_USAGE, "--loglevel: %ld is not in 0 to 7", options->loglevel);
     if (options->stop_timeout < 0)

@@ -261,7 +261,8 @@ static int run_set_machine(struct run_guest *guest, const struct run_options *op
     config->cpus = (unsigned)options->cpus;
     config->machine = options->machine;
     config->name = options->name;
-    config->accel = vm_choose_accel((enum vm_accel)choice);
+    if (guest->vmm == &qemu_vmm)
+        config->accel = vm_choose_accel((enum vm_accel)choice);
     return 0;
 }
 
@@ -294,11 +295,14 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
     struct strs env CLEANUP(strs_free) = {0};
     char *config CLEANUP(mem_free) = NULL;
 
-    *guest = (struct run_guest){.extra_layer = -1, .vmm = vmm_default()};
-    if (options->isolation && strcmp(options->isolation, "process") == 0)
-        guest->vmm = &process_vmm;
+    *guest = (struct run_guest){
+        .extra_layer = -1,
+    };
+    int failed = run_choose_ground(options, &guest->vmm, err);
+    if (failed)
+        return failed;
     guest->config.no_input = options->interactive == 0;
-    int failed = run_set_machine(guest, options, err);
+    failed = run_set_machine(guest, options, err);
     if (!failed)
         failed = run_set_terminal(guest, options, err);
     if (!failed)

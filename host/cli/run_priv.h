@@ -36,6 +36,10 @@ enum {
     RUN_STATUS_KILLED = 137,
 };
 
+/** A VM or a process: --isolation, INGOT_ISOLATION, or what suits this machine.  Says once when
+ * that is not a VM.  Returns 0 or ERR_USAGE. */
+int run_choose_ground(const struct run_options *options, const struct vmm **vmm, struct err *err);
+
 /**
  * Make everything ready for @image with the words @args (NULL-terminated) for its program.
  * @guest: to be given to run_guest_fini() whatever happens; borrows @options, @image and @args

@@ -7,11 +7,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-const struct vmm *vmm_default(void)
-{
-    return &qemu_vmm;
-}
-
 enum vm_accel vm_choose_accel(enum vm_accel wish)
 {
     struct kvm_info kvm;

@@ -97,9 +97,6 @@ struct vmm {
 extern const struct vmm qemu_vmm;
 extern const struct vmm process_vmm; /* no VM: a sandboxed process of this machine */
 
-/** The VMM to use by default. */
-const struct vmm *vmm_default(void);
-
 /** AUTO made concrete for this machine; others stay as they are. */
 enum vm_accel vm_choose_accel(enum vm_accel wish);
 

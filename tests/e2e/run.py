@@ -40,8 +40,8 @@ def fill(text, tmp, files):
     return text
 
 
-def program_test(entry):
-    """Run one table entry natively and in the guest, and compare."""
+def program_test(entry, isolation):
+    """Run one table entry natively and in a guest, and compare."""
     need_ingot()
     pairs = [fill(pair, "", ()).split(":") for pair in entry.get("files", [])]
     stdin = entry.get("stdin", "").encode()
@@ -56,7 +56,7 @@ def program_test(entry):
     options = ["-m", entry.get("memory", "64M"), *entry.get("options", [])]
     for host, name in pairs:
         options += ["--file", f"{host}:{name}"]
-    got = run([INGOT, "run", *options, *guest], stdin=stdin, timeout=120)
+    got = run([INGOT, "run", "--isolation", isolation, *options, *guest], stdin=stdin, timeout=120)
     compare_results(entry, want, got)
 
 
@@ -83,7 +83,8 @@ def main():
     suite = Suite("e2e")
     with open(os.path.join(HERE, "programs.toml"), "rb") as file:
         for entry in tomllib.load(file)["program"]:
-            suite.add("program: " + entry["name"], program_test, entry)
+            suite.add("process: " + entry["name"], program_test, entry, "process")
+            suite.add("program: " + entry["name"], program_test, entry, "vm")
     commands.add_to(suite)
     bad_input.add_to(suite, long)
     machines.add_to(suite, long)

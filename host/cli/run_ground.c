@@ -1,0 +1,65 @@
+/* Which ground a guest runs on: a VM, isolated by hardware, where KVM is usable and quick or
+ * something only a VM has was asked for; else a sandboxed process. */
+#include "cli/run_priv.h"
+
+#include "lib/err.h"
+#include "vm/boot_cache.h"
+#include "vm/kvm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the user said: the option, or the variable; NULL for nothing. */
+static const char *ground_wish(const struct run_options *options)
+{
+    const char *variable = getenv("INGOT_ISOLATION");
+
+    if (options->isolation)
+        return options->isolation;
+    return variable && *variable ? variable : "auto";
+}
+
+/* Once until the machine boots again: it is the same every time. */
+static void ground_tell(const struct kvm_info *kvm)
+{
+    char said[8];
+
+    if (boot_cache_get("isolation-told", said, sizeof(said)))
+        return;
+    boot_cache_put("isolation-told", "1");
+    fprintf(stderr,
+            "ingot: no quick KVM here (%s), so programs run in a sandboxed process; "
+            "--isolation vm gives them an emulated VM (said once)\n",
+            kvm->why);
+}
+
+static const struct vmm *ground_auto(const struct run_options *options)
+{
+    struct kvm_info kvm;
+
+    if (options->machine || options->cpus > 1 ||
+        (options->accel && strcmp(options->accel, "auto") != 0))
+        return &qemu_vmm;
+    kvm_probe(&kvm);
+    if (kvm.state == KVM_QUICK)
+        return &qemu_vmm;
+    if (!options->quiet)
+        ground_tell(&kvm);
+    return &process_vmm;
+}
+
+int run_choose_ground(const struct run_options *options, const struct vmm **vmm, struct err *err)
+{
+    const char *wish = ground_wish(options);
+
+    if (strcmp(wish, "vm") == 0)
+        *vmm = &qemu_vmm;
+    else if (strcmp(wish, "process") == 0)
+        *vmm = &process_vmm;
+    else if (strcmp(wish, "auto") == 0)
+        *vmm = ground_auto(options);
+    else
+        return err_set(err, ERR_USAGE, "--isolation: '%s' is none of vm, process and auto", wish);
+    return 0;
+}
