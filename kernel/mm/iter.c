@@ -6,8 +6,8 @@
 
 void iter_init_kernel(struct iov_iter *it, struct iovec *iov, void *base, size_t len)
 {
-    iter_init(it, iov, (uaddr_t)(uintptr_t)base, len);
-    it->kernel = true;
+    *iov = (struct iovec){(uaddr_t)(uintptr_t)base, len};
+    *it = (struct iov_iter){.iov = iov, .segments = 1, .left = len, .kernel = true};
 }
 
 void iter_init_vec(struct iov_iter *it, const struct iovec *iov, u32 segments, u64 total)
@@ -17,24 +17,29 @@ void iter_init_vec(struct iov_iter *it, const struct iovec *iov, u32 segments, u
 
 enum move { MOVE_IN, MOVE_OUT, MOVE_ZERO };
 
-/* Bytes NOT moved between @addr of the iterator and @buf. */
+/* Bytes NOT moved between the program's @place and @buf. */
+static size_t move_user(enum move move, void *place, char *buf, size_t n)
+{
+    if (!is_user_range((uaddr_t)(uintptr_t)place, n))
+        return n;
+    if (move == MOVE_ZERO)
+        return arch_clear_user(place, n);
+    return move == MOVE_OUT ? arch_copy_user(place, buf, n) : arch_copy_user(buf, place, n);
+}
+
+/* Likewise for @addr of the iterator. */
 static size_t move_bytes(const struct iov_iter *it, enum move move, uaddr_t addr, char *buf,
                          size_t n)
 {
     void *place = (void *)(uintptr_t)addr;
 
-    if (it->kernel) {
-        if (move == MOVE_ZERO)
-            memset(place, 0, n);
-        else
-            memcpy(move == MOVE_OUT ? place : buf, move == MOVE_OUT ? buf : place, n);
-        return 0;
-    }
-    if (n > USER_TOP || addr > USER_TOP - n)
-        return n;
+    if (!it->kernel)
+        return move_user(move, place, buf, n);
     if (move == MOVE_ZERO)
-        return arch_clear_user(place, n);
-    return move == MOVE_OUT ? arch_copy_user(place, buf, n) : arch_copy_user(buf, place, n);
+        memset(place, 0, n);
+    else
+        memcpy(move == MOVE_OUT ? place : buf, move == MOVE_OUT ? buf : place, n);
+    return 0;
 }
 
 /* On to the next segment when this one is used up; empty ones are passed over. */
@@ -52,6 +57,8 @@ static size_t iter_move(struct iov_iter *it, enum move move, char *buf, size_t n
     size_t done = 0;
 
     n = min(n, (size_t)it->left);
+    if (!it->iov)
+        return iter_advance(it, n - move_user(move, (void *)(uintptr_t)it->at, buf, n));
     while (done < n) {
         skip_used(it);
         size_t part = min(n - done, (size_t)(it->iov->len - it->offset));
@@ -86,6 +93,10 @@ size_t iter_zero(struct iov_iter *it, size_t n)
 void iter_revert(struct iov_iter *it, size_t n)
 {
     it->left += n;
+    if (!it->iov) {
+        it->at -= n;
+        return;
+    }
     while (n > it->offset) {
         n -= it->offset;
         it->iov--;

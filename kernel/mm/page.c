@@ -26,16 +26,17 @@ static struct {
     u64 nr_free;          /* [L] pages in the lists */
     u64 nr_untouched;     /* [L] pages above the frontiers */
     u64 total;            /* [I] */
-    struct page *map;     /* [I] where frame 0 would be; only frames of regions exist */
     struct list_head free[PAGE_MAX_ORDER + 1]; /* [L] */
     struct region regions[MAX_REGIONS];
 } zone;
+
+struct page *page_map; /* only frames of regions exist */
 
 static struct list_head shrinkers = LIST_INIT(shrinkers);
 
 static u64 frame_of(const struct page *page)
 {
-    return (u64)(page - zone.map);
+    return (u64)(page - page_map);
 }
 
 static struct region *region_of(u64 frame)
@@ -52,22 +53,12 @@ struct page *page_of_phys(paddr_t pa)
 {
     u64 frame = pa >> PAGE_SHIFT;
 
-    return region_of(frame) ? zone.map + frame : NULL;
-}
-
-paddr_t page_to_phys(const struct page *page)
-{
-    return frame_of(page) << PAGE_SHIFT;
-}
-
-void *page_to_virt(const struct page *page)
-{
-    return phys_to_virt(page_to_phys(page));
+    return region_of(frame) ? page_map + frame : NULL;
 }
 
 struct page *virt_to_page(const void *virt)
 {
-    return zone.map + (virt_to_phys(virt) >> PAGE_SHIFT);
+    return page_map + (virt_to_phys(virt) >> PAGE_SHIFT);
 }
 
 static void list_block(struct page *page, unsigned order)
@@ -106,7 +97,7 @@ static bool grow_locked(unsigned order)
             continue;
         }
         unsigned got = largest_order(region->frontier, region->end);
-        list_block(zone.map + region->frontier, got);
+        list_block(page_map + region->frontier, got);
         region->frontier += 1UL << got;
         zone.nr_untouched -= 1UL << got;
         if (got >= order)
@@ -144,7 +135,7 @@ static struct page *free_buddy(u64 frame, unsigned order, const struct region *r
 
     if (buddy < region->first || buddy >= region->frontier)
         return NULL;
-    struct page *page = zone.map + buddy;
+    struct page *page = page_map + buddy;
     return (page->flags & PAGE_FREE) && page->order == order ? page : NULL;
 }
 
@@ -162,7 +153,7 @@ static void give_locked(struct page *page, unsigned order)
         frame &= ~(1UL << order);
         order++;
     }
-    list_block(zone.map + frame, order);
+    list_block(page_map + frame, order);
 }
 
 /* Pages of a CPU beyond @keep go back to the blocks. */
@@ -392,7 +383,7 @@ int page_init(const struct mem_region *regions, u32 nr_regions)
     if (size >= regions[host].len)
         return -ENOMEM;
     u64 array_pa = regions[host].base + regions[host].len - size;
-    zone.map = (struct page *)phys_to_virt(array_pa) - first_frame;
+    page_map = (struct page *)phys_to_virt(array_pa) - first_frame;
 
     for (u32 i = 0; i < nr_regions; i++) {
         u64 first = regions[i].base >> PAGE_SHIFT;

@@ -53,8 +53,16 @@ static inline void page_get(struct page *page)
 void page_put(struct page *page);
 /** The page at physical address @pa, or NULL if the allocator does not own it. */
 struct page *page_of_phys(paddr_t pa);
-paddr_t page_to_phys(const struct page *page);
-void *page_to_virt(const struct page *page);
+/* Where frame 0 would be in the array of all pages; fixed once the allocator runs. */
+extern struct page *page_map;
+static inline paddr_t page_to_phys(const struct page *page)
+{
+    return (u64)(page - page_map) << PAGE_SHIFT;
+}
+static inline void *page_to_virt(const struct page *page)
+{
+    return phys_to_virt(page_to_phys(page));
+}
 /** The page behind direct-map address @virt; @virt must come from page_to_virt(). */
 struct page *virt_to_page(const void *virt);
 

@@ -3,13 +3,6 @@
 #include "abi/errno.h"
 #include "arch/uaccess.h"
 
-/* The lower half may be touched, mapped or not: a fault ends in -EFAULT.  [addr, +n) must not leave
- * it, or the copy would reach into the kernel. */
-static bool is_user_range(uaddr_t addr, size_t n)
-{
-    return likely(n <= USER_TOP && addr <= USER_TOP - n);
-}
-
 static void *user_ptr(uaddr_t addr)
 {
     return (void *)(uintptr_t)addr;

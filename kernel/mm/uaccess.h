@@ -29,32 +29,39 @@ struct iovec {
 };
 
 /** A cursor over memory of the program's or the kernel's: what read and write move bytes through.
- */
+ * Nearly all are plain: one buffer of the program's, which was seen to lie in its half. */
 struct iov_iter {
-    const struct iovec *iov; /* remaining segments; borrowed */
+    u64 left;                /* bytes in all */
+    uaddr_t at;              /* plain: the next byte */
+    const struct iovec *iov; /* remaining segments, borrowed; NULL: plain, and the rest is unset */
     u32 segments;            /* left, the current one included */
     bool kernel;             /* addresses are the kernel's own: plain copies */
     u64 offset;              /* into the first segment */
-    u64 left;                /* bytes in all */
 };
 
-/** Over one buffer: @iov is scratch for the iterator and must live as long. */
-static inline void iter_init(struct iov_iter *it, struct iovec *iov, uaddr_t base, size_t len)
+/** [@addr, +@n) lies in the program's half, mapped or not, so that a copy cannot reach into the
+ * kernel. */
+static inline bool is_user_range(uaddr_t addr, u64 n)
 {
-    *iov = (struct iovec){base, len};
-    *it = (struct iov_iter){.iov = iov, .segments = 1, .left = len};
+    return likely(n <= USER_TOP && addr <= USER_TOP - n);
+}
+
+/** Over one buffer of the program's; is_user_range(@base, @len). */
+static inline void iter_init_user(struct iov_iter *it, uaddr_t base, u64 len)
+{
+    it->left = len;
+    it->at = base;
+    it->iov = NULL;
 }
 void iter_init_kernel(struct iov_iter *it, struct iovec *iov, void *base, size_t len);
 void iter_init_vec(struct iov_iter *it, const struct iovec *iov, u32 segments, u64 total);
-/* What nearly every call moves: inside of one buffer of the program's. */
 static inline bool iter_is_plain(const struct iov_iter *it, size_t n)
 {
-    return it->segments == 1 && !it->kernel && n <= it->left && n <= USER_TOP &&
-           it->iov->base + it->offset <= USER_TOP - n;
+    return !it->iov && n <= it->left;
 }
 static inline size_t iter_advance(struct iov_iter *it, size_t n)
 {
-    it->offset += n;
+    it->at += n;
     it->left -= n;
     return n;
 }
@@ -66,16 +73,14 @@ size_t iter_read_any(struct iov_iter *it, void *dst, size_t n);
 static inline size_t iter_write(struct iov_iter *it, const void *src, size_t n)
 {
     if (likely(iter_is_plain(it, n)))
-        return iter_advance(
-            it, n - arch_copy_user((void *)(uintptr_t)(it->iov->base + it->offset), src, n));
+        return iter_advance(it, n - arch_copy_user((void *)(uintptr_t)it->at, src, n));
     return iter_write_any(it, src, n);
 }
 /** Move up to @n bytes out of the iterator to @dst and advance. */
 static inline size_t iter_read(struct iov_iter *it, void *dst, size_t n)
 {
     if (likely(iter_is_plain(it, n)))
-        return iter_advance(
-            it, n - arch_copy_user(dst, (const void *)(uintptr_t)(it->iov->base + it->offset), n));
+        return iter_advance(it, n - arch_copy_user(dst, (const void *)(uintptr_t)it->at, n));
     return iter_read_any(it, dst, n);
 }
 /** As iter_write with zero bytes. */

@@ -83,59 +83,96 @@ static ssize_t move_at(struct file *file, struct iov_iter *it, s64 pos, bool wri
     return move(file, it, &pos, write);
 }
 
-/* A range that leaves the program's half is refused, whatever little of it would be used. */
-static inline bool is_bad_range(uaddr_t buf, u64 count)
-{
-    return count > USER_TOP || buf > USER_TOP - count;
-}
-
-static inline __attribute__((always_inline)) long rw(int fd, uaddr_t buf, u64 count, bool write)
+/* A call in general.  A range that leaves the program's half is refused, whatever little of it
+ * would be used.  @pos: NULL for the file's own. */
+static __attribute__((noinline)) long rw(int fd, uaddr_t buf, u64 count, const s64 *pos, bool write)
 {
     struct fd_ref ref = fd_borrow(fd);
     struct iov_iter it;
-    struct iovec iov;
+    ssize_t n = -EFAULT;
 
     if (unlikely(!ref.file))
         return -EBADF;
-    iter_init(&it, &iov, buf, min(count, (u64)RW_MAX));
-    ssize_t n = unlikely(is_bad_range(buf, count)) ? -EFAULT : move_here(&ref, &it, write);
+    if (likely(is_user_range(buf, count))) {
+        iter_init_user(&it, buf, min(count, (u64)RW_MAX));
+        n = pos ? move_at(ref.file, &it, *pos, write) : move_here(&ref, &it, write);
+    }
     fd_return(ref);
     return n;
 }
 
-static inline __attribute__((always_inline)) long prw(int fd, uaddr_t buf, u64 count, s64 pos,
-                                                      bool write)
+/* What nearly every call finds: a descriptor that no other thread can close, of a file that is open
+ * with all of @mode, and a good buffer.  The file, with the iterator set; NULL: do it by rw(). */
+static inline struct file *begin_quick(int fd, uaddr_t buf, u64 count, u32 mode,
+                                       struct iov_iter *it)
 {
-    struct fd_ref ref = fd_borrow(fd);
-    struct iov_iter it;
-    struct iovec iov;
+    const struct process *process = current_process();
 
-    if (unlikely(!ref.file))
-        return -EBADF;
-    iter_init(&it, &iov, buf, min(count, (u64)RW_MAX));
-    ssize_t n = unlikely(is_bad_range(buf, count)) ? -EFAULT : move_at(ref.file, &it, pos, write);
-    fd_return(ref);
-    return n;
+    if (unlikely(!fd_table_is_own(process)))
+        return NULL;
+    struct file *file = fd_peek(process->files, fd);
+    if (unlikely(!file || (file->mode & (mode | FILE_PATH)) != mode || fsnotify_handler ||
+                 !is_user_range(buf, count)))
+        return NULL;
+    iter_init_user(it, buf, min(count, (u64)RW_MAX));
+    return file;
+}
+
+/* Is RLIMIT_FSIZE to be looked at? */
+static inline bool is_size_limited(void)
+{
+    return current_process()->rlimits[FSIZE_INDEX].cur != UINT64_MAX;
+}
+
+/* The file's position, if it needs no lock. */
+static inline bool own_pos(struct file *file, s64 **pos)
+{
+    bool seekable = file_is_seekable(file);
+
+    *pos = seekable ? &file->pos : NULL;
+    return !seekable || ref_count(&file->refs) == 1;
 }
 
 long sys_read(int fd, uaddr_t buf, u64 count)
 {
-    return rw(fd, buf, count, false);
+    struct iov_iter it;
+    struct file *file = begin_quick(fd, buf, count, FILE_READ, &it);
+    s64 *pos;
+
+    if (likely(file && file->ops->read && own_pos(file, &pos)))
+        return file->ops->read(file, &it, pos);
+    return rw(fd, buf, count, NULL, false);
 }
 
 long sys_write(int fd, uaddr_t buf, u64 count)
 {
-    return rw(fd, buf, count, true);
+    struct iov_iter it;
+    struct file *file = begin_quick(fd, buf, count, FILE_WRITE, &it);
+    s64 *pos;
+
+    if (likely(file && file->ops->write && own_pos(file, &pos) && !is_size_limited()))
+        return file->ops->write(file, &it, pos);
+    return rw(fd, buf, count, NULL, true);
 }
 
 long sys_pread64(int fd, uaddr_t buf, u64 count, s64 offset)
 {
-    return prw(fd, buf, count, offset, false);
+    struct iov_iter it;
+    struct file *file = begin_quick(fd, buf, count, FILE_READ | FILE_SEEK, &it);
+
+    if (likely(file && file->ops->read && offset >= 0))
+        return file->ops->read(file, &it, &offset);
+    return rw(fd, buf, count, &offset, false);
 }
 
 long sys_pwrite64(int fd, uaddr_t buf, u64 count, s64 offset)
 {
-    return prw(fd, buf, count, offset, true);
+    struct iov_iter it;
+    struct file *file = begin_quick(fd, buf, count, FILE_WRITE | FILE_SEEK, &it);
+
+    if (likely(file && file->ops->write && offset >= 0 && !is_size_limited()))
+        return file->ops->write(file, &it, &offset);
+    return rw(fd, buf, count, &offset, true);
 }
 
 /* The program's vector of @count pieces; *@heap is the caller's to free. */

@@ -42,6 +42,7 @@ static struct thread thread;
 static struct process process;
 static u8 *arena;
 static struct page map[ARENA_PAGES];
+struct page *page_map;
 static u32 free_pages[ARENA_PAGES], nr_free;
 
 /* ---- pages ---- */
@@ -61,16 +62,6 @@ void page_put(struct page *page)
     assert(page->refs);
     if (!--page->refs)
         free_pages[nr_free++] = (u32)(page - map);
-}
-
-paddr_t page_to_phys(const struct page *page)
-{
-    return (paddr_t)(uintptr_t)(arena + (size_t)(page - map) * PAGE_SIZE);
-}
-
-void *page_to_virt(const struct page *page)
-{
-    return (void *)(uintptr_t)page_to_phys(page);
 }
 
 struct page *page_of_phys(paddr_t pa)
@@ -182,8 +173,15 @@ u64 time_real_ns(void)
 
 /* ---- the program's memory is the host's ---- */
 
+void (*world_before_copy)(void);
+
 size_t arch_copy_user(void *dst, const void *src, size_t n)
 {
+    void (*hook)(void) = world_before_copy;
+
+    world_before_copy = NULL;
+    if (hook)
+        hook();
     memmove(dst, src, n);
     return 0;
 }
@@ -297,6 +295,7 @@ void world_create(void)
     syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu);
     arena = mmap(NULL, (size_t)ARENA_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    page_map = map - ((u64)(uintptr_t)arena >> PAGE_SHIFT);
     nr_free = 0;
     for (u32 i = ARENA_PAGES; i-- > 0;)
         free_pages[nr_free++] = i;

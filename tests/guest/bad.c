@@ -153,6 +153,42 @@ CASE(a_buffer_that_ends_in_a_hole)
     close(fd);
 }
 
+/* As much as is there of [p, p + n), of which @there bytes can be touched; what came is right. */
+static void check_part(ssize_t got, size_t n, size_t there, const char *bytes, const char *want)
+{
+    size_t most = n < there ? n : there;
+    if (got < 0)
+        CHECK(errno == EFAULT && most < n);
+    else
+        CHECK(got == (ssize_t)most && !memcmp(bytes, want, most));
+}
+
+CASE(copies_of_any_size_stop_right_before_a_hole)
+{
+    static const size_t places[] = {0, 1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 31, 60, 63, 64, 70, 90};
+    char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char text[128], back[128];
+    int fd = memfd_create("copies", 0);
+    NEED(p != MAP_FAILED && munmap(p + 4096, 4096) == 0 && fd >= 0);
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)('0' + i);
+    for (size_t n = 0; n <= 100; n++) {
+        for (size_t i = 0; i < COUNT(places); i++) {
+            char *at = p + 4096 - places[i];
+            CHECK_EQ(pwrite(fd, text, sizeof(text), 0), (ssize_t)sizeof(text));
+            memset(p + 4096 - 128, 'x', 128);
+            check_part(pread(fd, at, n, 0), n, places[i], at, text);
+            memcpy(at, text + 20, places[i]);
+            ssize_t put = pwrite(fd, at, n, 0);
+            CHECK_EQ(pread(fd, back, sizeof(back), 0), (ssize_t)sizeof(back));
+            check_part(put, n, places[i], back, text + 20);
+            CHECK(put < 0 || !memcmp(back + put, text + put, 1));
+        }
+    }
+    munmap(p, 4096);
+    close(fd);
+}
+
 CASE(bad_descriptors_are_ebadf)
 {
     static const int fds[] = {-1, 1000, 1023, 65536, INT_MAX, INT_MIN};

@@ -1,5 +1,6 @@
 /* Copies with one side in program memory: every access that may fault has an entry in the exception
- * table.  A wide access that faults is done again byte by byte, so the count returned is exact. */
+ * table.  A wide access that faults is done again byte by byte, what was copied before included
+ * where that lies near, so the count returned is exact. */
 
     .text
 
@@ -14,17 +15,18 @@
     .globl arch_copy_user
     .type arch_copy_user, @function
 arch_copy_user:
-    cmpq $64, %rdx
-    jae 5f
+    cmpq $1, %rdx
+    jbe 10f
     cmpq $8, %rdx
     jb 3f
-1:  movq (%rsi), %rax
-2:  movq %rax, (%rdi)
-    addq $8, %rsi
-    addq $8, %rdi
-    subq $8, %rdx
-    cmpq $8, %rdx
-    jae 1b
+    cmpq $16, %rdx
+    ja 5f
+1:  movq (%rsi), %rax           /* two words that overlap */
+2:  movq -8(%rsi, %rdx), %rcx
+21: movq %rax, (%rdi)
+22: movq %rcx, -8(%rdi, %rdx)
+    xorl %eax, %eax
+    ret
 3:  testq %rdx, %rdx
     je 4f
 31: movb (%rsi), %al
@@ -35,13 +37,31 @@ arch_copy_user:
     jne 31b
 4:  movq %rdx, %rax
     ret
-5:  movq %rdx, %rcx
+5:  cmpq $64, %rdx
+    jae 60f
+    xorl %ecx, %ecx
+    leaq -8(%rdx), %r8
+51: movq (%rsi, %rcx), %rax
+52: movq %rax, (%rdi, %rcx)
+    addq $8, %rcx
+    cmpq %r8, %rcx
+    jb 51b
+53: movq (%rsi, %r8), %rax      /* the last word overlaps */
+54: movq %rax, (%rdi, %r8)
+    xorl %eax, %eax
+    ret
+60: movq %rdx, %rcx
     cmpb $0, copy_by_bytes(%rip)
     jne 7f
     shrq $3, %rcx
     andl $7, %edx
 6:  rep movsq
-    jmp 3b
+    testl %edx, %edx
+    je 4b
+61: movq -8(%rsi, %rdx), %rax
+62: movq %rax, -8(%rdi, %rdx)
+    xorl %eax, %eax
+    ret
 7:  rep movsb
     xorl %eax, %eax
     ret
@@ -49,12 +69,27 @@ arch_copy_user:
     jmp 3b
 9:  movq %rcx, %rax
     ret
+10: jb 4b
+11: movb (%rsi), %al
+12: movb %al, (%rdi)
+    xorl %eax, %eax
+    ret
     EX 1b, 3b
     EX 2b, 3b
+    EX 21b, 3b
+    EX 22b, 3b
     EX 31b, 4b
     EX 32b, 4b
+    EX 51b, 3b
+    EX 52b, 3b
+    EX 53b, 3b
+    EX 54b, 3b
     EX 6b, 8b
+    EX 61b, 3b
+    EX 62b, 3b
     EX 7b, 9b
+    EX 11b, 4b
+    EX 12b, 4b
     .size arch_copy_user, . - arch_copy_user
 
 /* size_t arch_clear_user(void *dst, size_t n) */
