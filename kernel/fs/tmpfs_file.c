@@ -62,12 +62,15 @@ static ssize_t read_run(struct inode *inode, struct iov_iter *to, u64 pos, u64 l
     u64 in_page = pos & (PAGE_SIZE - 1);
 
     if (mem->cache.nr_pages) {
-        struct page *page = page_cache_find(&mem->cache, pos >> PAGE_SHIFT);
         left = min(left, PAGE_SIZE - in_page);
-        if (page) {
-            size_t n = iter_write(to, (u8 *)page_to_virt(page) + in_page, left);
+        ssize_t n = page_cache_read(&mem->cache, pos >> PAGE_SHIFT, in_page, to, left);
+        if (likely(n != -EAGAIN))
+            return n;
+        struct page *page = page_cache_find(&mem->cache, pos >> PAGE_SHIFT);
+        if (unlikely(page)) { /* another one was taken out */
+            n = (ssize_t)iter_write(to, (u8 *)page_to_virt(page) + in_page, left);
             page_put(page);
-            return (ssize_t)n;
+            return n;
         }
     }
     if (pos < mem->lower_size)
@@ -97,24 +100,19 @@ static ssize_t file_read_(struct file *file, struct iov_iter *to, s64 *pos)
     struct inode *inode = file->inode;
     u64 at = (u64)*pos, in_page = at & (PAGE_SIZE - 1);
     u64 size = __atomic_load_n(&inode->size, __ATOMIC_RELAXED);
-    struct page *page = NULL;
-    ssize_t n;
+    ssize_t n = -EAGAIN;
 
-    if (at >= size)
+    if (unlikely(at >= size))
         return 0;
     u64 want = min(to->left, size - at);
-    if (likely(in_page + want <= PAGE_SIZE && mem_of(inode)->cache.nr_pages))
-        page = page_cache_find(&mem_of(inode)->cache, at >> PAGE_SHIFT);
-    if (likely(page != NULL)) {
-        n = (ssize_t)iter_write(to, (u8 *)page_to_virt(page) + in_page, want);
-        page_put(page);
-        if (unlikely(!n && want))
-            return -EFAULT;
-    } else {
+    if (likely(in_page + want <= PAGE_SIZE))
+        n = page_cache_read(&mem_of(inode)->cache, at >> PAGE_SHIFT, in_page, to, want);
+    if (unlikely(n <= 0)) {
         n = read_runs(inode, to, at, want);
+        if (n <= 0)
+            return n;
     }
-    if (n > 0)
-        *pos = (s64)at + n;
+    *pos = (s64)at + n;
     return n;
 }
 
@@ -127,7 +125,8 @@ static int check_seals(const struct mem_inode *mem, const struct inode *inode, u
     return mem->seals & F_SEAL_GROW && end > inode->size ? -EPERM : 0;
 }
 
-/* The page to write at @index; who has the layer's frame of it mapped shall see the new one. */
+/* Make the page to write at @index; who has the layer's frame of it mapped shall see the new one.
+ * Locked, and no reference is taken: only under that lock pages are taken out of such a cache. */
 static int page_to_write(struct inode *inode, u64 index, struct page **out)
 {
     const struct mem_inode *mem = mem_of(inode);
@@ -136,6 +135,8 @@ static int page_to_write(struct inode *inode, u64 index, struct page **out)
 
     if (!err && mem->cache.nr_pages != before && index << PAGE_SHIFT < mem->lower_size)
         inode_forget_mapped(inode, index, 1);
+    if (!err)
+        page_put(*out);
     return err;
 }
 
@@ -151,12 +152,11 @@ static ssize_t write_locked(struct inode *inode, struct iov_iter *from, u64 at)
     while (!err && done < want) {
         u64 in_page = (at + done) & (PAGE_SIZE - 1);
         u64 n = min(PAGE_SIZE - in_page, want - done);
-        struct page *page;
-        err = page_to_write(inode, (at + done) >> PAGE_SHIFT, &page);
-        if (err)
+        struct page *page = page_cache_peek(&mem_of(inode)->cache, (at + done) >> PAGE_SHIFT);
+        err = likely(page) ? 0 : page_to_write(inode, (at + done) >> PAGE_SHIFT, &page);
+        if (unlikely(err))
             break;
         size_t moved = iter_read(from, (u8 *)page_to_virt(page) + in_page, n);
-        page_put(page);
         done += moved;
         if (moved < n)
             err = -EFAULT;
@@ -392,13 +392,13 @@ static bool layer_page_serves(const struct mem_inode *mem, u64 offset, u64 size)
 static u32 cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa)
 {
     struct mem_inode *mem = mem_of(inode);
-    struct page *page = mem->cache.root ? page_cache_find(&mem->cache, index) : NULL;
+    struct page *page = mem->cache.nr_pages ? page_cache_find(&mem->cache, index) : NULL;
 
     if (page) {
         *pa = page_to_phys(page);
         return 1;
     }
-    if (mem->cache.root) /* some pages are our own: one by one */
+    if (mem->cache.nr_pages) /* some pages are our own: one by one */
         n = 1;
     u64 last = min(index + n, DIV_UP(inode->size, PAGE_SIZE)) - 1;
     if (!layer_page_serves(mem, index << PAGE_SHIFT, inode->size) ||

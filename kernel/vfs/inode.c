@@ -245,12 +245,17 @@ ssize_t inode_read_some(struct inode *inode, struct iov_iter *to, u64 pos, u64 l
         if (bytes)
             return (ssize_t)iter_write(to, bytes, min(len, left));
     }
+    u64 offset = pos & (PAGE_SIZE - 1);
+    len = min(PAGE_SIZE - offset, left);
+    ssize_t done = -EAGAIN;
+    if (likely(inode->pages != NULL))
+        done = page_cache_read(inode->pages, pos >> PAGE_SHIFT, offset, to, len);
+    if (likely(done != -EAGAIN))
+        return done;
     int err = inode_get_page(inode, pos >> PAGE_SHIFT, &page);
     if (err)
         return err == -EFAULT ? 0 : err;
-    u64 offset = pos & (PAGE_SIZE - 1);
-    len = min(PAGE_SIZE - offset, left);
-    ssize_t done = (ssize_t)iter_write(to, (const u8 *)page_to_virt(page) + offset, len);
+    done = (ssize_t)iter_write(to, (const u8 *)page_to_virt(page) + offset, len);
     page_put(page);
     return done;
 }

@@ -1,6 +1,7 @@
 /* The page cache: a radix tree of 64-way nodes an inode, and one LRU over all reclaimable pages.
  * Nodes are made before the lock is taken, for an allocation may want pages from this very cache;
- * empty ones go with the cache.  The LRU is a clock: PAGE_REFERENCED gives a second chance. */
+ * empty ones go with the cache, so that who reads the tree without the lock finds nodes.  The LRU
+ * is a clock: PAGE_REFERENCED gives a second chance. */
 #include "vfs/page_cache.h"
 
 #include "abi/errno.h"
@@ -17,10 +18,31 @@ void page_cache_init(struct page_cache *pc, struct inode *inode, bool reclaimabl
     spin_init(&pc->lock);
 }
 
-static inline bool fits(const struct page_cache *pc, u64 index)
+enum {
+    RADIX_BITS = 6,
+    RADIX_SLOTS = 1 << RADIX_BITS,
+    LEVELS_MASK = 15, /* of page_cache.root; nodes are aligned to 16 */
+};
+
+struct radix_node {
+    void *slots[RADIX_SLOTS];
+};
+
+static inline u32 levels_of(uintptr_t root)
 {
-    u32 bits = pc->height * RADIX_BITS;
-    return bits >= 64 || !(index >> bits);
+    return root & LEVELS_MASK;
+}
+
+static inline struct radix_node *node_of(uintptr_t root)
+{
+    return (struct radix_node *)(root & ~(uintptr_t)LEVELS_MASK);
+}
+
+/* Has a tree of so many levels a place for @index?  Files are shorter than 2^64 bytes: 9 will do.
+ */
+static inline bool fits(u32 levels, u64 index)
+{
+    return !(index >> levels * RADIX_BITS);
 }
 
 static inline u32 slot_of(u64 index, u32 level)
@@ -28,56 +50,84 @@ static inline u32 slot_of(u64 index, u32 level)
     return index >> level * RADIX_BITS & (RADIX_SLOTS - 1);
 }
 
-/* Where the page of @index hangs; NULL: a node on the way is missing.  Locked. */
-static void **find_slot(struct page_cache *pc, u64 index)
+/* Where the page of @index hangs; NULL: a node on the way is missing.  Slots of nodes are written
+ * when what they point to is whole. */
+static void **find_slot(const struct page_cache *pc, u64 index)
 {
-    if (!fits(pc, index))
+    uintptr_t root = __atomic_load_n(&pc->root, __ATOMIC_ACQUIRE);
+    struct radix_node *node = node_of(root);
+    u32 level = levels_of(root);
+
+    if (!fits(level, index) || !level)
         return NULL;
-    void **slot = &pc->root;
-    for (u32 level = pc->height; level-- > 0;) {
-        struct radix_node *node = *slot;
+    while (--level) {
+        node = __atomic_load_n(&node->slots[slot_of(index, level)], __ATOMIC_ACQUIRE);
         if (!node)
             return NULL;
-        slot = &node->slots[slot_of(index, level)];
     }
-    return slot;
+    return &node->slots[slot_of(index, 0)];
 }
 
-struct page *page_cache_find_deep(struct page_cache *pc, u64 index)
+struct page *page_cache_peek_deep(const struct page_cache *pc, u64 index)
+{
+    void **slot = find_slot(pc, index);
+
+    return slot ? __atomic_load_n(slot, __ATOMIC_ACQUIRE) : NULL;
+}
+
+struct page *page_cache_find(struct page_cache *pc, u64 index)
 {
     spin_lock(&pc->lock);
-    void **slot = find_slot(pc, index);
-    struct page *page = slot ? *slot : NULL;
+    struct page *page = page_cache_peek(pc, index);
     if (page) {
         page_get(page);
-        if (!(page->flags & PAGE_REFERENCED))
+        if (unlikely(!(page->flags & PAGE_REFERENCED)))
             __atomic_or_fetch(&page->flags, PAGE_REFERENCED, __ATOMIC_RELAXED);
     }
     spin_unlock(&pc->lock);
     return page;
 }
 
-/* One more node on the way to @index, taken from *@spare.  Locked. True if one was wanting. */
-static bool add_node(struct page_cache *pc, u64 index, struct radix_node **spare)
+/* One more node on the way to @index, which is not 0 and has no slot, from *@spare.  Locked. */
+static void add_node(struct page_cache *pc, u64 index, struct radix_node **spare)
 {
-    if (!fits(pc, index)) {
-        struct radix_node *node = *spare;
-        node->slots[0] = pc->root;
-        pc->root = node;
-        pc->height++;
-        *spare = NULL;
-        return true;
+    struct radix_node *node = node_of(pc->root), *new = *spare;
+    u32 level = levels_of(pc->root);
+
+    *spare = NULL;
+    if (!level || !fits(level, index)) {
+        new->slots[0] = node;
+        __atomic_store_n(&pc->root, (uintptr_t) new | (level + 1), __ATOMIC_RELEASE);
+        return;
     }
-    void **slot = &pc->root;
-    for (u32 level = pc->height; level-- > 0;) {
+    while (--level) {
+        void **slot = &node->slots[slot_of(index, level)];
         if (!*slot) {
-            *slot = *spare;
-            *spare = NULL;
-            return true;
+            __atomic_store_n(slot, new, __ATOMIC_RELEASE);
+            return;
         }
-        slot = &((struct radix_node *)*slot)->slots[slot_of(index, level)];
+        node = *slot;
     }
-    return false;
+}
+
+/* Put @page, or nothing, where it belongs; false where a node is missing.  Locked. */
+static bool set_page(struct page_cache *pc, u64 index, struct page *page)
+{
+    void **slot = index ? find_slot(pc, index) : NULL;
+
+    if (!index)
+        __atomic_store_n(&pc->first, page, __ATOMIC_RELEASE);
+    else if (slot)
+        __atomic_store_n(slot, page, __ATOMIC_RELEASE);
+    return !index || slot;
+}
+
+/* Take out the page at @index.  Locked; the caller lets go of the page after this. */
+static void clear_page(struct page_cache *pc, u64 index)
+{
+    set_page(pc, index, NULL);
+    pc->nr_pages--;
+    __atomic_store_n(&pc->removals, pc->removals + 1, __ATOMIC_RELEASE);
 }
 
 static void lru_add(struct page *page)
@@ -94,34 +144,40 @@ static void lru_remove(struct page *page)
     spin_unlock(&lru_lock);
 }
 
+/* Make the page the cache's, before anybody can find it there. */
+static void adopt(struct page_cache *pc, u64 index, struct page *page)
+{
+    page_get(page);
+    page->owner = pc;
+    page->index = index;
+    list_init(&page->lru);
+    /* where nothing is reclaimed nobody needs to know which pages are used */
+    u16 flags = pc->reclaimable ? PAGE_CACHED : PAGE_CACHED | PAGE_REFERENCED;
+    __atomic_or_fetch(&page->flags, flags, __ATOMIC_RELAXED);
+}
+
 int page_cache_insert(struct page_cache *pc, u64 index, struct page *page)
 {
     struct radix_node *spare = NULL;
     int err = 0;
 
     spin_lock(&pc->lock);
-    void **slot = find_slot(pc, index);
-    while (unlikely(!slot)) {
-        if (!spare) {
-            spin_unlock(&pc->lock);
-            spare = kzalloc(sizeof(*spare));
-            if (!spare)
-                return -ENOMEM;
-            spin_lock(&pc->lock);
-        } else {
+    while (index && unlikely(!find_slot(pc, index))) {
+        if (spare) {
             add_node(pc, index, &spare);
+            continue;
         }
-        slot = find_slot(pc, index);
+        spin_unlock(&pc->lock);
+        spare = kzalloc(sizeof(*spare));
+        if (!spare)
+            return -ENOMEM;
+        spin_lock(&pc->lock);
     }
-    if (*slot) {
+    if (page_cache_peek(pc, index)) {
         err = -EEXIST;
     } else {
-        page_get(page);
-        page->owner = pc;
-        page->index = index;
-        list_init(&page->lru);
-        __atomic_or_fetch(&page->flags, PAGE_CACHED, __ATOMIC_RELAXED);
-        *slot = page;
+        adopt(pc, index, page);
+        set_page(pc, index, page);
         pc->nr_pages++;
         if (pc->reclaimable)
             lru_add(page);
@@ -133,21 +189,20 @@ int page_cache_insert(struct page_cache *pc, u64 index, struct page *page)
     return err;
 }
 
-/* The first page at or after *@index below @slot, whose subtree has @level levels and starts at
- * @base. */
-static struct page *next_below(void *slot, u32 level, u64 base, u64 *index)
+/* The first page at or after *@index below @node, which is of @level (0: pages hang there) and
+ * whose subtree starts at @base. */
+static struct page *next_below(const struct radix_node *node, u32 level, u64 base, u64 *index)
 {
-    if (!slot)
-        return NULL;
-    if (!level) {
-        *index = base;
-        return slot;
-    }
-    struct radix_node *node = slot;
-    u32 shift = (level - 1) * RADIX_BITS;
+    u32 shift = level * RADIX_BITS;
     u32 first = *index > base ? (u32)min((*index - base) >> shift, (u64)RADIX_SLOTS) : 0;
+
     for (u32 i = first; i < RADIX_SLOTS; i++) {
-        struct page *page = next_below(node->slots[i], level - 1, base + ((u64)i << shift), index);
+        u64 at = base + ((u64)i << shift);
+        struct page *page = node->slots[i];
+        if (page && level)
+            page = next_below(node->slots[i], level - 1, at, index);
+        else if (page)
+            *index = at;
         if (page)
             return page;
     }
@@ -156,11 +211,11 @@ static struct page *next_below(void *slot, u32 level, u64 base, u64 *index)
 
 struct page *page_cache_next(struct page_cache *pc, u64 *index)
 {
-    struct page *page = NULL;
-
     spin_lock(&pc->lock);
-    if (pc->height ? fits(pc, *index) : !*index)
-        page = next_below(pc->root, pc->height, 0, index);
+    u32 levels = levels_of(pc->root);
+    struct page *page = *index ? NULL : pc->first;
+    if (!page && levels && fits(levels, *index))
+        page = next_below(node_of(pc->root), levels - 1, 0, index);
     if (page)
         page_get(page);
     spin_unlock(&pc->lock);
@@ -187,12 +242,9 @@ u64 page_cache_remove(struct page_cache *pc, u64 first, u64 last)
             break;
         if (index <= last) {
             spin_lock(&pc->lock);
-            void **slot = find_slot(pc, index);
-            bool ours = slot && *slot == page;
-            if (ours) {
-                *slot = NULL;
-                pc->nr_pages--;
-            }
+            bool ours = page_cache_peek(pc, index) == page;
+            if (ours)
+                clear_page(pc, index);
             spin_unlock(&pc->lock);
             if (ours) {
                 drop_page(page, pc->reclaimable);
@@ -206,13 +258,11 @@ u64 page_cache_remove(struct page_cache *pc, u64 first, u64 last)
     return removed;
 }
 
-static void free_nodes(void *slot, u32 level)
+static void free_nodes(struct radix_node *node, u32 level)
 {
-    if (!slot || !level)
-        return;
-    struct radix_node *node = slot;
-    for (u32 i = 0; level > 1 && i < RADIX_SLOTS; i++)
-        free_nodes(node->slots[i], level - 1);
+    for (u32 i = 0; level && i < RADIX_SLOTS; i++)
+        if (node->slots[i])
+            free_nodes(node->slots[i], level - 1);
     kfree(node);
 }
 
@@ -224,9 +274,9 @@ void page_cache_fini(struct page_cache *pc)
         spin_lock(&lru_lock);
         spin_unlock(&lru_lock);
     }
-    free_nodes(pc->root, pc->height);
-    pc->root = NULL;
-    pc->height = 0;
+    if (pc->root)
+        free_nodes(node_of(pc->root), levels_of(pc->root) - 1);
+    pc->root = 0;
 }
 
 /* Take the page out of its cache if nobody but the cache holds it.  The LRU is locked, which keeps
@@ -238,11 +288,9 @@ static bool try_evict(struct page *page)
 
     if (!spin_trylock(&pc->lock)) /* the usual order is the other way round */
         return false;
-    void **slot = find_slot(pc, page->index);
-    if (slot && *slot == page && __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) == 1 &&
-        !(page->flags & PAGE_DIRTY)) {
-        *slot = NULL;
-        pc->nr_pages--;
+    if (page_cache_peek(pc, page->index) == page &&
+        __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) == 1 && !(page->flags & PAGE_DIRTY)) {
+        clear_page(pc, page->index);
         list_remove(&page->lru);
         gone = true;
     }

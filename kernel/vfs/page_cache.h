@@ -1,22 +1,27 @@
 /* Pages of a file, by index: what read, write, mmap and sendfile share.
- * A radix tree of 64-way nodes under a spinlock; a lookup takes a page reference.  Pages of a cache
- * that is `reclaimable` stand in one LRU and go when memory is wanted and nobody else holds them;
- * a file system that lives in memory only (tmpfs) has caches that are not. */
+ * The first page, all that most files have, and for the others a radix tree of 64-way nodes,
+ * changed under a spinlock.  A lookup takes a page reference; a read takes neither lock nor
+ * reference and looks afterwards whether a page has been taken out meanwhile: page_cache_read().
+ * Pages of a cache that is `reclaimable` stand in one LRU and go when memory is wanted and nobody
+ * else holds them; a file system that lives in memory only (tmpfs) has caches that are not. */
 #pragma once
 
+#include "abi/errno.h"
 #include "core/spinlock.h"
 #include "mm/page.h"
+#include "mm/uaccess.h"
 
 struct inode;
 
 /** Marks in page.flags; the bits below 8 are mm's. */
 enum page_cache_flags { PAGE_DIRTY = 0x100, PAGE_CACHED = 0x200, PAGE_REFERENCED = 0x400 };
 
-/* [L] under .lock, [I]. */
+/* [L] under .lock, [A] written under it and read without, [I]. */
 struct page_cache {
     struct spinlock lock; /* a leaf but for the LRU's */
-    u32 height;           /* [L] levels of nodes; 0: only index 0, in .root */
-    void *root;           /* [L] struct page * or struct radix_node * */
+    u32 removals;         /* [A] how often pages were taken out; counted before they are let go */
+    struct page *first;   /* [A] index 0 */
+    uintptr_t root;       /* [A] address of the top node | levels of nodes below it and itself */
     u64 nr_pages;         /* [L] */
     struct inode *inode;  /* [I] borrows: whose pages these are */
     bool reclaimable;     /* [I] */
@@ -26,33 +31,43 @@ void page_cache_init(struct page_cache *pc, struct inode *inode, bool reclaimabl
 /** Drop all pages. Nobody uses the cache any more. */
 void page_cache_fini(struct page_cache *pc);
 
-/* As page_cache_find(), for trees of more than one node. */
-struct page *page_cache_find_deep(struct page_cache *pc, u64 index);
+/* The page at @index, which is not 0, or NULL. */
+struct page *page_cache_peek_deep(const struct page_cache *pc, u64 index);
 
-enum { RADIX_BITS = 6, RADIX_SLOTS = 1 << RADIX_BITS };
-struct radix_node {
-    void *slots[RADIX_SLOTS];
-};
+/**
+ * The page at @index without a reference, or NULL: for who keeps it from being taken out, as the
+ * lock does, or the inode's lock where the cache is not reclaimable; or who finds out later.
+ */
+static inline struct page *page_cache_peek(const struct page_cache *pc, u64 index)
+{
+    if (likely(!index))
+        return __atomic_load_n(&pc->first, __ATOMIC_ACQUIRE);
+    return page_cache_peek_deep(pc, index);
+}
 
 /** The page at @index with a reference, or NULL. */
-static inline struct page *page_cache_find(struct page_cache *pc, u64 index)
-{
-    struct page *page = NULL;
+struct page *page_cache_find(struct page_cache *pc, u64 index);
 
-    if (unlikely(pc->height > 1 || pc->reclaimable))
-        return page_cache_find_deep(pc, index);
-    spin_lock(&pc->lock);
-    if (likely(pc->height == 1)) {
-        if (index < RADIX_SLOTS)
-            page = ((struct radix_node *)pc->root)->slots[index];
-    } else if (!pc->height && !index) {
-        page = (struct page *)pc->root;
-    }
-    if (page)
-        page_get(page);
-    bool grown = unlikely(pc->height > 1);
-    spin_unlock(&pc->lock);
-    return likely(page || !grown) ? page : page_cache_find_deep(pc, index);
+/**
+ * Move up to @n bytes of the page at @index from @offset on into @to; they lie in that page.
+ * Bytes moved, short only on a fault; or -EAGAIN, with @to as it was: no such page, or it has to be
+ * looked up with page_cache_find().  The bytes are those of one moment at which the page was there:
+ * a page that was taken out during the copy, and may hold anything since, is noticed after it.
+ */
+static inline ssize_t page_cache_read(struct page_cache *pc, u64 index, size_t offset,
+                                      struct iov_iter *to, size_t n)
+{
+    u32 removals = __atomic_load_n(&pc->removals, __ATOMIC_ACQUIRE);
+    const struct page *page = page_cache_peek(pc, index);
+
+    if (unlikely(!page || !(page->flags & PAGE_REFERENCED)))
+        return -EAGAIN;
+    size_t done = iter_write(to, (const u8 *)page_to_virt(page) + offset, n);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (likely(__atomic_load_n(&pc->removals, __ATOMIC_RELAXED) == removals))
+        return (ssize_t)done;
+    iter_revert(to, done);
+    return -EAGAIN;
 }
 /**
  * Put @page at @index; the cache takes a reference of its own.

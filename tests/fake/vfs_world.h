@@ -13,6 +13,8 @@ void world_create(void);
 void world_mount_root(struct super_block *sb);
 /** Forget the process and its root, so that leaks show. */
 void world_destroy(void);
+/** What another CPU does right before the next copy to or from the program, which forgets it. */
+extern void (*world_before_copy)(void);
 /** Pages that are allocated now. */
 u64 world_pages(void);
 /** A disk over memory; transfers may fail. */

@@ -11,6 +11,7 @@
 #include "vfs/fd.h"
 #include "vfs/lock.h"
 #include "vfs/mount.h"
+#include "vfs/page_cache.h"
 
 static void start(void)
 {
@@ -272,6 +273,70 @@ TEST(holes_are_found_and_punched)
     EXPECT_EQ(world_pages(), 0, "and nothing taken");
     EXPECT_EQ(k_write(file, "x", 1, INT64_MAX), -EFBIG, NULL);
     file_put(file);
+    world_destroy();
+}
+
+static struct file *victim;
+static struct page *reused;
+
+static void truncate_and_reuse(void)
+{
+    EXPECT_EQ(victim->ops->truncate(victim, 0), 0, NULL);
+    reused = page_alloc(0, 0);
+    memset(page_to_virt(reused), 'X', PAGE_SIZE);
+    EXPECT_EQ(victim->ops->truncate(victim, 8192), 0, NULL);
+}
+
+TEST(a_read_never_returns_what_a_page_became)
+{
+    static const s64 places[] = {0, 4096};
+    char buf[100], zeros[100] = {0};
+    struct iov_iter to;
+
+    start();
+    REQUIRE(!k_open("/racing", O_CREAT | O_RDWR, 0644, &victim), NULL);
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        s64 pos = places[i];
+        memset(buf, 'a', sizeof(buf));
+        EXPECT_EQ(k_write(victim, buf, sizeof(buf), pos), 100, NULL);
+        iter_init_user(&to, (uaddr_t)(uintptr_t)buf, sizeof(buf));
+        world_before_copy = truncate_and_reuse;
+        EXPECT_EQ(file_read(victim, &to, &pos), 100, "as long as it was when the read began");
+        EXPECT_MEM(buf, zeros, sizeof(buf), "but of the file as it is now");
+        EXPECT_EQ(to.left, 0, NULL);
+        page_put(reused);
+    }
+    file_put(victim);
+    world_destroy();
+}
+
+TEST(a_page_is_found_at_any_index)
+{
+    static const u64 indexes[] = {0, 1, 63, 64, 4095, 4096, 1ull << 24, (1ull << 51) - 1};
+    struct page_cache pc;
+    u64 index = 0;
+
+    start();
+    page_cache_init(&pc, NULL, false);
+    for (size_t i = ARRAY_LEN(indexes); i-- > 0;) {
+        struct page *page = page_alloc(0, 0);
+        EXPECT_EQ(page_cache_insert(&pc, indexes[i], page), 0, NULL);
+        EXPECT_EQ(page_cache_insert(&pc, indexes[i], page), -EEXIST, NULL);
+        EXPECT_TRUE(page_cache_peek(&pc, indexes[i]) == page, "here it is");
+        EXPECT_FALSE(page_cache_peek(&pc, indexes[i] + 2), "and not there");
+        page_put(page);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(indexes); i++, index++) {
+        struct page *page = page_cache_next(&pc, &index);
+        REQUIRE(page, "another one");
+        EXPECT_EQ(index, indexes[i], "in order");
+        page_put(page);
+    }
+    EXPECT_FALSE(page_cache_next(&pc, &index), "no more");
+    EXPECT_EQ(page_cache_remove(&pc, 64, 1ull << 24), 4, NULL);
+    EXPECT_EQ(pc.removals, 4, NULL);
+    page_cache_fini(&pc);
+    EXPECT_EQ(world_pages(), 0, NULL);
     world_destroy();
 }
 
