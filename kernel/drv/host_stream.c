@@ -81,22 +81,16 @@ static ssize_t move_buffered(u32 stream, struct iov_iter *it, move_fn *move)
 
 static ssize_t move_some(u32 stream, struct iov_iter *it, move_fn *move)
 {
-    while (it->segments > 1 && it->offset == it->iov->len) {
-        it->iov++;
-        it->segments--;
-        it->offset = 0;
-    }
-    u64 addr = it->iov->base + it->offset;
-    size_t n = (size_t)min(it->left, it->iov->len - it->offset);
-    if (!it->kernel && (n > USER_TOP || addr > USER_TOP - n))
+    size_t n;
+    void *place = iter_run(it, &n);
+
+    if (!place)
         return -EFAULT;
-    ssize_t done = move(stream, (void *)(uintptr_t)addr, n);
+    ssize_t done = move(stream, place, n);
     if (done == -EFAULT)
         return move_buffered(stream, it, move);
-    if (done > 0) {
-        it->offset += (u64)done;
-        it->left -= (u64)done;
-    }
+    if (done > 0)
+        iter_skip(it, (size_t)done);
     return done;
 }
 

@@ -90,6 +90,30 @@ size_t iter_zero(struct iov_iter *it, size_t n)
     return iter_move(it, MOVE_ZERO, NULL, n);
 }
 
+void *iter_run(struct iov_iter *it, size_t *n)
+{
+    if (!it->iov) {
+        *n = it->left;
+        return (void *)(uintptr_t)it->at;
+    }
+    skip_used(it);
+    uaddr_t at = it->iov->base + it->offset;
+    size_t run = min((size_t)it->left, (size_t)(it->iov->len - it->offset));
+    if (!it->kernel && !is_user_range(at, run))
+        return NULL;
+    *n = run;
+    return (void *)(uintptr_t)at;
+}
+
+void iter_skip(struct iov_iter *it, size_t n)
+{
+    if (it->iov)
+        it->offset += n;
+    else
+        it->at += n;
+    it->left -= n;
+}
+
 void iter_revert(struct iov_iter *it, size_t n)
 {
     it->left += n;

@@ -85,5 +85,12 @@ static inline size_t iter_read(struct iov_iter *it, void *dst, size_t n)
 }
 /** As iter_write with zero bytes. */
 size_t iter_zero(struct iov_iter *it, size_t n);
+/**
+ * For who moves bytes without a copy: where the next ones lie, and in *@n how many do in one run,
+ * 0 at the end. NULL: outside of the program's half. Memory of the program may fault or be absent.
+ */
+void *iter_run(struct iov_iter *it, size_t *n);
+/** Go on over @n bytes of what iter_run() returned. */
+void iter_skip(struct iov_iter *it, size_t n);
 /** Step back over @n bytes that were moved but not used. */
 void iter_revert(struct iov_iter *it, size_t n);

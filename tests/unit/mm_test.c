@@ -565,3 +565,34 @@ TEST(iter_crosses_segments_and_stops_at_a_fault)
     EXPECT_MEM(place, "12345678", 8, NULL);
     mm_put(mm);
 }
+
+TEST(iter_over_one_buffer_is_plain)
+{
+    struct mm *mm = start(ram, 2);
+    struct iovec iov[2] = {
+        {BASE,     3},
+        {USER_TOP, 3}
+    };
+    struct iov_iter it;
+    char buf[8];
+    size_t n;
+
+    map(mm, BASE, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED);
+    iter_init_user(&it, BASE + PAGE_SIZE - 6, 10);
+    EXPECT_EQ(iter_write(&it, "abcdefghij", 10), 6, "up to the end of the page");
+    EXPECT_EQ(it.left, 4, NULL);
+    iter_revert(&it, 6);
+    EXPECT_EQ(iter_zero(&it, 2), 2, NULL);
+    EXPECT_EQ((uaddr_t)(uintptr_t)iter_run(&it, &n), BASE + PAGE_SIZE - 4, NULL);
+    EXPECT_EQ(n, 8, NULL);
+    iter_skip(&it, 1);
+    EXPECT_EQ(iter_read(&it, buf, 20), 3, NULL);
+    EXPECT_MEM(buf, "def", 3, NULL);
+
+    iter_init_vec(&it, iov, 2, 6);
+    EXPECT_EQ((uaddr_t)(uintptr_t)iter_run(&it, &n), BASE, NULL);
+    EXPECT_EQ(n, 3, NULL);
+    iter_skip(&it, 3);
+    EXPECT_TRUE(!iter_run(&it, &n), "not the program's");
+    mm_put(mm);
+}
