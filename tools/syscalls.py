@@ -15,6 +15,8 @@ C_TYPES = {
     "addr": "uaddr_t", "str": "uaddr_t", "path": "uaddr_t",
 }
 SLOTS = 512  # SYSCALL_SLOTS of arch/hooks.h
+# Handlers that look at the program's registers in the frame: see arch/full_frame.h.
+FULL_FRAME = {"clone", "clone3", "fork", "vfork", "execve", "execveat", "rt_sigreturn"}
 STATES = ("done", "partial", "refused", "none")
 
 
@@ -54,14 +56,17 @@ def header(calls):
 def source(calls):
     size = calls[-1][0] + 1
     print("/* Made from kernel/sys/table.def by tools/syscalls.py. */")
-    print('#include "sys/dispatch.h"\n#include "syscalls.h"\n')
+    print('#include "sys/dispatch.h"\n#include "arch/full_frame.h"\n#include "syscalls.h"\n')
     print(f"static_assert(SYSCALL_MAX == {size}, \"sys/dispatch.h and table.def disagree\");\n")
     for _, name, _, args, _ in handled(calls):
         params = ", ".join(f"{C_TYPES[kind]} {arg} __attribute__((unused))" for arg, kind in args) or "void"
         print(f"__attribute__((weak)) long sys_{name}({params})\n{{\n    return sys_ni();\n}}")
+    for _, name, _, _, _ in handled(calls):
+        if name in FULL_FRAME:
+            print(f"ARCH_FULL_FRAME(sys_{name});")
     print("\n#define CALL(name) (syscall_fn)(void (*)(void)) sys_##name")
     print("const syscall_fn syscall_table[SYSCALL_SLOTS] = {")
-    known = {number: name for number, name, _, _, _ in handled(calls)}
+    known = {number: name + ("_full" if name in FULL_FRAME else "") for number, name, _, _, _ in handled(calls)}
     for number in range(SLOTS):
         print(f"    [{number}] = CALL({known.get(number, 'ni')}),")
     print("};\n\nconst struct syscall_info syscall_info[SYSCALL_MAX] = {")

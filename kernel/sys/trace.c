@@ -3,6 +3,7 @@
 #include "sys/dispatch.h"
 
 #include "arch/frame.h"
+#include "arch/full_frame.h"
 #include "core/log.h"
 #include "lib/format.h"
 #include "mm/uaccess.h"
@@ -20,7 +21,10 @@ static size_t begin_line(char *line, u64 nr, const u64 args[6])
     return min(len + (size_t)more, (size_t)LINE_SIZE - 1);
 }
 
-static long traced_call(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
+long traced_call(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
+ARCH_FULL_FRAME(traced_call);
+
+long traced_call(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
     u64 nr = current_frame()->orig_rax;
     const u64 args[6] = {a, b, c, d, e, f};
@@ -41,6 +45,6 @@ void trace_enable(bool on)
 {
     static syscall_fn traced_table[SYSCALL_SLOTS];
     for (u32 i = 0; i < SYSCALL_SLOTS; i++)
-        traced_table[i] = traced_call;
+        traced_table[i] = (syscall_fn)(void (*)(void))traced_call_full;
     syscall_active = on ? traced_table : syscall_table;
 }

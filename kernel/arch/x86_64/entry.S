@@ -12,10 +12,18 @@
 #include "arch/frame.h"
 #include "arch/hooks.h"
 
+#define F_R15     0
+#define F_R14     8
+#define F_R13     16
+#define F_R12     24
+#define F_RBP     32
+#define F_RBX     40
+#define F_R11     48
 #define F_R10     56
 #define F_R9      64
 #define F_R8      72
 #define F_RAX     80
+#define F_RCX     88
 #define F_RDX     96
 #define F_RSI     104
 #define F_RDI     112
@@ -40,6 +48,8 @@
 #define I_RFLAGS  48
 #define I_RSP     56
 #define I_SS      64
+
+#define FLAGS_ODD (RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC)
 
     .section .text.hot, "ax", @progbits
 
@@ -79,42 +89,59 @@
     pop %rdi
 .endm
 
-/* Patched programs jump here (abi/patch.h): as SYSCALL, but nobody has saved the flags. */
+/* Both ways in leave a frame that lacks what the C ABI keeps anyway: rbx, rbp and r12 to r15 stay in
+ * their registers, and are put into the frame where somebody asks (arch/full_frame.h, and exit work).
+ * SYSCALL has saved the flags in r11 and cleared those that would harm us; the gate of patched
+ * programs (abi/patch.h), which is a mere jump, has done neither.  A call with one of these flags set
+ * goes the long way. */
     .balign 16
-    .globl syscall_gate_entry
-    .type syscall_gate_entry, @function
-syscall_gate_entry:
-    cld
-    movl $(RFLAGS_FIXED | RFLAGS_IF), %r11d
-    .size syscall_gate_entry, . - syscall_gate_entry
-
     .globl syscall_entry
     .type syscall_entry, @function
 syscall_entry:
+    testl $FLAGS_ODD, %r11d
+    jne syscall_odd
     movq %rsp, %gs:CPU_USER_RSP
     movq %gs:CPU_KSTACK, %rsp
     push $SEL_DATA
     push %gs:CPU_USER_RSP
     push %r11
+    jmp syscall_frame
+    .size syscall_entry, . - syscall_entry
+
+    .balign 16
+    .globl syscall_gate_entry
+    .type syscall_gate_entry, @function
+syscall_gate_entry:
+    movq %rsp, %gs:CPU_USER_RSP
+    movq %gs:CPU_KSTACK, %rsp
+    push $SEL_DATA
+    push %gs:CPU_USER_RSP
+    pushfq
+    testl $FLAGS_ODD, (%rsp)
+    jne gate_odd
+syscall_frame:
     push $SEL_CODE
     push %rcx
     push %rax
-    push $FRAME_SYSCALL
-    PUSH_GENERAL
-    .globl syscall_call, syscall_exit_check, syscall_exit_jump
-syscall_call:
+    push $FRAME_PARTIAL
+    push %rdi
+    push %rsi
+    push %rdx
+    subq $(F_RDX - F_R8 - 8), %rsp      /* rcx and rax */
+    push %r8
+    push %r9
+    push %r10
+    subq $F_R10, %rsp
     cmpq $(SYSCALL_SLOTS - 1), %rax
     ja 2f
 1:  movq syscall_active(%rip), %r11
     movq %r10, %rcx
     call *(%r11, %rax, 8)
-    movq %rax, F_RAX(%rsp)
+    .globl syscall_exit_check, syscall_exit_jump
 syscall_exit_check:
     cmpl $0, %gs:CPU_PENDING
-    jne exit_program
+    jne syscall_exit_work
     movq F_RFLAGS(%rsp), %r11
-    testl $(RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC), %r11d
-    jne exit_program
     movq F_R10(%rsp), %r10
     movq F_R9(%rsp), %r9
     movq F_R8(%rsp), %r8
@@ -127,7 +154,51 @@ syscall_exit_jump:
     jmp *%rcx
 2:  movl $(SYSCALL_SLOTS - 1), %eax
     jmp 1b
-    .size syscall_entry, . - syscall_entry
+    .size syscall_gate_entry, . - syscall_gate_entry
+
+/* Something waits: all registers into the frame. */
+syscall_exit_work:
+    movq F_RIP(%rsp), %rcx
+    movq F_RFLAGS(%rsp), %r11
+    movq %rcx, F_RCX(%rsp)
+    movq %r11, F_R11(%rsp)
+    movq %rax, F_RAX(%rsp)
+    movl $FRAME_SYSCALL, F_VECTOR(%rsp)
+    movq %rbx, F_RBX(%rsp)
+    movq %rbp, F_RBP(%rsp)
+    movq %r12, F_R12(%rsp)
+    movq %r13, F_R13(%rsp)
+    movq %r14, F_R14(%rsp)
+    movq %r15, F_R15(%rsp)
+    jmp exit_program
+
+/* As SYSCALL would have left things. */
+gate_odd:
+    pop %r11
+    push $(RFLAGS_FIXED | RFLAGS_IF)
+    popfq
+    movq %gs:CPU_USER_RSP, %rsp
+syscall_odd:
+    movq %rsp, %gs:CPU_USER_RSP
+    movq %gs:CPU_KSTACK, %rsp
+    push $SEL_DATA
+    push %gs:CPU_USER_RSP
+    push %r11
+    push $SEL_CODE
+    push %rcx
+    push %rax
+    push $FRAME_SYSCALL
+    PUSH_GENERAL
+    .globl syscall_call
+syscall_call:                           /* RSP: a whole frame; all registers as in it */
+    cmpq $(SYSCALL_SLOTS - 1), %rax
+    jbe 1f
+    movl $(SYSCALL_SLOTS - 1), %eax
+1:  movq syscall_active(%rip), %r11
+    movq %r10, %rcx
+    call *(%r11, %rax, 8)
+    movq %rax, F_RAX(%rsp)
+    jmp exit_program
 
 /* Back to program code by the long way: RSP is the frame at the top of the kernel stack. */
     .balign 16

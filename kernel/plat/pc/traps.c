@@ -145,6 +145,20 @@ static bool on_kernel_stack(u64 rsp)
     return (u64)(uintptr_t)this_cpu()->arch.kstack_top - rsp < KSTACK_MAX;
 }
 
+/* A program that steps through its own code has jumped through the gate. */
+static bool is_step_through_gate(const struct trap_frame *frame)
+{
+    return frame->vector == TRAP_DB && frame->rip == (u64)(uintptr_t)syscall_gate_entry;
+}
+
+/* Go on as if it had come by the instruction, which saves the flags and clears this one. */
+static void step_through_gate(struct trap_frame *frame)
+{
+    frame->r11 = frame->rflags;
+    frame->rflags = RFLAGS_FIXED | RFLAGS_IF;
+    frame->rip = (u64)(uintptr_t)syscall_entry;
+}
+
 void plat_take_trap(struct trap_frame *frame, u64 addr)
 {
     if (frame_is_program(frame) && on_kernel_stack(frame->rsp))
@@ -153,6 +167,8 @@ void plat_take_trap(struct trap_frame *frame, u64 addr)
         take_page_fault(frame, addr);
     else if (frame_is_program(frame))
         program_exception(frame);
+    else if (is_step_through_gate(frame))
+        step_through_gate(frame);
     else if (!fix_up(frame))
         kernel_trap(frame, addr);
 }

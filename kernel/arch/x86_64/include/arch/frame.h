@@ -11,7 +11,7 @@ struct trap_frame {
     u64 r15, r14, r13, r12, rbp, rbx;
     u64 r11, r10, r9, r8;
     u64 rax, rcx, rdx, rsi, rdi;
-    u32 vector;   /* the vector, or FRAME_SYSCALL */
+    u32 vector;   /* the vector, FRAME_SYSCALL, or FRAME_PARTIAL */
     u32 error;    /* the exception's error code, else 0 */
     u64 orig_rax; /* the system call's number, or -1 if this is no system call */
     u64 rip, cs, rflags, rsp, ss;
@@ -36,6 +36,8 @@ static inline bool frame_is_program(const struct trap_frame *f)
 
 #define FRAME_SIZE    176
 #define FRAME_SYSCALL 0x100
+/* A system call whose frame lacks rax, rcx, rbx, rbp and r11 to r15; see arch/full_frame.h. */
+#define FRAME_PARTIAL 0x101
 
 /* Exception vectors by the names of the manual (SDM 3A 6.3.1). */
 #define TRAP_DE  0
