@@ -1,7 +1,7 @@
 /* How `syscall` instructions become jumps: the file that the image builder makes for a program or a
  * library and that the kernel reads when it maps one, and the gate that the jumps lead to.
  *
- * The file of an object is /.ingot/patch/NAME.ipf, NAME by lib/patch_id.h, in the same layer as the
+ * The file of an object is /.ingot/patch/NAME.ipf, NAME by lib/patch.h, in the same layer as the
  * object.  The object itself stays as it is: the file has whole pages that are mapped in place of
  * the object's, and one run of stubs that is mapped right behind its image.  A patched site jumps
  * to its stub; a stub loads RCX as the instruction would and jumps through the gate.  Nothing is

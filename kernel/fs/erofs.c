@@ -136,6 +136,11 @@ static ssize_t link_read(struct inode *inode, char *buf, size_t size)
     return (ssize_t)done;
 }
 
+static struct inode *origin(struct inode *inode)
+{
+    return inode;
+}
+
 static const struct inode_ops dir_ops = {
     .lookup = erofs_lookup,
     .iterate = erofs_iterate,
@@ -145,6 +150,7 @@ static const struct inode_ops dir_ops = {
 static const struct inode_ops file_ops = {
     .direct = erofs_direct,
     .readpages = erofs_readpages,
+    .origin = origin,
     .getxattr = erofs_getxattr,
     .listxattr = erofs_listxattr,
 };

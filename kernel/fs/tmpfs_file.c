@@ -459,6 +459,17 @@ int mem_getattr(struct inode *inode)
     return 0;
 }
 
+static struct inode *origin(struct inode *inode)
+{
+    const struct mem_inode *mem = mem_of(inode);
+    struct inode *lower = mem->lower;
+
+    return lower && !mem->cache.nr_pages && mem->lower_size == lower->size &&
+                   inode->size == lower->size
+               ? lower
+               : NULL;
+}
+
 static ssize_t link_read(struct inode *inode, char *buf, size_t size)
 {
     struct mem_inode *mem = mem_of(inode);
@@ -483,6 +494,7 @@ const struct file_ops mem_file_ops = {
 const struct inode_ops mem_file_ops_inode = {
     .map_page = map_page,
     .cached_run = cached_run,
+    .origin = origin,
     .setattr = mem_setattr,
     .getattr = mem_getattr,
     .getxattr = mem_getxattr,

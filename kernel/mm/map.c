@@ -172,6 +172,8 @@ int mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct vm_back
         .backing = backing,
         .name = name,
     };
+    if (backing && unlikely(backing->ops->shown_pc))
+        mm->stands_in = true;
     mm_lock(&mm->lock);
     err = map_locked(mm, addr, len, flags, &want);
     mm_unlock(&mm->lock);

@@ -112,6 +112,45 @@ void mm_get_usage(struct mm *mm, struct mm_usage *out)
     mm_unlock(&mm->lock);
 }
 
+struct vm_backing *mm_backing_at(struct mm *mm, u64 addr, u64 *start)
+{
+    mm_lock(&mm->lock);
+    const struct vma *vma = area_find(mm, addr);
+    struct vm_backing *backing = vma && vma->start <= addr ? vma->backing : NULL;
+    if (backing) {
+        backing->ops->get(backing);
+        *start = vma->start;
+    }
+    mm_unlock(&mm->lock);
+    return backing;
+}
+
+static u64 translate(struct mm *mm, u64 pc, bool show)
+{
+    u64 start;
+
+    if (likely(!mm->stands_in))
+        return pc;
+    struct vm_backing *backing = mm_backing_at(mm, pc, &start);
+    if (!backing)
+        return pc;
+    u64 (*fn)(struct vm_backing *, u64) = show ? backing->ops->shown_pc : backing->ops->real_pc;
+    if (fn)
+        pc = fn(backing, pc);
+    backing->ops->put(backing);
+    return pc;
+}
+
+u64 mm_shown_pc(struct mm *mm, u64 pc)
+{
+    return translate(mm, pc, true);
+}
+
+u64 mm_real_pc(struct mm *mm, u64 pc)
+{
+    return translate(mm, pc, false);
+}
+
 bool mm_shared_page(struct mm *mm, u64 addr, paddr_t *pa)
 {
     mm_lock(&mm->lock);

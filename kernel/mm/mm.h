@@ -52,6 +52,12 @@ struct vm_backing_ops {
     int (*sync)(struct vm_backing *backing, u64 index, u64 n);
     /** MADV_REMOVE: make @n pages from @index a hole. 0 or -errno. NULL: -EOPNOTSUPP. */
     int (*punch)(struct vm_backing *backing, u64 index, u64 n);
+    /**
+     * Code that stands in for other code: what the program shall believe to be at @pc, and where it
+     * really goes on when it wants to go on at @pc. NULL: nothing of that kind.
+     */
+    u64 (*shown_pc)(struct vm_backing *backing, u64 pc);
+    u64 (*real_pc)(struct vm_backing *backing, u64 pc);
     /** Path and identity for /proc/self/maps; returns the length written, without the NUL. */
     size_t (*name)(struct vm_backing *backing, char *buf, size_t size, u64 *dev, u64 *ino);
 };
@@ -138,6 +144,13 @@ int mm_map_vdso(struct mm *mm, u64 *out);
 
 /** Map the pointer through which patched programs enter the kernel (abi/patch.h). */
 int mm_map_gate(struct mm *mm);
+
+/** What the program's signal handlers and we ourselves call @pc; see vm_backing_ops. */
+u64 mm_shown_pc(struct mm *mm, u64 pc);
+/** Where code goes on that was left at what mm_shown_pc() gave. */
+u64 mm_real_pc(struct mm *mm, u64 pc);
+/** The backing of the area that holds @addr with a reference, and where that begins, or NULL. */
+struct vm_backing *mm_backing_at(struct mm *mm, u64 addr, u64 *start);
 
 enum fault_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
 /**

@@ -24,6 +24,7 @@ struct mm {
     u64 stack_limit;      /* [L] bytes */
     u64 not_huge;         /* [L] a 2 MiB region that had pages when last looked at */
     bool wx_strict;       /* [L] */
+    bool stands_in;       /* [A] some area has had code that stands in for other code */
     u32 nr_areas;         /* [L] */
     u64 virtual_pages;    /* [L] */
     u64 resident_pages;   /* [L] */

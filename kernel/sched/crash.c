@@ -50,8 +50,9 @@ static int match_area(struct vma *vma, void *arg)
 
 static struct place find_place(u64 addr)
 {
-    struct place p = {.addr = addr};
-    mm_for_each_vma(current_process()->mm, match_area, &p);
+    struct mm *mm = current_process()->mm;
+    struct place p = {.addr = mm_shown_pc(mm, addr)};
+    mm_for_each_vma(mm, match_area, &p);
     return p;
 }
 
@@ -64,7 +65,7 @@ static const char *describe(u64 addr, char *buf, size_t size)
         return buf;
     }
     const char *file = strrchr(p.name, '/');
-    format(buf, size, "%s+0x%lx", file ? file + 1 : p.name, addr - p.base);
+    format(buf, size, "%s+0x%lx", file ? file + 1 : p.name, p.addr - p.base);
     return buf;
 }
 

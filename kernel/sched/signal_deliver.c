@@ -97,6 +97,7 @@ static void run_handler(struct trap_frame *frame, int sig, const struct siginfo6
 {
     struct thread *t = current;
     settle_call_for_handler(frame, action->flags);
+    frame->rip = mm_shown_pc(t->process->mm, frame->rip);
 
     struct sigframe_args args = {
         .sig = sig,

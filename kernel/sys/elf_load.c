@@ -2,10 +2,12 @@
  * the file lies in memory for good); what a segment has beyond the file is anonymous memory. */
 #include "abi/errno.h"
 #include "abi/mman.h"
+#include "abi/patch.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "mm/uaccess.h"
 #include "sys/exec_priv.h"
+#include "sys/patch.h"
 #include "vfs/file.h"
 #include "vfs/inode.h"
 
@@ -63,7 +65,8 @@ static int clear_tail(const struct elf_segment *s, u64 bias)
     return clear_user(from, ALIGN_UP(from, PAGE_SIZE) - from);
 }
 
-static int map_segment(struct mm *mm, struct file *file, const struct elf_segment *s, u64 bias)
+static int map_segment(struct mm *mm, struct vm_backing *backing, const struct elf_segment *s,
+                       u64 bias)
 {
     u64 start = bias + ALIGN_DOWN(s->vaddr, PAGE_SIZE);
     u64 file_end = bias + ALIGN_UP(s->vaddr + s->filesz, PAGE_SIZE);
@@ -71,8 +74,8 @@ static int map_segment(struct mm *mm, struct file *file, const struct elf_segmen
     u64 at;
 
     if (s->filesz) {
-        int err = mm_map(mm, start, file_end - start, s->prot, MAP_PRIVATE | MAP_FIXED,
-                         &file->backing, ALIGN_DOWN(s->offset, PAGE_SIZE), NULL, &at);
+        int err = mm_map(mm, start, file_end - start, s->prot, MAP_PRIVATE | MAP_FIXED, backing,
+                         ALIGN_DOWN(s->offset, PAGE_SIZE), NULL, &at);
         if (!err && s->memsz > s->filesz)
             err = clear_tail(s, bias);
         if (err)
@@ -85,11 +88,11 @@ static int map_segment(struct mm *mm, struct file *file, const struct elf_segmen
                   NULL, &at);
 }
 
-/* A free place for the whole image, by its greatest alignment: at @base, or anywhere if that is 0.
- */
-static int choose_bias(struct mm *mm, const struct elf_image *image, u64 base, u64 *bias)
+/* A free place for @span bytes that begin with the image, by its greatest alignment: at @base, or
+ * anywhere if that is 0. */
+static int choose_bias(struct mm *mm, const struct elf_image *image, u64 span, u64 base, u64 *bias)
 {
-    u64 span = image->high - image->low, at;
+    u64 at;
 
     *bias = 0;
     if (image->fixed)
@@ -107,21 +110,38 @@ static int choose_bias(struct mm *mm, const struct elf_image *image, u64 base, u
     return mm_unmap(mm, at, want);
 }
 
+/* A program at a fixed place may lie where the gate is; then there is none. */
+static struct patch *open_patch(struct mm *mm, struct file *file, const struct elf_image *image)
+{
+    if (image->fixed && image->low <= GATE_ADDR)
+        return NULL;
+    return patch_open(mm, file, image->low, image->high - image->low);
+}
+
 int elf_map(struct mm *mm, struct file *file, const struct elf_image *image, u64 base,
             struct elf_loaded *out)
 {
-    u64 bias;
-    int err = choose_bias(mm, image, base, &bias);
+    u64 bias, span = image->high - image->low;
+    struct patch *patch = open_patch(mm, file, image);
+    struct vm_backing *backing = patch ? patch_text(patch) : &file->backing;
 
+    if (patch)
+        span += patch_stubs_len(patch);
+    int err = choose_bias(mm, image, span, base, &bias);
+    if (patch)
+        patch_place(patch, bias);
     for (u32 i = 0; i < image->nr_segments && !err; i++)
-        err = map_segment(mm, file, &image->segments[i], bias);
+        err = map_segment(mm, backing, &image->segments[i], bias);
+    if (!err && patch)
+        err = patch_map_stubs(patch, mm);
+    patch_put(patch);
     if (err)
         return err;
     *out = (struct elf_loaded){
         .bias = bias,
         .entry = bias + image->entry,
         .phdr = image->phdr_vaddr ? bias + image->phdr_vaddr : 0,
-        .end = bias + image->high,
+        .end = bias + image->low + span,
     };
     return 0;
 }

@@ -395,14 +395,13 @@ static int load_image(struct process *process, struct mm *mm, struct load *load,
     int err = lay_out(process, mm, &layout);
     if (err)
         return exec_fail(error, err, "out of memory: no stack for '%s'", load->path);
+    (void)mm_map_gate(mm); /* without it nothing is patched */
     err = place_image(process, mm, load, image, &placed, error);
     if (err)
         return err;
     mm_set_layout(mm, placed.program.end + random_pages(process, RANDOM_BRK), layout.mmap_top);
     if (mm_map_vdso(mm, &vdso))
         vdso = 0; /* programs do without */
-    (void)mm_map_gate(
-        mm); /* where something of the program's is there already, it is not patched */
     return start_stack(process, load, path, image, &placed, layout.stack_top, vdso, frame, error);
 }
 

@@ -6,6 +6,7 @@
 #include "mm/heap.h"
 #include "mm/uaccess.h"
 #include "sched/thread.h"
+#include "sys/patch.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
@@ -56,6 +57,8 @@ static int map_file(u64 addr, u64 len, u32 prot, u32 flags, int fd, u64 offset, 
         return -EBADF;
     int err = check_file(file, prot, &flags);
     if (!err)
+        err = patch_mmap(mm_current(), addr, len, prot, flags, file, offset, out);
+    if (err == 1)
         err = mm_map(mm_current(), addr, len, prot, flags, &file->backing, offset, NULL, out);
     else if (err > 0)
         err = mm_map(mm_current(), addr, len, prot, flags | MAP_ANONYMOUS, NULL, 0, NULL, out);
@@ -86,7 +89,9 @@ long sys_mmap(u64 addr, u64 len, unsigned prot, unsigned flags, int fd, s64 offs
 
 long sys_munmap(u64 addr, u64 len)
 {
-    return mm_unmap(mm_current(), addr, len);
+    struct mm *mm = mm_current();
+
+    return mm_unmap(mm, addr, patch_unmap_len(mm, addr, len));
 }
 
 long sys_mprotect(u64 addr, u64 len, unsigned prot)

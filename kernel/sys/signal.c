@@ -58,6 +58,7 @@ long sys_rt_sigreturn(void)
         frame->orig_rax = (u64)-1;
         signal_force(SIGSEGV, SI_KERNEL, 0, frame);
     }
+    frame->rip = mm_real_pc(mm_current(), frame->rip);
     arch_enter_program(frame);
 }
 

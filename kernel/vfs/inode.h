@@ -106,6 +106,9 @@ struct inode_ops {
     int (*map_page)(struct inode *inode, u64 index, bool write, paddr_t *pa);
     /** As inode_cached_run(), for inodes with .map_page. [0] */
     u32 (*cached_run)(struct inode *inode, u64 index, u32 n, paddr_t *pa);
+    /** The inode of a read-only layer that has exactly the bytes of this regular file; borrowed.
+     * NULL: there is none, or the file was changed. [NULL] */
+    struct inode *(*origin)(struct inode *inode);
     /** Names are not cached: they appear and vanish by themselves (/proc). */
     bool uncached;
 };

@@ -41,7 +41,7 @@ TARGETS = {
     "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
     "patch": ("host", ["host/image/patch/" + name + ".c" for name in (
         "calls", "disasm", "eh_frame", "object", "patch", "ranges", "sites", "targets")]
-        + ["lib/patch_id.c", *HOST_LIB], ["-ljansson"]),
+        + ["lib/patch.c", *HOST_LIB], ["-ljansson"]),
     "erofs": ("kernel", EROFS, []),
     "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),
 }

@@ -2,7 +2,7 @@
 #include "image/elf_file.h"
 #include "image/patch/patch.h"
 #include "lib/cleanup.h"
-#include "lib/patch_id.h"
+#include "lib/patch.h"
 #include "unit/test.h"
 
 #include <elf.h>

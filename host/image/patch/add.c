@@ -4,7 +4,7 @@
 #include "image/patch/patch.h"
 #include "image/tree.h"
 #include "lib/cleanup.h"
-#include "lib/patch_id.h"
+#include "lib/patch.h"
 
 #include <errno.h>
 #include <fcntl.h>

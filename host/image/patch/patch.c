@@ -2,7 +2,7 @@
 
 #include "image/patch/sites.h"
 #include "lib/cleanup.h"
-#include "lib/patch_id.h"
+#include "lib/patch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -288,7 +288,6 @@ bool patch_check(const void *bytes, size_t len, struct patch_header *out)
     if (len < sizeof(*out))
         return false;
     memcpy(out, bytes, sizeof(*out));
-    return out->magic == PATCH_MAGIC && out->version == PATCH_VERSION &&
-           !out->name[sizeof(out->name) - 1] && out->sites_patched <= out->sites &&
+    return !patch_header_fault(out, len) && out->sites_patched <= out->sites &&
            out->sites_unknown <= out->sites;
 }

@@ -1,6 +1,6 @@
-/* What a program or a library is called where its patch is kept (abi/patch.h): its GNU build id, or
- * a hash of its headers where it has none.  Reads the first page of the file only, and costs the
- * kernel a few hundred instructions at each load. */
+/* What a program or a library is called where its patch is kept (abi/patch.h), and whether such a
+ * file can be what it says.  The name is the GNU build id, or a hash of the ELF headers where there
+ * is none: it takes the first page of the object only, and a few hundred instructions. */
 #pragma once
 
 #include "abi/patch.h"
@@ -20,3 +20,9 @@ bool patch_id_of(const u8 *head, size_t len, u64 size, struct patch_id *out);
 
 /** The name of its patch: hex digits and PATCH_SUFFIX.  Returns its length. */
 size_t patch_id_name(const struct patch_id *id, char name[PATCH_NAME_SIZE]);
+
+/**
+ * Look at the header of a patch of @size bytes that anybody may have made.
+ * NULL: all that it speaks of lies in the file; else what is wrong with it.
+ */
+const char *patch_header_fault(const struct patch_header *h, u64 size);

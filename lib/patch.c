@@ -1,4 +1,4 @@
-#include "lib/patch_id.h"
+#include "lib/patch.h"
 
 #include "abi/elf.h"
 #include "lib/string.h"
@@ -87,4 +87,41 @@ size_t patch_id_name(const struct patch_id *id, char name[PATCH_NAME_SIZE])
     }
     memcpy(name + n, PATCH_SUFFIX, sizeof(PATCH_SUFFIX));
     return n + sizeof(PATCH_SUFFIX) - 1;
+}
+
+static bool holds(u64 size, u32 at, u64 count, u64 unit, u32 align)
+{
+    return at <= size && count <= (size - at) / unit && at % align == 0;
+}
+
+static bool areas_make_sense(const struct patch_header *h)
+{
+    for (u32 i = 0; i < h->nr_areas; i++) {
+        const struct patch_area *a = &h->areas[i];
+        if (a->vaddr % PATCH_PAGE || a->offset % PATCH_PAGE || a->len % PATCH_PAGE ||
+            a->vaddr < h->low || a->vaddr - h->low > h->span ||
+            a->len > h->span - (a->vaddr - h->low))
+            return false;
+    }
+    return true;
+}
+
+const char *patch_header_fault(const struct patch_header *h, u64 size)
+{
+    if (size < sizeof(*h) || h->magic != PATCH_MAGIC)
+        return "it is no patch";
+    if (h->version != PATCH_VERSION || h->gate != GATE_ADDR)
+        return "it was made by another version";
+    if (h->id_len > sizeof(h->id) || h->nr_areas > PATCH_AREAS_MAX ||
+        h->name[sizeof(h->name) - 1] || h->nr_pages > PATCH_PAGES_MAX ||
+        h->stubs_len > PATCH_STUBS_MAX || h->low % PATCH_PAGE || h->span % PATCH_PAGE ||
+        h->stubs_len % PATCH_PAGE || h->span > GIB(2) - PATCH_STUBS_MAX || !areas_make_sense(h))
+        return "its header makes no sense";
+    if (!holds(size, h->index_at, h->nr_pages, sizeof(u32), 4) ||
+        !holds(size, h->pages_at, h->nr_pages, PATCH_PAGE, PATCH_PAGE) ||
+        !holds(size, h->stubs_at, h->stubs_len, 1, PATCH_PAGE) ||
+        !holds(size, h->pcs_at, h->nr_pcs, sizeof(struct patch_pc), 4) ||
+        !holds(size, h->backs_at, h->nr_backs, sizeof(struct patch_pc), 4))
+        return "it is cut short";
+    return NULL;
 }
