@@ -50,6 +50,17 @@ static int check_file(struct file *file, u32 prot, u32 *flags)
     return file->backing.ops ? 0 : -ENODEV;
 }
 
+/* A program or library comes with its patch, where it has one. */
+static int map_bytes(u64 addr, u64 len, u32 prot, u32 flags, struct file *file, u64 offset,
+                     u64 *out)
+{
+    int err = patch_mmap(mm_current(), addr, len, prot, flags, file, offset, out);
+
+    if (err != 1)
+        return err;
+    return mm_map(mm_current(), addr, len, prot, flags, &file->backing, offset, NULL, out);
+}
+
 static int map_file(u64 addr, u64 len, u32 prot, u32 flags, int fd, u64 offset, u64 *out)
 {
     struct file *file = fd_get(fd);
@@ -57,9 +68,7 @@ static int map_file(u64 addr, u64 len, u32 prot, u32 flags, int fd, u64 offset, 
         return -EBADF;
     int err = check_file(file, prot, &flags);
     if (!err)
-        err = patch_mmap(mm_current(), addr, len, prot, flags, file, offset, out);
-    if (err == 1)
-        err = mm_map(mm_current(), addr, len, prot, flags, &file->backing, offset, NULL, out);
+        err = map_bytes(addr, len, prot, flags, file, offset, out);
     else if (err > 0)
         err = mm_map(mm_current(), addr, len, prot, flags | MAP_ANONYMOUS, NULL, 0, NULL, out);
     file_put(file);
