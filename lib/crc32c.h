@@ -4,4 +4,7 @@
 
 #include "lib/types.h"
 
+/** The CPU has SSE4.2, whose instruction does eight bytes at a time.  Whoever knows sets it. */
+extern bool crc32c_by_instruction;
+
 u32 crc32c(u32 crc, const void *data, size_t len);

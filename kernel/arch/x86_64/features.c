@@ -4,6 +4,7 @@
 #include "arch/cpu.h"
 #include "arch/frame.h"
 #include "arch/hooks.h"
+#include "lib/crc32c.h"
 
 struct arch_features arch_features;
 extern u8 copy_by_bytes; /* copy.S */
@@ -75,6 +76,7 @@ void arch_features_init(void)
     struct cpuid_regs r = cpuid(1, 0);
 
     f->hwcap = r.edx;
+    crc32c_by_instruction = r.ecx & BIT(20);
     f->x2apic = r.ecx & BIT(21);
     f->tsc_deadline = r.ecx & BIT(24);
     f->xsave = r.ecx & BIT(26);
@@ -126,15 +128,13 @@ void arch_features_init_process(bool fsgsbase)
 
     f->fsgsbase = fsgsbase;
     f->hwcap = r.edx;
+    crc32c_by_instruction = r.ecx & BIT(20);
     f->rdrand = r.ecx & BIT(30);
     f->xsave = r.ecx & BIT(27); /* OSXSAVE: the host uses it */
     f->vector_size = 512;
     if (!f->xsave)
         return;
-    r = cpuid(7, 0);
-    f->copy_bytes = r.ebx & BIT(9);
-    copy_by_bytes = f->copy_bytes;
-    read_vector_process(f);
+    read_vector_process(f); /* leaf 7 is not asked: rep movsq is as quick wherever it matters */
 }
 
 void arch_cpu_setup(void)
