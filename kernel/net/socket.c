@@ -63,11 +63,11 @@ void sock_put_control(struct sock_msg *msg, int level, int type, const void *dat
     u32 room = msg->control ? msg->control_len - msg->control_done : 0;
 
     if (room < sizeof(head)) {
-        msg->flags |= MSG_CTRUNC;
+        msg->out_flags |= MSG_CTRUNC;
         return;
     }
     if (room < head.len) {
-        msg->flags |= MSG_CTRUNC;
+        msg->out_flags |= MSG_CTRUNC;
         head.len = room;
     }
     u32 bytes = (u32)head.len, padded = min(ALIGN_UP(bytes, 8), room);

@@ -35,7 +35,8 @@ struct sock_msg {
     struct sock_addr *addr; /* to; or from (filled). NULL: none */
     void *control;          /* kernel memory; ancillary data in the ABI's form. NULL: none */
     u32 control_len;        /* bytes to send, or the room to receive: sock_put_control() */
-    u32 flags;              /* in: MSG_* of the call; recv leaves MSG_TRUNC, CTRUNC, EOR, OOB */
+    u32 flags;              /* MSG_* of the call */
+    u32 out_flags;          /* recv: MSG_TRUNC, MSG_CTRUNC, MSG_EOR, MSG_OOB, MSG_ERRQUEUE */
     u32 control_done;       /* recv: bytes of .control filled so far; control_len is the room */
 };
 
@@ -57,6 +58,8 @@ struct proto_ops {
     int (*accept)(struct socket *sock, struct socket *fresh);
     ssize_t (*send)(struct socket *sock, struct sock_msg *msg);
     ssize_t (*recv)(struct socket *sock, struct sock_msg *msg);
+    /** socketpair(2): join two sockets that were just created. */
+    int (*pair)(struct socket *a, struct socket *b);
     int (*shutdown)(struct socket *sock, int how);
     int (*name)(struct socket *sock, struct sock_addr *out, bool peer);
     u32 (*ready)(struct socket *sock); /* POLL* bits; must not sleep */
@@ -114,7 +117,7 @@ void socket_init(struct socket *sock, const struct proto_ops *ops, int protocol)
 /** setsockopt and getsockopt at SOL_SOCKET and, through the protocol, all others; kernel memory. */
 int socket_setopt(struct socket *sock, int level, int name, const void *value, u32 len);
 int socket_getopt(struct socket *sock, int level, int name, void *value, u32 *len);
-enum { SOCK_OPTION_MAX = 1024 }; /* bytes of an option's value that are looked at */
+enum { SOCK_OPTION_MAX = 512 }; /* bytes of an option's value that are looked at */
 
 static inline bool sock_is_nonblocking(const struct socket *sock)
 {
@@ -144,7 +147,7 @@ static inline int sock_wait_error(int err, u64 timeout_ns)
         return -EAGAIN;
     return timeout_ns ? -EINTR : -ERESTARTSYS;
 }
-/** Append a piece of ancillary data; sets MSG_CTRUNC in msg->flags where it does not fit. */
+/** Append a piece of ancillary data; sets MSG_CTRUNC in .out_flags where it does not fit. */
 void sock_put_control(struct sock_msg *msg, int level, int type, const void *data, u32 len);
 /** The timestamp of a received packet, if the socket asked for it; 0 is now. @real_ns: wall time.
  */

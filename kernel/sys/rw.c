@@ -5,12 +5,13 @@
 #include "mm/heap.h"
 #include "sched/thread.h"
 #include "sys/fs.h"
+#include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
 #include "vfs/notify.h"
 
-enum { RW_MAX = 0x7ffff000, IOV_INLINE = 8, FSIZE_INDEX = 1 };
+enum { FSIZE_INDEX = 1 };
 enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8, RWF_APPEND = 16 };
 enum { RWF_KNOWN = 31 };
 
@@ -94,7 +95,7 @@ static __attribute__((noinline)) long rw(int fd, uaddr_t buf, u64 count, const s
     if (unlikely(!ref.file))
         return -EBADF;
     if (likely(is_user_range(buf, count))) {
-        iter_init_user(&it, buf, min(count, (u64)RW_MAX));
+        iter_init_user(&it, buf, min(count, (u64)USER_RW_MAX));
         n = pos ? move_at(ref.file, &it, *pos, write) : move_here(&ref, &it, write);
     }
     fd_return(ref);
@@ -114,7 +115,7 @@ static inline struct file *begin_quick(int fd, uaddr_t buf, u64 count, u32 mode,
     if (unlikely(!file || (file->mode & (mode | FILE_PATH)) != mode || fsnotify_handler ||
                  !is_user_range(buf, count)))
         return NULL;
-    iter_init_user(it, buf, min(count, (u64)RW_MAX));
+    iter_init_user(it, buf, min(count, (u64)USER_RW_MAX));
     return file;
 }
 
@@ -175,42 +176,16 @@ long sys_pwrite64(int fd, uaddr_t buf, u64 count, s64 offset)
     return rw(fd, buf, count, &offset, true);
 }
 
-/* The program's vector of @count pieces; *@heap is the caller's to free. */
-static int import_vec(uaddr_t from, u64 count, struct iovec *small, struct iovec **heap,
-                      struct iov_iter *it)
-{
-    struct iovec *vec = small;
-    u64 total = 0;
-
-    if (count > LINUX_IOV_MAX)
-        return -EINVAL;
-    if (count > IOV_INLINE) {
-        vec = *heap = kmalloc(count * sizeof(*vec));
-        if (!vec)
-            return -ENOMEM;
-    }
-    if (copy_from_user(vec, from, count * sizeof(*vec)))
-        return -EFAULT;
-    for (u64 i = 0; i < count; i++) {
-        if (vec[i].len > INT64_MAX)
-            return -EINVAL;
-        vec[i].len = min(vec[i].len, RW_MAX - total);
-        total += vec[i].len;
-    }
-    iter_init_vec(it, vec, (u32)count, total);
-    return 0;
-}
-
 /* @pos: NULL for the file's own. */
 static long rwv(int fd, uaddr_t iov, u64 count, const s64 *pos, bool write)
 {
-    struct iovec small[IOV_INLINE], *heap = NULL;
+    struct iovec small[USER_VEC_INLINE], *heap = NULL;
     struct iov_iter it;
 
     struct fd_ref ref = fd_borrow(fd);
     if (!ref.file)
         return -EBADF;
-    ssize_t n = import_vec(iov, count, small, &heap, &it);
+    ssize_t n = user_vec(iov, count, small, &heap, &it);
     if (!n)
         n = pos ? move_at(ref.file, &it, *pos, write) : move_here(&ref, &it, write);
     kfree(heap);

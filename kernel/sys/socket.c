@@ -1,121 +1,331 @@
-/* Sockets, until there is a network stack: none can be made, so no descriptor is one.  Programs
- * take these answers in their stride, as on a Linux without networking. */
-#include "abi/errno.h"
+/* The calls that make, name, join and set up sockets.  socket_msg.c has those that move bytes. */
+#include "sys/socket_file.h"
+
 #include "core/log.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
-#include "vfs/fd.h"
 
-enum { AF_INET = 2, AF_INET6 = 10 };
+enum { FLAGS_OK = SOCK_CLOEXEC | SOCK_NONBLOCK };
 
-static void say_once(const char *call)
+/* Only who wants a network is worth a line: C libraries look for local services in passing. */
+static void say_once(int domain)
 {
     static u32 said;
 
-    if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED))
-        log_warn("%s[%d] wants a network (%s), which this kernel does not have (EAFNOSUPPORT)",
-                 current->name, current->tid, call);
+    if ((domain == AF_INET || domain == AF_INET6) &&
+        !__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED))
+        log_warn("%s[%d] wants a network, which this kernel does not have (EAFNOSUPPORT)",
+                 current->name, current->tid);
 }
 
-/* C libraries look for a local name service in passing; only who wants a network is worth a line.
- */
+/* What socket(2)'s first arguments mean. 0 or the errno. */
+static int find_proto(int domain, int type, int protocol, const struct proto_ops **out)
+{
+    int err = -EAFNOSUPPORT, kind = type & SOCK_TYPE_MASK;
+
+    if (type & ~(SOCK_TYPE_MASK | FLAGS_OK) || kind >= SOCK_MAX)
+        return -EINVAL;
+    if (domain == AF_UNIX && kind == SOCK_RAW)
+        kind = SOCK_DGRAM;
+    if (protocol < 0)
+        return -EINVAL;
+    *out = proto_find(domain, kind, protocol, &err);
+    if (*out)
+        return 0;
+    if (err == -EAFNOSUPPORT)
+        say_once(domain);
+    return err;
+}
+
+static int create(const struct proto_ops *ops, int type, int protocol, struct file **out)
+{
+    int err = socket_file_create(ops, protocol, (u32)type & SOCK_NONBLOCK, out);
+
+    if (err)
+        return err;
+    err = ops->create((*out)->data);
+    if (err)
+        file_put(*out);
+    return err;
+}
+
+/* Takes the reference. */
+static int install(struct file *file, int flags)
+{
+    int fd = fd_install(file, 0, flags & SOCK_CLOEXEC);
+
+    if (fd < 0)
+        file_put(file);
+    return fd;
+}
+
 long sys_socket(int domain, int type, int protocol)
 {
-    (void)type, (void)protocol;
-    if (domain == AF_INET || domain == AF_INET6)
-        say_once("socket");
-    return -EAFNOSUPPORT;
+    const struct proto_ops *ops;
+    struct file *file;
+    int err = find_proto(domain, type, protocol, &ops);
+
+    if (!err)
+        err = create(ops, type, protocol, &file);
+    return err ? err : install(file, type);
+}
+
+static int create_pair(int domain, int type, int protocol, struct file *files[2])
+{
+    const struct proto_ops *ops;
+    int err = find_proto(domain, type, protocol, &ops);
+
+    if (err)
+        return err;
+    if (!ops->pair)
+        return -EOPNOTSUPP;
+    err = create(ops, type, protocol, &files[0]);
+    if (err)
+        return err;
+    err = create(ops, type, protocol, &files[1]);
+    if (err)
+        goto put_first;
+    err = ops->pair(files[0]->data, files[1]->data);
+    if (!err)
+        return 0;
+    file_put(files[1]);
+put_first:
+    file_put(files[0]);
+    return err;
 }
 
 long sys_socketpair(int domain, int type, int protocol, uaddr_t fds)
 {
-    (void)domain, (void)type, (void)protocol, (void)fds;
-    say_once("socketpair");
-    return -EAFNOSUPPORT;
+    struct file *files[2];
+    int fd[2], err = create_pair(domain, type, protocol, files);
+
+    if (err)
+        return err;
+    fd[0] = install(files[0], type);
+    if (fd[0] < 0) {
+        file_put(files[1]);
+        return fd[0];
+    }
+    fd[1] = install(files[1], type);
+    if (fd[1] >= 0 && !copy_to_user(fds, fd, sizeof(fd)))
+        return 0;
+    fd_close(fd[0]);
+    if (fd[1] < 0)
+        return fd[1];
+    fd_close(fd[1]);
+    return -EFAULT;
 }
 
-static long not_a_socket(int fd)
-{
-    struct file *file = fd_get(fd);
+/* ---- addresses ---- */
 
-    if (!file)
-        return -EBADF;
-    file_put(file);
-    return -ENOTSOCK;
+int sock_addr_from_user(struct sock_addr *out, uaddr_t addr, int len)
+{
+    if (len < 0 || len > (int)sizeof(out->bytes))
+        return -EINVAL;
+    out->family = AF_UNSPEC;
+    out->len = (u32)len;
+    return copy_from_user(out->bytes, addr, (size_t)len);
 }
 
-/* All the others only look at their descriptor. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-
-long sys_connect(int fd, uaddr_t addr, int len)
+int sock_addr_to_user(const struct sock_addr *from, uaddr_t addr, uaddr_t len_at)
 {
-    return not_a_socket(fd);
-}
+    int room, len = (int)from->len;
 
-long sys_accept(int fd, uaddr_t addr, uaddr_t len)
-{
-    return not_a_socket(fd);
-}
-
-long sys_accept4(int fd, uaddr_t addr, uaddr_t len, int flags)
-{
-    return not_a_socket(fd);
-}
-
-long sys_sendto(int fd, uaddr_t buf, u64 len, int flags, uaddr_t addr, int addrlen)
-{
-    return not_a_socket(fd);
-}
-
-long sys_recvfrom(int fd, uaddr_t buf, u64 len, int flags, uaddr_t addr, uaddr_t addrlen)
-{
-    return not_a_socket(fd);
-}
-
-long sys_sendmsg(int fd, uaddr_t msg, int flags)
-{
-    return not_a_socket(fd);
-}
-
-long sys_recvmsg(int fd, uaddr_t msg, int flags)
-{
-    return not_a_socket(fd);
-}
-
-long sys_shutdown(int fd, int how)
-{
-    return not_a_socket(fd);
+    if (copy_from_user(&room, len_at, sizeof(room)))
+        return -EFAULT;
+    if (room < 0)
+        return -EINVAL;
+    if (copy_to_user(addr, from->bytes, (size_t)min(room, len)))
+        return -EFAULT;
+    return copy_to_user(len_at, &len, sizeof(len));
 }
 
 long sys_bind(int fd, uaddr_t addr, int len)
 {
-    return not_a_socket(fd);
+    struct sock_addr to;
+    struct socket *sock;
+    struct fd_ref ref;
+    int err = socket_borrow(fd, &ref, &sock);
+
+    if (err)
+        return err;
+    err = sock_addr_from_user(&to, addr, len);
+    if (!err)
+        err = sock->ops->bind ? sock->ops->bind(sock, &to) : -EOPNOTSUPP;
+    fd_return(ref);
+    return err;
 }
 
-long sys_listen(int fd, int backlog)
+long sys_connect(int fd, uaddr_t addr, int len)
 {
-    return not_a_socket(fd);
+    struct sock_addr to;
+    struct socket *sock;
+    struct fd_ref ref;
+    int err = socket_borrow(fd, &ref, &sock);
+
+    if (err)
+        return err;
+    err = sock_addr_from_user(&to, addr, len);
+    if (!err)
+        err = sock->ops->connect ? sock->ops->connect(sock, &to) : -EOPNOTSUPP;
+    fd_return(ref);
+    return err;
+}
+
+static long get_name(int fd, uaddr_t addr, uaddr_t len, bool peer)
+{
+    struct sock_addr name;
+    struct socket *sock;
+    struct fd_ref ref;
+    int err = socket_borrow(fd, &ref, &sock);
+
+    if (err)
+        return err;
+    err = sock->ops->name ? sock->ops->name(sock, &name, peer) : -EOPNOTSUPP;
+    if (!err)
+        err = sock_addr_to_user(&name, addr, len);
+    fd_return(ref);
+    return err;
 }
 
 long sys_getsockname(int fd, uaddr_t addr, uaddr_t len)
 {
-    return not_a_socket(fd);
+    return get_name(fd, addr, len, false);
 }
 
 long sys_getpeername(int fd, uaddr_t addr, uaddr_t len)
 {
-    return not_a_socket(fd);
+    return get_name(fd, addr, len, true);
 }
+
+/* ---- connections ---- */
+
+long sys_listen(int fd, int backlog)
+{
+    struct socket *sock;
+    struct fd_ref ref;
+    int err = socket_borrow(fd, &ref, &sock);
+
+    if (err)
+        return err;
+    if ((u32)backlog > SOMAXCONN)
+        backlog = SOMAXCONN;
+    err = sock->ops->listen ? sock->ops->listen(sock, backlog) : -EOPNOTSUPP;
+    if (!err)
+        __atomic_store_n(&sock->listening, true, __ATOMIC_RELEASE);
+    fd_return(ref);
+    return err;
+}
+
+/* The peer's address for the program; a connection that is gone already has none. */
+static int put_peer(struct socket *fresh, uaddr_t addr, uaddr_t len)
+{
+    struct sock_addr name;
+
+    if (!addr)
+        return 0;
+    if (fresh->ops->name(fresh, &name, true))
+        return -ECONNABORTED;
+    return sock_addr_to_user(&name, addr, len);
+}
+
+static int accept(struct socket *sock, uaddr_t addr, uaddr_t len, int flags)
+{
+    struct file *file;
+
+    if (!sock->ops->accept)
+        return -EOPNOTSUPP;
+    if (!fd_has_room()) /* before a connection is taken off the queue */
+        return -EMFILE;
+    int err = socket_file_create(sock->ops, sock->protocol, (u32)flags & SOCK_NONBLOCK, &file);
+    if (err)
+        return err;
+    err = sock->ops->accept(sock, file->data);
+    if (!err)
+        err = put_peer(file->data, addr, len);
+    if (!err)
+        return install(file, flags);
+    file_put(file);
+    return err;
+}
+
+long sys_accept4(int fd, uaddr_t addr, uaddr_t len, int flags)
+{
+    struct socket *sock;
+    struct fd_ref ref;
+
+    if (flags & ~FLAGS_OK)
+        return -EINVAL;
+    int err = socket_borrow(fd, &ref, &sock);
+    if (err)
+        return err;
+    err = accept(sock, addr, len, flags);
+    fd_return(ref);
+    return err;
+}
+
+long sys_accept(int fd, uaddr_t addr, uaddr_t len)
+{
+    return sys_accept4(fd, addr, len, 0);
+}
+
+long sys_shutdown(int fd, int how)
+{
+    struct socket *sock;
+    struct fd_ref ref;
+    int err = socket_borrow(fd, &ref, &sock);
+
+    if (err)
+        return err;
+    if (how < SHUT_RD || how > SHUT_RDWR)
+        err = -EINVAL;
+    else
+        err = sock->ops->shutdown ? sock->ops->shutdown(sock, how) : -EOPNOTSUPP;
+    fd_return(ref);
+    return err;
+}
+
+/* ---- options ---- */
 
 long sys_setsockopt(int fd, int level, int name, uaddr_t value, int len)
 {
-    return not_a_socket(fd);
+    u64 buf[SOCK_OPTION_MAX / sizeof(u64)];
+    struct socket *sock;
+    struct fd_ref ref;
+
+    if (len < 0)
+        return -EINVAL;
+    int err = socket_borrow(fd, &ref, &sock);
+    if (err)
+        return err;
+    size_t n = min((size_t)len, sizeof(buf));
+    err = copy_from_user(buf, value, n);
+    if (!err)
+        err = socket_setopt(sock, level, name, buf, (u32)n);
+    fd_return(ref);
+    return err;
 }
 
-long sys_getsockopt(int fd, int level, int name, uaddr_t value, uaddr_t len)
+long sys_getsockopt(int fd, int level, int name, uaddr_t value, uaddr_t len_at)
 {
-    return not_a_socket(fd);
-}
+    u64 buf[SOCK_OPTION_MAX / sizeof(u64)];
+    struct socket *sock;
+    struct fd_ref ref;
+    int len;
+    int err = socket_borrow(fd, &ref, &sock);
 
-#pragma GCC diagnostic pop
+    if (err)
+        return err;
+    err = copy_from_user(&len, len_at, sizeof(len));
+    if (!err && len < 0)
+        err = -EINVAL;
+    if (!err) {
+        u32 n = min((u32)len, (u32)sizeof(buf));
+        err = socket_getopt(sock, level, name, buf, &n);
+        len = (int)n;
+    }
+    if (!err && (copy_to_user(value, buf, (size_t)len) || copy_to_user(len_at, &len, sizeof(len))))
+        err = -EFAULT;
+    fd_return(ref);
+    return err;
+}

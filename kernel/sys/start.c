@@ -16,6 +16,7 @@
 #include "sched/thread.h"
 #include "sys/config.h"
 #include "sys/dispatch.h"
+#include "sys/socket_file.h"
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/path.h"
@@ -201,6 +202,7 @@ _Noreturn void start_program(void)
     if (!process)
         fatal_error("out of memory: no room for the first process");
     set_hostname();
+    socket_calls_init();
     if (cmdline_get_u64("ingot.trace", 0))
         trace_enable(true);
 

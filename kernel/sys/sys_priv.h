@@ -16,3 +16,16 @@ struct thread *get_thread(int tid);
 struct process *pidfd_process(int fd);
 /** The process @pid (0: the current one) with a new reference, or NULL. */
 struct process *get_process(int pid);
+
+enum {
+    USER_RW_MAX = 0x7ffff000, /* bytes that one call moves at most */
+    USER_VEC_INLINE = 8,      /* pieces that need no allocation */
+};
+
+/**
+ * The program's vector of @count pieces, at most USER_RW_MAX bytes of it. @small has
+ * USER_VEC_INLINE slots; *@heap (NULL before) is the caller's to free, also after an error.
+ * 0, -EINVAL, -EFAULT or -ENOMEM.
+ */
+int user_vec(uaddr_t from, u64 count, struct iovec *small, struct iovec **heap,
+             struct iov_iter *it);

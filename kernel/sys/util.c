@@ -1,6 +1,9 @@
 /* Small helpers of the system calls. */
-#include "abi/errno.h"
 #include "sys/sys_priv.h"
+
+#include "abi/errno.h"
+#include "abi/fcntl.h"
+#include "mm/heap.h"
 
 int get_timespec_ns(uaddr_t from, u64 *ns)
 {
@@ -37,4 +40,28 @@ struct thread *get_thread(int tid)
 struct process *get_process(int pid)
 {
     return process_find(pid ? pid : current_process()->pid);
+}
+
+int user_vec(uaddr_t from, u64 count, struct iovec *small, struct iovec **heap, struct iov_iter *it)
+{
+    struct iovec *vec = small;
+    u64 total = 0;
+
+    if (count > LINUX_IOV_MAX)
+        return -EINVAL;
+    if (count > USER_VEC_INLINE) {
+        vec = *heap = kmalloc(count * sizeof(*vec));
+        if (!vec)
+            return -ENOMEM;
+    }
+    if (copy_from_user(vec, from, count * sizeof(*vec)))
+        return -EFAULT;
+    for (u64 i = 0; i < count; i++) {
+        if (vec[i].len > INT64_MAX)
+            return -EINVAL;
+        vec[i].len = min(vec[i].len, (u64)USER_RW_MAX - total);
+        total += vec[i].len;
+    }
+    iter_init_vec(it, vec, (u32)count, total);
+    return 0;
 }

@@ -227,6 +227,19 @@ int fd_install(struct file *file, int min_fd, bool cloexec)
     return (int)fd;
 }
 
+bool fd_has_room(void)
+{
+    struct fd_table *table = current_process()->files;
+    u32 limit = fd_limit();
+
+    spin_lock(&table->lock);
+    u32 fd = table->first_free;
+    if (fd < table->slots->capacity && table->slots->files[fd])
+        fd = find_free(table->slots, fd);
+    spin_unlock(&table->lock);
+    return fd < limit;
+}
+
 int fd_install_at(struct file *file, int fd, bool cloexec)
 {
     struct fd_table *table = current_process()->files;

@@ -86,6 +86,8 @@ struct file *fd_get_raw(int fd);
  * @cloexec sets FD_CLOEXEC. The number, -EMFILE or -ENOMEM.
  */
 int fd_install(struct file *file, int min, bool cloexec);
+/** Is there a free number now, so that fd_install() will not answer -EMFILE? */
+bool fd_has_room(void);
 /** dup2: put @file (reference taken on success) at exactly @fd, closing what was there. */
 int fd_install_at(struct file *file, int fd, bool cloexec);
 /** close(2): 0 or -EBADF. */

@@ -10,7 +10,7 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
          "-Wno-unknown-warning-option", "-pthread"]
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "pipe", "poll", "event", "time", "proc", "misc",
-            "bad", "leak"]
+            "unix", "unix_msg", "bad", "leak"]
 
 # argument of crash.c -> the signal it dies of
 CRASHES = {"segv": 11, "null-call": 11, "write-text": 11, "exec-data": 11, "stack-overflow": 11,
@@ -57,7 +57,7 @@ def _compile(compiler, source, target):
     path = os.path.join(HERE, source)
     if not os.path.exists(path):
         return None
-    if _stale(target, [path, os.path.join(HERE, "t.h")]):
+    if _stale(target, [path, os.path.join(HERE, "t.h"), os.path.join(HERE, "un.h")]):
         flags = FLAGS if source.endswith(".c") else [f for f in FLAGS if f != "-Wno-nonnull"]
         subprocess.run([*compiler, *flags, "-o", target, path, "-lm"], check=True)
     return target
