@@ -186,11 +186,11 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
         return failed;
     fflush(stdout); /* what was said so far comes before what the program says */
     relay_hold_signals();
+    if (guest->config.tty) /* before a guest that has the terminal itself can say a word */
+        (void)terminal_raw(STDIN_FILENO); /* if it fails, keys merely come line by line */
     failed = guest->vmm->start(&guest->config, &vm, err);
     if (failed)
         goto release;
-    if (guest->config.tty)
-        (void)terminal_raw(STDIN_FILENO); /* then keys merely come line by line */
     const struct relay relay = {
         .vm = &vm,
         .log = &log,
@@ -208,6 +208,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     return status;
 
 release:
+    terminal_restore();
     relay_release_signals();
     return failed;
 }

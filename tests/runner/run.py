@@ -3,6 +3,7 @@
 
     tests/runner/run.sh [NAME...]"""
 import fcntl
+import inspect
 import json
 import os
 import pty
@@ -287,7 +288,7 @@ def no_descriptor_leaks_into_the_vmm():
 def usage_is_checked():
     for options, text in ((["--memory", "x"], "no size"), (["-m", "1k"], "too little"),
                           (["--cpus", "0"], "--cpus"), (["--machine", "vax"], "microvm"),
-                          (["--isolation", "process"], "not available yet"),
+                          (["--isolation", "box"], "none of vm, process and auto"),
                           (["--memry", "1g"], "--memory"), (["--kernel", "/none"], "/none"),
                           (["--env-file", "/none"], "/none"), (["--accel", "x"], "--accel"),
                           (["-e", "=x"], "no name"), (["--stop-signal", "SIGX"], "SIGX")):
@@ -326,40 +327,40 @@ def terminal_is_raw_and_restored():
     need(" echo " in cooked and " icanon" in cooked, f"not restored: {cooked}")
 
 
-# ---- the same with a guest
+# ---- the same with a guest, on each ground
 
 
-def guest(*words, options=(), **kwargs):
-    return run([INGOT, "run", *options, *words], timeout=60, **kwargs)
+def guest(isolation, *words, options=(), **kwargs):
+    return run([INGOT, "run", "--isolation", isolation, *options, *words], timeout=60, **kwargs)
 
 
-def guest_input_reaches_output():
+def guest_input_reaches_output(isolation):
     data = os.urandom(2_000_000)
-    result = guest("/bin/cat", stdin=data)
+    result = guest(isolation, "/bin/cat", stdin=data)
     same(result.status, 0, "status")
     need(result.out == data, f"{len(result.out)} of {len(data)} bytes came back, or others")
 
 
-def guest_feels_a_reader_that_leaves():
-    child = subprocess.Popen([INGOT, "run", "/usr/bin/yes"], stdout=subprocess.PIPE,
+def guest_feels_a_reader_that_leaves(isolation):
+    child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/usr/bin/yes"], stdout=subprocess.PIPE,
                              stdin=subprocess.DEVNULL)
     need(child.stdout.read(2) == b"y\n", "no output")
     child.stdout.close()
     same(child.wait(20), 128 + 13, "status")
 
 
-def guest_gets_every_word():
+def guest_gets_every_word(isolation):
     words = ["a b", "", "--", 'q"q', "back\\slash", "new\nline", "ü", "x" * 5000]
     for few in (words[:-1], words):
-        result = guest("/usr/bin/printf", "%s|", *few, options=["-e", "root=5"])
+        result = guest(isolation, "/usr/bin/printf", "%s|", *few, options=["-e", "root=5"])
         same(result.text(), "".join(w + "|" for w in few), "arguments")
-    result = guest("/usr/bin/env", options=["-e", "root=5", "-e", "A.B=c d", "-e", "E="])
+    result = guest(isolation, "/usr/bin/env", options=["-e", "root=5", "-e", "A.B=c d", "-e", "E="])
     need({"root=5", "A.B=c d", "E="} <= set(result.text().splitlines()), "environment\n" + result.show())
 
 
-def guest_stops_whenever_interrupted():
+def guest_stops_whenever_interrupted(isolation):
     for delay_ms in (*range(0, 60, 5), 100, 200, 400):
-        child = subprocess.Popen([INGOT, "run", "/bin/sleep", "60"], stderr=subprocess.PIPE,
+        child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "60"], stderr=subprocess.PIPE,
                                  stdin=subprocess.DEVNULL)
         time.sleep(delay_ms / 1000)
         child.send_signal(signal.SIGINT)
@@ -370,8 +371,8 @@ def guest_stops_whenever_interrupted():
         need(time.monotonic() - start < 5, f"after {delay_ms} ms: it took the grace time")
 
 
-def guest_sleeps_with_us():
-    child = subprocess.Popen([INGOT, "run", "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
+def guest_sleeps_with_us(isolation):
+    child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
     time.sleep(0.7)
     vmm = children(child.pid)
     child.send_signal(signal.SIGTSTP)
@@ -383,10 +384,10 @@ def guest_sleeps_with_us():
     same(states, ["T", "T"], "states")
 
 
-def guest_has_a_terminal():
+def guest_has_a_terminal(isolation):
     pid, master = pty.fork()
     if pid == 0:
-        os.execv(INGOT, [INGOT, "run", "-q", "/bin/bash", "-c",
+        os.execv(INGOT, [INGOT, "run", "--isolation", isolation, "-q", "/bin/bash", "-c",
                          'echo ready; read x; echo "got $x"; read y'])
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))
 
@@ -405,13 +406,40 @@ def guest_has_a_terminal():
 
 
 def guest_root_may_be_a_disk():
-    result = guest("/bin/echo", "hi", options=["-m", "8M", "--dry-run"])
+    result = guest("vm", "/bin/echo", "hi", options=["-m", "8M", "--dry-run"])
     need("root=/dev/vda" in result.text(), "not on a disk")
     with tempfile.NamedTemporaryFile("w") as file:
         file.write("more\n")
         file.flush()
-        result = guest("/bin/cat", "/a b", options=["-m", "8M", "--file", f"{file.name}:/a b"])
+        result = guest("vm", "/bin/cat", "/a b", options=["-m", "8M", "--file", f"{file.name}:/a b"])
     same((result.status, result.out), (0, b"more\n"), "status and output\n" + result.show())
+
+
+def process_keeps_to_its_memory():
+    grow = "a = bytearray(300 << 20)\nfor i in range(0, len(a), 4096): a[i] = 1"
+    result = guest("process", "/usr/bin/python3", "-c", grow, options=["-m", "128M"])
+    need(result.status == 125 and "out of memory" in result.errors(), "it went on\n" + result.show())
+
+
+def process_tree_is_one_child_that_dies_with_us():
+    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "/bin/sleep", "60"],
+                             stdin=subprocess.DEVNULL)
+    time.sleep(0.5)
+    sandbox = children(child.pid)
+    same(len(sandbox), 1, "children")
+    same(children(sandbox[0]), [], "children of the sandbox")
+    status = open(f"/proc/{sandbox[0]}/status").read()
+    need("Seccomp:\t2" in status and "NoNewPrivs:\t1" in status, status)
+    child.kill()
+    child.wait(20)
+    need(gone(sandbox[0]), "it lives on")
+
+
+def process_is_the_ground_where_kvm_is_not():
+    result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "/bin/true"])
+    need("ingot-tender" in result.text() or "-accel kvm" in result.text(), "neither\n" + result.show())
+    result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "--accel", "tcg", "/bin/true"])
+    need("-accel tcg" in result.text(), "no emulator where one was asked for\n" + result.show())
 
 
 def doctor_speaks_json():
@@ -428,7 +456,11 @@ def main():
     for name, function in list(globals().items()):
         if callable(function) and getattr(function, "__module__", "") == "__main__" \
                 and name not in skip:
-            suite.add(name.replace("_", " "), function)
+            if "isolation" in inspect.signature(function).parameters:
+                for isolation in ("process", "vm"):
+                    suite.add(f"{isolation}: {name.replace('_', ' ')}", function, isolation)
+            else:
+                suite.add(name.replace("_", " "), function)
     sys.exit(suite.run(arguments()[1]))
 
 
