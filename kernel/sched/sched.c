@@ -185,7 +185,7 @@ static void queue_woken_locked(struct runqueue *rq, struct thread *t)
         thread_set_work(running, WORK_RESCHED);
     if (rq->cpu != here)
         irq_pend_on(rq->cpu, PEND_KICK);
-    else if (!timer_is_set(&rq->slice_timer))
+    else if (running->state != THREAD_DEAD && !timer_is_set(&rq->slice_timer))
         timer_set(&rq->slice_timer, now + SLICE_NS);
 }
 

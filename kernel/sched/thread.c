@@ -303,6 +303,13 @@ void thread_destroy(struct thread *t)
     thread_put(t);
 }
 
+void thread_exit_to(struct thread *next)
+{
+    current->state = THREAD_DEAD; /* first: nobody has to end its slice */
+    thread_start(next);
+    sched_exit();
+}
+
 void thread_exit(void)
 {
     struct thread *t = current;

@@ -137,6 +137,8 @@ void thread_start(struct thread *thread);
 void thread_destroy(struct thread *thread);
 /** End the current thread; the last one ends its process. Never returns. */
 void thread_exit(void) __attribute__((noreturn));
+/** End the current thread, a kernel thread, and start @next in its place. Never returns. */
+void thread_exit_to(struct thread *next) __attribute__((noreturn));
 /** End the whole process with @status as wait(2) reports it; the first process ends the VM. */
 void process_exit(int status) __attribute__((noreturn));
 /** A process without threads, with the next pid, the caller's reference, no files, no mm.  NULL: no

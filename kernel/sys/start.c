@@ -100,6 +100,9 @@ static bool stdio_is_terminal(void)
 static void enter_directory(struct fs_context *fs, const char *path)
 {
     struct path place;
+
+    if (!strcmp(path, "/")) /* where it begins */
+        return;
     int err = path_lookup_kernel(path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &place);
 
     if (err == -ENOENT && !vfs_mkdir(path, 0755))
@@ -165,7 +168,7 @@ static void name_thread(struct thread *thread, const char *path)
     str_copy(thread->name, slash ? slash + 1 : path, sizeof(thread->name));
 }
 
-static void load_program(struct process *process, const struct program_config *config)
+static struct thread *load_program(struct process *process, const struct program_config *config)
 {
     struct exec_args args = {config->argv.items, config->env.items, config->argv.count,
                              config->env.count};
@@ -183,8 +186,8 @@ static void load_program(struct process *process, const struct program_config *c
         fatal_error("out of memory: no thread for '%s'", path);
     name_thread(thread, path);
     log_debug("start: %s", path);
-    thread_start(thread);
     kfree(path);
+    return thread;
 }
 
 static void free_list(struct string_list *list)
@@ -214,7 +217,7 @@ _Noreturn void start_program(void)
     load_config(&config, stdio_is_terminal());
     set_stop_signal(config.stop_signal);
     enter_directory(process->fs, config.cwd);
-    load_program(process, &config);
+    struct thread *thread = load_program(process, &config);
 
     free_list(&config.argv);
     free_list(&config.env);
@@ -222,5 +225,5 @@ _Noreturn void start_program(void)
     kfree(config.stop_signal);
     mm_switch(NULL);
     current->process = NULL;
-    thread_exit();
+    thread_exit_to(thread);
 }
