@@ -321,26 +321,30 @@ static void control_message(struct vconsole *con, const struct control *msg, u32
     }
 }
 
-static void control_used(struct virtq *vq)
+static void control_read(struct vconsole *con)
 {
-    struct vconsole *con = vq->data;
     void *buffer;
     u32 len;
 
-    do {
-        while ((buffer = virtq_take(vq, &len))) {
-            struct control msg[CONTROL_BYTES / sizeof(struct control)];
-            memcpy(msg, buffer, sizeof(msg)); /* the device may change it behind our back */
-            if (len >= sizeof(msg[0]))
-                control_message(con, msg, min(len, (u32)sizeof(msg)));
-            post_control(con, buffer);
-        }
-        virtq_kick(vq);
-    } while (virtq_enable_notify(vq));
+    while ((buffer = virtq_take(&con->control_rx, &len))) {
+        struct control msg[CONTROL_BYTES / sizeof(struct control)];
+        memcpy(msg, buffer, sizeof(msg)); /* the device may change it behind our back */
+        if (len >= sizeof(msg[0]))
+            control_message(con, msg, min(len, (u32)sizeof(msg)));
+        post_control(con, buffer);
+    }
+    virtq_kick(&con->control_rx);
 }
 
-/* The device answers a message before it gives the buffer back, so all answers are in after this.
- */
+static void control_used(struct virtq *vq)
+{
+    do
+        control_read(vq->data);
+    while (virtq_enable_notify(vq));
+}
+
+/* The device answers a message before it gives the buffer back, so all answers are in after this,
+ * and no interrupt is asked for yet. */
 static bool control_send(struct vconsole *con, u32 id, u16 event)
 {
     struct virtq_buf buf = {.pa = virt_to_phys(con->outbox), .len = sizeof(*con->outbox)};
@@ -351,7 +355,7 @@ static bool control_send(struct vconsole *con, u32 id, u16 event)
     virtq_kick(&con->control_tx);
     if (!virtq_poll(&con->control_tx) || !virtq_take(&con->control_tx, NULL))
         return false;
-    control_used(&con->control_rx);
+    control_read(con);
     return true;
 }
 
@@ -395,6 +399,7 @@ static void start_multiport(struct vconsole *con)
         if (con->ports[id] && con->ports[id]->added)
             publish_port(con, id);
     }
+    control_used(&con->control_rx);
 }
 
 static int init_queues(struct vconsole *con)
