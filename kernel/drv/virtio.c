@@ -25,6 +25,7 @@ enum { INTERRUPT_QUEUE = 1, INTERRUPT_CONFIG = 2 };
 static const struct virtio_driver *const drivers[] = {
     &virtio_block_driver,
     &virtio_console_driver,
+    &virtio_net_driver,
     &virtio_rng_driver,
 };
 

@@ -154,6 +154,8 @@ bool virtq_has_used(const struct virtq *vq);
  * True if a finished request is there already: then take it, an interrupt may not come.
  */
 bool virtq_enable_notify(struct virtq *vq);
+/** Ask for no more interrupts: a burst is being worked off. */
+void virtq_disable_notify(struct virtq *vq);
 /** Spin until a request is finished (at start, or where nothing can sleep). False: broken or 1 s.
  */
 bool virtq_poll(struct virtq *vq);
@@ -163,4 +165,5 @@ void virtio_mmio_probe_all(void);
 void virtio_pci_probe_all(void);
 
 /** Drivers. */
-extern const struct virtio_driver virtio_block_driver, virtio_console_driver, virtio_rng_driver;
+extern const struct virtio_driver virtio_block_driver, virtio_console_driver, virtio_net_driver,
+    virtio_rng_driver;

@@ -226,6 +226,12 @@ bool virtq_enable_notify(struct virtq *vq)
     return virtq_has_used(vq);
 }
 
+void virtq_disable_notify(struct virtq *vq)
+{
+    if (!vq->event_idx) /* with it, the one interrupt that was asked for is all there is */
+        __atomic_store_n(&vq->avail->flags, NO_INTERRUPT, __ATOMIC_RELAXED);
+}
+
 bool virtq_poll(struct virtq *vq)
 {
     if (virtq_has_used(vq))

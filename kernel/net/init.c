@@ -1,7 +1,9 @@
 /* Start-up of the network, which happens once somebody has use for it. */
 #include "core/init.h"
+#include "net/config.h"
 #include "net/neigh.h"
 #include "net/net_priv.h"
+#include "net/udp.h"
 
 void net_init(void)
 {
@@ -15,21 +17,12 @@ void net_init(void)
     ip4_init();
     icmp_init();
     loopback_init();
+    udp_init();
+    ipconfig_init();
 }
 
 void net_start(void)
 {
     if (netif_any())
         net_init();
-}
-
-int net_wait_configured(void)
-{
-    return 0;
-}
-
-u32 net_name_servers(struct ip_addr out[3])
-{
-    (void)out;
-    return 0;
 }

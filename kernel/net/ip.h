@@ -94,5 +94,9 @@ void net_init(void);
  * they have, or where nothing is to come. Thread context; sleeps. 0 or -EINTR.
  */
 int net_wait_configured(void);
+/** As route_find, but waits for the interface's first address where there is no way yet. For
+ * connect and send; thread context, sleeps. */
+int route_find_wait(const struct ip_addr *dst, const struct ip_addr *src, u32 ifindex,
+                    struct route *out);
 /** Name servers and domain as ip= or DHCP gave them, for /etc/resolv.conf; up to 3. */
 u32 net_name_servers(struct ip_addr out[3]);

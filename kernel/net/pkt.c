@@ -14,7 +14,7 @@ enum { POOL_KEEP = 64 }; /* free packets a CPU keeps */
 
 struct pkt_whole {
     struct pkt pkt;
-    u8 buffer[PKT_LINEAR];
+    alignas(8) u8 buffer[PKT_LINEAR];
 };
 static_assert(sizeof(struct pkt_whole) <= 1344, "a class of the heap: mm/heap.c");
 
@@ -27,6 +27,11 @@ static struct pool {
 static u8 *own_buffer(struct pkt *pkt)
 {
     return container_of(pkt, struct pkt_whole, pkt)->buffer;
+}
+
+void *pkt_scratch(const struct pkt *pkt)
+{
+    return ((struct pkt_whole *)(uintptr_t)pkt)->buffer;
 }
 
 static struct pkt *take_free(void)

@@ -68,6 +68,11 @@ void pkt_free(struct pkt *pkt);
 void pkt_free_list(struct list_head *list);
 /** Bytes of memory the packet holds: for the limits of socket buffers. */
 u32 pkt_truesize(const struct pkt *pkt);
+/**
+ * PKT_HEADROOM bytes of the packet's own for who queues it: where headers were that have been
+ * stripped. Until the next pkt_push() or pkt_linear() beyond .len.
+ */
+void *pkt_scratch(const struct pkt *pkt);
 /** Make room for @n bytes of header in front and return them; @n must fit the headroom. */
 static inline u8 *pkt_push(struct pkt *pkt, u32 n)
 {

@@ -207,3 +207,14 @@ int route_find(const struct ip_addr *dst, const struct ip_addr *src, u32 ifindex
     out->neigh = neigh_get(line.netif, line.gateway.family ? &line.gateway : dst);
     return out->neigh ? 0 : -ENOMEM;
 }
+
+int route_find_wait(const struct ip_addr *dst, const struct ip_addr *src, u32 ifindex,
+                    struct route *out)
+{
+    int err = route_find(dst, src, ifindex, out);
+
+    if (likely(err != -ENETUNREACH))
+        return err;
+    err = net_wait_configured();
+    return err ? err : route_find(dst, src, ifindex, out);
+}

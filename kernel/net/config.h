@@ -1,0 +1,43 @@
+/* How the interfaces get their addresses: ip= as Linux's nfsroot document has it, DHCP, and what
+ * both leave behind for the program: name servers and a domain. */
+#pragma once
+
+#include "net/netif.h"
+
+/** Read ip= and ingot.ip6=, set fixed addresses, start DHCP where it is asked for. By net_init. */
+void ipconfig_init(void);
+
+/* What a fixed configuration or a lease says about an interface. */
+struct ip_config {
+    struct ip_addr addr, gateway; /* family 0: none */
+    u8 prefix;
+    u16 mtu; /* 0: as it is */
+    struct ip_addr name_servers[3];
+    u32 nr_name_servers;
+    char domain[128];  /* "": none */
+    char hostname[64]; /* "": none */
+    struct config_route {
+        struct ip_addr dst, gateway;
+        u8 prefix;
+    } routes[16]; /* option 121; in place of .gateway */
+    u32 nr_routes;
+};
+
+/** Make it so; what the interface had by an earlier call for this family is gone. */
+void ipconfig_apply(struct netif *netif, const struct ip_config *config);
+/** Take all of it back. */
+void ipconfig_withdraw(struct netif *netif, const struct ip_config *config);
+/** DHCP on this interface has an answer (or has given up for now): who waits goes on. */
+void ipconfig_done(struct netif *netif);
+/** Add a name server that a router told of; kept if there is room. */
+void ipconfig_add_name_server(const struct ip_addr *addr);
+/** The domain to search in, "" for none; static. */
+const char *net_domain(void);
+
+/* dhcp.c */
+struct pkt;
+struct ip_info;
+/** Ask for a lease on @netif, and keep it from then on. */
+void dhcp_start(struct netif *netif);
+/** A datagram for the client's port, .data at its payload. Borrows @pkt. */
+void dhcp_input(struct pkt *pkt, const struct ip_info *info);
