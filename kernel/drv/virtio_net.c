@@ -415,12 +415,15 @@ static void read_link(struct vnet *vn)
     net_config_changed();
 }
 
+/* With MSI-X this comes with every interrupt, so most often nothing has changed. */
 static void config_changed(struct virtio_dev *dev)
 {
     struct vnet *vn = dev->driver;
+    u32 before = vn->netif.flags & NETIF_UP;
 
     read_link(vn);
-    log_info("%s: link is %s", vn->netif.name, vn->netif.flags & NETIF_UP ? "up" : "down");
+    if ((vn->netif.flags & NETIF_UP) != before)
+        log_info("%s: link is %s", vn->netif.name, before ? "down" : "up");
 }
 
 static void read_mac(struct vnet *vn)
