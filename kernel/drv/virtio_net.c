@@ -415,12 +415,14 @@ static void read_link(struct vnet *vn)
     net_config_changed();
 }
 
-/* With MSI-X this comes with every interrupt, so most often nothing has changed. */
+/* With MSI-X this comes with every interrupt: one that brought packets is not asked for more. */
 static void config_changed(struct virtio_dev *dev)
 {
     struct vnet *vn = dev->driver;
     u32 before = vn->netif.flags & NETIF_UP;
 
+    if (virtq_has_used(&vn->rx))
+        return;
     read_link(vn);
     if ((vn->netif.flags & NETIF_UP) != before)
         log_info("%s: link is %s", vn->netif.name, before ? "down" : "up");
