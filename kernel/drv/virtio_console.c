@@ -48,6 +48,7 @@ struct vport {
     u32 rx_pos, rx_len;             /* [L] unread bytes in rx_page */
     struct page *tx_page[TX_PAGES]; /* [L] owns; NULL until first used */
     u32 tx_free;                    /* [L] one bit a page */
+    bool tx_wanted;                 /* [L] somebody was told that there is no room, or waits */
 };
 
 struct vconsole {
@@ -64,20 +65,37 @@ static struct vport *to_vport(struct console_port *port)
     return container_of(port, struct vport, port);
 }
 
+/* Who finds a page done takes it out of the ring, and the interrupt then finds nothing: so the
+ * others that wait for room are woken here. */
 static void reclaim_tx(struct vport *vp)
 {
+    bool found = false;
     void *token;
 
-    while ((token = virtq_take(&vp->tx, NULL)))
+    while ((token = virtq_take(&vp->tx, NULL))) {
         vp->tx_free |= 1u << ((u32)(uintptr_t)token - 1);
+        found = true;
+    }
+    if (found && vp->tx_wanted) {
+        vp->tx_wanted = false;
+        waitq_wake_all(&vp->port.waitq, POLLOUT);
+    }
+}
+
+/* Ask for an interrupt at the next page that is done. */
+static void want_tx(struct vport *vp)
+{
+    vp->tx_wanted = true;
+    if (virtq_enable_notify(&vp->tx))
+        reclaim_tx(vp);
 }
 
 /* A page is free, or an interrupt will tell when one is. */
 static bool has_tx_page(struct vport *vp)
 {
     reclaim_tx(vp);
-    if (!vp->tx_free && virtq_enable_notify(&vp->tx))
-        reclaim_tx(vp);
+    if (!vp->tx_free)
+        want_tx(vp);
     return vp->tx_free != 0;
 }
 
@@ -139,7 +157,15 @@ static void post_rx(struct vport *vp)
         return; /* broken */
     vp->rx_posted = true;
     virtq_kick(&vp->rx);
-    virtq_enable_notify(&vp->rx);
+    if (virtq_enable_notify(&vp->rx)) /* filled before it could know that we listen */
+        waitq_wake_all(&vp->port.waitq, POLLIN);
+}
+
+/* Only a look: what is taken out of the ring here would be missed by the interrupt, which wakes all
+ * that wait for input. */
+static bool has_rx(const struct vport *vp)
+{
+    return vp->rx_pos < vp->rx_len || (vp->rx_posted && !vp->rx_busy && virtq_has_used(&vp->rx));
 }
 
 /* Unread input is in rx_page after this, if there is any. */
@@ -152,6 +178,8 @@ static void take_rx(struct vport *vp)
     vp->rx_posted = false;
     vp->rx_pos = 0;
     vp->rx_len = len;
+    if (!len)
+        post_rx(vp); /* it came back empty */
 }
 
 static ssize_t port_read(struct console_port *port, struct iov_iter *to)
@@ -198,8 +226,7 @@ static u32 port_ready(struct console_port *port)
     u32 ready = 0;
 
     spin_lock(&vp->lock);
-    take_rx(vp);
-    if (vp->rx_pos < vp->rx_len)
+    if (has_rx(vp))
         ready |= POLLIN;
     if (!vp->host_open || vp->tx.dev->broken)
         ready |= POLLHUP;
@@ -213,9 +240,9 @@ static bool tx_idle(struct vport *vp)
 {
     spin_lock(&vp->lock);
     reclaim_tx(vp);
+    if (vp->tx_free != BIT(TX_PAGES) - 1)
+        want_tx(vp);
     bool idle = vp->tx_free == BIT(TX_PAGES) - 1 || !vp->host_open || vp->tx.dev->broken;
-    if (!idle)
-        virtq_enable_notify(&vp->tx);
     spin_unlock(&vp->lock);
     return idle;
 }
