@@ -58,7 +58,12 @@ int futex_key_get(uaddr_t addr, bool shared, struct futex_key *key)
 
 void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 bitset)
 {
-    *w = (struct futex_waiter){.key = *key, .thread = current, .bitset = bitset};
+    w->key = *key;
+    w->thread = current;
+    w->bitset = bitset;
+    w->pi_owner = 0;
+    w->pi_addr = 0;
+    w->woken = false;
 }
 
 struct futex_bucket *futex_queue_lock(struct futex_waiter *w)

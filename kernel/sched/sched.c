@@ -409,7 +409,8 @@ void sched_point(void)
 void program_exit_work(struct trap_frame *frame)
 {
     for (;;) {
-        irq_run_pending();
+        if (irq_is_pending())
+            irq_run_pending();
         u32 work = __atomic_load_n(&current->work, __ATOMIC_ACQUIRE);
         if (!work)
             return;

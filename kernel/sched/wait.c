@@ -44,22 +44,27 @@ void waitq_remove(struct waitq *q, struct wait_entry *entry)
     spin_unlock(&q->lock);
 }
 
-void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
+void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive)
 {
-    if (!waitq_has_waiters(q))
-        return;
     struct wait_entry *entry, *next;
+
     spin_lock(&q->lock);
     list_for_each_safe(entry, next, &q->waiters, node)
     {
-        bool exclusive = entry->exclusive;
-        if (exclusive && !nr_exclusive)
+        if (likely(!entry->exclusive))
+            entry->wake(entry, events);
+        else if (!nr_exclusive)
             break;
-        bool used = entry->wake(entry, events);
-        if (exclusive && used)
-            nr_exclusive--;
+        else
+            nr_exclusive -= entry->wake(entry, events);
     }
     spin_unlock(&q->lock);
+}
+
+void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
+{
+    if (waitq_has_waiters(q))
+        waitq_wake_waiters(q, events, nr_exclusive);
 }
 
 void thread_prepare_sleep(bool interruptible)

@@ -31,6 +31,8 @@ void waitq_init(struct waitq *q);
 /** Wake every shared waiter and up to @nr_exclusive exclusive ones; POLL* bits in @events. */
 void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive);
 static inline void waitq_wake_all(struct waitq *q, u32 events);
+/* As waitq_wake(), for who has seen waitq_has_waiters(). */
+void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive);
 /** Prepare @entry to wake the current thread. */
 void wait_entry_init(struct wait_entry *entry);
 void waitq_add(struct waitq *q, struct wait_entry *entry);

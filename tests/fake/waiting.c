@@ -30,7 +30,7 @@ void waitq_remove(struct waitq *q, struct wait_entry *entry)
     list_remove(&entry->node);
 }
 
-void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
+void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive)
 {
     struct wait_entry *entry, *next;
 
@@ -42,6 +42,11 @@ void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
         if (entry->wake(entry, events) && exclusive)
             nr_exclusive--;
     }
+}
+
+void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
+{
+    waitq_wake_waiters(q, events, nr_exclusive);
 }
 
 static bool count_wake(struct wait_entry *entry, u32 events)

@@ -122,8 +122,8 @@ static void unlink_item(struct epoll *ep, struct epoll_item *item)
 
 /* ---- readiness ---- */
 
-/* Put the item on the ready list and tell who waits. */
-static void mark_ready(struct epoll_item *item)
+/* Put the item on the ready list and tell who waits. True if somebody waited. */
+static __attribute__((noinline)) bool mark_ready(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
 
@@ -131,7 +131,10 @@ static void mark_ready(struct epoll_item *item)
     if (list_empty(&item->ready_node))
         list_add_tail(&ep->ready, &item->ready_node);
     spin_unlock(&ep->ready_lock);
-    waitq_wake(&ep->waitq, POLLIN | POLLRDNORM, 1);
+    if (!waitq_has_waiters(&ep->waitq))
+        return false;
+    waitq_wake_waiters(&ep->waitq, POLLIN | POLLRDNORM, 1);
+    return true;
 }
 
 /* The file's wait queue is locked here. */
@@ -140,13 +143,11 @@ static bool item_wake(struct wait_entry *entry, u32 events)
     struct epoll_item *item = container_of(entry, struct epoll_item, wait);
     u32 wanted = item->events & ~EP_PRIVATE;
 
-    if (!wanted || (events && !(events & wanted))) /* not armed, or for others */
-        return false;
     if (!list_empty(&item->ready_node)) /* told already; who takes it off looks again after that */
         return false;
-    bool somebody = waitq_has_waiters(&item->ep->waitq);
-    mark_ready(item);
-    return somebody;
+    if (!wanted || (events && !(events & wanted))) /* not armed, or for others */
+        return false;
+    return mark_ready(item);
 }
 
 static u32 item_ready(struct epoll_item *item)

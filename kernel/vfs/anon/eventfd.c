@@ -47,22 +47,47 @@ static bool add(struct eventfd *e, u64 n)
     return false;
 }
 
-static ssize_t eventfd_read(struct file *file, struct iov_iter *to,
-                            s64 *pos __attribute__((unused)))
+/* take() after a sleep. 0 with the value in *@n, or a negative errno. */
+static __attribute__((noinline)) int take_waiting(struct file *file, u64 *n)
 {
     struct eventfd *e = file->data;
-    u64 n;
 
-    if (to->left < sizeof(n))
-        return -EINVAL;
-    while (!(n = take(e))) {
+    while (!(*n = take(e))) {
         if (file->flags & O_NONBLOCK)
             return -EAGAIN;
         if (wait_event(&e->waitq, load(e), true, NO_DEADLINE))
             return -ERESTARTSYS;
     }
+    return 0;
+}
+
+static ssize_t eventfd_read(struct file *file, struct iov_iter *to,
+                            s64 *pos __attribute__((unused)))
+{
+    struct eventfd *e = file->data;
+
+    if (unlikely(to->left < sizeof(u64)))
+        return -EINVAL;
+    u64 n = take(e);
+    int err = likely(n) ? 0 : take_waiting(file, &n);
+    if (unlikely(err))
+        return err;
     waitq_wake(&e->waitq, POLLOUT | POLLWRNORM, 1);
     return iter_write(to, &n, sizeof(n)) == sizeof(n) ? (ssize_t)sizeof(n) : -EFAULT;
+}
+
+/* add() after a sleep. 0 or a negative errno. */
+static __attribute__((noinline)) int add_waiting(struct file *file, u64 n)
+{
+    struct eventfd *e = file->data;
+
+    while (!add(e, n)) {
+        if (file->flags & O_NONBLOCK)
+            return -EAGAIN;
+        if (wait_event(&e->waitq, n <= COUNT_MAX - load(e), true, NO_DEADLINE))
+            return -ERESTARTSYS;
+    }
+    return 0;
 }
 
 static ssize_t eventfd_write(struct file *file, struct iov_iter *from,
@@ -71,18 +96,15 @@ static ssize_t eventfd_write(struct file *file, struct iov_iter *from,
     struct eventfd *e = file->data;
     u64 n;
 
-    if (from->left < sizeof(n))
+    if (unlikely(from->left < sizeof(n)))
         return -EINVAL;
-    if (iter_read(from, &n, sizeof(n)) != sizeof(n))
+    if (unlikely(iter_read(from, &n, sizeof(n)) != sizeof(n)))
         return -EFAULT;
-    if (n > COUNT_MAX)
+    if (unlikely(n > COUNT_MAX))
         return -EINVAL;
-    while (!add(e, n)) {
-        if (file->flags & O_NONBLOCK)
-            return -EAGAIN;
-        if (wait_event(&e->waitq, n <= COUNT_MAX - load(e), true, NO_DEADLINE))
-            return -ERESTARTSYS;
-    }
+    int err = likely(add(e, n)) ? 0 : add_waiting(file, n);
+    if (unlikely(err))
+        return err;
     waitq_wake(&e->waitq, POLLIN | POLLRDNORM, 1);
     return sizeof(n);
 }

@@ -67,32 +67,36 @@ int pipe_wait_writable(struct pipe *pipe, size_t room, bool nonblock)
     return err ? -ERESTARTSYS : 0;
 }
 
-/* Wait for bytes. 0 with some there, or with none: the end of file; or a negative errno.
- * Pipe locked. */
-static __attribute__((noinline)) int read_waiting(struct pipe *pipe, bool nonblock)
+/* Take out of the @used bytes that are there. Pipe locked. */
+static inline ssize_t read_some(struct pipe *pipe, struct iov_iter *to, u32 used)
+{
+    size_t n = pipe_ring_drain(&pipe->ring, to, min((size_t)used, to->left));
+
+    return likely(n) ? (ssize_t)n : -EFAULT;
+}
+
+/* Wait for bytes and take them; 0 at the end of file. Pipe locked. */
+static __attribute__((noinline)) ssize_t read_waiting(struct pipe *pipe, struct iov_iter *to,
+                                                      bool nonblock)
 {
     int err = 0;
+    u32 used;
 
-    while (!pipe_ring_used(&pipe->ring) && pipe->writers && !err)
+    while (!(used = pipe_ring_used(&pipe->ring)) && pipe->writers && !err)
         err = pipe_wait_readable(pipe, nonblock);
-    return err;
+    return err ? err : used ? read_some(pipe, to, used) : 0;
 }
 
 static ssize_t pipe_read(struct file *file, struct iov_iter *to, s64 *pos __attribute__((unused)))
 {
     struct pipe *pipe = file->data;
-    ssize_t n = 0;
 
     if (unlikely(!to->left))
         return 0;
     mutex_lock(&pipe->lock);
-    if (unlikely(!pipe_ring_used(&pipe->ring)))
-        n = read_waiting(pipe, file->flags & O_NONBLOCK);
     u32 used = pipe_ring_used(&pipe->ring);
-    if (likely(used && !n)) {
-        n = (ssize_t)pipe_ring_drain(&pipe->ring, to, min((size_t)used, to->left));
-        n = likely(n) ? n : -EFAULT;
-    }
+    ssize_t n =
+        likely(used) ? read_some(pipe, to, used) : read_waiting(pipe, to, file->flags & O_NONBLOCK);
     mutex_unlock(&pipe->lock);
     pipe_wake_writers(pipe);
     return n;

@@ -24,7 +24,7 @@ void pipe_tell_writers(struct pipe *pipe);
 static inline void pipe_wake_readers(struct pipe *pipe)
 {
     if (waitq_has_waiters(&pipe->read_wait))
-        waitq_wake(&pipe->read_wait, POLLIN | POLLRDNORM, 1);
+        waitq_wake_waiters(&pipe->read_wait, POLLIN | POLLRDNORM, 1);
 }
 
 /** Room came up: wake who waits. Pipe not locked. */
