@@ -4,6 +4,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -181,8 +182,18 @@ static void set_limit(u32 what, u64 value)
     sys6(__NR_prlimit64, 0, what, ptr(&limit), 0, 0, 0);
 }
 
+/* Whoever runs us, root too: no right over this machine is left. */
+static void drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    sys3(__NR_capset, ptr(&header), ptr(none), 0);
+}
+
 static void give_up_rights(u32 nr_fds)
 {
+    drop_capabilities();
     sys3(__NR_close_range, nr_fds, ~0u, 0);
     set_limit(RLIMIT_CORE, 0);
     set_limit(RLIMIT_NOFILE, nr_fds);
@@ -195,6 +206,15 @@ static void read_words(char **words)
     for (; *words; words++)
         if (same(*words, "tty"))
             boot.features |= HOSTED_TTY;
+}
+
+/* A debugger asks for addresses that stay: then the kernel is at the start of its zone
+ * (tools/ingot.gdb). */
+static bool wants_fixed_places(void)
+{
+    enum { ADDR_NO_RANDOMIZE = 0x0040000 };
+
+    return sys3(__NR_personality, 0xffffffff, 0, 0) & ADDR_NO_RANDOMIZE;
 }
 
 static void fill_boot(const Elf64_auxv_t *auxv, const u64 *random)
@@ -224,7 +244,10 @@ _Noreturn void tender_main(u64 *stack)
     while (*env)
         env++;
     const Elf64_auxv_t *auxv = (const void *)(env + 1);
+    static const u64 no_random[2];
     const u64 *random = (const void *)(uintptr_t)auxv_get(auxv, AT_RANDOM);
+    if (wants_fixed_places())
+        random = no_random;
     if (argc < 4)
         tender_fail("the tender is not for calling by hand", 0);
     u64 memory = number(argv[2]), layers = number(argv[3]);
