@@ -2,6 +2,7 @@
  * it up, so what has ended answers ESRCH or ENOENT. */
 #include "abi/errno.h"
 #include "fs/proc.h"
+#include "fs/proc_net.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/uaccess.h"
@@ -251,7 +252,8 @@ static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref
         PSEUDO_MAGIC("exe", read_exe, follow_exe), PSEUDO_MAGIC("cwd", read_cwd, follow_cwd),      \
         PSEUDO_MAGIC("root", read_root, follow_root),                                              \
         PSEUDO_DYNAMIC_DIR("fd", proc_find_fd, proc_next_fd),                                      \
-        PSEUDO_DYNAMIC_DIR("fdinfo", proc_find_fdinfo, proc_next_fdinfo)
+        PSEUDO_DYNAMIC_DIR("fdinfo", proc_find_fdinfo, proc_next_fdinfo),                          \
+        PSEUDO_DIR("net", proc_net_nodes)
 
 static const struct pseudo_node task_nodes[] = {PROC_COMMON(proc_show_tid_stat)};
 

@@ -105,6 +105,7 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_TEXT("filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\tproc\n"
                                "nodev\tpipefs\nnodev\toverlay\n\terofs\n"),
     PSEUDO_LINK("mounts", "self/mounts"),
+    PSEUDO_LINK("net", "self/net"),
     PSEUDO_FILE("devices", show_devices),
     PSEUDO_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     PSEUDO_TEXT("modules", ""),

@@ -5,6 +5,7 @@
 #include "abi/errno.h"
 #include "core/percpu.h"
 #include "fs/proc.h"
+#include "fs/proc_net.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/page.h"
@@ -186,7 +187,7 @@ static const struct pseudo_node cgroup_nodes[] = {
 static const struct pseudo_node fs_nodes[] = {PSEUDO_DIR("cgroup", cgroup_nodes)};
 
 static const struct pseudo_node class_nodes[] = {
-    PSEUDO_EMPTY_DIR("net", 0755),
+    PSEUDO_DYNAMIC_DIR("net", sys_find_netif, sys_next_netif),
     PSEUDO_EMPTY_DIR("block", 0755),
     PSEUDO_EMPTY_DIR("tty", 0755),
 };

@@ -4,14 +4,10 @@
 #include "net/neigh.h"
 #include "net/net_priv.h"
 #include "net/udp.h"
+#include "sched/wait.h"
 
-void net_init(void)
+static void init(void)
 {
-    static bool done;
-
-    if (done)
-        return;
-    done = true;
     neigh_init();
     frag_init();
     ip4_init();
@@ -19,6 +15,20 @@ void net_init(void)
     loopback_init();
     udp_init();
     ipconfig_init();
+}
+
+void net_init(void)
+{
+    static struct mutex lock = {.waiters = LIST_INIT(lock.waiters)};
+    static bool done; /* [A] */
+
+    if (likely(__atomic_load_n(&done, __ATOMIC_ACQUIRE)))
+        return;
+    mutex_lock(&lock);
+    if (!done)
+        init();
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    mutex_unlock(&lock);
 }
 
 void net_start(void)

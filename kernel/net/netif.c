@@ -2,6 +2,7 @@
 #include "net/netif.h"
 
 #include "abi/errno.h"
+#include "abi/socket.h"
 #include "lib/string.h"
 #include "net/ip.h"
 #include "net/net_priv.h"
@@ -39,6 +40,13 @@ void netif_add(struct netif *netif)
         list_add(&netifs, &netif->node);
     else
         list_add_tail(&netifs, &netif->node);
+}
+
+u32 netif_abi_flags(const struct netif *netif)
+{
+    u32 flags = netif->flags & NETIF_UP ? IFF_UP | IFF_RUNNING | IFF_LOWER_UP : 0;
+
+    return flags | (netif->flags & NETIF_LOOPBACK ? IFF_LOOPBACK : IFF_BROADCAST | IFF_MULTICAST);
 }
 
 struct netif *netif_by_name(const char *name)

@@ -82,6 +82,8 @@ void netif_send(struct netif *netif, struct pkt *pkt);
 void netif_flush_all(void);
 /** Look for received packets on all interfaces, without an interrupt. */
 void netif_poll_all(void);
+/** IFF_* of the ABI. */
+u32 netif_abi_flags(const struct netif *netif);
 struct netif *netif_by_name(const char *name);
 struct netif *netif_by_index(u32 index);
 /** Walk all interfaces until @fn returns non-zero. */

@@ -3,6 +3,7 @@
 #include "net/socket.h"
 
 #include "lib/string.h"
+#include "net/netif.h"
 
 enum {
     BUFFER_DEFAULT = 212992, /* net.core.[rw]mem_default and _max */
@@ -148,6 +149,19 @@ static int set_int(struct sock_options *o, int name, int v)
     }
 }
 
+/* SO_BINDTODEVICE: "" is any. */
+static int set_device(struct sock_options *o, const void *value, u32 len)
+{
+    char name[IFNAMSIZ] = "";
+
+    memcpy(name, value, min(len, (u32)sizeof(name) - 1));
+    struct netif *netif = *name ? netif_by_name(name) : NULL;
+    if (*name && !netif)
+        return -ENODEV;
+    o->bind_ifindex = netif ? netif->index : 0;
+    return 0;
+}
+
 static int set_pacing_rate(struct sock_options *o, const void *value, u32 len)
 {
     u32 rate;
@@ -165,6 +179,8 @@ static int set_shared(struct sock_options *o, int name, const void *value, u32 l
 {
     int v;
 
+    if (name == SO_BINDTODEVICE)
+        return set_device(o, value, len);
     if (len < sizeof(v))
         return -EINVAL;
     memcpy(&v, value, sizeof(v));
@@ -302,6 +318,19 @@ static int put_value(void *to, u32 *len, const void *value, u32 size)
     return 0;
 }
 
+static int get_device(const struct sock_options *o, void *value, u32 *len)
+{
+    const struct netif *netif = o->bind_ifindex ? netif_by_index(o->bind_ifindex) : NULL;
+
+    if (!netif) {
+        *len = 0;
+        return 0;
+    }
+    if (*len < IFNAMSIZ)
+        return -EINVAL;
+    return put_value(value, len, netif->name, (u32)strlen(netif->name) + 1);
+}
+
 static int get_timeout(u64 timeout_ns, void *value, u32 *len)
 {
     struct timeval_abi tv = {(s64)(timeout_ns / NSEC_PER_SEC),
@@ -331,6 +360,8 @@ static int get_shared(struct socket *sock, int name, void *value, u32 *len)
         return *len >= 8 ? put_value(value, len, &o->max_pacing_rate, 8)
                          : put_value(value, len, &rate, sizeof(rate));
     }
+    case SO_BINDTODEVICE:
+        return get_device(o, value, len);
     case SO_COOKIE:
         return *len < 8 ? -EINVAL : put_value(value, len, &sock->ino, 8);
     default: {

@@ -4,6 +4,7 @@
 #include "mm/page.h"
 #include "sched/thread.h"
 #include "sys/fs.h"
+#include "sys/socket_file.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
@@ -59,8 +60,11 @@ static ssize_t copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_pos
     struct inode *inode = in->inode;
     bool pages = inode && S_ISREG(inode->mode) &&
                  (inode->ops->map_page || inode->ops->direct || inode->ops->readpages);
+    struct socket *sock = socket_of_file(out);
     u64 done = 0;
 
+    if (sock && pages)
+        return socket_send_file(sock, inode, in_pos, len);
     while (done < len) {
         u64 want = len - done;
         ssize_t n = pages ? copy_run(inode, (u64)*in_pos, out, out_pos, want)

@@ -1,22 +1,11 @@
 /* The calls that make, name, join and set up sockets.  socket_msg.c has those that move bytes. */
 #include "sys/socket_file.h"
 
-#include "core/log.h"
+#include "net/ip.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 
 enum { FLAGS_OK = SOCK_CLOEXEC | SOCK_NONBLOCK };
-
-/* Only who wants a network is worth a line: C libraries look for local services in passing. */
-static void say_once(int domain)
-{
-    static u32 said;
-
-    if ((domain == AF_INET || domain == AF_INET6) &&
-        !__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED))
-        log_warn("%s[%d] wants a network, which this kernel does not have (EAFNOSUPPORT)",
-                 current->name, current->tid);
-}
 
 /* What socket(2)'s first arguments mean. 0 or the errno. */
 static int find_proto(int domain, int type, int protocol, const struct proto_ops **out)
@@ -29,12 +18,10 @@ static int find_proto(int domain, int type, int protocol, const struct proto_ops
         kind = SOCK_DGRAM;
     if (protocol < 0)
         return -EINVAL;
+    if (domain != AF_UNIX)
+        net_init(); /* the stack is made when somebody has use for it */
     *out = proto_find(domain, kind, protocol, &err);
-    if (*out)
-        return 0;
-    if (err == -EAFNOSUPPORT)
-        say_once(domain);
-    return err;
+    return *out ? 0 : err;
 }
 
 static int create(const struct proto_ops *ops, int type, int protocol, struct file **out)

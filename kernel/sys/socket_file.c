@@ -11,7 +11,7 @@
 #include "vfs/dentry.h"
 #include "vfs/path.h"
 
-enum { RUN_PAGES = 16, FILES_IN_FLIGHT = 16384 };
+enum { RUN_PAGES = 16, RUN_BYTES = 65536, FILES_IN_FLIGHT = 16384 };
 
 static ssize_t socket_read(struct file *file, struct iov_iter *to, s64 *pos __attribute__((unused)))
 {
@@ -102,6 +102,15 @@ int socket_file_create(const struct proto_ops *ops, int protocol, u32 flags, str
 
 /* ---- sendfile ---- */
 
+/* Memory that stays needs no reference, so pages of it that lie together are one piece. */
+static bool extend(struct pkt_frag *last, const struct page *page, const u8 *data, u32 len)
+{
+    if (page || last->page || last->data + last->len != data || last->len > RUN_BYTES)
+        return false;
+    last->len += len;
+    return true;
+}
+
 /* A run of pages of @in from @pos on, each with a reference. Their number, or a negative errno. */
 static int gather(struct inode *in, u64 pos, u64 len, struct pkt_frag frags[RUN_PAGES])
 {
@@ -114,7 +123,10 @@ static int gather(struct inode *in, u64 pos, u64 len, struct pkt_frag frags[RUN_
         if (err)
             return n ? (int)n : err;
         u32 piece = (u32)min(PAGE_SIZE - offset, len);
-        frags[n++] = (struct pkt_frag){page_of_phys(pa), (u8 *)phys_to_virt(pa) + offset, piece};
+        u8 *data = (u8 *)phys_to_virt(pa) + offset;
+        struct page *page = page_of_phys(pa);
+        if (!n || !extend(&frags[n - 1], page, data, piece))
+            frags[n++] = (struct pkt_frag){page, data, piece};
         pos += piece;
         len -= piece;
     }
