@@ -36,6 +36,10 @@ static const struct option_spec run_option_specs[] = {
     {"machine",      0,   OPTION_TEXT,   OPTION(machine),      "TYPE",         "microvm (the default), q35 or pc"       },
     {"accel",        0,   OPTION_TEXT,   OPTION(accel),        "NAME",         "kvm, tcg or auto: kvm where it is quick"},
     {"isolation",    0,   OPTION_TEXT,   OPTION(isolation),    "KIND",         "vm, process or auto"                    },
+    {"publish",      'p', OPTION_TEXTS,  OPTION(publish),      "HOST:GUEST",
+     "forward a port of this machine to it"                                                                             },
+    {"net",          0,   OPTION_TEXT,   OPTION(net),          "KIND",         "user, none or tap:NAME[,ip=ADDRESS/N]"  },
+    {"pcap",         0,   OPTION_TEXT,   OPTION(pcap),         "FILE",         "capture its packets"                    },
     {"append",       0,   OPTION_TEXTS,  OPTION(append),       "WORDS",        "more words for the kernel"              },
     {"trace",        0,   OPTION_MAYBE,  OPTION(trace),        "[=FILE]",      "print every system call"                },
     {"missing",      0,   OPTION_FLAG,   OPTION(missing),      NULL,           "print paths looked for and not found"   },
@@ -57,6 +61,7 @@ static void run_options_fini(struct run_options *options)
     strs_free(&options->files);
     strs_free(&options->append);
     strs_free(&options->with);
+    strs_free(&options->publish);
 }
 
 static int run_check(const struct run_options *options, struct err *err)

@@ -130,6 +130,9 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
         buf_puts(params, " ingot.missing=1");
     if (options->hostname)
         cmdline_add_pair(params, "ingot.hostname", options->hostname);
+    char *net CLEANUP(mem_free) = vm_net_word(&guest->net, options->hostname);
+    if (net)
+        buf_printf(params, " %s", net);
     if (options->workdir)
         cmdline_add_pair(params, "ingot.cwd", options->workdir);
     if (options->stop_signal) {
@@ -266,6 +269,22 @@ static int run_set_machine(struct run_guest *guest, const struct run_options *op
     return 0;
 }
 
+static int run_set_net(struct run_guest *guest, const struct run_options *options, struct err *err)
+{
+    struct vm_net *net = &guest->net;
+    const char *quick =
+        options->publish.len ? "user" : "none"; /* an interface takes 2 ms to start */
+    int failed = vm_net_parse(net, options->net ? options->net : quick, err);
+
+    for (size_t i = 0; !failed && i < options->publish.len; i++)
+        failed = vm_net_publish(net, options->publish.at[i], err);
+    if (failed)
+        return failed;
+    net->pcap = options->pcap;
+    guest->config.net = net;
+    return vm_net_check(net, err);
+}
+
 static int run_set_terminal(struct run_guest *guest, const struct run_options *options,
                             struct err *err)
 {
@@ -304,6 +323,8 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
     guest->config.no_input = options->interactive == 0;
     failed = run_set_machine(guest, options, err);
     if (!failed)
+        failed = run_set_net(guest, options, err);
+    if (!failed)
         failed = run_set_terminal(guest, options, err);
     if (!failed)
         failed = run_set_environment(guest, options, &env, err);
@@ -334,4 +355,5 @@ void run_guest_fini(struct run_guest *guest)
     buf_free(&guest->params);
     buf_free(&guest->args);
     fd_close(&guest->extra_layer);
+    vm_net_fini(&guest->net);
 }

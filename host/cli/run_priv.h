@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/buf.h"
+#include "vm/net.h"
 #include "vm/vmm.h"
 
 struct err;
@@ -10,9 +11,9 @@ struct image;
 
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */
 struct run_options {
-    struct strs env, env_files, files, append, with;
+    struct strs env, env_files, files, append, with, publish;
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
-    const char *kernel, *machine, *isolation, *accel, *trace, *program;
+    const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
     bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch;
@@ -25,6 +26,7 @@ struct run_guest {
     char *kernel;      /* owned */
     struct buf params; /* kernel words */
     struct buf args;   /* the program's */
+    struct vm_net net;
     struct vm_layer *layers;
     int extra_layer; /* descriptor of the layer made for this run; -1 for none */
 };

@@ -7,6 +7,7 @@
 #include "lib/err.h"
 #include "lib/fs.h"
 #include "lib/proc.h"
+#include "vm/net.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -220,6 +221,14 @@ static int qemu_spawn(char *const *argv, const struct qemu_fds *fds, pid_t *pid)
     return failed;
 }
 
+static int qemu_open_net(const struct vm_config *config, struct qemu_fds *fds, struct err *err)
+{
+    if (!config->net || config->net->kind != VM_NET_TAP)
+        return 0;
+    fds->ours[QEMU_FD_TAP] = vm_net_open_tap(config->net, err);
+    return min(fds->ours[QEMU_FD_TAP], 0);
+}
+
 static int qemu_start(const struct vm_config *config, struct vm *vm, struct err *err)
 {
     struct qemu_plan plan CLEANUP(qemu_plan_fini) = {0};
@@ -236,9 +245,12 @@ static int qemu_start(const struct vm_config *config, struct vm *vm, struct err 
     if (!failed)
         failed = qemu_open_layers(&plan, &fds, err);
     if (!failed)
+        failed = qemu_open_net(config, &fds, err);
+    if (!failed)
         failed = qemu_open_channels(config, &fds, vm, err);
     if (failed)
         goto fail;
+    vm->wants_up = config->net && config->net->nr_ports;
     qemu_argv(&plan, &argv);
     failed = qemu_spawn(argv.at, &fds, &vm->pid);
     if (failed) {
@@ -304,6 +316,12 @@ static void qemu_stop(struct vm *vm)
         (void)!send(vm->control, words, sizeof(words) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* It greets on the control channel when its devices are there. */
+static void qemu_up(struct vm *vm)
+{
+    qemu_net_raise_backlogs(vm->pid);
+}
+
 static void qemu_probe(struct vmm_info *info)
 {
     struct buf out CLEANUP(buf_free) = {0};
@@ -330,4 +348,5 @@ const struct vmm qemu_vmm = {
     .describe = qemu_describe,
     .start = qemu_start,
     .stop = qemu_stop,
+    .up = qemu_up,
 };

@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/proc.h"
+#include "vm/net.h"
 
 #include <errno.h>
 #include <string.h>
@@ -64,9 +65,8 @@ static void qemu_add(struct strs *argv, const char *option, char *value)
     strs_take(argv, value);
 }
 
-/* A virtio device; slots count from 0 in the order of the calls. */
-static void qemu_add_virtio(const struct qemu_plan *plan, struct strs *argv, const char *type,
-                            const char *options, int slot)
+void qemu_add_virtio(const struct qemu_plan *plan, struct strs *argv, const char *type,
+                     const char *options, int slot)
 {
     if (plan->machine->mmio)
         qemu_add(argv, "-device",
@@ -121,12 +121,13 @@ static char *qemu_cmdline(const struct qemu_plan *plan)
 {
     const struct vm_config *config = plan->config;
     size_t disks = plan->disks ? config->nr_layers : 0;
+    size_t slots = 1 + disks + (config->net && config->net->kind != VM_NET_NONE);
     struct buf line = {0};
 
     buf_puts(&line, config->params);
     for (size_t i = 0; i < disks; i++)
         buf_printf(&line, " %s/dev/vd%c", i ? "ingot.layer=" : "root=", (char)('a' + i));
-    for (size_t slot = 0; plan->machine->mmio && slot <= disks; slot++)
+    for (size_t slot = 0; plan->machine->mmio && slot < slots; slot++)
         buf_printf(&line, " virtio_mmio.device=%d@0x%llx:%zu", MMIO_SIZE,
                    (unsigned long long)MMIO_BASE + slot * MMIO_SIZE, MMIO_IRQ + slot);
     if (config->args)
@@ -167,6 +168,8 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
         qemu_add(argv, "-global", str_dup("virtio-mmio.force-legacy=off"));
     qemu_add_console(plan, argv);
     qemu_add_layers(plan, argv);
+    if (config->net && config->net->kind != VM_NET_NONE)
+        qemu_net_argv(plan, argv, plan->disks ? (int)config->nr_layers + 1 : 1);
     qemu_add(argv, "-device", str_dup("isa-debug-exit,iobase=0x501,iosize=2"));
     qemu_add(argv, "-kernel", str_dup(config->kernel));
     qemu_add(argv, "-append", qemu_cmdline(plan));

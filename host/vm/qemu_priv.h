@@ -15,11 +15,12 @@ enum qemu_fd {
     QEMU_FD_LOG,
     QEMU_FD_CONTROL,
     QEMU_FD_INITRD,
+    QEMU_FD_TAP,
     QEMU_FD_DISK, /* the first layer's; the others follow */
 };
 
 enum {
-    QEMU_MAX_DISKS = 7, /* microvm has eight virtio-mmio slots, one is for the console */
+    QEMU_MAX_DISKS = 6, /* microvm has eight virtio-mmio slots: console, disks, network */
 };
 
 /** A machine type, and what each device is called on it. */
@@ -45,6 +46,19 @@ int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 l
 
 /** Free what the plan owns. */
 void qemu_plan_fini(struct qemu_plan *plan);
+
+/** Append the network's options; the device goes to virtio slot @slot. */
+void qemu_net_argv(const struct qemu_plan *plan, struct strs *argv, int slot);
+
+/**
+ * Let the listening sockets of QEMU's user-mode network queue more than the one connection that
+ * it asks for: dozens of clients at once would fall into SYN back-off.
+ */
+void qemu_net_raise_backlogs(pid_t pid);
+
+/** Append a virtio device in @slot (where the machine has slots); @options begins with a comma. */
+void qemu_add_virtio(const struct qemu_plan *plan, struct strs *argv, const char *type,
+                     const char *options, int slot);
 
 /** Append QEMU's whole command line to @argv. */
 void qemu_argv(const struct qemu_plan *plan, struct strs *argv);

@@ -36,7 +36,17 @@ struct flow {
 };
 
 /* Entries of the poll set. */
-enum { SLOT_SIGNALS, SLOT_LOG, SLOT_DIAG, SLOT_IN, SLOT_OUT, SLOT_ERR, SLOT_SINKS, NR_SLOTS = 8 };
+enum {
+    SLOT_SIGNALS,
+    SLOT_LOG,
+    SLOT_DIAG,
+    SLOT_IN,
+    SLOT_OUT,
+    SLOT_ERR,
+    SLOT_UP,
+    SLOT_SINKS,
+    NR_SLOTS = 9
+};
 
 struct state {
     const struct relay *relay;
@@ -282,6 +292,8 @@ static int relay_poll(const struct state *state, struct pollfd *set)
     relay_poll_flow(&state->in, &set[SLOT_IN]);
     relay_poll_flow(&state->out, &set[SLOT_OUT]);
     relay_poll_flow(&state->err, &set[SLOT_ERR]);
+    set[SLOT_UP] =
+        (struct pollfd){.fd = relay->vm->wants_up ? relay->vm->control : -1, .events = POLLIN};
     /* No events asked for: only to hear that the reader has gone. */
     set[SLOT_SINKS] = (struct pollfd){.fd = state->out.len ? -1 : state->out.to};
     set[SLOT_SINKS + 1] = (struct pollfd){.fd = state->err.len ? -1 : state->err.to};
@@ -353,6 +365,8 @@ static void relay_init(struct state *state, const struct relay *relay)
 
 static void relay_dispatch(struct state *state, const struct pollfd *set)
 {
+    const struct relay *relay = state->relay;
+
     if (set[SLOT_LOG].revents)
         relay_log(state);
     if (set[SLOT_DIAG].revents)
@@ -362,6 +376,10 @@ static void relay_dispatch(struct state *state, const struct pollfd *set)
     relay_output(state, &state->err, set[SLOT_ERR].revents, set[SLOT_SINKS + 1].revents, NULL);
     if (set[SLOT_IN].revents)
         relay_input(state);
+    if (set[SLOT_UP].revents) {
+        relay->vm->wants_up = false;
+        relay->vm->vmm->up(relay->vm);
+    }
     if (set[SLOT_SIGNALS].revents)
         relay_signal(state);
 }

@@ -12,6 +12,7 @@
 #include "lib/types.h"
 
 struct err;
+struct vm_net;
 
 enum vm_accel {
     VM_ACCEL_AUTO, /* KVM where it is usable and quick, else emulation */
@@ -35,10 +36,11 @@ struct vm_config {
     size_t nr_layers;
     u64 memory_bytes;
     unsigned cpus;
-    const char *machine; /* "microvm", "q35", "pc"; NULL for the quickest */
-    enum vm_accel accel; /* never AUTO: vm_choose_accel() decides */
-    bool tty;            /* one terminal port instead of three one-way ports */
-    bool no_input;       /* standard input is empty; for a VMM that takes the user's own streams */
+    const char *machine;      /* "microvm", "q35", "pc"; NULL for the quickest */
+    enum vm_accel accel;      /* never AUTO: vm_choose_accel() decides */
+    bool tty;                 /* one terminal port instead of three one-way ports */
+    const struct vm_net *net; /* NULL for none */
+    bool no_input; /* standard input is empty; for a VMM that takes the user's own streams */
 };
 
 /** The host's ends of a guest's channels; -1 where there is none, because the guest has the user's
@@ -56,8 +58,9 @@ struct vm_channels {
 struct vm {
     const struct vmm *vmm;
     struct vm_channels ch;
-    pid_t pid;   /* 0 once reaped or never started */
-    int control; /* VMM's own control channel, -1 where there is none */
+    pid_t pid;     /* 0 once reaped or never started */
+    int control;   /* VMM's own control channel, -1 where there is none */
+    bool wants_up; /* the VMM's up() is to be called once .control has something to read */
 };
 
 /** What is known of a VMM on this machine. */
@@ -92,6 +95,9 @@ struct vmm {
 
     /** Ask the guest to end: its program gets StopSignal.  Never blocks; may do nothing. */
     void (*stop)(struct vm *vm);
+
+    /** The VMM has set itself up: what can only be mended from outside. NULL where nothing is. */
+    void (*up)(struct vm *vm);
 };
 
 extern const struct vmm qemu_vmm;

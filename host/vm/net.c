@@ -1,0 +1,243 @@
+/* --net, --publish: words in, checks before anything starts. */
+#include "vm/net.h"
+
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/fs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The network that QEMU's user mode plays: documented, and the same everywhere. */
+#define USER_ADDRESS "10.0.2.15"
+#define USER_MASK    "255.255.255.0"
+#define USER_GATEWAY "10.0.2.2"
+#define USER_DNS     "10.0.2.3"
+
+/* Locally administered, in QEMU's own range. */
+static void net_random_mac(u8 mac[6])
+{
+    static const u8 prefix[3] = {0x52, 0x54, 0x00};
+
+    memcpy(mac, prefix, sizeof(prefix));
+    if (getrandom(mac + 3, 3, 0) != 3)
+        memset(mac + 3, 0x56, 3); /* before the pool is up: any will do */
+}
+
+static bool net_is_ip(const char *text)
+{
+    struct in_addr addr;
+
+    return inet_pton(AF_INET, text, &addr) == 1;
+}
+
+static int net_set_ip(char out[16], const char *key, const char *text, struct err *err)
+{
+    if (!net_is_ip(text))
+        return err_set(err, ERR_USAGE, "--net: %s='%s' is no IPv4 address", key, text);
+    snprintf(out, 16, "%s", text);
+    return 0;
+}
+
+static int net_set_address(struct vm_net *net, char *text, struct err *err)
+{
+    char *slash = strchr(text, '/'), *end;
+    unsigned long prefix = slash ? strtoul(slash + 1, &end, 10) : 24;
+
+    if (slash && (!slash[1] || *end || prefix < 1 || prefix > 32))
+        return err_set(err, ERR_USAGE, "--net: ip='%s' wants a prefix of 1 to 32 behind '/'", text);
+    if (slash)
+        *slash = 0;
+    struct in_addr mask = {htonl(0xffffffffu << (32 - prefix))};
+    if (!inet_ntop(AF_INET, &mask, net->mask, sizeof(net->mask)))
+        return err_errno(err, errno, "--net");
+    net->dhcp = false;
+    return net_set_ip(net->address, "ip", text, err);
+}
+
+static int net_set_mac(struct vm_net *net, const char *text, struct err *err)
+{
+    u8 *m = net->mac;
+    int end = 0;
+
+    if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", m, m + 1, m + 2, m + 3, m + 4, m + 5,
+               &end) != 6 ||
+        text[end] || (m[0] & 1))
+        return err_set(err, ERR_USAGE, "--net: mac='%s' is no address of one host", text);
+    return 0;
+}
+
+static int net_set(struct vm_net *net, char *word, struct err *err)
+{
+    char *value = strchr(word, '=');
+
+    if (!value)
+        return err_set(err, ERR_USAGE, "--net: '%s' wants a value: ip=, gw=, dns= or mac=", word);
+    *value++ = 0;
+    if (strcmp(word, "ip") == 0)
+        return net_set_address(net, value, err);
+    if (strcmp(word, "gw") == 0)
+        return net_set_ip(net->gateway, word, value, err);
+    if (strcmp(word, "dns") == 0)
+        return net_set_ip(net->dns, word, value, err);
+    if (strcmp(word, "mac") == 0)
+        return net_set_mac(net, value, err);
+    return err_set(err, ERR_USAGE, "--net: unknown word '%s'; there are ip, gw, dns and mac", word);
+}
+
+static int net_parse_tap(struct vm_net *net, const char *text, struct err *err)
+{
+    char *words CLEANUP(mem_free) = str_dup(text), *rest = words;
+    const char *name = strsep(&rest, ",");
+
+    if (!*name || strlen(name) >= sizeof(net->ifname))
+        return err_set(err, ERR_USAGE, "--net: 'tap:' wants the name of an interface");
+    snprintf(net->ifname, sizeof(net->ifname), "%s", name);
+    net->kind = VM_NET_TAP;
+    net->dhcp = true;
+    for (char *word; (word = strsep(&rest, ","));) {
+        int failed = net_set(net, word, err);
+        if (failed)
+            return failed;
+    }
+    return 0;
+}
+
+int vm_net_parse(struct vm_net *net, const char *text, struct err *err)
+{
+    net_random_mac(net->mac);
+    if (text && strcmp(text, "none") == 0)
+        return 0;
+    if (text && strncmp(text, "tap:", 4) == 0)
+        return net_parse_tap(net, text + 4, err);
+    if (text && strcmp(text, "user") != 0)
+        return err_set(err, ERR_USAGE, "--net: '%s' is none of none, user and tap:NAME", text);
+    net->kind = VM_NET_USER;
+    snprintf(net->address, sizeof(net->address), USER_ADDRESS);
+    snprintf(net->mask, sizeof(net->mask), USER_MASK);
+    snprintf(net->gateway, sizeof(net->gateway), USER_GATEWAY);
+    snprintf(net->dns, sizeof(net->dns), USER_DNS);
+    return 0;
+}
+
+/* 1 to 65535, or 0 if it is no port. */
+static u16 net_port(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    return *text >= '0' && *text <= '9' && !*end && value <= 65535 ? (u16)value : 0;
+}
+
+int vm_net_publish(struct vm_net *net, const char *text, struct err *err)
+{
+    char *words CLEANUP(mem_free) = str_dup(text);
+    struct vm_port port = {.host_ip = "0.0.0.0"};
+    char *protocol = strchr(words, '/');
+
+    if (protocol) {
+        *protocol++ = 0;
+        port.udp = strcmp(protocol, "udp") == 0;
+        if (!port.udp && strcmp(protocol, "tcp") != 0)
+            return err_set(err, ERR_USAGE, "--publish: '%s': '%s' is neither tcp nor udp", text,
+                           protocol);
+    }
+    char *guest = strrchr(words, ':');
+    if (!guest)
+        return err_set(err, ERR_USAGE, "--publish: '%s' wants HOST:GUEST", text);
+    *guest++ = 0;
+    char *host = strrchr(words, ':');
+    if (host) {
+        *host++ = 0;
+        if (!net_is_ip(words))
+            return err_set(err, ERR_USAGE, "--publish: '%s': '%s' is no IPv4 address", text, words);
+        snprintf(port.host_ip, sizeof(port.host_ip), "%s", words);
+    }
+    port.host = net_port(host ? host : words);
+    port.guest = net_port(guest);
+    if (!port.host || !port.guest)
+        return err_set(err, ERR_USAGE, "--publish: '%s': ports are 1 to 65535", text);
+    net->ports = mem_resize(net->ports, net->nr_ports + 1, sizeof(port));
+    net->ports[net->nr_ports++] = port;
+    return 0;
+}
+
+/* Bound once and let go: what another program takes in between, the VMM reports. */
+static int net_check_port(const struct vm_port *port, struct err *err)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port->host)};
+    int fd CLEANUP(fd_close) =
+        socket(AF_INET, (port->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    int on = 1;
+
+    if (fd < 0 || inet_pton(AF_INET, port->host_ip, &addr.sin_addr) != 1)
+        return err_errno(err, errno, "--publish");
+    if (!port->udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+        return err_errno(err, errno, "--publish");
+    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+        return 0;
+    if (errno == EADDRINUSE)
+        return err_set(err, EADDRINUSE, "--publish: port %u of %s is taken; choose another",
+                       port->host, port->host_ip);
+    return err_errno(err, errno, "--publish: port %u of %s", port->host, port->host_ip);
+}
+
+int vm_net_check(const struct vm_net *net, struct err *err)
+{
+    if (net->nr_ports && net->kind != VM_NET_USER)
+        return err_set(err, EINVAL,
+                       "--publish: only --net user forwards ports; "
+                       "on a tap, connect to the guest's own address");
+    for (size_t i = 0; i < net->nr_ports; i++) {
+        int failed = net_check_port(&net->ports[i], err);
+        if (failed)
+            return failed;
+    }
+    if (net->kind != VM_NET_TAP)
+        return 0;
+    int fd CLEANUP(fd_close) = vm_net_open_tap(net, err);
+    return min(fd, 0);
+}
+
+int vm_net_open_tap(const struct vm_net *net, struct err *err)
+{
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+
+    if (!if_nametoindex(net->ifname))
+        return err_set(err, ENODEV,
+                       "--net: no interface '%s'; make it with: ip tuntap add %s mode tap user %u",
+                       net->ifname, net->ifname, getuid());
+    int fd CLEANUP(fd_close) = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(err, errno, "--net: /dev/net/tun");
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", net->ifname);
+    if (ioctl(fd, TUNSETIFF, &request) < 0)
+        return err_errno(err, errno, "--net: tap '%s'", net->ifname);
+    return TAKE(fd, -1);
+}
+
+char *vm_net_word(const struct vm_net *net, const char *hostname)
+{
+    if (net->kind == VM_NET_NONE)
+        return NULL;
+    if (net->dhcp)
+        return str_dup("ip=dhcp");
+    return str_printf("ip=%s::%s:%s:%s:eth0:off%s%s", net->address, net->gateway, net->mask,
+                      hostname ? hostname : "", *net->dns ? ":" : "", net->dns);
+}
+
+void vm_net_fini(struct vm_net *net)
+{
+    mem_free(&net->ports);
+}
