@@ -26,8 +26,9 @@ static u64 load16(const u8 *p)
 /* One's complement addition. */
 static u64 add_carry(u64 a, u64 b)
 {
-    u64 sum;
-    return sum + __builtin_add_overflow(a, b, &sum);
+    u64 sum = a + b;
+
+    return sum + (sum < a);
 }
 
 static u32 fold32(u64 sum)

@@ -280,7 +280,7 @@ static int udp_setopt(struct socket *sock, int level, int name, const void *valu
         u->cork = number != 0;
         return u->cork ? 0 : push_corked(u);
     case UDP_SEGMENT:
-        if (number < 0 || number > UINT16_MAX)
+        if (number < 0 || number > (s32)UINT16_MAX)
             return -EINVAL;
         u->segment = (u16)number;
         return 0;

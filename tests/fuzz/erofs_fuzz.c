@@ -5,6 +5,7 @@
 #include "fake/machine.h"
 #include "fs/erofs.h"
 #include "mm/heap.h"
+#include "mm/page_priv.h"
 #include "vfs/dentry.h"
 #include "vfs/inode.h"
 #include "vfs/mount.h"

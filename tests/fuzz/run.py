@@ -24,12 +24,12 @@ HOST_LIB = ["host/lib/buf.c", "host/lib/fs.c", "host/lib/err.c", "host/lib/clean
             "host/lib/tmpdir.c", "host/lib/json.c", "lib/string.c"]
 FAKES = ["tests/fake/heap.c", "tests/fake/fault.c"]
 
-MM = ["kernel/mm/" + name + ".c" for name in ("advise", "area", "fault", "heap", "iter", "lock", "map", "mm",
+MM = ["kernel/mm/" + name + ".c" for name in ("advise", "area", "fault", "ground", "heap", "iter", "lock", "map", "mm",
                                               "page", "protect", "remap", "shm", "uaccess", "unmap")]
 EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c", "kernel/fs/erofs_xattr.c",
          "kernel/vfs/inode.c", "kernel/vfs/dentry.c", "kernel/vfs/page_cache.c", "lib/crc32c.c", "lib/string.c",
          "lib/format.c", "lib/rbtree.c", "tests/fake/machine.c", "tests/fake/filesystem.c",
-         "tests/fake/fault.c", *MM]
+         "tests/fake/fault.c", "kernel/arch/x86_64/layout.c", *MM]
 
 # name -> (side, sources under test, libraries)
 TARGETS = {
