@@ -16,7 +16,7 @@ static u64 max_gap_of(struct rb_node *node)
     return node ? container_of(node, struct vma, node)->max_gap : 0;
 }
 
-static bool update_gap(struct rb_node *node)
+static inline bool update_gap(struct rb_node *node)
 {
     struct vma *vma = of_node(node);
     u64 below = max(max_gap_of(node->left), max_gap_of(node->right));
@@ -73,20 +73,21 @@ bool area_is_free(struct mm *mm, u64 start, u64 end)
     return !vma || vma->start >= end;
 }
 
-static void set_gap(struct mm *mm, struct vma *vma, u64 gap)
+static void set_gap(struct vma *vma, u64 gap)
 {
     if (gap == vma->gap)
         return;
     vma->gap = gap;
-    rb_propagate(&mm->areas, &vma->node);
+    for (struct rb_node *node = &vma->node; node && update_gap(node);) /* rb_propagate(), in line */
+        node = node->parent;
 }
 
 /* The free space before @vma, after its border or that of its neighbour moved. */
-static void refresh_gap(struct mm *mm, struct vma *vma)
+static void refresh_gap(struct vma *vma)
 {
     const struct vma *prev = area_prev(vma);
 
-    set_gap(mm, vma, vma->start - (prev ? prev->end : min(USER_BASE, vma->start)));
+    set_gap(vma, vma->start - (prev ? prev->end : min(USER_BASE, vma->start)));
 }
 
 static void refresh_after(struct mm *mm, struct vma *vma)
@@ -94,7 +95,7 @@ static void refresh_after(struct mm *mm, struct vma *vma)
     struct vma *next = area_next(vma);
 
     if (next)
-        refresh_gap(mm, next);
+        refresh_gap(next);
     else
         mm->last_end = vma->end;
 }
@@ -119,7 +120,7 @@ static void area_insert(struct mm *mm, struct vma *vma)
     vma->gap = vma->start - before;
     rb_insert(&mm->areas, &vma->node, parent, link);
     if (next)
-        set_gap(mm, next, next->start - vma->end);
+        set_gap(next, next->start - vma->end);
     else
         mm->last_end = vma->end;
     mm->virtual_pages += (vma->end - vma->start) >> PAGE_SHIFT;
@@ -146,13 +147,13 @@ void area_destroy(struct mm *mm, struct vma *vma)
     struct vma *next = area_next(vma);
     u64 before = vma->start - vma->gap;
 
-    rb_remove(&mm->areas, &vma->node);
-    if (next)
-        set_gap(mm, next, next->start - before);
+    if (next) /* first, because the greater gap hides that the other one goes */
+        set_gap(next, next->start - before);
     else
         mm->last_end = before;
+    rb_remove(&mm->areas, &vma->node);
     if (mm->hint == vma)
-        mm->hint = NULL;
+        mm->hint = next;
     mm->virtual_pages -= (vma->end - vma->start) >> PAGE_SHIFT;
     mm->nr_areas--;
     if (vma->backing)
@@ -170,7 +171,7 @@ void area_resize(struct mm *mm, struct vma *vma, u64 start, u64 end)
     vma->start = start;
     vma->end = end;
     if (start != old_start)
-        refresh_gap(mm, vma);
+        refresh_gap(vma);
     if (end != old_end)
         refresh_after(mm, vma);
 }
@@ -260,14 +261,19 @@ struct vma *area_extend(struct mm *mm, const struct vma *template)
     return NULL;
 }
 
-/* The highest place in [from, to), clipped to [low, high); 0: none. */
-static u64 place_in(u64 from, u64 to, u64 len, u64 align, u64 low, u64 high)
+/* A free place that is looked for. */
+struct wanted {
+    u64 len, align, low, high; /* inside of [low, high) */
+};
+
+/* The highest place in [from, to); 0: none. */
+static u64 place_in(u64 from, u64 to, const struct wanted *want)
 {
-    from = max(from, low);
-    to = min(to, high);
-    if (to < from || to - from < len)
+    from = max(from, want->low);
+    to = min(to, want->high);
+    if (to < from || to - from < want->len)
         return 0;
-    u64 place = ALIGN_DOWN(to - len, align);
+    u64 place = ALIGN_DOWN(to - want->len, want->align);
     return place >= from ? place : 0;
 }
 
@@ -279,27 +285,29 @@ static u64 ceiling_of(const struct vma *vma)
     return vma->start - min(guard, vma->start);
 }
 
-/* The highest place before an area of this subtree.  Depth is that of the tree; a subtree is
- * entered only where its gaps are wide enough, so in vain only along the borders of [low, high). */
-static u64 find_gap_below(struct rb_node *node, u64 len, u64 align, u64 low, u64 high)
+/* The highest place before an area of this subtree, which has a gap as wide.  Depth is that of the
+ * tree; a subtree is entered only where its gaps are wide enough, so in vain only along the borders
+ * of [low, high). */
+static u64 find_gap_below(struct rb_node *node, const struct wanted *want)
 {
-    if (!node || max_gap_of(node) < len)
-        return 0;
     const struct vma *vma = of_node(node);
     u64 place = 0;
 
-    if (vma->end < high)
-        place = find_gap_below(node->right, len, align, low, high);
-    if (!place)
-        place = place_in(vma->start - vma->gap, ceiling_of(vma), len, align, low, high);
-    if (!place && vma->start - vma->gap > low)
-        place = find_gap_below(node->left, len, align, low, high);
+    if (vma->end < want->high && max_gap_of(node->right) >= want->len)
+        place = find_gap_below(node->right, want);
+    if (!place && vma->gap >= want->len)
+        place = place_in(vma->start - vma->gap, ceiling_of(vma), want);
+    if (!place && vma->start - vma->gap > want->low && max_gap_of(node->left) >= want->len)
+        place = find_gap_below(node->left, want);
     return place;
 }
 
 u64 area_find_gap(const struct mm *mm, u64 len, u64 align, u64 low, u64 high)
 {
-    u64 place = place_in(mm->last_end, USER_TOP, len, align, low, high);
+    const struct wanted want = {len, align, low, high};
+    u64 place = place_in(mm->last_end, USER_TOP, &want);
 
-    return place ? place : find_gap_below(mm->areas.node, len, align, low, high);
+    if (place || max_gap_of(mm->areas.node) < len)
+        return place;
+    return find_gap_below(mm->areas.node, &want);
 }
