@@ -167,7 +167,7 @@ static void make_timers(void)
         {0, HOSTED_TICK_NS},
         {0, HOSTED_TICK_NS}
     };
-    s32 id;
+    s32 id = 0;
 
     if (sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&boot.timer_id)) ||
         sys3(__NR_timer_create, CLOCK_PROCESS_CPUTIME_ID, ptr(&tick_event), ptr(&id)) ||
