@@ -66,6 +66,7 @@ struct shard {
     struct timer timer;                  /* the wheel's next event */
     u32 timer_tick;                      /* [L] what .timer is set for */
     bool timer_set;                      /* [L] */
+    bool wheel_changed;                  /* [L] look at .timer before unlocking */
     struct tcp_conn **conns;             /* [L] buckets */
     u32 conn_mask, nr_conns;             /* [L] */
     struct tcp_request **requests;       /* [L] SHARD_REQUESTS buckets */
@@ -92,8 +93,10 @@ void shard_lock(struct shard *shard);
 /** Arm the timer for what was set meanwhile and unlock. */
 void shard_unlock(struct shard *shard);
 
+/** Set a timer of the shard's wheel; under the lock. */
+void shard_timer_set(struct shard *shard, struct wheel_timer *timer, u32 tick);
+
 /* The table of connections; under the lock. */
 struct tcp_conn *shard_find(struct shard *shard, const struct flow *flow, u32 hash);
-/** 0 or -ENOMEM. */
-int shard_insert(struct shard *shard, struct tcp_conn *conn);
+void shard_insert(struct shard *shard, struct tcp_conn *conn);
 void shard_remove(struct shard *shard, struct tcp_conn *conn);

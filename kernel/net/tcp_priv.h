@@ -57,7 +57,7 @@ enum {
     TCP_SNDBUF_MAX = 4 << 20,
     TCP_RCVBUF = 128 << 10, /* half of it is the window, as Linux counts */
     TCP_RCVBUF_MAX = 6 << 20,
-    TCP_BUF_MIN = 4608,
+    TCP_SEND_ALWAYS = 16 << 10, /* that much each may queue to send, however short memory is */
     TCP_WSCALE = 7,
 };
 
@@ -161,7 +161,7 @@ struct recvq {
 
 /* ---- the connection ---- */
 
-enum tcp_timers { TIMER_RTX, TIMER_DELACK, TIMER_KEEP, TIMER_STATE, NR_TCP_TIMERS };
+enum tcp_timers { TIMER_RTX, TIMER_DELACK, TIMER_KEEP, TIMER_STATE, TIMER_CORK, NR_TCP_TIMERS };
 /** What TIMER_RTX stands for. */
 enum tcp_rtx { RTX_RTO, RTX_PROBE_TAIL, RTX_REORDER, RTX_WINDOW };
 enum tcp_ca { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS };
@@ -173,7 +173,7 @@ struct cubic {
     u32 k_ms;
     u32 epoch;      /* tick; with .started */
     u32 prior_cwnd; /* at the last reduction */
-    u64 est_part;   /* what is not yet a byte of .w_est */
+    u64 est_part, grow_part; /* what is not yet a byte of .w_est and of cwnd */
     bool started;
 };
 
@@ -208,7 +208,7 @@ struct tcp_conn {
     u32 iss;
     u32 snd_small; /* end of the last segment below MSS: Minshall's Nagle */
     u32 snd_urgent;
-    bool fin_queued, fin_sent, urgent_out, tx_busy;
+    bool fin_queued, fin_sent, urgent_out;
     u8 snd_wscale, rcv_wscale;
     u16 mss;      /* bytes of data in a full segment, options of every segment taken off */
     u16 peer_mss; /* as offered */
@@ -225,7 +225,8 @@ struct tcp_conn {
     u32 irs;
     u32 fin_seq, urgent_seq;
     bool fin_pending; /* seen at .fin_seq, not reached yet */
-    bool fin_rcvd, rx_busy, urgent_valid, urgent_read;
+    bool fin_rcvd, urgent_valid, urgent_read;
+    bool rx_busy, rx_waited; /* a reader owns the head of the queue; another waits for it */
     u8 urgent_byte;
     bool ts_ok, sack_ok, wscale_ok, ecn_ok;
     bool ece, cwr_due; /* report congestion; say that we slowed down */
@@ -238,6 +239,7 @@ struct tcp_conn {
     struct recvq recvq;
 
     /* Round trips and congestion; bytes. */
+    u64 syn_ns;               /* when the SYN was sent first */
     u32 srtt_us8, rttvar_us4; /* scaled by 8 and 4; 0: none yet */
     u32 min_rtt_us, min_rtt_tick;
     u32 rto_ms;
@@ -252,7 +254,7 @@ struct tcp_conn {
     u32 last_send, last_recv, last_ack_recv, last_challenge; /* ticks */
     u8 ca;                                                   /* enum tcp_ca */
     u8 retries;                                              /* RTOs without progress */
-    u8 backoff, probes, mtu_probes;
+    u8 backoff, probes, mtu_probes, keep_probes;
     bool can_undo, tlp_out, tlp_retrans, cwnd_limited, frto, frto_new;
     struct rack rack;
     struct cubic cubic;
@@ -265,8 +267,11 @@ struct tcp_conn {
     u32 stalled_since;      /* tick of the first retransmission or probe without an answer */
 
     /* The program's wishes. */
-    bool nodelay, cork, defer_set, v6only, quickack_off;
-    bool bound_port, bound_addr; /* by bind(2) */
+    bool nodelay, cork, v6only;
+    bool v4_any; /* an AF_INET6 socket bound to ::ffff:0.0.0.0 */
+    struct ip_addr bind_addr; /* [P] by bind(2); family 0: any */
+    u16 bind_port;            /* [P] 0: not bound; written under the ports' lock too */
+
     u8 tos, ttl;                 /* ttl 0: the default */
     u16 user_mss;
     u8 syn_retries, keep_probes_max;
@@ -274,7 +279,11 @@ struct tcp_conn {
     u32 notsent_low, window_clamp;
     u32 sndbuf, rcvbuf; /* bytes, now */
     bool want_room;     /* [A] somebody waits for POLLOUT */
-    bool shut_read;
+    bool shut_read, connecting; /* connect(2) has not reported yet */
+    bool done;                  /* was connected once: end of file, not ENOTCONN */
+    bool cork_over;             /* what the cork holds may go now */
+    u32 scope;                  /* interface of a link-local peer */
+
     struct list_head bind_node;
     u32 copied_mark, copied_mark_tick; /* tcp_receive.c: when the window should grow */
     u32 rcv_rtt_ms;
@@ -320,16 +329,24 @@ struct tcp_conn *tcp_conn_create(void);
 void tcp_conn_free(struct tcp_conn *c);
 /** Lock the shard of @c, which the caller's socket keeps alive. */
 struct shard *tcp_conn_lock(struct tcp_conn *c);
-/** Make @c the end of @flow: shard, hash, route, MSS. @c is not hashed; locks and unlocks nothing:
- * the shard of the flow must be locked and become .shard. 0 or -ENOMEM. */
+/** Make @c the end of @flow in @shard, which is the flow's, locked and becomes .shard; find the
+ * route. 0 or as route_find(); then nothing has changed. */
 int tcp_conn_attach(struct tcp_conn *c, struct shard *shard, const struct flow *flow, u16 family);
+/** The handshake is through: windows, congestion control, timers. */
+void tcp_conn_established(struct tcp_conn *c);
+
 /** Find (again) the way to the peer. 0 or as route_find(). */
 int tcp_conn_route(struct tcp_conn *c);
 /** The segment size from path, peer and options. */
 void tcp_conn_set_mss(struct tcp_conn *c);
 void tcp_set_state(struct tcp_conn *c, u8 state);
-/** The end: out of all tables; @err is for the program, 0: none. Frees @c if nobody holds it. */
+/** The end: out of the table, no more timers, nothing to send; @err is for the program, 0: none.
+ * What was received can still be read. The memory lives until tcp_conn_reap(). */
 void tcp_conn_close(struct tcp_conn *c, int err);
+/** Last step of whoever has worked on @c: free it if it is closed and nobody's. */
+void tcp_conn_reap(struct tcp_conn *c);
+/** Reset the peer and end. */
+void tcp_conn_abort(struct tcp_conn *c, int err);
 /** Both FINs are through: leave a TIME-WAIT record and end. */
 void tcp_conn_time_wait(struct tcp_conn *c);
 /** Tell who waits; POLL* bits. */
@@ -341,6 +358,11 @@ void flow_set(u64 halves[2], const struct ip_addr *addr);
 static inline void tcp_charge(struct shard *shard, s64 bytes)
 {
     shard->memory += (u64)bytes;
+}
+/** Is memory short? Then a connection may queue no more than a little. */
+static inline bool tcp_memory_short(const struct tcp_conn *c)
+{
+    return c->shard->memory > c->shard->memory_max && c->sendq.bytes >= TCP_SEND_ALWAYS;
 }
 
 /* tcp_input.c */
@@ -407,6 +429,8 @@ u32 tcp_window(struct tcp_conn *c);
 u32 tcp_window_space(const struct tcp_conn *c);
 /** SACK blocks to send, most recent first. */
 u32 tcp_sack_blocks(struct tcp_conn *c, struct seq_range *out, u32 max);
+/** @pkt leaves the queue. */
+void tcp_uncharge(struct tcp_conn *c, const struct pkt *pkt);
 /** The program has taken bytes: grow the buffer, tell the peer of the room. */
 void tcp_receive_taken(struct tcp_conn *c);
 
@@ -418,13 +442,12 @@ void tcp_output(struct tcp_conn *c);
 void tcp_send_ack(struct tcp_conn *c);
 /** An ACK is due: now or with the next data. */
 void tcp_schedule_ack(struct tcp_conn *c);
-/** Send one segment of the window below: keepalive, window probe, at @seq without data. */
-void tcp_send_probe(struct tcp_conn *c, u32 seq);
+
 /** The first or next SYN, or a SYN-ACK in SYN_RECV. */
 void tcp_send_syn(struct tcp_conn *c);
 /** RST to the peer of @c. */
 void tcp_send_reset(struct tcp_conn *c);
-/** Answer @seg, which belongs to nothing, with RST. */
+/** Answer @seg, which belongs to nothing, with RST; a RST is not answered. */
 void tcp_reset_segment(struct shard *shard, const struct tcp_segment *seg, u32 ifindex);
 /** Send record @i again, up to @max bytes of it. False: no memory, or it did not go out. */
 bool tcp_retransmit(struct tcp_conn *c, u32 i, u32 max);
@@ -437,16 +460,20 @@ u32 tcp_send_new(struct tcp_conn *c, u32 max);
 struct tcp_reply {
     const struct flow *flow;
     u16 family, window;
-    u8 flags, tos;
+    u8 flags;
     u32 seq, ack;
-    u32 ifindex;
+    u32 ifindex;               /* of a link-local peer, 0 else */
+    const struct route *route; /* NULL: to be found */
     const struct tcp_options *options; /* NULL: none */
 };
 /** Build and send it; errors are the network's. */
 void tcp_send_reply(struct shard *shard, const struct tcp_reply *reply);
-/** Build and send a segment of @c: @len bytes of the queue from @seq. 0, -ENOMEM, or ip_output's.
+/**
+ * Build and send a segment of @c: up to @len bytes of the queue from @seq, with an ACK. It may carry
+ * less where the queue is in many small pieces. Bytes sent (they may be lost, what ip_output says
+ * of it does not matter), -ENOMEM, or -EMSGSIZE: .mss has shrunk, try again.
  */
-int tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags);
+ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags);
 /** Bytes of options that a segment carries now. */
 u32 tcp_options_len(struct tcp_conn *c);
 
@@ -461,7 +488,8 @@ static inline bool tcp_timer_is_set(const struct tcp_conn *c, enum tcp_timers wh
 {
     return c->timers & (1u << which);
 }
-void tcp_timer_fire(struct tcp_conn *c);
+void tcp_timer_fire(struct shard *shard, struct wheel_timer *timer);
+
 /** Set the retransmission timer for what is in flight or waits for a window. */
 void tcp_timer_rearm(struct tcp_conn *c);
 void tcp_timer_keepalive(struct tcp_conn *c);
@@ -476,7 +504,7 @@ void tw_remove(struct shard *shard, struct tcp_tw *tw);
  * initial number must lie above *@isn_above. */
 bool tw_input(struct shard *shard, struct tcp_tw *tw, const struct tcp_segment *seg,
               u32 *isn_above);
-void tw_expire(struct shard *shard);
+
 void tw_init(struct shard *shard, u64 memory);
 struct tcp_tw *tw_record(const struct tw_table *table, u32 number);
 
@@ -509,7 +537,10 @@ struct tcp_request {
     struct wheel_timer timer;
     u32 irs, iss, ts_recent, ts_offset;
     u32 window; /* the peer's in the SYN */
-    u16 mss;    /* the peer's */
+    u32 recv_space, defer_s;
+    u32 begun;              /* tick */
+    u16 user_mss;
+    u16 mss;                /* the peer's */
     u8 snd_wscale, retries;
     bool ts_ok, sack_ok, wscale_ok, ecn_ok, acked;
     u32 ifindex;
@@ -523,12 +554,19 @@ void tcp_unlisten(struct tcp_conn *c);
 /** The listener for a flow, with a new reference; NULL: none. */
 struct tcp_listener *tcp_listener_find(const struct flow *flow, u16 family, u32 hash);
 void tcp_listener_put(struct tcp_listener *l);
-/** A segment for which there is no connection; takes @pkt. @isn_above: see tw_input(); 0: free. */
+/** The listeners' part of tcp_for_each(). */
+int tcp_for_each_listener(int (*fn)(const struct tcp_entry *entry, void *arg), void *arg);
+/** A segment for which there is no connection; takes @pkt. @isn_above: see tw_input(), or NULL. */
 void tcp_listen_input(struct shard *shard, struct pkt *pkt, const struct tcp_segment *seg,
-                      struct netif *netif, bool reused, u32 isn_above);
-void tcp_request_fire(struct shard *shard, struct wheel_timer *timer);
+                      u32 ifindex, const u32 *isn_above);
 struct tcp_request *tcp_request_find(struct shard *shard, const struct flow *flow, u32 hash);
 void tcp_request_remove(struct shard *shard, struct tcp_request *r);
+/** A segment for a request; takes @pkt. */
+void tcp_request_input(struct shard *shard, struct tcp_request *r, struct pkt *pkt,
+                       const struct tcp_segment *seg);
+/** A listener's accept queue: the first connection, which the caller makes a socket's. NULL: none. */
+struct tcp_conn *tcp_listener_pop(struct tcp_listener *l);
+
 
 /* tcp_cookie.c */
 

@@ -7,9 +7,13 @@
 
 enum { WHEEL_LEVELS = 4, WHEEL_SLOT_BITS = 6, WHEEL_SLOTS = 1 << WHEEL_SLOT_BITS };
 
+struct shard;
+
 struct wheel_timer {
     struct list_head node; /* unlinked: not set */
     u32 tick;              /* when it fires */
+    /** [I] called by who pops it, with the owner locked; may set it again */
+    void (*fire)(struct shard *shard, struct wheel_timer *timer);
 };
 
 struct wheel {
@@ -21,9 +25,11 @@ struct wheel {
 
 void wheel_init(struct wheel *wheel, u32 now);
 /** A timer that is not set. */
-static inline void wheel_timer_init(struct wheel_timer *timer)
+static inline void wheel_timer_init(struct wheel_timer *timer,
+                                    void (*fire)(struct shard *, struct wheel_timer *))
 {
     list_init(&timer->node);
+    timer->fire = fire;
 }
 static inline bool wheel_timer_is_set(const struct wheel_timer *timer)
 {

@@ -1,0 +1,177 @@
+/* Making packets.  A small segment is one linear piece, headers and data; a large one points into
+ * the pages of the send queue and is cut by the interface where that can.  RFC 9293 3.1. */
+#include "lib/string.h"
+#include "net/tcp_priv.h"
+
+enum { LINEAR_DATA = 512 }; /* more than that is not copied but pointed to */
+
+/* Headers of a segment whose data is in place. */
+static void put_header(struct pkt *pkt, const struct flow *flow, u32 seq, u32 ack, u8 flags,
+                       u32 window, const u8 *options, u32 options_len, u32 pseudo)
+{
+    u8 *h = pkt_push(pkt, TCP_HEADER + options_len);
+
+    wire_put16(h, flow->local_port);
+    wire_put16(h + 2, flow->remote_port);
+    wire_put32(h + 4, seq);
+    wire_put32(h + 8, flags & TCP_ACK ? ack : 0);
+    h[12] = (u8)((TCP_HEADER + options_len) << 2);
+    h[13] = flags;
+    wire_put16(h + 14, (u16)window);
+    wire_put16(h + 18, 0);
+    memcpy(h + TCP_HEADER, options, options_len);
+
+    u16 check = csum_fold_partial(csum_add2(pseudo, __builtin_bswap16((u16)pkt->total)));
+    memcpy(h + 16, &check, sizeof(check));
+    pkt->csum = CSUM_PARTIAL;
+    pkt->csum_start = 0;
+    pkt->csum_offset = 16;
+}
+
+u32 tcp_options_len(struct tcp_conn *c)
+{
+    u32 len = c->ts_ok ? TCP_TS_OPTION : 0;
+
+    if (likely(!c->recvq.nr_ooo && c->recvq.dsack.start == c->recvq.dsack.end))
+        return len;
+    struct seq_range blocks[TCP_SACK_BLOCKS];
+    u32 n = tcp_sack_blocks(c, blocks, c->ts_ok ? 3 : 4);
+    return len + (n ? 4 + 8 * n : 0);
+}
+
+static u32 put_options(struct tcp_conn *c, u8 *to)
+{
+    struct tcp_options options;
+
+    options.saw_ts = c->ts_ok;
+    options.tsval = tcp_ts_now(c);
+    options.tsecr = c->ts_recent;
+    options.nr_sack = 0;
+    if (unlikely(c->recvq.nr_ooo || c->recvq.dsack.start != c->recvq.dsack.end)) {
+        options.nr_sack = (u8)tcp_sack_blocks(c, options.sack, c->ts_ok ? 3 : 4);
+        c->recvq.dsack.start = c->recvq.dsack.end; /* each is reported once: RFC 2883 4 */
+    }
+    return tcp_encode_options(to, &options);
+}
+
+/* @len bytes of the queue from @seq; may end up with fewer. */
+static struct pkt *take_data(struct tcp_conn *c, u32 seq, u32 len)
+{
+    struct pkt *pkt = pkt_alloc();
+
+    if (!pkt || !len)
+        return pkt;
+    u32 at = seq - (c->write_seq - c->sendq.bytes);
+    if (len <= LINEAR_DATA) {
+        sendq_copy(&c->sendq, at, pkt_put(pkt, len), len);
+        return pkt;
+    }
+    sendq_attach(&c->sendq, at, len, pkt);
+    return pkt;
+}
+
+/* The window field; what it promises is remembered. */
+static u32 advertise(struct tcp_conn *c)
+{
+    u32 window = tcp_window(c), round = (1u << c->rcv_wscale) - 1;
+    u32 field = min((window + round) >> c->rcv_wscale, 65535u);
+
+    c->rcv_adv = c->rcv_nxt + (field << c->rcv_wscale);
+    c->rcv_acked = c->rcv_nxt;
+    return field;
+}
+
+/* What an ACK that goes out settles. */
+static void ack_sent(struct tcp_conn *c)
+{
+    c->ack_now = false;
+    if (!tcp_timer_is_set(c, TIMER_DELACK))
+        return;
+    tcp_timer_clear(c, TIMER_DELACK);
+    c->quick_acks -= c->quick_acks != 0;
+}
+
+static u8 tos_of(const struct tcp_conn *c, u32 len)
+{
+    bool capable = c->ecn_ok && len; /* not on pure ACKs: RFC 3168 6.1.4 */
+
+    return (u8)((c->tos & ~3) | (capable ? 2 : 0));
+}
+
+/* The path takes less than we thought; false: it does not say so. */
+static bool shrink(struct tcp_conn *c)
+{
+    u32 before = c->mss;
+
+    c->route.netif = NULL;
+    if (tcp_conn_route(c))
+        return false;
+    tcp_conn_set_mss(c);
+    return c->mss < before;
+}
+
+ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
+{
+    u8 options[TCP_HEADER_MAX - TCP_HEADER];
+
+    if (unlikely(!route_valid(&c->route)) && tcp_conn_route(c))
+        return len; /* as if lost on the way */
+    struct pkt *pkt = take_data(c, seq, len);
+    if (!pkt)
+        return -ENOMEM;
+    if (unlikely(pkt->total < len)) {
+        len = pkt->total;
+        flags &= (u8) ~(TCP_FIN | TCP_PSH);
+    }
+    u32 options_len = put_options(c, options);
+    flags |= TCP_ACK | (c->ece ? TCP_ECE : 0);
+    if (unlikely(c->cwr_due) && len && seq == c->snd_nxt) {
+        flags |= TCP_CWR;
+        c->cwr_due = false;
+    }
+    put_header(pkt, &c->flow, seq, c->rcv_nxt, flags, advertise(c), options, options_len,
+               c->pseudo);
+    if (unlikely(c->urgent_out) && seq_after(c->snd_urgent, seq)) {
+        pkt->data[13] |= TCP_URG;
+        wire_put16(pkt->data + 18, (u16)min(c->snd_urgent - seq, 65535u));
+    }
+    if (len + options_len > c->mss + (c->ts_ok ? TCP_TS_OPTION : 0u)) {
+        pkt->gso = c->family == ADDR_INET ? GSO_TCPV4 : GSO_TCPV6;
+        pkt->gso_size = (u16)(c->mss + (c->ts_ok ? TCP_TS_OPTION : 0u) - options_len);
+    }
+    pkt->hash = c->hash;
+    ack_sent(c);
+    c->segs_out++;
+    c->shard->stats.out_segs++;
+
+    struct ip_addr from = flow_local(&c->flow, c->family), to = flow_remote(&c->flow, c->family);
+    struct ip_meta meta = {.ttl = c->ttl, .tos = tos_of(c, len), .dont_fragment = true};
+    int err = ip_output(pkt, &c->route, &from, &to, IPPROTO_TCP, &meta);
+    if (unlikely(err == -EMSGSIZE) && len && shrink(c))
+        return -EMSGSIZE;
+    return len;
+}
+
+void tcp_send_reply(struct shard *shard, const struct tcp_reply *reply)
+{
+    struct ip_addr from = flow_local(reply->flow, reply->family);
+    struct ip_addr to = flow_remote(reply->flow, reply->family);
+    u8 options[TCP_HEADER_MAX - TCP_HEADER];
+    u32 options_len = 0;
+    struct route found;
+
+    if (!reply->route && route_find(&to, &from, reply->ifindex, &found))
+        return;
+    struct pkt *pkt = pkt_alloc();
+    if (!pkt)
+        return;
+    if (reply->options)
+        options_len = reply->flags & TCP_SYN ? tcp_encode_syn_options(options, reply->options)
+                                             : tcp_encode_options(options, reply->options);
+    put_header(pkt, reply->flow, reply->seq, reply->ack, reply->flags, reply->window, options,
+               options_len, ip_pseudo_csum(&from, &to, IPPROTO_TCP, 0));
+    shard->stats.out_segs++;
+    shard->stats.out_rsts += !!(reply->flags & TCP_RST);
+    struct ip_meta meta = {.dont_fragment = true};
+    ip_output(pkt, reply->route ? reply->route : &found, &from, &to, IPPROTO_TCP, &meta);
+}
