@@ -3,6 +3,7 @@
 #include "net/config.h"
 #include "net/neigh.h"
 #include "net/net_priv.h"
+#include "net/tcp.h"
 #include "net/udp.h"
 #include "sched/wait.h"
 
@@ -14,6 +15,7 @@ static void init(void)
     icmp_init();
     loopback_init();
     udp_init();
+    tcp_init();
     ipconfig_init();
 }
 

@@ -98,7 +98,8 @@ struct tcp_conn *shard_find(struct shard *shard, const struct flow *flow, u32 ha
 static void grow_table(struct shard *shard)
 {
     u32 size = shard->conn_mask + 1;
-    struct tcp_conn **bigger = size < MAX_BUCKETS ? kcalloc((size_t)size * 2, sizeof(*bigger)) : NULL;
+    struct tcp_conn **bigger =
+        size < MAX_BUCKETS ? kcalloc((size_t)size * 2, sizeof(*bigger)) : NULL;
 
     if (!bigger)
         return; /* longer chains, then */

@@ -33,8 +33,8 @@ static void delivered(struct tcp_conn *c, const struct sent *sent, struct ack_ne
     rack_delivered(c, sent);
     if (sent->flags & SENT_RETRANS)
         return;
-    u64 rtt_us = (c->shard->now_ns - sent->time_ns) / NSEC_PER_USEC;
-    news->rtt_us = (u32)min(max(rtt_us, (u64)1), (u64)UINT32_MAX);
+    u64 rtt_us = (c->shard->now_ns - sent->time_ns) / NSEC_PER_USEC + 1;
+    news->rtt_us = (u32)min(rtt_us, (u64)UINT32_MAX);
     if (!seq_after(sent->end, c->high_seq))
         news->original = true;
 }
@@ -63,7 +63,8 @@ static void sack_block(struct tcp_conn *c, const struct seq_range *block, struct
     }
 }
 
-/* RFC 2883 5: the first block tells of a duplicate if it lies below the ACK or within the second. */
+/* RFC 2883 5: the first block tells of a duplicate if it lies below the ACK or within the second.
+ */
 static bool is_dsack(const struct tcp_conn *c, const struct tcp_segment *seg)
 {
     const struct seq_range *first = &seg->options.sack[0], *second = first + 1;
@@ -152,8 +153,7 @@ static void update_window(struct tcp_conn *c, const struct tcp_segment *seg, str
 static void grow_send_buffer(struct tcp_conn *c)
 {
     if (2 * c->cwnd <= c->sndbuf || c->sndbuf >= TCP_SNDBUF_MAX ||
-        (c->sock && c->sock->options.send_buffer_fixed) ||
-        c->shard->memory > c->shard->memory_high)
+        (c->sock && c->sock->options.send_buffer_fixed) || c->shard->memory > c->shard->memory_high)
         return;
     c->sndbuf = min(2 * c->cwnd, (u32)TCP_SNDBUF_MAX);
 }

@@ -3,7 +3,7 @@
 #include "mm/heap.h"
 #include "net/tcp_priv.h"
 
-enum { IP4_HEADER = 20, IP6_HEADER = 40, MTU_MAX = 65535, MTU_UNKNOWN = UINT16_MAX };
+enum { IP4_HEADER = 20, IP6_HEADER = 40, MTU_MAX = 65535 };
 
 static u32 header_of(u16 family)
 {
@@ -52,7 +52,7 @@ struct tcp_conn *tcp_conn_create(void)
     c->sndbuf = TCP_SNDBUF;
     c->rcvbuf = TCP_RCVBUF;
     c->rto_ms = TCP_RTO_INITIAL;
-    c->path_mtu = MTU_UNKNOWN;
+    c->path_mtu = MTU_MAX;
     c->syn_retries = TCP_SYN_RETRIES;
     c->keep_probes_max = TCP_KEEP_PROBES;
     c->keep_idle_s = TCP_KEEP_IDLE_S;
@@ -95,7 +95,7 @@ int tcp_conn_route(struct tcp_conn *c)
 
 void tcp_conn_set_mss(struct tcp_conn *c)
 {
-    u32 mtu = min(min(c->route.mtu, c->path_mtu), (u32)MTU_MAX);
+    u32 mtu = min(c->route.mtu, c->path_mtu);
     u32 header = header_of(c->family), mss = mtu > header ? mtu - header : 0;
 
     if (c->peer_mss)

@@ -28,8 +28,12 @@ void tcp_secrets_init(void)
 
 static u64 flow_secret(const struct siphash_key *key, const struct flow *flow, u64 more)
 {
-    u64 words[6] = {flow->local[0], flow->local[1], flow->remote[0], flow->remote[1],
-                    (u64)flow->local_port << 16 | flow->remote_port, more};
+    u64 words[6] = {flow->local[0],
+                    flow->local[1],
+                    flow->remote[0],
+                    flow->remote[1],
+                    (u64)flow->local_port << 16 | flow->remote_port,
+                    more};
 
     return siphash(key, words, 6);
 }

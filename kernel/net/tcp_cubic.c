@@ -103,5 +103,6 @@ void cubic_acked(struct tcp_conn *c, u32 acked)
         q->grow_part += (u64)acked * c->mss / 100; /* barely: at the plateau */
     u32 cwnd = c->cwnd + (u32)(q->grow_part / c->cwnd);
     q->grow_part %= c->cwnd;
-    c->cwnd = min(max(cwnd, q->w_est), most);
+    cwnd = max(cwnd, q->w_est);
+    c->cwnd = min(cwnd, most);
 }

@@ -56,7 +56,7 @@ static void reset_received(struct tcp_conn *c, const struct tcp_segment *seg)
         tcp_challenge_ack(c);
         return;
     }
-    int err = c->state == TCP_SYN_RECV ? -ECONNREFUSED
+    int err = c->state == TCP_SYN_RECV     ? -ECONNREFUSED
               : c->state == TCP_CLOSE_WAIT ? -EPIPE
                                            : -ECONNRESET;
     tcp_conn_close(c, err);
@@ -101,7 +101,7 @@ static void take_options(struct tcp_conn *c, const struct tcp_segment *seg)
 {
     const struct tcp_options *o = &seg->options;
 
-    c->peer_mss = o->saw_mss ? max(o->mss, (u16)TCP_MIN_MSS)
+    c->peer_mss = o->saw_mss               ? max(o->mss, (u16)TCP_MIN_MSS)
                   : c->family == ADDR_INET ? TCP_DEFAULT_MSS4
                                            : TCP_DEFAULT_MSS6;
     c->ts_ok = o->saw_ts;
@@ -384,13 +384,13 @@ static void conn_error(struct tcp_conn *c, int err, u32 mtu, u32 seq)
 
     if (seq_before(seq, c->snd_una) || !seq_before(seq, c->snd_nxt))
         return; /* about nothing that is under way: not believed */
-    if (err == -EMSGSIZE) {
+    if (err == EMSGSIZE) {
         if (!opening)
             path_shrank(c, mtu);
         return;
     }
     if (opening)
-        tcp_conn_close(c, err);
+        tcp_conn_close(c, -err);
 }
 
 void tcp_error(const struct ip_info *about, int err, u32 mtu, const u8 *quoted)

@@ -12,7 +12,7 @@ enum {
     COOKIE_LIFE_MS = 128 * 1024,
 };
 
-static struct spinlock table_lock; /* after a shard's, before a listener's */
+static struct spinlock table_lock;          /* after a shard's, before a listener's */
 static struct tcp_listener *table[BUCKETS]; /* [table_lock] by port */
 
 void tcp_listener_put(struct tcp_listener *l)
@@ -296,7 +296,7 @@ static void fill_request(struct tcp_request *r, struct shard *shard, struct tcp_
         .recv_space = TCP_RCVBUF / 2,
         .begun = shard->now,
     };
-    r->mss = o->saw_mss ? max(o->mss, (u16)TCP_MIN_MSS)
+    r->mss = o->saw_mss                 ? max(o->mss, (u16)TCP_MIN_MSS)
              : seg->family == ADDR_INET ? TCP_DEFAULT_MSS4
                                         : TCP_DEFAULT_MSS6;
     wheel_timer_init(&r->timer, request_due);

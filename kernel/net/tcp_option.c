@@ -220,9 +220,9 @@ static void fill_info(const struct tcp_conn *c, struct tcp_info_abi *info)
         .tcpi_retransmits = c->retries,
         .tcpi_probes = (u8)(c->probes + c->keep_probes),
         .tcpi_backoff = c->backoff,
-        .tcpi_options = (u8)((c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) |
-                             (c->sack_ok ? TCPI_OPT_SACK : 0) |
-                             (c->wscale_ok ? TCPI_OPT_WSCALE : 0) | (c->ecn_ok ? TCPI_OPT_ECN : 0)),
+        .tcpi_options =
+            (u8)((c->ts_ok ? TCPI_OPT_TIMESTAMPS : 0) | (c->sack_ok ? TCPI_OPT_SACK : 0) |
+                 (c->wscale_ok ? TCPI_OPT_WSCALE : 0) | (c->ecn_ok ? TCPI_OPT_ECN : 0)),
         .tcpi_wscale = (u8)(c->snd_wscale | c->rcv_wscale << 4),
         .tcpi_rto = c->rto_ms * 1000,
         .tcpi_ato = TCP_DELACK * 1000,

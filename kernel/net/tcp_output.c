@@ -47,7 +47,7 @@ static u32 next_len(struct tcp_conn *c, u32 mss, u32 limit)
 
     if (room < unsent && room < mss && room <= window)
         c->cwnd_limited = true;
-    u32 len = min(min(unsent, window), limit);
+    u32 allowed = min(window, limit), len = min(unsent, allowed);
     if (len > room) {
         c->cwnd_limited = true;
         /* cwnd counts whole segments; the rest of one waits for the next ACK. */
@@ -123,7 +123,7 @@ static ssize_t send_new(struct tcp_conn *c, u32 len, u32 mss)
 u32 tcp_send_new(struct tcp_conn *c, u32 most)
 {
     u32 used = c->snd_nxt - c->snd_una, window = c->snd_wnd > used ? c->snd_wnd - used : 0;
-    u32 len = min(min(tcp_unsent(c), window), most);
+    u32 allowed = min(window, most), len = min(tcp_unsent(c), allowed);
     ssize_t sent = len ? send_new(c, len, segment_size(c)) : 0;
 
     return sent > 0 ? (u32)sent : 0;
@@ -250,8 +250,7 @@ void tcp_schedule_ack(struct tcp_conn *c)
 
     if (tcp_timer_is_set(c, TIMER_DELACK))
         return;
-    tcp_timer_set(c, TIMER_DELACK,
-                  c->shard->now + (quick ? TCP_DELACK_QUICK : TCP_DELACK));
+    tcp_timer_set(c, TIMER_DELACK, c->shard->now + (quick ? TCP_DELACK_QUICK : TCP_DELACK));
 }
 
 void tcp_send_syn(struct tcp_conn *c)
@@ -279,7 +278,7 @@ void tcp_send_syn(struct tcp_conn *c)
         .options = &options,
     };
 
-    if (!route_valid(&c->route) && tcp_conn_route(c))
+    if (!tcp_conn_route_ok(c) && tcp_conn_route(c))
         return;
     c->rcv_adv = c->rcv_nxt + window;
     c->rcv_acked = c->rcv_nxt;

@@ -58,8 +58,7 @@ static bool is_free(const struct tcp_conn *c, const struct ip_addr *addr, u16 po
 {
     struct tcp_conn *other;
 
-    list_for_each(other, bucket_of(port), bind_node)
-    {
+    list_for_each(other, bucket_of(port), bind_node) {
         if (other == c || other->bind_port != port || !other->sock)
             continue;
         if (overlap(c, addr, other) && !(share && tolerate(c, other)))
@@ -115,8 +114,7 @@ bool tcp_port_may_listen(struct tcp_conn *c)
     bool may = true;
 
     lock_ports();
-    list_for_each(other, bucket_of(c->bind_port), bind_node)
-    {
+    list_for_each(other, bucket_of(c->bind_port), bind_node) {
         if (other == c || other->bind_port != c->bind_port || other->state != TCP_LISTEN ||
             !other->sock || !overlap(c, &c->bind_addr, other))
             continue;

@@ -171,8 +171,8 @@ struct cubic {
     u32 w_est;  /* what Reno would have, bytes */
     u32 origin; /* of the curve */
     u32 k_ms;
-    u32 epoch;      /* tick; with .started */
-    u32 prior_cwnd; /* at the last reduction */
+    u32 epoch;               /* tick; with .started */
+    u32 prior_cwnd;          /* at the last reduction */
     u64 est_part, grow_part; /* what is not yet a byte of .w_est and of cwnd */
     bool started;
 };
@@ -268,17 +268,17 @@ struct tcp_conn {
 
     /* The program's wishes. */
     bool nodelay, cork, v6only;
-    bool v4_any; /* an AF_INET6 socket bound to ::ffff:0.0.0.0 */
+    bool v4_any;              /* an AF_INET6 socket bound to ::ffff:0.0.0.0 */
     struct ip_addr bind_addr; /* [P] by bind(2); family 0: any */
     u16 bind_port;            /* [P] 0: not bound; written under the ports' lock too */
 
-    u8 tos, ttl;                 /* ttl 0: the default */
+    u8 tos, ttl; /* ttl 0: the default */
     u16 user_mss;
     u8 syn_retries, keep_probes_max;
     u32 keep_idle_s, keep_interval_s, user_timeout_ms, linger2_s, defer_s;
     u32 notsent_low, window_clamp;
-    u32 sndbuf, rcvbuf; /* bytes, now */
-    bool want_room;     /* [A] somebody waits for POLLOUT */
+    u32 sndbuf, rcvbuf;         /* bytes, now */
+    bool want_room;             /* [A] somebody waits for POLLOUT */
     bool shut_read, connecting; /* connect(2) has not reported yet */
     bool done;                  /* was connected once: end of file, not ENOTCONN */
     bool cork_over;             /* what the cork holds may go now */
@@ -339,6 +339,10 @@ void tcp_conn_established(struct tcp_conn *c);
 int tcp_conn_route(struct tcp_conn *c);
 /** The segment size from path, peer and options. */
 void tcp_conn_set_mss(struct tcp_conn *c);
+static inline bool tcp_conn_route_ok(const struct tcp_conn *c)
+{
+    return c->route.netif && route_valid(&c->route);
+}
 void tcp_set_state(struct tcp_conn *c, u8 state);
 /** The end: out of the table, no more timers, nothing to send; @err is for the program, 0: none.
  * What was received can still be read. The memory lives until tcp_conn_reap(). */
@@ -462,16 +466,16 @@ struct tcp_reply {
     u16 family, window;
     u8 flags;
     u32 seq, ack;
-    u32 ifindex;               /* of a link-local peer, 0 else */
-    const struct route *route; /* NULL: to be found */
+    u32 ifindex;                       /* of a link-local peer, 0 else */
+    const struct route *route;         /* NULL: to be found */
     const struct tcp_options *options; /* NULL: none */
 };
 /** Build and send it; errors are the network's. */
 void tcp_send_reply(struct shard *shard, const struct tcp_reply *reply);
 /**
- * Build and send a segment of @c: up to @len bytes of the queue from @seq, with an ACK. It may carry
- * less where the queue is in many small pieces. Bytes sent (they may be lost, what ip_output says
- * of it does not matter), -ENOMEM, or -EMSGSIZE: .mss has shrunk, try again.
+ * Build and send a segment of @c: up to @len bytes of the queue from @seq, with an ACK. It may
+ * carry less where the queue is in many small pieces. Bytes sent (they may be lost, what ip_output
+ * says of it does not matter), -ENOMEM, or -EMSGSIZE: .mss has shrunk, try again.
  */
 ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags);
 /** Bytes of options that a segment carries now. */
@@ -538,9 +542,9 @@ struct tcp_request {
     u32 irs, iss, ts_recent, ts_offset;
     u32 window; /* the peer's in the SYN */
     u32 recv_space, defer_s;
-    u32 begun;              /* tick */
+    u32 begun; /* tick */
     u16 user_mss;
-    u16 mss;                /* the peer's */
+    u16 mss; /* the peer's */
     u8 snd_wscale, retries;
     bool ts_ok, sack_ok, wscale_ok, ecn_ok, acked;
     u32 ifindex;
@@ -564,9 +568,9 @@ void tcp_request_remove(struct shard *shard, struct tcp_request *r);
 /** A segment for a request; takes @pkt. */
 void tcp_request_input(struct shard *shard, struct tcp_request *r, struct pkt *pkt,
                        const struct tcp_segment *seg);
-/** A listener's accept queue: the first connection, which the caller makes a socket's. NULL: none. */
+/** A listener's accept queue: the first connection, which the caller makes a socket's. NULL: none.
+ */
 struct tcp_conn *tcp_listener_pop(struct tcp_listener *l);
-
 
 /* tcp_cookie.c */
 

@@ -84,7 +84,8 @@ u32 tcp_window(struct tcp_conn *c)
     if (room < min((u32)c->rcv_mss, space / 2)) /* no silly windows: RFC 9293 3.8.6.2.2 */
         room = 0;
     room &= ~((1u << c->rcv_wscale) - 1);
-    return min(max(room, given), most);
+    room = max(room, given);
+    return min(room, most);
 }
 
 /* The buffer follows what the program takes in a round trip: twice as much must fit, so that the
@@ -109,12 +110,13 @@ static void grow_buffer(struct tcp_conn *c)
 void tcp_receive_taken(struct tcp_conn *c)
 {
     u32 given = seq_after(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
-    u32 space = tcp_window_space(c);
+    u32 space = tcp_window_space(c), enough = min(space / 2, 2u * c->rcv_mss);
 
+    enough = max(enough, 2 * given);
     grow_buffer(c);
     if (!tcp_synchronized(c->state) || c->fin_rcvd)
         return;
-    if (given * 2 <= space && tcp_window(c) >= max(2 * given, min(space / 2, 2u * c->rcv_mss)))
+    if (given * 2 <= space && tcp_window(c) >= enough)
         tcp_send_ack(c);
 }
 

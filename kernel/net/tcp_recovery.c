@@ -1,6 +1,6 @@
-/* Finding losses and mending them: RACK-TLP (RFC 8985) with SACK, duplicate ACKs without (RFC 6582),
- * proportional rate reduction (RFC 6937), F-RTO (RFC 5682), and taking back what was wrong (RFC 4015
- * by timestamps, RFC 3708 by D-SACK).
+/* Finding losses and mending them: RACK-TLP (RFC 8985) with SACK, duplicate ACKs without (RFC
+ * 6582), proportional rate reduction (RFC 6937), F-RTO (RFC 5682), and taking back what was wrong
+ * (RFC 4015 by timestamps, RFC 3708 by D-SACK).
  *
  * Each record of the scoreboard is in flight, SACKed, or lost; sending it again puts it back in
  * flight.  So what is in flight is snd_nxt - snd_una - SACKed - lost, whatever happened before. */
@@ -41,8 +41,7 @@ static u32 reorder_window(const struct tcp_conn *c)
 {
     const struct rack *rack = &c->rack;
 
-    if (!rack->reordering &&
-        (c->ca >= CA_RECOVERY || c->sent.sacked >= (u32)TCP_DUPACKS * c->mss))
+    if (!rack->reordering && (c->ca >= CA_RECOVERY || c->sent.sacked >= (u32)TCP_DUPACKS * c->mss))
         return 0;
     u32 window = c->min_rtt_us / 4 * (rack->reo_mult ? rack->reo_mult : 1);
     return min(window, c->srtt_us8 / 8);
@@ -56,7 +55,8 @@ static void adapt_window(struct tcp_conn *c, bool dsack)
     if (!dsack || seq_before(c->snd_una, rack->dsack_round))
         return;
     rack->dsack_round = c->snd_nxt;
-    rack->reo_mult = min(max(rack->reo_mult, 1u) + 1, (u32)REO_MULT_MAX);
+    u32 mult = max(rack->reo_mult, 1u) + 1;
+    rack->reo_mult = min(mult, (u32)REO_MULT_MAX);
     rack->reo_persist = REO_PERSIST;
 }
 
@@ -181,8 +181,7 @@ static void frto_step(struct tcp_conn *c, const struct ack_news *news)
         undo(c);
         return;
     }
-    if (news->acked && !c->frto_new && tcp_unsent(c) &&
-        c->snd_wnd > c->snd_nxt - c->snd_una) {
+    if (news->acked && !c->frto_new && tcp_unsent(c) && c->snd_wnd > c->snd_nxt - c->snd_una) {
         c->frto_new = true; /* new data tells more than sending old data again */
         c->cwnd = tcp_flight(c) + 2u * c->mss;
         return;

@@ -114,7 +114,7 @@ ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
 {
     u8 options[TCP_HEADER_MAX - TCP_HEADER];
 
-    if (unlikely(!route_valid(&c->route)) && tcp_conn_route(c))
+    if (unlikely(!tcp_conn_route_ok(c)) && tcp_conn_route(c))
         return len; /* as if lost on the way */
     struct pkt *pkt = take_data(c, seq, len);
     if (!pkt)

@@ -177,8 +177,7 @@ static struct send_page *refill(void)
 /* A page that nobody else holds any more is used from its start again. */
 static void reuse(struct send_page *room)
 {
-    if (room->page && room->used &&
-        __atomic_load_n(&room->page->refs, __ATOMIC_ACQUIRE) == 1)
+    if (room->page && room->used && __atomic_load_n(&room->page->refs, __ATOMIC_ACQUIRE) == 1)
         room->used = 0;
 }
 

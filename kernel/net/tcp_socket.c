@@ -155,19 +155,19 @@ static int start_connect(struct tcp_conn *c, struct endpoint *to)
     u32 isn_above;
 
     if (addr_is_any(&to->addr)) /* means this host */
-        to->addr = to->addr.family == ADDR_INET ? addr_from_v4(__builtin_bswap32(0x7f000001))
-                                                : (struct ip_addr){.bytes = {[15] = 1},
-                                                                   .family = ADDR_INET6};
+        to->addr = to->addr.family == ADDR_INET
+                       ? addr_from_v4(__builtin_bswap32(0x7f000001))
+                       : (struct ip_addr){.bytes = {[15] = 1}, .family = ADDR_INET6};
     if (addr_is_multicast(&to->addr))
         return -ENETUNREACH;
     u32 scope = to->scope ? to->scope : c->sock->options.bind_ifindex;
-    int err = route_find(&to->addr, source, scope, &route);
+    int err = route_find_wait(&to->addr, source, scope, &route);
     if (err)
         return err;
     flow_set(flow.local, source ? source : &route.source);
     flow_set(flow.remote, &to->addr);
-    struct shard *shard = c->bind_port ? claim_flow(&flow, &isn_above)
-                                       : claim_any(&flow, &isn_above);
+    struct shard *shard =
+        c->bind_port ? claim_flow(&flow, &isn_above) : claim_any(&flow, &isn_above);
     if (!shard)
         return -EADDRNOTAVAIL;
     c->scope = scope;
@@ -397,7 +397,8 @@ static ssize_t send_part(struct tcp_conn *c, struct sock_msg *msg)
 {
     struct send_frag pieces[PARTS];
     u64 space = (u64)max(tcp_send_space(c), (s64)1);
-    u32 want = (u32)min(min(msg->data->left, space), (u64)COPY_AT_ONCE), done = 0, n = 0, i = 0;
+    u64 fits = min(space, (u64)COPY_AT_ONCE);
+    u32 want = (u32)min(msg->data->left, fits), done = 0, n = 0, i = 0;
     int err = -ENOMEM;
 
     while (done < want && n < PARTS) {
@@ -602,8 +603,7 @@ static ssize_t recv_urgent(struct tcp_conn *c, struct sock_msg *msg)
 
     if (here) {
         struct pkt *pkt;
-        list_for_each(pkt, &c->recvq.pkts, node)
-        {
+        list_for_each(pkt, &c->recvq.pkts, node) {
             if (!seq_before(at, pkt->seq) && seq_before(at, pkt->end_seq))
                 pkt_copy_out(pkt, at - pkt->seq, &byte, 1);
         }

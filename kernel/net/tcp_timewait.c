@@ -23,8 +23,7 @@ static void oldest_due(struct shard *shard, struct wheel_timer *timer)
 {
     struct tw_table *table = &shard->tw;
 
-    while (table->oldest &&
-           (s32)(tw_record(table, table->oldest)->expires - shard->now) <= 0)
+    while (table->oldest && (s32)(tw_record(table, table->oldest)->expires - shard->now) <= 0)
         tw_remove(shard, tw_record(table, table->oldest));
     if (table->oldest)
         shard_timer_set(shard, timer, tw_record(table, table->oldest)->expires);
@@ -34,7 +33,7 @@ void tw_init(struct shard *shard, u64 memory)
 {
     u64 chunks = memory / 64 / (TW_CHUNK * sizeof(struct tcp_tw));
 
-    shard->tw.max_chunks = (u32)min(max(chunks, (u64)1), (u64)TW_CHUNKS);
+    shard->tw.max_chunks = (u32)min(chunks, (u64)TW_CHUNKS - 1) + 1;
     wheel_timer_init(&shard->tw_timer, oldest_due);
 }
 

@@ -24,8 +24,7 @@ static void decode_sack(const u8 *p, u32 len, struct tcp_options *out)
     if ((len - 2) % 8)
         return;
     for (u32 at = 2; at < len && out->nr_sack < TCP_SACK_BLOCKS; at += 8)
-        out->sack[out->nr_sack++] =
-            (struct seq_range){wire_get32(p + at), wire_get32(p + at + 4)};
+        out->sack[out->nr_sack++] = (struct seq_range){wire_get32(p + at), wire_get32(p + at + 4)};
 }
 
 static void decode_one(const u8 *p, u32 len, bool syn, struct tcp_options *out)
@@ -163,8 +162,8 @@ u32 tcp_encode_options(u8 *p, const struct tcp_options *options)
     if (options->saw_ts)
         p = put_ts(p, options);
     if (options->nr_sack) {
-        wire_put32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK << 8 |
-                          (2 + 8 * (u32)options->nr_sack));
+        wire_put32(p,
+                   OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK << 8 | (2 + 8 * (u32)options->nr_sack));
         p += 4;
     }
     for (u32 i = 0; i < options->nr_sack; i++, p += 8) {
