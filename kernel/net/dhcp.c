@@ -256,10 +256,10 @@ static void get_routes(struct ip_config *config, const u8 *p, u32 len)
         u8 dst[4] = {0};
         memcpy(dst, p + 1, bytes);
         u32 router = get_raw(p + 1 + bytes);
-        config->routes[config->nr_routes++] =
-            (struct config_route){.dst = addr_from_v4(get_raw(dst)),
-                                  .prefix = (u8)prefix,
-                                  .gateway = router ? addr_from_v4(router) : (struct ip_addr){.family = ADDR_NONE}};
+        config->routes[config->nr_routes++] = (struct config_route){
+            .dst = addr_from_v4(get_raw(dst)),
+            .prefix = (u8)prefix,
+            .gateway = router ? addr_from_v4(router) : (struct ip_addr){.family = ADDR_NONE}};
         p += 1 + bytes + 4;
         len -= 1 + bytes + 4;
     }
