@@ -166,6 +166,7 @@ static const char *const kernel_words[] = {
     "ingot.layer",
     "ingot.columns",
     "ingot.rows",
+    "ingot.ip6",
     "BOOT_IMAGE",
     "initrd",
     "rcupdate.rcu_expedited",

@@ -1,6 +1,7 @@
 /* Start-up of the network, which happens once somebody has use for it. */
 #include "core/init.h"
 #include "net/config.h"
+#include "net/mcast.h"
 #include "net/neigh.h"
 #include "net/net_priv.h"
 #include "net/tcp.h"
@@ -13,6 +14,8 @@ static void init(void)
     frag_init();
     ip4_init();
     icmp_init();
+    icmp6_init();
+    mcast_init();
     loopback_init();
     udp_init();
     tcp_init();

@@ -10,6 +10,7 @@
 #include "core/time.h"
 #include "lib/string.h"
 #include "net/config.h"
+#include "net/ip6.h"
 #include "net/net_priv.h"
 #include "sched/wait.h"
 
@@ -277,6 +278,40 @@ static int start_dhcp_on(struct netif *netif, void *arg)
     return 0;
 }
 
+static int start_slaac_on(struct netif *netif, void *arg)
+{
+    (void)arg;
+    if (!(netif->flags & NETIF_LOOPBACK))
+        slaac_start(netif);
+    return 0;
+}
+
+static void configure6(void)
+{
+    static struct ip_config config;
+    const char *word = cmdline_get("ingot.ip6");
+    struct netif *netif = netif_default();
+    char text[2 * FIELD_MAX];
+
+    if (word && is_off(word))
+        return;
+    netif_for_each(start_slaac_on, NULL);
+    if (!word || !strcmp(word, "auto"))
+        return;
+    str_copy(text, word, sizeof(text));
+    char *comma = strchr(text, ',');
+    if (comma)
+        *comma = '\0';
+    config.prefix = 64;
+    if (!netif || !parse_with_prefix(text, &config.addr, &config.prefix) ||
+        (comma && !addr_parse(comma + 1, &config.gateway))) {
+        log_warn("ingot.ip6=%s: not ADDRESS/PREFIX[,GATEWAY]", word);
+        return;
+    }
+    ipconfig_apply(netif, &config);
+    ndp_join(netif, &config.addr);
+}
+
 void ipconfig_init(void)
 {
     const char *word;
@@ -291,4 +326,5 @@ void ipconfig_init(void)
     }
     if (!any)
         netif_for_each(start_dhcp_on, NULL);
+    configure6();
 }
