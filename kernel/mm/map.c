@@ -32,7 +32,7 @@ static int remove_areas(struct mm *mm, u64 start, u64 end)
             return err;
     }
     for (; vma && vma->start < end; vma = next) {
-        next = area_next(vma);
+        next = vma->end < end ? area_next(vma) : NULL;
         if (vma->start < start)
             area_resize(mm, vma, vma->start, start);
         else if (vma->end > end)
@@ -50,6 +50,8 @@ int unmap_locked(struct mm *mm, u64 start, u64 end)
         int err = pages_remove(mm, vma, max(start, vma->start), min(end, vma->end));
         if (err)
             return err;
+        if (vma->end >= end)
+            break;
     }
     return remove_areas(mm, start, end);
 }
