@@ -438,6 +438,10 @@ def process_tree_is_one_child_that_dies_with_us():
 def process_is_the_ground_where_kvm_is_not():
     result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "/bin/true"])
     need("ingot-tender" in result.text() or "-accel kvm" in result.text(), "neither\n" + result.show())
+    result = guest("process", "/bin/true", options=["--net", "user"])
+    need(result.status == 1 and "network" in result.errors(), "a network?\n" + result.show())
+    result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "--net", "user", "/bin/true"])
+    need("qemu-system" in result.text(), "no VM for a network\n" + result.show())
     result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "--accel", "tcg", "/bin/true"])
     need("-accel tcg" in result.text(), "no emulator where one was asked for\n" + result.show())
 
