@@ -62,6 +62,8 @@ extern const struct plat_areas hosted_areas;
 /* signal.c */
 extern u32 hosted_stop_line, hosted_tick_line; /* [I] what the signals pend */
 void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc);
+/** From here on the host's signals are interrupts.  Once the lines above are set. */
+void hosted_listen(void);
 void hosted_trap(struct trap_frame *frame, u64 addr);
 
 /* streams.c */

@@ -140,10 +140,29 @@ static void take_fault(int sig, const struct siginfo64 *info, const struct sigco
     hosted_enter_trap(f, mc->cr2, mc->fpstate);
 }
 
+/* The host may tell us something before there is anybody to tell. */
+static bool listening, stop_came_early;
+
+void hosted_listen(void)
+{
+    listening = true;
+    if (stop_came_early)
+        irq_pend(hosted_stop_line);
+}
+
+static bool is_interrupt(int sig)
+{
+    return sig == HOSTED_SIG_TIMER || sig == HOSTED_SIG_STOP || sig == HOSTED_SIG_TICK;
+}
+
 void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc)
 {
     struct sigcontext64 *mc = &uc->mcontext;
 
+    if (unlikely(!listening) && is_interrupt(sig)) {
+        stop_came_early |= sig == HOSTED_SIG_STOP;
+        return;
+    }
     switch (sig) {
     case HOSTED_SIG_TIMER:
         irq_pend(PEND_TIMER);

@@ -146,6 +146,7 @@ static void hosted_init(void)
     vdso_data.mult = (1000000ul << 32) / khz;
     hosted_stop_line = take_line(take_stop);
     hosted_tick_line = take_line(take_tick);
+    hosted_listen();
 }
 
 static const struct plat_ops hosted_ops = {
