@@ -3,6 +3,7 @@
 #include "core/time.h"
 #include "lib/string.h"
 #include "net/net_priv.h"
+#include "net/ping.h"
 #include "net/stats.h"
 
 enum { QUOTE_MAX = 576 - 2 * sizeof(struct ip4_hdr) - sizeof(struct icmp_hdr) };
@@ -221,6 +222,7 @@ static void icmp_input(struct pkt *pkt, const struct ip_info *info)
         break;
     case ICMP_ECHO_REPLY:
         NET_COUNT(icmp_in_echo_reps);
+        ping_input(pkt, info);
         break;
     default: /* redirects and the rest are none of a host's business: RFC 6633, 6918 */
         break;

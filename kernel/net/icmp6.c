@@ -4,6 +4,7 @@
 #include "net/ip6.h"
 #include "net/mcast.h"
 #include "net/net_priv.h"
+#include "net/ping.h"
 #include "net/stats.h"
 
 enum { QUOTE_MAX = IP6_MIN_MTU - 2 * sizeof(struct ip6_hdr) - sizeof(struct icmp_hdr) };
@@ -195,6 +196,7 @@ static void dispatch(struct pkt *pkt, const struct ip_info *info, u8 type)
         return;
     case ICMP6_ECHO_REPLY:
         NET_COUNT(icmp6_in_echo_reps);
+        ping_input(pkt, info);
         return;
     case ICMP6_MLD_QUERY:
         mcast_query(pkt, info);

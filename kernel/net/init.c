@@ -4,6 +4,7 @@
 #include "net/mcast.h"
 #include "net/neigh.h"
 #include "net/net_priv.h"
+#include "net/ping.h"
 #include "net/tcp.h"
 #include "net/udp.h"
 #include "sched/wait.h"
@@ -18,6 +19,7 @@ static void init(void)
     mcast_init();
     loopback_init();
     udp_init();
+    raw_init();
     tcp_init();
     ipconfig_init();
 }

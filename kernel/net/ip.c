@@ -7,6 +7,8 @@
 
 static const struct transport *transports[256]; /* [I] after start */
 
+bool (*ip_raw_input)(const struct pkt *pkt, const struct ip_info *info);
+
 void transport_register(const struct transport *transport)
 {
     transports[transport->protocol] = transport;
@@ -54,11 +56,17 @@ void ip_receive_done(void)
 bool ip_deliver(struct pkt *pkt, const struct ip_info *info)
 {
     const struct transport *transport = transports[info->protocol];
+    bool heard = false;
 
-    if (unlikely(!transport))
-        return false;
-    transport->input(pkt, info);
-    return true;
+    if (unlikely(ip_raw_input))
+        heard = ip_raw_input(pkt, info);
+    if (likely(transport)) {
+        transport->input(pkt, info);
+        return true;
+    }
+    if (heard)
+        pkt_free(pkt);
+    return heard;
 }
 
 u32 ip_pseudo_csum(const struct ip_addr *src, const struct ip_addr *dst, u8 protocol, u32 len)

@@ -80,6 +80,8 @@ void ip_receive_done(void);
  */
 bool ip_deliver(struct pkt *pkt, const struct ip_info *info);
 const struct transport *transport_find(u8 protocol);
+/** [A] Raw sockets, while there are any: sees every whole datagram first; was it heard? Borrows. */
+extern bool (*ip_raw_input)(const struct pkt *pkt, const struct ip_info *info);
 
 int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
                const struct ip_addr *dst, u8 protocol, const struct ip_meta *meta);

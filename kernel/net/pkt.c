@@ -306,15 +306,33 @@ struct pkt *pkt_slice(const struct pkt *pkt, u32 at, u32 n)
     return out;
 }
 
-/* Room for up to @n more bytes at the end: linear, behind the last piece we made, or a new page.
- * *@room says how much; NULL: no memory or no slots. */
+/* Room left behind the last piece, in a page that is nobody else's. */
+static u32 last_page_room(const struct pkt *pkt)
+{
+    const struct pkt_frag *last = pkt->nr_frags ? &pkt->frags[pkt->nr_frags - 1] : NULL;
+
+    if (!last || !last->page || __atomic_load_n(&last->page->refs, __ATOMIC_ACQUIRE) != 1)
+        return 0;
+    u8 *end = (u8 *)page_to_virt(last->page) + (PAGE_SIZE << last->page->order);
+    return (u32)(end - (last->data + last->len));
+}
+
+/* Room for up to @n more bytes at the end: linear, behind the last piece, or in a new page. *@room
+ * says how much; NULL: no memory or no slots. */
 static u8 *grow(struct pkt *pkt, u32 n, u32 *room)
 {
-    u32 tail = pkt_tailroom(pkt);
+    u32 tail = pkt_tailroom(pkt), behind = last_page_room(pkt);
 
     if (tail) {
         *room = min(tail, n);
         return pkt_put(pkt, *room);
+    }
+    if (behind) {
+        struct pkt_frag *last = &pkt->frags[pkt->nr_frags - 1];
+        *room = min(behind, n);
+        last->len += *room;
+        pkt->total += *room;
+        return last->data + last->len - *room;
     }
     if (pkt->nr_frags == PKT_FRAGS)
         return NULL;
