@@ -10,24 +10,7 @@
 #include "net/udp.h"
 #include "net/unix.h"
 
-/* Absent in a kernel without TCP. */
-extern __typeof__(tcp_for_each) tcp_for_each __attribute__((weak));
-extern __typeof__(tcp_get_stats) tcp_get_stats __attribute__((weak));
-
 enum { UDP_CONNECTED = 1, UDP_OPEN = 7 };
-
-static void tcp_walk(int (*fn)(const struct tcp_entry *entry, void *arg), void *arg)
-{
-    if (tcp_for_each)
-        tcp_for_each(fn, arg);
-}
-
-static void tcp_stats(struct tcp_stats *out)
-{
-    *out = (struct tcp_stats){0};
-    if (tcp_get_stats)
-        tcp_get_stats(out);
-}
 
 /* One line of tcp or udp. */
 struct line {
@@ -90,7 +73,7 @@ static void walk(struct copies *c, bool tcp)
 {
     c->n = 0;
     if (tcp)
-        tcp_walk(copy_tcp, c);
+        tcp_for_each(copy_tcp, c);
     else
         udp_for_each(copy_udp, c);
 }
@@ -235,7 +218,7 @@ static void add_tcp(struct text *out)
 {
     struct tcp_stats t;
 
-    tcp_stats(&t);
+    tcp_get_stats(&t);
     text_add(out, "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails "
                   "EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n");
     text_add(out, "Tcp: 1 200 120000 -1 %lu %lu %lu %lu %lu", (unsigned long)t.active_opens,
@@ -262,7 +245,7 @@ int proc_net_show_netstat(struct text *out, const struct pseudo_ref *ref __attri
 {
     struct tcp_stats t;
 
-    tcp_stats(&t);
+    tcp_get_stats(&t);
     text_add(out,
              "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed ListenOverflows "
              "ListenDrops TW TWRecycled DelayedACKs PAWSEstab TCPTimeouts TCPLossProbes "
@@ -308,9 +291,9 @@ int proc_net_show_sockstat(struct text *out, const struct pseudo_ref *ref __attr
     struct tally tcp = {0}, udp = {0};
     struct tcp_stats t;
 
-    tcp_walk(tally_tcp, &tcp);
+    tcp_for_each(tally_tcp, &tcp);
     udp_for_each(tally_udp, &udp);
-    tcp_stats(&t);
+    tcp_get_stats(&t);
     u32 all = tcp.nr[0] + tcp.nr[1] + udp.nr[0] + udp.nr[1] + unix_count();
     text_add(out, "sockets: used %u\nTCP: inuse %u orphan 0 tw %u alloc %u mem %lu\n", all,
              tcp.nr[0], tcp.waiting, tcp.nr[0] + tcp.nr[1],
@@ -324,7 +307,7 @@ int proc_net_show_sockstat6(struct text *out, const struct pseudo_ref *ref __att
 {
     struct tally tcp = {0}, udp = {0};
 
-    tcp_walk(tally_tcp, &tcp);
+    tcp_for_each(tally_tcp, &tcp);
     udp_for_each(tally_udp, &udp);
     text_add(out,
              "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"

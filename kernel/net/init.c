@@ -4,6 +4,7 @@
 #include "net/mcast.h"
 #include "net/neigh.h"
 #include "net/net_priv.h"
+#include "net/netlink.h"
 #include "net/ping.h"
 #include "net/tcp.h"
 #include "net/udp.h"
@@ -19,6 +20,7 @@ static void init(void)
     mcast_init();
     loopback_init();
     udp_init();
+    netlink_init();
     raw_init();
     tcp_init();
     ipconfig_init();

@@ -1,0 +1,346 @@
+/* NETLINK_ROUTE: what getifaddrs(3), if_nameindex(3) and ip(8) ask.  Links, addresses, routes and
+ * neighbours can be listed; addresses and routes added and removed.  rtnetlink(7). */
+#include "lib/string.h"
+#include "net/ip.h"
+#include "net/neigh.h"
+#include "net/netlink.h"
+
+/* What a walk carries along. */
+struct walk {
+    struct nl_reply *reply;
+    u8 family;        /* 0: any */
+    u32 index;        /* 0: any */
+    const char *name; /* NULL: any */
+    u32 shown;
+};
+
+static u32 addr_len(const struct ip_addr *addr)
+{
+    return addr->family == ADDR_INET ? 4 : 16;
+}
+
+static void put_addr(struct nl_reply *r, u16 type, const struct ip_addr *addr)
+{
+    u32 len = addr_len(addr);
+
+    nl_attr(r, type, addr->bytes + 16 - len, len);
+}
+
+/* An attribute that is an address of @family. False: it is not there. */
+static bool get_addr(const struct nl_request *q, u32 header, u16 type, u8 family,
+                     struct ip_addr *out)
+{
+    u32 len = family == AF_INET ? 4 : 16;
+    const void *bytes = nl_find(q, header, type, len);
+    u32 v4;
+
+    if (!bytes)
+        return false;
+    if (family == AF_INET) {
+        memcpy(&v4, bytes, sizeof(v4));
+        *out = addr_from_v4(v4);
+    } else {
+        *out = addr_from_v6(bytes);
+    }
+    return true;
+}
+
+/* The fixed header of a request; what the program left out is zero. */
+static void get_header(const struct nl_request *q, void *header, u32 len)
+{
+    memset(header, 0, len);
+    memcpy(header, q->body, min(len, q->body_len));
+}
+
+/* ---- links ---- */
+
+static void put_stats(struct nl_reply *r, const struct netif_stats *s)
+{
+    u64 v[IF_STATS64_WORDS] = {s->rx_packets, s->tx_packets, s->rx_bytes,   s->tx_bytes,
+                               s->rx_errors,  s->tx_errors,  s->rx_dropped, s->tx_dropped};
+
+    nl_attr(r, IFLA_STATS64, v, sizeof(v));
+}
+
+static int show_link(struct netif *netif, void *arg)
+{
+    static const u8 broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, zero[6];
+    bool loopback = netif->flags & NETIF_LOOPBACK, up = netif->flags & NETIF_UP;
+    struct walk *w = arg;
+    struct nl_reply *r = w->reply;
+
+    if ((w->index && w->index != netif->index) || (w->name && strcmp(w->name, netif->name)))
+        return 0;
+    struct ifinfomsg_abi msg = {.type = loopback ? ARPHRD_LOOPBACK : ARPHRD_ETHER,
+                                .index = (s32)netif->index,
+                                .flags = netif_abi_flags(netif)};
+    u8 state = loopback ? IF_OPER_UNKNOWN : up ? IF_OPER_UP : IF_OPER_DOWN, mode = 0;
+    nl_begin(r, RTM_NEWLINK, &msg, sizeof(msg));
+    nl_attr(r, IFLA_IFNAME, netif->name, (u32)strlen(netif->name) + 1);
+    nl_attr_u32(r, IFLA_TXQLEN, 1000);
+    nl_attr(r, IFLA_OPERSTATE, &state, 1);
+    nl_attr(r, IFLA_LINKMODE, &mode, 1);
+    nl_attr_u32(r, IFLA_MTU, netif->mtu);
+    nl_attr_u32(r, IFLA_GROUP, 0);
+    nl_attr(r, IFLA_CARRIER, up ? "\1" : "\0", 1);
+    nl_attr(r, IFLA_QDISC, "noqueue", 8);
+    nl_attr(r, IFLA_ADDRESS, netif->mac, sizeof(netif->mac));
+    nl_attr(r, IFLA_BROADCAST, loopback ? zero : broadcast, sizeof(broadcast));
+    put_stats(r, &netif->stats);
+    nl_end(r);
+    w->shown++;
+    return 0;
+}
+
+static int get_links(const struct nl_request *q, struct nl_reply *r)
+{
+    struct walk w = {.reply = r};
+    struct ifinfomsg_abi msg;
+    char name[IFNAMSIZ] = "";
+
+    get_header(q, &msg, sizeof(msg));
+    if (r->flags & NLM_F_MULTI)
+        return netif_for_each(show_link, &w);
+    const char *wanted = nl_find(q, sizeof(msg), IFLA_IFNAME, 1);
+    if (wanted) {
+        u32 room = (u32)(q->body + q->body_len - (const u8 *)wanted);
+        memcpy(name, wanted, min(room, (u32)sizeof(name) - 1));
+        w.name = name;
+    }
+    w.index = (u32)msg.index;
+    if (!w.name && !w.index)
+        return -EINVAL;
+    netif_for_each(show_link, &w);
+    return w.shown ? 0 : -ENODEV;
+}
+
+/* ---- addresses ---- */
+
+static u8 scope_of(const struct ip_addr *addr)
+{
+    if (addr_is_loopback(addr))
+        return RT_SCOPE_HOST;
+    return addr_is_link_local(addr) && addr->family == ADDR_INET6 ? RT_SCOPE_LINK
+                                                                  : RT_SCOPE_UNIVERSE;
+}
+
+static void put_broadcast(struct nl_reply *r, const struct netif_addr *a)
+{
+    u32 mask = a->prefix ? ~0u << (32 - a->prefix) : 0;
+    u32 all = addr_v4(&a->addr) | __builtin_bswap32(~mask);
+
+    nl_attr_u32(r, IFA_BROADCAST, all);
+}
+
+static void show_addr(struct nl_reply *r, const struct netif *netif, const struct netif_addr *a)
+{
+    struct ifaddrmsg_abi msg = {.family = (u8)a->addr.family,
+                                .prefix = a->prefix,
+                                .flags = IFA_F_PERMANENT,
+                                .scope = scope_of(&a->addr),
+                                .index = netif->index};
+
+    nl_begin(r, RTM_NEWADDR, &msg, sizeof(msg));
+    put_addr(r, IFA_ADDRESS, &a->addr);
+    if (a->addr.family == ADDR_INET) {
+        put_addr(r, IFA_LOCAL, &a->addr);
+        if (!(netif->flags & NETIF_LOOPBACK))
+            put_broadcast(r, a);
+        nl_attr(r, IFA_LABEL, netif->name, (u32)strlen(netif->name) + 1);
+    }
+    nl_attr_u32(r, IFA_FLAGS, IFA_F_PERMANENT);
+    nl_end(r);
+}
+
+static int show_addrs(struct netif *netif, void *arg)
+{
+    struct walk *w = arg;
+
+    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+        struct netif_addr a = netif->addrs[i];
+        if (a.addr.family && (!w->family || w->family == a.addr.family) &&
+            (!w->index || w->index == netif->index))
+            show_addr(w->reply, netif, &a);
+    }
+    return 0;
+}
+
+static int get_addrs(const struct nl_request *q, struct nl_reply *r)
+{
+    struct ifaddrmsg_abi msg;
+
+    get_header(q, &msg, sizeof(msg));
+    struct walk w = {.reply = r, .family = msg.family, .index = msg.index};
+    return netif_for_each(show_addrs, &w);
+}
+
+static int change_addr(const struct nl_request *q, bool add)
+{
+    struct ifaddrmsg_abi msg;
+    struct ip_addr addr;
+
+    if (q->body_len < sizeof(msg))
+        return -EINVAL;
+    get_header(q, &msg, sizeof(msg));
+    struct netif *netif = netif_by_index(msg.index);
+    if (!netif)
+        return -ENODEV;
+    if (msg.family != AF_INET && msg.family != AF_INET6)
+        return -EOPNOTSUPP;
+    if (!get_addr(q, sizeof(msg), IFA_LOCAL, msg.family, &addr) &&
+        !get_addr(q, sizeof(msg), IFA_ADDRESS, msg.family, &addr))
+        return -EINVAL;
+    if (msg.prefix > addr_bits(&addr))
+        return -EINVAL;
+    return add ? netif_add_addr(netif, &addr, msg.prefix) : netif_remove_addr(netif, &addr);
+}
+
+/* ---- routes ---- */
+
+static void show_route(struct nl_reply *r, const struct route_entry *line)
+{
+    bool via = line->gateway.family;
+    struct rtmsg_abi msg = {.family = (u8)line->dst.family,
+                            .dst_len = line->prefix,
+                            .table = RT_TABLE_MAIN,
+                            .protocol = via ? RTPROT_BOOT : RTPROT_KERNEL,
+                            .scope = via || line->dst.family == ADDR_INET6 ? RT_SCOPE_UNIVERSE
+                                                                           : RT_SCOPE_LINK,
+                            .type = RTN_UNICAST};
+
+    nl_begin(r, RTM_NEWROUTE, &msg, sizeof(msg));
+    nl_attr_u32(r, RTA_TABLE, RT_TABLE_MAIN);
+    if (line->prefix)
+        put_addr(r, RTA_DST, &line->dst);
+    if (via)
+        put_addr(r, RTA_GATEWAY, &line->gateway);
+    if (line->metric)
+        nl_attr_u32(r, RTA_PRIORITY, line->metric);
+    nl_attr_u32(r, RTA_OIF, line->netif->index);
+    nl_end(r);
+}
+
+/* `ip route get`: the way to one address. */
+static int find_one(const struct nl_request *q, struct nl_reply *r, const struct rtmsg_abi *asked)
+{
+    struct ip_addr dst;
+    struct route route;
+
+    if (!get_addr(q, sizeof(*asked), RTA_DST, asked->family, &dst))
+        return -EINVAL;
+    int err = route_find(&dst, NULL, 0, &route);
+    if (err)
+        return err;
+    struct rtmsg_abi msg = {.family = asked->family,
+                            .dst_len = (u8)addr_bits(&dst),
+                            .table = RT_TABLE_MAIN,
+                            .type = ip_is_local(&dst) ? RTN_LOCAL : RTN_UNICAST};
+    nl_begin(r, RTM_NEWROUTE, &msg, sizeof(msg));
+    nl_attr_u32(r, RTA_TABLE, RT_TABLE_MAIN);
+    put_addr(r, RTA_DST, &dst);
+    if (route.next.family)
+        put_addr(r, RTA_GATEWAY, &route.next);
+    nl_attr_u32(r, RTA_OIF, route.netif->index);
+    if (route.source.family)
+        put_addr(r, RTA_PREFSRC, &route.source);
+    nl_end(r);
+    return 0;
+}
+
+static int get_routes(const struct nl_request *q, struct nl_reply *r)
+{
+    struct route_entry line;
+    struct rtmsg_abi msg;
+
+    get_header(q, &msg, sizeof(msg));
+    if (!(r->flags & NLM_F_MULTI))
+        return find_one(q, r, &msg);
+    for (u32 i = 0; route_get(i, &line); i++)
+        if ((!msg.family || msg.family == line.dst.family) && !(line.netif->flags & NETIF_LOOPBACK))
+            show_route(r, &line);
+    return 0;
+}
+
+static int change_route(const struct nl_request *q, bool add)
+{
+    struct route_entry line = {0};
+    struct rtmsg_abi msg;
+    u32 index = 0;
+
+    if (q->body_len < sizeof(msg))
+        return -EINVAL;
+    get_header(q, &msg, sizeof(msg));
+    if (msg.family != AF_INET && msg.family != AF_INET6)
+        return -EAFNOSUPPORT;
+    line.dst = msg.family == AF_INET ? addr_from_v4(0) : (struct ip_addr){.family = ADDR_INET6};
+    line.prefix = msg.dst_len;
+    if (msg.dst_len > addr_bits(&line.dst))
+        return -EINVAL;
+    if (msg.dst_len && !get_addr(q, sizeof(msg), RTA_DST, msg.family, &line.dst))
+        return -EINVAL;
+    (void)get_addr(q, sizeof(msg), RTA_GATEWAY, msg.family, &line.gateway); /* may be none */
+    const void *oif = nl_find(q, sizeof(msg), RTA_OIF, sizeof(u32));
+    const void *metric = nl_find(q, sizeof(msg), RTA_PRIORITY, sizeof(u32));
+    if (metric)
+        memcpy(&line.metric, metric, sizeof(u32));
+    if (oif)
+        memcpy(&index, oif, sizeof(index));
+    struct route way;
+    if (index)
+        line.netif = netif_by_index(index);
+    else if (line.gateway.family && !route_find(&line.gateway, NULL, 0, &way))
+        line.netif = way.netif;
+    if (!line.netif)
+        return index ? -ENODEV : -ENETUNREACH;
+    return add ? route_add(&line) : route_remove(&line);
+}
+
+/* ---- neighbours ---- */
+
+static int get_neighbours(const struct nl_request *q, struct nl_reply *r)
+{
+    struct ndmsg_abi asked;
+    struct neigh_info n;
+
+    get_header(q, &asked, sizeof(asked));
+    for (u32 i = 0; neigh_get_entry(i, &n); i++) {
+        if (asked.family && asked.family != n.addr.family)
+            continue;
+        struct ndmsg_abi msg = {.family = (u8)n.addr.family,
+                                .index = (s32)n.netif->index,
+                                .state = n.reachable  ? NUD_REACHABLE
+                                         : n.complete ? NUD_STALE
+                                                      : NUD_INCOMPLETE,
+                                .type = RTN_UNICAST};
+        nl_begin(r, RTM_NEWNEIGH, &msg, sizeof(msg));
+        put_addr(r, NDA_DST, &n.addr);
+        if (n.complete)
+            nl_attr(r, NDA_LLADDR, n.mac, sizeof(n.mac));
+        nl_end(r);
+    }
+    return 0;
+}
+
+int rtnetlink_request(const struct nl_request *q, struct nl_reply *r)
+{
+    switch (q->head->type) {
+    case RTM_GETLINK:
+        return get_links(q, r);
+    case RTM_GETADDR:
+        return get_addrs(q, r);
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+        return change_addr(q, q->head->type == RTM_NEWADDR);
+    case RTM_GETROUTE:
+        return get_routes(q, r);
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+        return change_route(q, q->head->type == RTM_NEWROUTE);
+    case RTM_GETNEIGH:
+        return get_neighbours(q, r);
+    case RTM_GETRULE:
+        return 0; /* there are none */
+    default:
+        return -EOPNOTSUPP;
+    }
+}
