@@ -8,7 +8,7 @@ run=(qemu-system-x86 erofs-utils)
 check=(clang clang-format libclang-rt-14-dev codespell git)
 # Programs that the tests run unmodified, as a user would.
 programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 gawk jq openssl xz-utils zstd
-          rustc tzdata ca-certificates libpython3-stdlib)
+          rustc tzdata ca-certificates libpython3-stdlib redis-server nginx-light memcached)
 
 missing=()
 for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}"; do
