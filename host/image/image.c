@@ -1,6 +1,7 @@
 /* From a target to a bootable image. */
 #include "image/image.h"
 
+#include "abi/patch.h"
 #include "image/builder.h"
 #include "image/cache.h"
 #include "image/erofs.h"
@@ -49,7 +50,7 @@ static int target_key(const struct target *target, const struct image_opts *opts
     if (opts && opts->files && opts->files->len)
         strs_add(&words, cwd);
     key_add_list(&words, "with", opts ? opts->with : NULL);
-    strs_add(&words, opts && opts->no_patch ? "no-patch" : "patch");
+    strs_take(&words, str_printf("patch %d", opts && opts->no_patch ? 0 : PATCH_VERSION));
     key_add_env(&words, "PATH");
     if (target->kind != TARGET_PROGRAM) {
         key_add_env(&words, "CC");

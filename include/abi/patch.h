@@ -22,7 +22,7 @@
 
 enum {
     PATCH_MAGIC = 0x66706749, /* "Igpf" */
-    PATCH_VERSION = 1,
+    PATCH_VERSION = 2,
     PATCH_PAGE = 4096,
     PATCH_AREAS_MAX = 4,
     PATCH_CALLS = 512,          /* numbers that the bitmap has room for */
@@ -60,11 +60,10 @@ struct patch_header {
     u32 pages_at;            /* their bytes, in the same order, without gaps */
     u32 stubs_at, stubs_len; /* machine code; multiples of 4096 */
     u32 nr_pcs, pcs_at;      /* struct patch_pc, rising by .stub: every instruction of every stub */
-    u32 nr_backs,
-        backs_at;      /* struct patch_pc, rising by .site: instructions that exist only in stubs */
-    u32 sites;         /* system-call instructions found */
-    u32 sites_patched; /* ... that jump */
-    u32 sites_unknown; /* ... whose number is not a constant */
+    u32 nr_backs, backs_at;  /* struct patch_pc, rising by .site: where a jump lies over them */
+    u32 sites;               /* system-call instructions found */
+    u32 sites_patched;       /* ... that jump */
+    u32 sites_unknown;       /* ... whose number is not a constant */
     u32 reserved[2];
     char name[64];               /* of the object, for people; ends with a NUL */
     u64 calls[PATCH_CALLS / 64]; /* a bit for each constant number */

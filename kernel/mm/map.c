@@ -61,8 +61,12 @@ int mm_unmap(struct mm *mm, u64 addr, u64 len)
     int err = range_check(addr, &len);
     if (err || !len)
         return -EINVAL;
+    u64 end = addr + len;
     mm_lock(&mm->lock);
-    err = unmap_locked(mm, addr, addr + len);
+    const struct vma *vma = area_find(mm, addr);
+    if (vma && vma->backing && unlikely(vma->backing->ops->unmap_end))
+        end = vma->backing->ops->unmap_end(vma->backing, addr, end);
+    err = unmap_locked(mm, addr, end);
     mm_unlock(&mm->lock);
     return err;
 }

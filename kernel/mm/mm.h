@@ -58,6 +58,8 @@ struct vm_backing_ops {
      */
     u64 (*shown_pc)(struct vm_backing *backing, u64 pc);
     u64 (*real_pc)(struct vm_backing *backing, u64 pc);
+    /** Where munmap(2) of [@start, @end) ends, if more than the program knows of belongs to it. */
+    u64 (*unmap_end)(struct vm_backing *backing, u64 start, u64 end);
     /** Path and identity for /proc/self/maps; returns the length written, without the NUL. */
     size_t (*name)(struct vm_backing *backing, char *buf, size_t size, u64 *dev, u64 *ino);
 };
@@ -144,6 +146,8 @@ int mm_map_vdso(struct mm *mm, u64 *out);
 
 /** Map the pointer through which patched programs enter the kernel (abi/patch.h). */
 int mm_map_gate(struct mm *mm);
+/** Is it there?  A program at a fixed place may lie over it. */
+bool mm_has_gate(struct mm *mm);
 
 /** What the program's signal handlers and we ourselves call @pc; see vm_backing_ops. */
 u64 mm_shown_pc(struct mm *mm, u64 pc);

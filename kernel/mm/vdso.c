@@ -82,3 +82,13 @@ int mm_map_gate(struct mm *mm)
     return mm_map(mm, ALIGN_DOWN(GATE_ADDR, PAGE_SIZE), PAGE_SIZE, PROT_READ,
                   MAP_PRIVATE | MAP_FIXED_NOREPLACE, &vdso_backing, 0, "[gate]", &at);
 }
+
+bool mm_has_gate(struct mm *mm)
+{
+    u64 start;
+    struct vm_backing *backing = mm_backing_at(mm, GATE_ADDR, &start);
+
+    if (backing)
+        backing->ops->put(backing);
+    return backing == &vdso_backing;
+}

@@ -392,10 +392,10 @@ static int load_image(struct process *process, struct mm *mm, struct load *load,
     struct layout layout;
     u64 vdso = 0;
 
+    (void)mm_map_gate(mm); /* without it nothing is patched */
     int err = lay_out(process, mm, &layout);
     if (err)
         return exec_fail(error, err, "out of memory: no stack for '%s'", load->path);
-    (void)mm_map_gate(mm); /* without it nothing is patched */
     err = place_image(process, mm, load, image, &placed, error);
     if (err)
         return err;

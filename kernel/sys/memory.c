@@ -98,9 +98,7 @@ long sys_mmap(u64 addr, u64 len, unsigned prot, unsigned flags, int fd, s64 offs
 
 long sys_munmap(u64 addr, u64 len)
 {
-    struct mm *mm = mm_current();
-
-    return mm_unmap(mm, addr, patch_unmap_len(mm, addr, len));
+    return mm_unmap(mm_current(), addr, len);
 }
 
 long sys_mprotect(u64 addr, u64 len, unsigned prot)

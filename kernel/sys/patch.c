@@ -43,6 +43,11 @@ void patch_put(struct patch *patch)
     kfree(patch);
 }
 
+static u64 stubs_at(const struct patch *p)
+{
+    return p->bias + p->head.low + p->head.span;
+}
+
 static int read_inode(struct inode *inode, void *buf, size_t len, u64 pos)
 {
     struct iov_iter to;
@@ -118,6 +123,14 @@ static u32 text_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa
     return inode_cached_run(p->blob, blob_page(p, i), run, pa);
 }
 
+/* A library goes together with its stubs, of which the dynamic linker knows nothing. */
+static u64 text_unmap_end(struct vm_backing *backing, u64 start, u64 end)
+{
+    const struct patch *p = of_text(backing);
+
+    return start == p->bias + p->head.low && end == stubs_at(p) ? end + p->head.stubs_len : end;
+}
+
 static size_t text_name(struct vm_backing *backing, char *buf, size_t size, u64 *dev, u64 *ino)
 {
     struct vm_backing *file = &of_text(backing)->file->backing;
@@ -126,11 +139,6 @@ static size_t text_name(struct vm_backing *backing, char *buf, size_t size, u64 
 }
 
 /* ---- which code stands for which ---- */
-
-static u64 stubs_at(const struct patch *p)
-{
-    return p->bias + p->head.low + p->head.span;
-}
 
 /* The last of @count entries at @at whose key (the stub, or the site) is not above @key. */
 static bool find_pc(const struct patch *p, u32 at, u32 count, bool by_site, u64 key,
@@ -227,6 +235,7 @@ static const struct vm_backing_ops text_ops = {
     .cached = text_cached,
     .shown_pc = same_pc,
     .real_pc = text_real_pc,
+    .unmap_end = text_unmap_end,
     .name = text_name,
 };
 static const struct vm_backing_ops stubs_ops = {
@@ -361,17 +370,6 @@ static struct patch *load(struct file *file, struct inode *origin, const struct 
     return p;
 }
 
-static bool has_gate(struct mm *mm)
-{
-    u64 start, page = ALIGN_DOWN((u64)GATE_ADDR, PAGE_SIZE);
-    struct vm_backing *backing = mm_backing_at(mm, GATE_ADDR, &start);
-
-    if (!backing)
-        return false;
-    backing->ops->put(backing);
-    return start == page;
-}
-
 static struct patch *find_patch(struct mm *mm, struct file *file)
 {
     struct inode *inode = file->inode, *origin;
@@ -380,7 +378,7 @@ static struct patch *find_patch(struct mm *mm, struct file *file)
     if (!inode || !S_ISREG(inode->mode) || !inode->ops->origin || !file->backing.ops)
         return NULL;
     origin = inode->ops->origin(inode);
-    if (!origin || !identify(origin, &id) || !has_gate(mm))
+    if (!origin || !identify(origin, &id) || !mm_has_gate(mm))
         return NULL;
     return load(file, origin, &id);
 }
@@ -482,22 +480,4 @@ int patch_mmap(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct fil
     int result = map_library(mm, p, addr, len, prot, flags, out);
     patch_put(p);
     return result;
-}
-
-u64 patch_unmap_len(struct mm *mm, u64 addr, u64 len)
-{
-    u64 end, start;
-
-    if (__builtin_add_overflow(addr, ALIGN_UP(len, PAGE_SIZE), &end) || end > USER_TOP)
-        return len;
-    struct vm_backing *backing = mm_backing_at(mm, end, &start);
-    if (!backing)
-        return len;
-    if (backing->ops == &stubs_ops && start == end) {
-        const struct patch *p = of_stubs(backing);
-        if (p->bias + p->head.low == addr && stubs_at(p) == end)
-            len = end - addr + p->head.stubs_len;
-    }
-    backing->ops->put(backing);
-    return len;
 }

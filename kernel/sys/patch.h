@@ -9,7 +9,7 @@ struct patch;
 
 /**
  * The patch of @file for an image that spans [@low, +@span) of the file's addresses; one reference.
- * NULL: none, none that fits (said once), or patching cannot work in @mm.
+ * NULL: none, none that fits (said once), or there is no gate in @mm.
  */
 struct patch *patch_open(struct mm *mm, struct file *file, u64 low, u64 span);
 /** Drop a reference; NULL is ignored.  Areas of the patch hold their own. */
@@ -32,5 +32,3 @@ int patch_map_stubs(struct patch *patch, struct mm *mm);
  */
 int patch_mmap(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct file *file, u64 offset,
                u64 *out);
-/** How much to unmap at @addr for @len bytes: a library goes together with its stubs. */
-u64 patch_unmap_len(struct mm *mm, u64 addr, u64 len);

@@ -2,7 +2,7 @@
 """Guest tests: every program first on Linux, our oracle, then as a unikernel: in a sandboxed process and
 in a VM.
 
-    tests/guest/run.sh [--long] [--native|--process|--guest] [NAME...]
+    tests/guest/run.sh [--long] [--native|--process|--process-unpatched|--guest|--guest-unpatched] [NAME...]
 
 A case that fails natively is a fault of the test.  Programs run in the guest with 64 MiB, one VM a
 program, two at a time."""
@@ -50,9 +50,9 @@ def run_native(suite, program):
     return judge(suite, "linux", program, run([program.path, *program.args], timeout=60))
 
 
-def run_isolated(suite, program, where, isolation, timeout):
+def run_isolated(suite, program, where, isolation, timeout, *options):
     need_ingot()
-    command = [INGOT, "run", "--isolation", isolation, "-m", "64M", "-e", "LEAKS=1", program.path,
+    command = [INGOT, "run", "--isolation", isolation, "-m", "64M", "-e", "LEAKS=1", *options, program.path,
                *program.args]
     return judge(suite, where, program, run(command, timeout=timeout))
 
@@ -65,7 +65,16 @@ def run_guest(suite, program):
     return run_isolated(suite, program, "ingot", "vm", 150)
 
 
-GROUNDS = {"--native": run_native, "--process": run_process, "--guest": run_guest}
+def run_process_unpatched(suite, program):
+    return run_isolated(suite, program, "process unpatched", "process", 60, "--no-patch")
+
+
+def run_guest_unpatched(suite, program):
+    return run_isolated(suite, program, "ingot unpatched", "vm", 150, "--no-patch")
+
+
+GROUNDS = {"--native": run_native, "--process": run_process, "--process-unpatched": run_process_unpatched,
+           "--guest": run_guest, "--guest-unpatched": run_guest_unpatched}
 
 
 def run_storm(suite, program, seed):
@@ -78,7 +87,7 @@ def run_storm(suite, program, seed):
 
 def main():
     long, words = arguments()
-    grounds = [w for w in GROUNDS if w in words] or list(GROUNDS)
+    grounds = [w for w in GROUNDS if w in words] or [w for w in GROUNDS if long or w != "--guest-unpatched"]
     words = [w for w in words if not w.startswith("--")]
     built = [*programs.build_families(OUT), *programs.build_crashes(OUT), *programs.build_variants(OUT)]
     status = 0

@@ -37,7 +37,7 @@ static void mark(struct maker *m, u64 addr)
     buf_add(&m->pcs, &pc, sizeof(pc));
 }
 
-/* Whoever wants to go on at @addr finds it here only. */
+/* Whoever wants to go on at @addr shall do it here: the jump lies there. */
 static void mark_back(struct maker *m, u64 addr)
 {
     struct patch_pc pc = {(u32)m->code.len, (u32)(addr - m->header.low)};
@@ -91,6 +91,7 @@ static void put_moved(struct maker *m, u64 from, u64 to, bool only_here)
 
 static void put_before(struct maker *m, const struct site *site)
 {
+    mark_back(m, site->from); /* else a program that steps would never get past the jump */
     put_moved(m, site->from, site->to, false);
     mark(m, site->addr);
     put_lea_rcx(m, site->addr + 2);
@@ -105,6 +106,7 @@ static void put_after(struct maker *m, const struct site *site)
     mark(m, site->addr);
     put_lea_rcx(m, m->stubs + m->code.len + LEA_LEN + GATE_LEN + SYSCALL_LEN);
     put_gate(m);
+    mark_back(m, site->addr);
     buf_add(&m->code, "\x0f\x05", SYSCALL_LEN);
     put_moved(m, site->from, site->to, true);
     if (site->returns)

@@ -102,7 +102,6 @@ static void program_exception(struct trap_frame *frame)
         program_trap(frame, SIG_FPE, FPE_INTDIV, frame->rip);
         return;
     case TRAP_DB:
-        frame->rflags &= ~(u64)RFLAGS_TF;
         program_trap(frame, SIG_TRAP, TRAP_TRACE, frame->rip);
         return;
     case TRAP_BP:
