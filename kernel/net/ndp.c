@@ -281,8 +281,10 @@ static void solicit_router(struct timer *t)
 {
     struct slaac *s = container_of(t, struct slaac, timer);
 
-    if (s->netif->gateway6.family || s->tries++ == SOLICITS)
+    if (s->netif->gateway6.family || s->tries++ == SOLICITS) {
+        kfree(s); /* advertisements come by themselves from here on */
         return;
+    }
     timer_set(t, time_after_ns(INTERVAL_S * NSEC_PER_SEC));
     struct pkt *pkt = pkt_alloc();
     if (!pkt)

@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(BUILD, "tests", "fuzz")
 FLAGS = ["-std=gnu17", "-g", "-O1", "-fsanitize=fuzzer,address,undefined",
          "-fno-sanitize-recover=undefined", "-I.", "-Iinclude", "-Itests"]
-SIDES = {"kernel": ["-Ikernel", "-Ikernel/arch/x86_64/include"], "host": ["-Ihost", "-D_GNU_SOURCE"]}
+SIDES = {"kernel": ["-Ikernel", "-Ikernel/arch/x86_64/include", "-D__iovec_defined=1"], "host": ["-Ihost", "-D_GNU_SOURCE"]}
 
 HOST_LIB = ["host/lib/buf.c", "host/lib/fs.c", "host/lib/err.c", "host/lib/cleanup.c", "host/lib/proc.c",
             "host/lib/tmpdir.c", "host/lib/json.c", "lib/string.c"]
@@ -30,6 +30,13 @@ EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c",
          "kernel/vfs/inode.c", "kernel/vfs/dentry.c", "kernel/vfs/page_cache.c", "lib/crc32c.c", "lib/string.c",
          "lib/format.c", "lib/rbtree.c", "tests/fake/machine.c", "tests/fake/filesystem.c",
          "tests/fake/fault.c", "kernel/arch/x86_64/layout.c", *MM]
+
+NET = ["kernel/net/" + name + ".c" for name in (
+    "addr", "arp", "csum", "dgram", "dgram_option", "dhcp", "eth", "frag", "icmp", "icmp6", "init", "ip",
+    "ip4", "ip6", "ipconfig", "loopback", "mcast", "ndp", "neigh", "netif", "pkt", "raw", "route", "sock_addr",
+    "socket", "socket_opt", "udp", "udp_socket")] + [
+    "kernel/core/irq.c", "kernel/mm/iter.c", "kernel/arch/x86_64/layout.c",
+    "lib/string.c", "lib/format.c", "tests/fake/net_world.c", *FAKES]
 
 # name -> (side, sources under test, libraries)
 TARGETS = {
@@ -43,6 +50,7 @@ TARGETS = {
         "calls", "disasm", "eh_frame", "object", "patch", "ranges", "sites", "targets")]
         + ["lib/patch.c", *HOST_LIB], ["-ljansson"]),
     "erofs": ("kernel", EROFS, []),
+    "net": ("kernel", NET, []),
     "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),
 }
 
