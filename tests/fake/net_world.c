@@ -22,6 +22,7 @@
 #include "mm/page.h"
 #include "net/ip.h"
 #include "net/socket.h"
+#include "net/netlink.h"
 #include "net/tcp.h"
 
 u64 world_pages;
@@ -275,6 +276,10 @@ int copy_to_user(uaddr_t dst, const void *src, size_t n)
 /* ---- the interface ---- */
 
 void tcp_init(void)
+{
+}
+
+void netlink_init(void)
 {
 }
 
