@@ -10,8 +10,11 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 
 enum { WARM_UP = 40, ROUNDS = 400, SLACK = 192 * 1024 };
 
@@ -150,6 +153,33 @@ static void use_pipe(int i)
 CASE(pipes_closed_while_full)
 {
     repeat(use_pipe, ROUNDS);
+}
+
+/* A pair with bytes and one of its own ends under way, and a connection nobody accepts. */
+static void use_sockets(int i)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "\0leak"};
+    union {
+        char buf[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec iov = {(void *)"bytes", 5};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
+    int fds[2], l = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0);
+    socketpair(AF_UNIX, i % 2 ? SOCK_STREAM : SOCK_DGRAM, 0, fds);
+    msg.msg_controllen = sizeof(control);
+    control.align = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.align), &fds[i % 3 > 0], sizeof(int));
+    if (sendmsg(fds[0], &msg, 0) != 5 || bind(l, (void *)&addr, 7) || listen(l, 4) ||
+        connect(c, (void *)&addr, 7) || write(c, "unread", 6) != 6)
+        t_problem(__LINE__, "a socket call");
+    close(fds[0]), close(fds[1]);
+    close(l), close(c);
+}
+
+CASE(sockets_with_something_under_way)
+{
+    repeat(use_sockets, ROUNDS);
 }
 
 static void use_epoll(int i)
