@@ -17,6 +17,7 @@ from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run 
 import bad_input  # noqa: E402
 import commands  # noqa: E402
 import machines  # noqa: E402
+import patches  # noqa: E402
 import servers  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -89,6 +90,7 @@ def main():
     commands.add_to(suite)
     bad_input.add_to(suite, long)
     machines.add_to(suite, long)
+    patches.add_to(suite)
     servers.add_to(suite)
     return suite.run(words)
 

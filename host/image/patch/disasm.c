@@ -33,6 +33,17 @@ int disasm_open(struct err *err)
     return 0;
 }
 
+/* The number of a general register, of whatever width; -1: another one. */
+static s8 general(const ZydisDecodedOperand *op)
+{
+    if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
+        return -1;
+    ZydisRegister whole = enclosing(ZYDIS_MACHINE_MODE_LONG_64, op->reg.value);
+    return whole >= ZYDIS_REGISTER_RAX && whole <= ZYDIS_REGISTER_R15
+               ? (s8)(whole - ZYDIS_REGISTER_RAX)
+               : -1;
+}
+
 static bool is_rax(const ZydisDecodedOperand *op)
 {
     return op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -73,6 +84,24 @@ static void find_eax(const ZydisDecodedInstruction *in, const ZydisDecodedOperan
                    : ops[0].reg.value == ZYDIS_REGISTER_AL ? EAX_LOW
                                                            : EAX_SET;
     }
+}
+
+/* Which registers change, and to what. */
+static void find_writes(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops,
+                        struct insn *out)
+{
+    bool move = in->mnemonic == ZYDIS_MNEMONIC_MOV && ops[0].size >= 32;
+
+    out->written = out->eax_from = -1;
+    for (u32 i = 0; i < in->operand_count; i++)
+        if (general(&ops[i]) >= 0 && (ops[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+            out->writes |= (u16)(1u << general(&ops[i]));
+    if (move && ops[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+        out->written = (u32)ops[1].imm.value.u;
+    if (in->mnemonic == ZYDIS_MNEMONIC_XOR && same_register(ops) && ops[0].size >= 32)
+        out->written = 0;
+    if (move && out->eax == EAX_SET)
+        out->eax_from = general(&ops[1]);
 }
 
 static enum flow flow_of(const ZydisDecodedInstruction *in)
@@ -146,6 +175,8 @@ bool disasm(const u8 *code, size_t len, u64 addr, struct insn *out)
     };
     out->movable = out->flow == FLOW_NEXT && !out->odd;
     find_eax(&in, ops, out);
+    find_writes(&in, ops, out);
+    out->pop = in.mnemonic == ZYDIS_MNEMONIC_POP;
     find_relative(&in, ops, out);
     if (in.mnemonic == ZYDIS_MNEMONIC_PUSH && ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
         out->pushed = (s64)(u32)ops[0].imm.value.u;

@@ -30,9 +30,13 @@ struct insn {
     bool movable; /* does the same elsewhere, once that displacement is mended */
     bool odd;     /* nothing that programs have: in, out, hlt, segment loads */
     bool nop;
+    bool pop;
     enum flow flow;
     enum eax_effect eax;
     u32 value;
+    s8 eax_from;     /* EAX_SET by a move from this register (0 is RAX, as encoded); else -1 */
+    u16 writes;      /* general registers that change, a bit each */
+    s64 written;     /* the constant that the one of .writes becomes; else -1 */
     s64 pushed;      /* push of a constant: the constant; else -1 */
     bool has_target; /* a direct jump or call: */
     u64 target;      /* to here; or what a displacement relative to RIP names */

@@ -153,10 +153,10 @@ static void count(struct patch_header *h, const struct site *site)
 {
     h->sites++;
     h->sites_patched += site->kind != SITE_LEFT;
-    if (site->number >= 0 && site->number < PATCH_CALLS)
-        h->calls[site->number / 64] |= 1ull << site->number % 64;
-    else
-        h->sites_unknown++;
+    h->sites_unknown += !site->nr_numbers;
+    for (u32 i = 0; i < site->nr_numbers; i++)
+        if (site->numbers[i] < PATCH_CALLS)
+            h->calls[site->numbers[i] / 64] |= 1ull << site->numbers[i] % 64;
 }
 
 static void put_sites(struct maker *m)

@@ -224,15 +224,56 @@ static bool choose_after(const struct function *f, size_t index, struct site *si
     return true;
 }
 
+static bool add_number(struct site *site, u32 number)
+{
+    for (u32 i = 0; i < site->nr_numbers; i++)
+        if (site->numbers[i] == number)
+            return true;
+    if (site->nr_numbers == SITE_NUMBERS_MAX)
+        return false;
+    site->numbers[site->nr_numbers++] = number;
+    return true;
+}
+
+/* All that a register may hold where instruction @at reads it, if nothing but constants is ever put
+ * into it in this function, one of them before: else what the caller had in it may be meant. */
+static void numbers_of_register(const struct function *f, size_t at, u32 reg, struct site *site)
+{
+    bool before = false, constant = true;
+
+    for (size_t i = 0; i < f->len && constant; i++) {
+        const struct insn *insn = &f->insns[i];
+        if (!(insn->writes >> reg & 1) || insn->pop || insn->eax == EAX_CLOBBER)
+            continue;
+        constant = insn->written >= 0 && add_number(site, (u32)insn->written);
+        before |= i < at;
+    }
+    if (!before || !constant)
+        site->nr_numbers = 0;
+}
+
+/* A compiler that needs a number twice keeps it in a register and moves it to EAX each time. */
+static void find_numbers(const struct function *f, size_t index, const struct eax *eax,
+                         struct site *site)
+{
+    if (eax->age >= index || has_label_between(f, site->addr - 1, site->addr + 1))
+        return;
+    size_t at = index - 1 - eax->age;
+    const struct insn *def = &f->insns[at];
+    if (eax->known)
+        add_number(site, eax->value);
+    else if (def->eax_from > 0 && !has_label_between(f, def->addr, site->addr))
+        numbers_of_register(f, at, (u32)def->eax_from, site);
+}
+
 static void add_site(struct function *f, size_t index, const struct eax *eax, struct sites *out)
 {
-    struct site site = {.addr = f->insns[index].addr, .number = SITE_NUMBER_UNKNOWN};
+    struct site site = {.addr = f->insns[index].addr};
 
-    if (eax->known && !has_label_between(f, site.addr - 1, site.addr + 1))
-        site.number = (s32)eax->value;
+    find_numbers(f, index, eax, &site);
     /* Unwinders recognise the return from a signal handler by its bytes. */
-    if (site.number != SITE_RT_SIGRETURN &&
-        (choose_before(f, index, &site) || choose_after(f, index, &site)))
+    bool sigreturn = site.nr_numbers == 1 && site.numbers[0] == SITE_RT_SIGRETURN;
+    if (!sigreturn && (choose_before(f, index, &site) || choose_after(f, index, &site)))
         f->changed_to = max(site.clear, site.kind == SITE_BEFORE ? site.addr + 2 : site.to);
     if (out->len == out->cap) {
         out->cap = out->cap ? 2 * out->cap : 256;

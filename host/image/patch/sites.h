@@ -11,15 +11,16 @@
 
 enum site_kind { SITE_LEFT, SITE_BEFORE, SITE_AFTER };
 
-enum { SITE_JUMP_LEN = 5, SITE_NUMBER_UNKNOWN = -1, SITE_RT_SIGRETURN = 15 };
+enum { SITE_JUMP_LEN = 5, SITE_RT_SIGRETURN = 15, SITE_NUMBERS_MAX = 4 };
 
 struct site {
     enum site_kind kind;
-    bool returns; /* SITE_AFTER: the last instruction does not go on behind itself */
-    u64 addr;     /* of the `syscall` */
-    u64 from, to; /* instructions that move to the stub, without the `syscall`; whole ones */
-    u64 clear;    /* no jump may lead between the first byte of the jump and here */
-    s32 number;   /* of the call, or SITE_NUMBER_UNKNOWN */
+    bool returns;   /* SITE_AFTER: the last instruction does not go on behind itself */
+    u64 addr;       /* of the `syscall` */
+    u64 from, to;   /* instructions that move to the stub, without the `syscall`; whole ones */
+    u64 clear;      /* no jump may lead between the first byte of the jump and here */
+    u32 nr_numbers; /* the call has one of so many numbers; 0: any */
+    u32 numbers[SITE_NUMBERS_MAX];
 };
 
 struct sites {
