@@ -10,7 +10,7 @@ static u32 packet_limit(const struct tcp_conn *c, u32 mss)
 {
     u32 needed = c->family == ADDR_INET ? NETIF_TSO4 : NETIF_TSO6;
 
-    if (!c->route.netif || !(c->route.netif->flags & needed))
+    if (!c->route.netif || !(c->route.netif->flags & needed) || mss > TCP_GSO_MAX)
         return mss;
     return TCP_GSO_MAX - TCP_GSO_MAX % mss;
 }

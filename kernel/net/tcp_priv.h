@@ -597,8 +597,37 @@ bool tcp_port_may_listen(struct tcp_conn *c);
 /** Candidates of RFC 6056 3.3.3 for connect(2): call with @attempt from 0; 0: no more. */
 u16 tcp_port_candidate(const struct flow *flow, u32 attempt);
 
-/* tcp_socket.c */
+/* tcp_stream.c */
 
+static inline struct tcp_conn *tcp_conn_of(const struct socket *sock)
+{
+    return sock->data;
+}
+
+static inline bool tcp_is_opening(const struct tcp_conn *c)
+{
+    u8 state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
+
+    return state == TCP_SYN_SENT || state == TCP_SYN_RECV;
+}
+
+/** Bytes that the program could read now. */
+static inline u32 tcp_available(const struct tcp_conn *c)
+{
+    u32 next = __atomic_load_n(&c->rcv_nxt, __ATOMIC_ACQUIRE);
+
+    return next - c->copied - c->fin_rcvd;
+}
+
+/** No more will come. */
+static inline bool tcp_at_end(const struct tcp_conn *c)
+{
+    return c->fin_rcvd || c->shut_read || (c->state == TCP_CLOSE && c->flow.remote_port);
+}
+
+ssize_t tcp_stream_send(struct socket *sock, struct sock_msg *msg);
+ssize_t tcp_stream_recv(struct socket *sock, struct sock_msg *msg);
+ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags, u32 n, u32 flags);
 /** Bytes of the send buffer that are free; may be negative. */
 s64 tcp_send_space(const struct tcp_conn *c);
 bool tcp_writable(struct tcp_conn *c);

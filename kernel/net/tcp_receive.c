@@ -3,13 +3,13 @@
  * packets take more memory than the bytes in them; memory itself is counted and bounded. */
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "mm/page.h"
 #include "net/tcp_priv.h"
 
 enum {
     OOO_FIRST = 4,
-    COLLAPSED = 16 << 10, /* bytes in a packet that many small ones are copied into */
-    CHARGE_SOFT = 2,      /* times the buffer: small packets are copied together from here on */
-    CHARGE_HARD = 4,      /* and dropped from here on */
+    CHARGE_SOFT = 2, /* times the buffer: small packets are copied together from here on */
+    CHARGE_HARD = 4, /* and dropped from here on */
 };
 
 void recvq_init(struct recvq *q)
@@ -122,19 +122,20 @@ void tcp_receive_taken(struct tcp_conn *c)
 
 /* ---- memory ---- */
 
-/* Copy @pkt behind what @into holds. False: no memory, and nothing has changed. */
-static bool absorb(struct pkt *into, const struct pkt *pkt)
+/* A packet that begins like @pkt, with a page to copy into. NULL: no memory. */
+static struct pkt *roomy_pkt(const struct pkt *pkt)
 {
-    u32 before = into->total;
-    bool ok = pkt_append(into, pkt->data, pkt->len);
+    struct page *page = page_alloc(0, PAGE_NORECLAIM);
+    struct pkt *roomy = page ? pkt_alloc() : NULL;
 
-    for (u32 i = 0; ok && i < pkt->nr_frags; i++)
-        ok = pkt_append(into, pkt->frags[i].data, pkt->frags[i].len);
-    if (!ok)
-        pkt_trim(into, before);
-    else
-        into->end_seq = pkt->end_seq;
-    return ok;
+    if (!roomy) {
+        if (page)
+            page_put(page);
+        return NULL;
+    }
+    pkt_add_frag(roomy, page, page_to_virt(page), 0);
+    roomy->seq = roomy->end_seq = pkt->seq;
+    return roomy;
 }
 
 /* Copy packets that hold little for their size into a few full ones. */
@@ -144,27 +145,21 @@ static void collapse(struct tcp_conn *c)
 
     list_for_each_safe(pkt, tmp, &c->recvq.pkts, node)
     {
-        bool large = pkt->total >= COLLAPSED / 4;
-        if (large || (into && into->total + pkt->total > COLLAPSED))
+        if (pkt->total >= PAGE_SIZE / 2) {
             into = NULL;
-        if (large)
             continue;
-        struct pkt *target = into ? into : pkt_alloc();
-        if (!target)
-            return;
-        if (into)
-            tcp_uncharge(c, into);
-        target->seq = into ? into->seq : pkt->seq;
-        bool ok = absorb(target, pkt);
-        if (!into && ok)
-            list_add_tail(&pkt->node, &target->node); /* before @pkt */
-        if (into || ok)
-            charge(c, target);
-        else
-            pkt_free(target);
-        if (!ok)
-            return;
-        into = target;
+        }
+        if (!into || into->total + pkt->total > PAGE_SIZE) {
+            into = roomy_pkt(pkt);
+            if (!into)
+                return;
+            list_add_tail(&pkt->node, &into->node); /* before @pkt */
+            charge(c, into);
+        }
+        pkt_copy_out(pkt, 0, into->frags[0].data + into->total, pkt->total);
+        into->frags[0].len += pkt->total;
+        into->total += pkt->total;
+        into->end_seq = pkt->end_seq;
         list_remove(&pkt->node);
         tcp_uncharge(c, pkt);
         pkt_free(pkt);
@@ -277,7 +272,7 @@ static bool range_insert(struct recvq *q, u32 at, struct pkt *pkt)
 }
 
 /* Append all of @from to @to. */
-static void splice(struct list_head *to, struct list_head *from)
+static void append_all(struct list_head *to, struct list_head *from)
 {
     if (list_empty(from))
         return;
@@ -309,7 +304,7 @@ static bool place(struct recvq *q, u32 at, struct pkt *pkt)
     q->last_ooo = at - 1;
     if (touches_right) {
         left->end = right->end;
-        splice(&left->pkts, &right->pkts);
+        append_all(&left->pkts, &right->pkts);
         q->nr_ooo--;
         for (u32 i = at; i < q->nr_ooo; i++)
             range_move(&q->ooo[i], &q->ooo[i + 1]);

@@ -1,23 +1,13 @@
-/* What programs do with streams: the operations of socket.h.  Bytes are copied with no lock held:
- * a reader marks the queue's head as its own, a writer copies into pages first. */
+/* What programs do with stream sockets but for moving bytes (tcp_stream.c): the operations of
+ * socket.h, and readiness. */
 #include "net/tcp_priv.h"
 
 #include "lib/string.h"
-#include "mm/page.h"
 #include "net/tcp.h"
 
-enum {
-    COPY_AT_ONCE = 64 << 10, /* bytes between two looks at the connection */
-    PARTS = 18,              /* pieces these may be in */
-    BACKLOG_MAX = SOMAXCONN,
-};
+enum { BACKLOG_MAX = SOMAXCONN };
 
-static struct tcp_conn *conn_of(const struct socket *sock)
-{
-    return sock->data;
-}
-
-static int create(struct socket *sock)
+static int stream_create(struct socket *sock)
 {
     struct tcp_conn *c = tcp_conn_create();
 
@@ -30,9 +20,9 @@ static int create(struct socket *sock)
 
 /* ---- names ---- */
 
-static int bind(struct socket *sock, const struct sock_addr *addr)
+static int stream_bind(struct socket *sock, const struct sock_addr *addr)
 {
-    struct tcp_conn *c = conn_of(sock);
+    struct tcp_conn *c = tcp_conn_of(sock);
     struct endpoint at;
 
     int err = endpoint_from_addr(addr, sock->family, &at);
@@ -55,9 +45,9 @@ static int bind(struct socket *sock, const struct sock_addr *addr)
     return tcp_port_bind(c, &at.addr, at.port);
 }
 
-static int name(struct socket *sock, struct sock_addr *out, bool peer)
+static int stream_name(struct socket *sock, struct sock_addr *out, bool peer)
 {
-    const struct tcp_conn *c = conn_of(sock);
+    const struct tcp_conn *c = tcp_conn_of(sock);
     bool connected = c->flow.remote_port != 0;
     struct endpoint at = {.scope = c->scope};
 
@@ -191,13 +181,6 @@ static int connect_result(struct tcp_conn *c)
     return err ? err : -ECONNABORTED;
 }
 
-static bool is_opening(const struct tcp_conn *c)
-{
-    u8 state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
-
-    return state == TCP_SYN_SENT || state == TCP_SYN_RECV;
-}
-
 /* Forget the last connection so that the socket can be used again: connect to AF_UNSPEC, or after a
  * failure. */
 static void start_over(struct tcp_conn *c)
@@ -219,9 +202,9 @@ static void start_over(struct tcp_conn *c)
     shard_unlock(shard);
 }
 
-static int connect(struct socket *sock, const struct sock_addr *addr)
+static int stream_connect(struct socket *sock, const struct sock_addr *addr)
 {
-    struct tcp_conn *c = conn_of(sock);
+    struct tcp_conn *c = tcp_conn_of(sock);
     struct endpoint to;
 
     if (addr->len >= sizeof(addr->family) && addr->family == AF_UNSPEC) {
@@ -231,7 +214,7 @@ static int connect(struct socket *sock, const struct sock_addr *addr)
         return 0;
     }
     if (c->connecting) {
-        if (is_opening(c) && sock_is_nonblocking(sock))
+        if (tcp_is_opening(c) && sock_is_nonblocking(sock))
             return -EALREADY;
     } else {
         if (c->state != TCP_CLOSE)
@@ -246,11 +229,11 @@ static int connect(struct socket *sock, const struct sock_addr *addr)
         err = start_connect(c, &to);
         if (err)
             return err;
-        if (is_opening(c) && sock_is_nonblocking(sock))
+        if (tcp_is_opening(c) && sock_is_nonblocking(sock))
             return -EINPROGRESS;
     }
     u64 timeout = sock->options.send_timeout_ns;
-    int err = wait_event(&sock->waitq, !is_opening(c), true, sock_deadline(timeout));
+    int err = wait_event(&sock->waitq, !tcp_is_opening(c), true, sock_deadline(timeout));
     if (err)
         return err == -ETIMEDOUT ? -EINPROGRESS : sock_wait_error(err, timeout);
     return connect_result(c);
@@ -258,9 +241,9 @@ static int connect(struct socket *sock, const struct sock_addr *addr)
 
 /* ---- listening ---- */
 
-static int listen(struct socket *sock, int backlog)
+static int stream_listen(struct socket *sock, int backlog)
 {
-    struct tcp_conn *c = conn_of(sock);
+    struct tcp_conn *c = tcp_conn_of(sock);
     u32 most = (u32)backlog > BACKLOG_MAX ? BACKLOG_MAX : (u32)backlog;
 
     if (c->state == TCP_LISTEN) {
@@ -284,9 +267,9 @@ static bool has_waiting(const struct tcp_listener *l)
     return !list_empty(&l->queue);
 }
 
-static int accept(struct socket *sock, struct socket *fresh)
+static int stream_accept(struct socket *sock, struct socket *fresh)
 {
-    struct tcp_conn *l = conn_of(sock), *c;
+    struct tcp_conn *l = tcp_conn_of(sock), *c;
     u64 timeout = sock->options.recv_timeout_ns, deadline = sock_deadline(timeout);
 
     if (l->state != TCP_LISTEN)
@@ -314,363 +297,6 @@ static int accept(struct socket *sock, struct socket *fresh)
     return 0;
 }
 
-/* ---- sending ---- */
-
-s64 tcp_send_space(const struct tcp_conn *c)
-{
-    return (s64)c->sndbuf - (s64)c->sendq.bytes;
-}
-
-bool tcp_writable(struct tcp_conn *c)
-{
-    s64 space = tcp_send_space(c);
-
-    if (c->notsent_low != UINT32_MAX && tcp_unsent(c) >= c->notsent_low)
-        return false;
-    return space > 0 && (u64)space >= c->sendq.bytes / 2 && !tcp_memory_short(c);
-}
-
-/* Wait until there is room, or something else to say. */
-static int wait_room(struct tcp_conn *c, u32 flags)
-{
-    struct socket *sock = c->sock;
-    u64 timeout = sock->options.send_timeout_ns;
-
-    __atomic_store_n(&c->want_room, true, __ATOMIC_SEQ_CST);
-    if (flags & MSG_DONTWAIT)
-        return tcp_writable(c) ? 0 : -EAGAIN;
-    int err = wait_event(&sock->waitq,
-                         (__atomic_store_n(&c->want_room, true, __ATOMIC_SEQ_CST),
-                          tcp_writable(c) || !tcp_can_send(c->state) || sock->error),
-                         true, sock_deadline(timeout));
-    return err ? sock_wait_error(err, timeout) : 0;
-}
-
-/* May bytes be queued now? 0, or what send(2) answers. */
-static int may_send(struct tcp_conn *c, u32 flags)
-{
-    struct socket *sock = c->sock;
-
-    if (unlikely(is_opening(c))) {
-        if (flags & MSG_DONTWAIT)
-            return -EAGAIN;
-        u64 timeout = sock->options.send_timeout_ns;
-        int err = wait_event(&sock->waitq, !is_opening(c), true, sock_deadline(timeout));
-        if (err)
-            return sock_wait_error(err, timeout);
-    }
-    int err = sock_take_error(sock);
-    if (unlikely(err))
-        return err;
-    return likely(tcp_can_send(c->state) && !c->fin_queued) ? 0 : -EPIPE;
-}
-
-/* Queue one piece, whose reference is taken. Under the lock. 0 or a negative errno. */
-static int queue_piece(struct tcp_conn *c, struct page *page, u8 *data, u32 len)
-{
-    if (unlikely(!tcp_can_send(c->state) || c->fin_queued))
-        return -EPIPE;
-    int err = sendq_append(&c->sendq, page, data, len);
-    if (unlikely(err))
-        return err;
-    tcp_charge(c->shard, len);
-    c->write_seq += len;
-    return 0;
-}
-
-/* Send what may go of what was queued. Under the lock. */
-static void send_queued(struct tcp_conn *c, u32 flags)
-{
-    bool cork = c->cork;
-
-    if (unlikely(flags & MSG_OOB)) {
-        c->urgent_out = true;
-        c->snd_urgent = c->write_seq;
-    }
-    c->cork |= !!(flags & MSG_MORE);
-    tcp_output(c);
-    c->cork = cork;
-}
-
-/* Copy up to a packet's worth from the program and queue it. Bytes, or a negative errno. */
-static ssize_t send_part(struct tcp_conn *c, struct sock_msg *msg)
-{
-    struct send_frag pieces[PARTS];
-    u64 space = (u64)max(tcp_send_space(c), (s64)1);
-    u64 fits = min(space, (u64)COPY_AT_ONCE);
-    u32 want = (u32)min(msg->data->left, fits), done = 0, n = 0, i = 0;
-    int err = -ENOMEM;
-
-    while (done < want && n < PARTS) {
-        struct send_frag *piece = &pieces[n];
-        piece->page = send_room(want - done, &piece->data, &piece->len);
-        if (!piece->page)
-            break;
-        u32 room = piece->len;
-        piece->len = (u32)iter_read(msg->data, piece->data, room);
-        done += piece->len;
-        n++;
-        if (piece->len < room) {
-            err = -EFAULT;
-            break;
-        }
-    }
-    if (!done)
-        goto drop;
-    struct shard *shard = tcp_conn_lock(c);
-    for (done = 0; i < n && pieces[i].len; done += pieces[i++].len) {
-        err = queue_piece(c, pieces[i].page, pieces[i].data, pieces[i].len);
-        if (err)
-            break;
-    }
-    if (done)
-        send_queued(c, msg->flags | (msg->data->left ? MSG_MORE : 0));
-    shard_unlock(shard);
-drop:
-    for (; i < n; i++)
-        page_put(pieces[i].page);
-    return done ? (ssize_t)done : err;
-}
-
-static ssize_t send(struct socket *sock, struct sock_msg *msg)
-{
-    struct tcp_conn *c = conn_of(sock);
-    ssize_t done = 0;
-
-    int err = may_send(c, msg->flags);
-    if (unlikely(err))
-        return err;
-    while (msg->data->left) {
-        if (unlikely(tcp_send_space(c) <= 0 || tcp_memory_short(c))) {
-            err = wait_room(c, msg->flags);
-            if (!err)
-                err = may_send(c, msg->flags);
-            if (err)
-                return done ? done : err;
-            continue;
-        }
-        ssize_t part = send_part(c, msg);
-        if (part < 0)
-            return done ? done : part;
-        done += part;
-    }
-    return done;
-}
-
-static ssize_t send_pages(struct socket *sock, const struct pkt_frag *frags, u32 n, u32 flags)
-{
-    struct tcp_conn *c = conn_of(sock);
-    ssize_t done = 0;
-
-    int err = may_send(c, flags);
-    if (!err && tcp_send_space(c) <= 0)
-        err = wait_room(c, flags);
-    if (err)
-        return err;
-    struct shard *shard = tcp_conn_lock(c);
-    for (u32 i = 0; i < n && tcp_send_space(c) > 0; i++) {
-        err = queue_piece(c, frags[i].page, frags[i].data, frags[i].len);
-        if (err)
-            break;
-        if (frags[i].page)
-            page_get(frags[i].page);
-        done += frags[i].len;
-    }
-    if (done)
-        send_queued(c, flags);
-    shard_unlock(shard);
-    return done ? done : err;
-}
-
-/* ---- receiving ---- */
-
-static u32 available(const struct tcp_conn *c)
-{
-    u32 next = __atomic_load_n(&c->rcv_nxt, __ATOMIC_ACQUIRE);
-
-    return next - c->copied - c->fin_rcvd;
-}
-
-/* No more will come. */
-static bool at_end(const struct tcp_conn *c)
-{
-    return c->fin_rcvd || c->shut_read || (c->state == TCP_CLOSE && c->flow.remote_port);
-}
-
-/* Only one reader takes from the queue at a time; it may fault while it copies. */
-static void own_reading(struct tcp_conn *c, struct shard **shard)
-{
-    while (unlikely(c->rx_busy)) {
-        c->rx_waited = true;
-        shard_unlock(*shard);
-        wait_event(&c->sock->waitq, !__atomic_load_n(&c->rx_busy, __ATOMIC_ACQUIRE), false,
-                   NO_DEADLINE);
-        *shard = tcp_conn_lock(c);
-    }
-    c->rx_busy = true;
-}
-
-static void end_reading(struct tcp_conn *c)
-{
-    __atomic_store_n(&c->rx_busy, false, __ATOMIC_RELEASE);
-    if (unlikely(c->rx_waited)) {
-        c->rx_waited = false;
-        waitq_wake_all(&c->sock->waitq, POLLIN);
-    }
-}
-
-/* Copy up to @want bytes from the head of the queue, which is ours. Without the lock. */
-static u32 copy_queue(struct tcp_conn *c, struct sock_msg *msg, u32 want, bool *fault)
-{
-    struct pkt *pkt = list_first(&c->recvq.pkts, struct pkt, node);
-    u32 done = 0;
-
-    while (done < want) {
-        u32 at = c->copied + done - pkt->seq, part = min(pkt->total - at, want - done);
-        u32 moved = msg->flags & MSG_TRUNC ? part : (u32)pkt_to_iter(pkt, at, part, msg->data);
-        done += moved;
-        if (moved < part) {
-            *fault = true;
-            break;
-        }
-        if (done < want)
-            pkt = list_first(&pkt->node, struct pkt, node);
-    }
-    return done;
-}
-
-/* Packets that have been read go to @freed. */
-static void consume(struct tcp_conn *c, u32 n, struct list_head *freed)
-{
-    __atomic_store_n(&c->copied, c->copied + n, __ATOMIC_RELEASE);
-    while (!list_empty(&c->recvq.pkts)) {
-        struct pkt *pkt = list_first(&c->recvq.pkts, struct pkt, node);
-        if (seq_after(pkt->end_seq, c->copied))
-            break;
-        list_remove(&pkt->node);
-        tcp_uncharge(c, pkt);
-        list_add_tail(freed, &pkt->node);
-    }
-    if (n)
-        tcp_receive_taken(c);
-}
-
-/* Where reading must stop: the urgent byte is not part of the stream unless asked for. */
-static u32 up_to_mark(struct tcp_conn *c, u32 n)
-{
-    if (likely(!c->urgent_valid) || c->sock->options.oob_inline)
-        return n;
-    u32 ahead = c->urgent_seq - c->copied;
-    if (!ahead && n) { /* pass over it */
-        c->copied++;
-        c->urgent_valid = false;
-        return n - 1;
-    }
-    return (s32)ahead > 0 ? min(n, ahead) : n;
-}
-
-/* One step of recv: what is there, up to @want. Bytes, or -EFAULT. */
-static ssize_t take(struct tcp_conn *c, struct sock_msg *msg, u64 want)
-{
-    struct list_head freed = LIST_INIT(freed);
-    struct shard *shard = tcp_conn_lock(c);
-    bool fault = false;
-    u32 done = 0;
-
-    own_reading(c, &shard);
-    u32 n = up_to_mark(c, (u32)min((u64)available(c), want));
-    if (n) {
-        shard_unlock(shard);
-        done = copy_queue(c, msg, n, &fault);
-        shard = tcp_conn_lock(c);
-    }
-    if (!(msg->flags & MSG_PEEK))
-        consume(c, done, &freed);
-    end_reading(c);
-    shard_unlock(shard);
-    if (!list_empty(&freed))
-        pkt_free_list(&freed);
-    return done || !fault ? (ssize_t)done : -EFAULT;
-}
-
-static ssize_t recv_urgent(struct tcp_conn *c, struct sock_msg *msg)
-{
-    struct shard *shard = tcp_conn_lock(c);
-    u32 at = c->urgent_seq;
-    bool here = c->urgent_valid && !c->urgent_read && !c->sock->options.oob_inline &&
-                seq_before(at, c->rcv_nxt) && !seq_before(at, c->copied);
-    u8 byte = 0;
-
-    if (here) {
-        struct pkt *pkt;
-        list_for_each(pkt, &c->recvq.pkts, node) {
-            if (!seq_before(at, pkt->seq) && seq_before(at, pkt->end_seq))
-                pkt_copy_out(pkt, at - pkt->seq, &byte, 1);
-        }
-        c->urgent_read = !(msg->flags & MSG_PEEK);
-    }
-    bool none = !c->urgent_valid || c->urgent_read;
-    shard_unlock(shard);
-    if (!here)
-        return none ? -EINVAL : -EAGAIN;
-    msg->flags |= MSG_OOB;
-    return iter_write(msg->data, &byte, 1) == 1 ? 1 : -EFAULT;
-}
-
-/* Nothing is there: why? 0 to wait; 1: the end; or a negative errno. */
-static int why_empty(struct tcp_conn *c, u32 flags)
-{
-    int err = sock_take_error(c->sock);
-
-    if (err)
-        return err;
-    if (c->fin_rcvd || c->shut_read)
-        return 1;
-    if (c->state == TCP_CLOSE)
-        return c->done ? 1 : -ENOTCONN;
-    if (c->state == TCP_LISTEN)
-        return -ENOTCONN;
-    return flags & MSG_DONTWAIT ? -EAGAIN : 0;
-}
-
-static bool has_enough(const struct tcp_conn *c, u32 low)
-{
-    return available(c) >= low || at_end(c) || c->sock->error;
-}
-
-static ssize_t recv(struct socket *sock, struct sock_msg *msg)
-{
-    struct tcp_conn *c = conn_of(sock);
-    u64 timeout = sock->options.recv_timeout_ns, left = msg->data->left, done = 0;
-
-    if (unlikely(msg->flags & MSG_OOB))
-        return recv_urgent(c, msg);
-    u64 least = msg->flags & MSG_WAITALL ? left : min((u64)sock->options.recv_low, left);
-    u64 deadline = 0;
-    while (left) {
-        ssize_t part = available(c) ? take(c, msg, left) : 0;
-        if (part < 0)
-            return done ? (ssize_t)done : part;
-        done += (u64)part;
-        left -= (u64)part;
-        if (done >= max(least, (u64)1) || (part && msg->flags & MSG_PEEK))
-            break;
-        if (part)
-            continue;
-        if (done && (at_end(c) || msg->flags & MSG_DONTWAIT || sock->error))
-            break;
-        int why = why_empty(c, msg->flags);
-        if (why)
-            return why > 0 ? 0 : why;
-        if (!deadline)
-            deadline = sock_deadline(timeout);
-        int err = wait_event(&sock->waitq, has_enough(c, 1), true, deadline);
-        if (err)
-            return done ? (ssize_t)done : sock_wait_error(err, timeout);
-    }
-    return (ssize_t)done;
-}
-
 /* ---- the end ---- */
 
 /* Our FIN goes behind what is queued: RFC 9293 3.10.4. */
@@ -686,9 +312,9 @@ static void send_fin(struct tcp_conn *c)
     tcp_output(c);
 }
 
-static int shutdown(struct socket *sock, int how)
+static int stream_shutdown(struct socket *sock, int how)
 {
-    struct tcp_conn *c = conn_of(sock);
+    struct tcp_conn *c = tcp_conn_of(sock);
 
     if (c->state == TCP_LISTEN && how != SHUT_WR) {
         tcp_unlisten(c);
@@ -719,7 +345,7 @@ static bool is_sent(const struct tcp_conn *c)
     return state != TCP_FIN_WAIT1 && state != TCP_CLOSING && state != TCP_LAST_ACK;
 }
 
-static void linger(struct tcp_conn *c)
+static void stream_linger(struct tcp_conn *c)
 {
     struct socket *sock = c->sock;
 
@@ -738,7 +364,7 @@ static void begin_close(struct tcp_conn *c)
         tcp_conn_close(c, 0);
     } else if (c->state == TCP_SYN_RECV) {
         tcp_conn_abort(c, 0);
-    } else if (available(c) && tcp_synchronized(c->state)) {
+    } else if (tcp_available(c) && tcp_synchronized(c->state)) {
         stats->abort_on_close++; /* unread bytes: the peer must not think that they arrived */
         tcp_conn_abort(c, 0);
     } else if (o->linger_on && !o->linger_s) {
@@ -749,9 +375,9 @@ static void begin_close(struct tcp_conn *c)
     }
 }
 
-static void close(struct socket *sock)
+static void stream_close(struct socket *sock)
 {
-    struct tcp_conn *c = conn_of(sock);
+    struct tcp_conn *c = tcp_conn_of(sock);
 
     if (c->state == TCP_LISTEN) {
         tcp_unlisten(c);
@@ -760,7 +386,7 @@ static void close(struct socket *sock)
     struct shard *shard = tcp_conn_lock(c);
     begin_close(c);
     shard_unlock(shard);
-    linger(c);
+    stream_linger(c);
     tcp_port_release(c);
     shard = tcp_conn_lock(c);
     c->sock = NULL;
@@ -780,9 +406,9 @@ static u32 ready_in(const struct tcp_conn *c)
 {
     u32 low = c->sock->options.recv_low, bits = 0;
 
-    if (available(c) >= max(low, 1u) || at_end(c))
+    if (tcp_available(c) >= max(low, 1u) || tcp_at_end(c))
         bits |= POLLIN | POLLRDNORM;
-    if (at_end(c))
+    if (tcp_at_end(c))
         bits |= POLLRDHUP;
     if (c->urgent_valid && !c->urgent_read)
         bits |= POLLPRI;
@@ -791,7 +417,7 @@ static u32 ready_in(const struct tcp_conn *c)
 
 static u32 ready_out(struct tcp_conn *c)
 {
-    if (is_opening(c))
+    if (tcp_is_opening(c))
         return 0;
     if (!tcp_can_send(c->state) || tcp_writable(c))
         return POLLOUT | POLLWRNORM;
@@ -799,14 +425,14 @@ static u32 ready_out(struct tcp_conn *c)
     return tcp_writable(c) ? POLLOUT | POLLWRNORM : 0; /* room may have come meanwhile */
 }
 
-static u32 ready(struct socket *sock)
+static u32 stream_ready(struct socket *sock)
 {
-    struct tcp_conn *c = conn_of(sock);
+    struct tcp_conn *c = tcp_conn_of(sock);
     u8 state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
 
     if (state == TCP_LISTEN)
         return has_waiting(c->listener) ? POLLIN | POLLRDNORM : 0;
-    u32 bits = ready_out(c) | (is_opening(c) ? 0 : ready_in(c));
+    u32 bits = ready_out(c) | (tcp_is_opening(c) ? 0 : ready_in(c));
     bool both_shut = c->fin_queued && (c->fin_rcvd || c->shut_read);
     if (state == TCP_CLOSE || both_shut)
         bits |= POLLHUP;
@@ -815,16 +441,16 @@ static u32 ready(struct socket *sock)
 
 /* ---- ioctl ---- */
 
-static int ioctl(struct socket *sock, unsigned cmd, uaddr_t arg)
+static int stream_ioctl(struct socket *sock, unsigned cmd, uaddr_t arg)
 {
-    struct tcp_conn *c = conn_of(sock);
+    struct tcp_conn *c = tcp_conn_of(sock);
     u32 value;
 
     if (c->state == TCP_LISTEN && (cmd == SIOCINQ || cmd == SIOCOUTQ))
         return -EINVAL;
     switch (cmd) {
     case SIOCINQ:
-        value = c->state == TCP_SYN_SENT ? 0 : available(c);
+        value = c->state == TCP_SYN_SENT ? 0 : tcp_available(c);
         break;
     case SIOCOUTQ:
         value = c->sendq.bytes;
@@ -840,10 +466,12 @@ static int ioctl(struct socket *sock, unsigned cmd, uaddr_t arg)
 
 #define TCP_OPS(family_)                                                                           \
     {                                                                                              \
-        .family = family_, .type = SOCK_STREAM, .protocol = IPPROTO_TCP, .create = create,         \
-        .close = close, .bind = bind, .connect = connect, .listen = listen, .accept = accept,      \
-        .send = send, .recv = recv, .shutdown = shutdown, .name = name, .ready = ready,            \
-        .setopt = tcp_setopt, .getopt = tcp_getopt, .ioctl = ioctl, .send_pages = send_pages,      \
+        .family = family_, .type = SOCK_STREAM, .protocol = IPPROTO_TCP, .create = stream_create,  \
+        .close = stream_close, .bind = stream_bind, .connect = stream_connect,                     \
+        .listen = stream_listen, .accept = stream_accept, .send = tcp_stream_send,                 \
+        .recv = tcp_stream_recv, .shutdown = stream_shutdown, .name = stream_name,                 \
+        .ready = stream_ready, .setopt = tcp_setopt, .getopt = tcp_getopt, .ioctl = stream_ioctl,  \
+        .send_pages = tcp_stream_send_pages,                                                       \
     }
 
 static const struct proto_ops tcp_ops[] = {TCP_OPS(AF_INET), TCP_OPS(AF_INET6)};

@@ -1,0 +1,354 @@
+/* Bytes between a program and its connection.  They are copied with no lock held: a writer copies
+ * into pages first, a reader marks the queue's head as its own. */
+#include "lib/string.h"
+#include "mm/page.h"
+#include "net/tcp_priv.h"
+
+enum {
+    COPY_AT_ONCE = 64 << 10, /* bytes between two looks at the connection */
+    PARTS = 18,              /* pieces these may be in */
+};
+
+/* ---- sending ---- */
+
+s64 tcp_send_space(const struct tcp_conn *c)
+{
+    return (s64)c->sndbuf - (s64)c->sendq.bytes;
+}
+
+bool tcp_writable(struct tcp_conn *c)
+{
+    s64 space = tcp_send_space(c);
+
+    if (c->notsent_low != UINT32_MAX && tcp_unsent(c) >= c->notsent_low)
+        return false;
+    return space > 0 && (u64)space >= c->sendq.bytes / 2 && !tcp_memory_short(c);
+}
+
+/* Wait until there is room, or something else to say. */
+static int wait_room(struct tcp_conn *c, u32 flags)
+{
+    struct socket *sock = c->sock;
+    u64 timeout = sock->options.send_timeout_ns;
+
+    __atomic_store_n(&c->want_room, true, __ATOMIC_SEQ_CST);
+    if (flags & MSG_DONTWAIT)
+        return tcp_writable(c) ? 0 : -EAGAIN;
+    int err = wait_event(&sock->waitq,
+                         (__atomic_store_n(&c->want_room, true, __ATOMIC_SEQ_CST),
+                          tcp_writable(c) || !tcp_can_send(c->state) || sock->error),
+                         true, sock_deadline(timeout));
+    return err ? sock_wait_error(err, timeout) : 0;
+}
+
+/* May bytes be queued now? 0, or what send(2) answers. */
+static int may_send(struct tcp_conn *c, u32 flags)
+{
+    struct socket *sock = c->sock;
+
+    if (unlikely(tcp_is_opening(c))) {
+        if (flags & MSG_DONTWAIT)
+            return -EAGAIN;
+        u64 timeout = sock->options.send_timeout_ns;
+        int err = wait_event(&sock->waitq, !tcp_is_opening(c), true, sock_deadline(timeout));
+        if (err)
+            return sock_wait_error(err, timeout);
+    }
+    int err = sock_take_error(sock);
+    if (unlikely(err))
+        return err;
+    return likely(tcp_can_send(c->state) && !c->fin_queued) ? 0 : -EPIPE;
+}
+
+/* Queue one piece, whose reference is taken. Under the lock. 0 or a negative errno. */
+static int queue_piece(struct tcp_conn *c, struct page *page, u8 *data, u32 len)
+{
+    if (unlikely(!tcp_can_send(c->state) || c->fin_queued))
+        return -EPIPE;
+    int err = sendq_append(&c->sendq, page, data, len);
+    if (unlikely(err))
+        return err;
+    tcp_charge(c->shard, len);
+    c->write_seq += len;
+    return 0;
+}
+
+/* Send what may go of what was queued. Under the lock. */
+static void send_queued(struct tcp_conn *c, u32 flags)
+{
+    bool cork = c->cork;
+
+    if (unlikely(flags & MSG_OOB)) {
+        c->urgent_out = true;
+        c->snd_urgent = c->write_seq;
+    }
+    c->cork |= !!(flags & MSG_MORE);
+    tcp_output(c);
+    c->cork = cork;
+}
+
+/* Copy up to a packet's worth from the program and queue it. Bytes, or a negative errno. */
+static ssize_t send_part(struct tcp_conn *c, struct sock_msg *msg)
+{
+    struct send_frag pieces[PARTS];
+    u64 space = (u64)max(tcp_send_space(c), (s64)1);
+    u64 fits = min(space, (u64)COPY_AT_ONCE);
+    u32 want = (u32)min(msg->data->left, fits), done = 0, n = 0, i = 0;
+    int err = -ENOMEM;
+
+    while (done < want && n < PARTS) {
+        struct send_frag *piece = &pieces[n];
+        piece->page = send_room(want - done, &piece->data, &piece->len);
+        if (!piece->page)
+            break;
+        u32 room = piece->len;
+        piece->len = (u32)iter_read(msg->data, piece->data, room);
+        done += piece->len;
+        n++;
+        if (piece->len < room) {
+            err = -EFAULT;
+            break;
+        }
+    }
+    if (!done)
+        goto drop;
+    struct shard *shard = tcp_conn_lock(c);
+    for (done = 0; i < n && pieces[i].len; done += pieces[i++].len) {
+        err = queue_piece(c, pieces[i].page, pieces[i].data, pieces[i].len);
+        if (err)
+            break;
+    }
+    if (done)
+        send_queued(c, msg->flags | (msg->data->left ? MSG_MORE : 0));
+    shard_unlock(shard);
+drop:
+    for (; i < n; i++)
+        page_put(pieces[i].page);
+    return done ? (ssize_t)done : err;
+}
+
+ssize_t tcp_stream_send(struct socket *sock, struct sock_msg *msg)
+{
+    struct tcp_conn *c = tcp_conn_of(sock);
+    ssize_t done = 0;
+
+    int err = may_send(c, msg->flags);
+    if (unlikely(err))
+        return err;
+    while (msg->data->left) {
+        if (unlikely(tcp_send_space(c) <= 0 || tcp_memory_short(c))) {
+            err = wait_room(c, msg->flags);
+            if (!err)
+                err = may_send(c, msg->flags);
+            if (err)
+                return done ? done : err;
+            continue;
+        }
+        ssize_t part = send_part(c, msg);
+        if (part < 0)
+            return done ? done : part;
+        done += part;
+    }
+    return done;
+}
+
+ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags, u32 n, u32 flags)
+{
+    struct tcp_conn *c = tcp_conn_of(sock);
+    ssize_t done = 0;
+
+    int err = may_send(c, flags);
+    if (!err && tcp_send_space(c) <= 0)
+        err = wait_room(c, flags);
+    if (err)
+        return err;
+    struct shard *shard = tcp_conn_lock(c);
+    for (u32 i = 0; i < n && tcp_send_space(c) > 0; i++) {
+        err = queue_piece(c, frags[i].page, frags[i].data, frags[i].len);
+        if (err)
+            break;
+        if (frags[i].page)
+            page_get(frags[i].page);
+        done += frags[i].len;
+    }
+    if (done)
+        send_queued(c, flags);
+    shard_unlock(shard);
+    return done ? done : err;
+}
+
+/* ---- receiving ---- */
+
+/* Only one reader takes from the queue at a time; it may fault while it copies. */
+static void own_reading(struct tcp_conn *c, struct shard **shard)
+{
+    while (unlikely(c->rx_busy)) {
+        c->rx_waited = true;
+        shard_unlock(*shard);
+        wait_event(&c->sock->waitq, !__atomic_load_n(&c->rx_busy, __ATOMIC_ACQUIRE), false,
+                   NO_DEADLINE);
+        *shard = tcp_conn_lock(c);
+    }
+    c->rx_busy = true;
+}
+
+static void end_reading(struct tcp_conn *c)
+{
+    __atomic_store_n(&c->rx_busy, false, __ATOMIC_RELEASE);
+    if (unlikely(c->rx_waited)) {
+        c->rx_waited = false;
+        waitq_wake_all(&c->sock->waitq, POLLIN);
+    }
+}
+
+/* Copy up to @want bytes from the head of the queue, which is ours. Without the lock. */
+static u32 copy_queue(struct tcp_conn *c, struct sock_msg *msg, u32 want, bool *fault)
+{
+    struct pkt *pkt = list_first(&c->recvq.pkts, struct pkt, node);
+    u32 done = 0;
+
+    while (done < want) {
+        u32 at = c->copied + done - pkt->seq, part = min(pkt->total - at, want - done);
+        u32 moved = msg->flags & MSG_TRUNC ? part : (u32)pkt_to_iter(pkt, at, part, msg->data);
+        done += moved;
+        if (moved < part) {
+            *fault = true;
+            break;
+        }
+        if (done < want)
+            pkt = list_first(&pkt->node, struct pkt, node);
+    }
+    return done;
+}
+
+/* Packets that have been read go to @freed. */
+static void consume(struct tcp_conn *c, u32 n, struct list_head *freed)
+{
+    __atomic_store_n(&c->copied, c->copied + n, __ATOMIC_RELEASE);
+    while (!list_empty(&c->recvq.pkts)) {
+        struct pkt *pkt = list_first(&c->recvq.pkts, struct pkt, node);
+        if (seq_after(pkt->end_seq, c->copied))
+            break;
+        list_remove(&pkt->node);
+        tcp_uncharge(c, pkt);
+        list_add_tail(freed, &pkt->node);
+    }
+    if (n)
+        tcp_receive_taken(c);
+}
+
+/* Where reading must stop: the urgent byte is not part of the stream unless asked for. */
+static u32 up_to_mark(struct tcp_conn *c, u32 n)
+{
+    if (likely(!c->urgent_valid) || c->sock->options.oob_inline)
+        return n;
+    u32 ahead = c->urgent_seq - c->copied;
+    if (!ahead && n) { /* pass over it */
+        c->copied++;
+        c->urgent_valid = false;
+        return n - 1;
+    }
+    return (s32)ahead > 0 ? min(n, ahead) : n;
+}
+
+/* One step of recv: what is there, up to @want. Bytes, or -EFAULT. */
+static ssize_t take(struct tcp_conn *c, struct sock_msg *msg, u64 want)
+{
+    struct list_head freed = LIST_INIT(freed);
+    struct shard *shard = tcp_conn_lock(c);
+    bool fault = false;
+    u32 done = 0;
+
+    own_reading(c, &shard);
+    u32 n = up_to_mark(c, (u32)min((u64)tcp_available(c), want));
+    if (n) {
+        shard_unlock(shard);
+        done = copy_queue(c, msg, n, &fault);
+        shard = tcp_conn_lock(c);
+    }
+    if (!(msg->flags & MSG_PEEK))
+        consume(c, done, &freed);
+    end_reading(c);
+    shard_unlock(shard);
+    if (!list_empty(&freed))
+        pkt_free_list(&freed);
+    return done || !fault ? (ssize_t)done : -EFAULT;
+}
+
+static ssize_t recv_urgent(struct tcp_conn *c, struct sock_msg *msg)
+{
+    struct shard *shard = tcp_conn_lock(c);
+    u32 at = c->urgent_seq;
+    bool here = c->urgent_valid && !c->urgent_read && !c->sock->options.oob_inline &&
+                seq_before(at, c->rcv_nxt) && !seq_before(at, c->copied);
+    u8 byte = 0;
+
+    if (here) {
+        struct pkt *pkt;
+        list_for_each(pkt, &c->recvq.pkts, node) {
+            if (!seq_before(at, pkt->seq) && seq_before(at, pkt->end_seq))
+                pkt_copy_out(pkt, at - pkt->seq, &byte, 1);
+        }
+        c->urgent_read = !(msg->flags & MSG_PEEK);
+    }
+    bool none = !c->urgent_valid || c->urgent_read;
+    shard_unlock(shard);
+    if (!here)
+        return none ? -EINVAL : -EAGAIN;
+    msg->flags |= MSG_OOB;
+    return iter_write(msg->data, &byte, 1) == 1 ? 1 : -EFAULT;
+}
+
+/* Nothing is there: why? 0 to wait; 1: the end; or a negative errno. */
+static int why_empty(struct tcp_conn *c, u32 flags)
+{
+    int err = sock_take_error(c->sock);
+
+    if (err)
+        return err;
+    if (c->fin_rcvd || c->shut_read)
+        return 1;
+    if (c->state == TCP_CLOSE)
+        return c->done ? 1 : -ENOTCONN;
+    if (c->state == TCP_LISTEN)
+        return -ENOTCONN;
+    return flags & MSG_DONTWAIT ? -EAGAIN : 0;
+}
+
+static bool has_enough(const struct tcp_conn *c, u32 low)
+{
+    return tcp_available(c) >= low || tcp_at_end(c) || c->sock->error;
+}
+
+ssize_t tcp_stream_recv(struct socket *sock, struct sock_msg *msg)
+{
+    struct tcp_conn *c = tcp_conn_of(sock);
+    u64 timeout = sock->options.recv_timeout_ns, left = msg->data->left, done = 0;
+
+    if (unlikely(msg->flags & MSG_OOB))
+        return recv_urgent(c, msg);
+    u64 least = msg->flags & MSG_WAITALL ? left : min((u64)sock->options.recv_low, left);
+    u64 deadline = 0;
+    while (left) {
+        ssize_t part = tcp_available(c) ? take(c, msg, left) : 0;
+        if (part < 0)
+            return done ? (ssize_t)done : part;
+        done += (u64)part;
+        left -= (u64)part;
+        if (done >= max(least, (u64)1) || (part && msg->flags & MSG_PEEK))
+            break;
+        if (part)
+            continue;
+        if (done && (tcp_at_end(c) || msg->flags & MSG_DONTWAIT || sock->error))
+            break;
+        int why = why_empty(c, msg->flags);
+        if (why)
+            return why > 0 ? 0 : why;
+        if (!deadline)
+            deadline = sock_deadline(timeout);
+        int err = wait_event(&sock->waitq, has_enough(c, 1), true, deadline);
+        if (err)
+            return done ? (ssize_t)done : sock_wait_error(err, timeout);
+    }
+    return (ssize_t)done;
+}
