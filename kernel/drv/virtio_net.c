@@ -223,37 +223,42 @@ static u32 receive_burst(struct vnet *vn)
 
 static void tx_advance(struct vnet *vn);
 
-static void vnet_poll(struct netif *netif)
+/* Work off what has come, then ask for an interrupt; the timer goes on where more came than one
+ * burst takes, or something between the last look and the unlock that kept another CPU out. */
+static void receive(struct vnet *vn)
 {
-    struct vnet *vn = to_vnet(netif);
-
-    if (!virtq_has_used(&vn->rx) || vn->dev->broken || !spin_trylock(&vn->rx_lock))
+    if (vn->dev->broken || !spin_trylock(&vn->rx_lock))
         return;
     virtq_disable_notify(&vn->rx);
-    bool again = true;
-    while (again) {
-        if (receive_burst(vn) >= RX_BURST) { /* the program has its turn first */
-            timer_set(&vn->rx_again, time_after_ns(rx_pause_ns));
-            break;
-        }
-        again = virtq_enable_notify(&vn->rx) && !vn->dev->broken;
-    }
+    bool full;
+    do
+        full = receive_burst(vn) >= RX_BURST;
+    while (!full && virtq_enable_notify(&vn->rx) && !vn->dev->broken);
     spin_unlock(&vn->rx_lock);
-    netif_receive_done(netif);
+    if (unlikely(full || virtq_has_used(&vn->rx)))
+        timer_set(&vn->rx_again, time_after_ns(rx_pause_ns));
+    netif_receive_done(&vn->netif);
     if (virtq_has_used(&vn->tx))
         tx_advance(vn);
 }
 
+static void vnet_poll(struct netif *netif)
+{
+    struct vnet *vn = to_vnet(netif);
+
+    if (virtq_has_used(&vn->rx))
+        receive(vn);
+}
+
 static void rx_used(struct virtq *vq)
 {
-    struct vnet *vn = vq->data;
-
-    vnet_poll(&vn->netif);
+    receive(vq->data);
 }
 
 static void rx_again(struct timer *t)
 {
-    vnet_poll(&container_of(t, struct vnet, rx_again)->netif);
+    receive(
+        container_of(t, struct vnet, rx_again)); /* even if nothing came: see to the interrupt */
 }
 
 /* ---- sending ---- */
