@@ -43,6 +43,14 @@ void ip_transmit(struct pkt *pkt, const struct route *route, u16 type)
 
 void ip_receive(struct netif *netif, struct pkt *pkt)
 {
+    if (netif->flags & NETIF_GRO)
+        gro_receive(netif, pkt);
+    else
+        ip_input(netif, pkt);
+}
+
+void ip_input(struct netif *netif, struct pkt *pkt)
+{
     if (likely(pkt->protocol == ETH_IP4))
         ip4_receive(netif, pkt);
     else
@@ -51,6 +59,7 @@ void ip_receive(struct netif *netif, struct pkt *pkt)
 
 void ip_receive_done(void)
 {
+    gro_flush();
 }
 
 bool ip_deliver(struct pkt *pkt, const struct ip_info *info)

@@ -74,8 +74,13 @@ void ip_receive(struct netif *netif, struct pkt *pkt);
 void ip4_init(void);
 void ip4_receive(struct netif *netif, struct pkt *pkt);
 void ip6_receive(struct netif *netif, struct pkt *pkt);
+/** The same, past the gathering. */
+void ip_input(struct netif *netif, struct pkt *pkt);
 /** The burst is over: deliver what was gathered. */
 void ip_receive_done(void);
+/** As ip_receive, but TCP segments of one flow may be joined until gro_flush(). Takes @pkt. */
+void gro_receive(struct netif *netif, struct pkt *pkt);
+void gro_flush(void);
 /** Hand a whole datagram's payload to its transport. False: nobody takes it (@pkt is still ours).
  */
 bool ip_deliver(struct pkt *pkt, const struct ip_info *info);
