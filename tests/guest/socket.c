@@ -486,7 +486,6 @@ CASE(options_that_servers_set)
         {IPPROTO_TCP, TCP_CORK        },
         {IPPROTO_TCP, TCP_DEFER_ACCEPT},
         {IPPROTO_TCP, TCP_QUICKACK    },
-        {IPPROTO_IP,  IP_FREEBIND     },
     };
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     for (size_t i = 0; i < COUNT(on); i++) {
