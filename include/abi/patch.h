@@ -22,7 +22,7 @@
 
 enum {
     PATCH_MAGIC = 0x66706749, /* "Igpf" */
-    PATCH_VERSION = 2,
+    PATCH_VERSION = 3,
     PATCH_PAGE = 4096,
     PATCH_AREAS_MAX = 4,
     PATCH_CALLS = 512,          /* numbers that the bitmap has room for */
