@@ -8,6 +8,8 @@
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "mm/page.h"
+#include "net/config.h"
+#include "net/ip.h"
 
 static const char *boot_hostname(void)
 {
@@ -28,6 +30,21 @@ static int show_hosts(struct text *out, const struct pseudo_ref *ref __attribute
              "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
              "127.0.1.1\t%.64s\n",
              boot_hostname());
+    return 0;
+}
+
+/* Whoever looks for name servers wants the network, so this waits until the interfaces know. */
+static int show_resolv_conf(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    struct ip_addr servers[3];
+    char text[ADDR_TEXT_MAX];
+
+    (void)net_wait_configured(); /* cut short by a signal: what is known by now */
+    u32 n = net_name_servers(servers);
+    for (u32 i = 0; i < n; i++)
+        text_add(out, "nameserver %s\n", addr_format(&servers[i], text));
+    if (*net_domain())
+        text_add(out, "search %s\n", net_domain());
     return 0;
 }
 
@@ -81,7 +98,7 @@ static void fill_file(const struct pseudo_ref *ref, struct inode *inode)
 static const struct pseudo_node etc_nodes[] = {
     {.name = "hostname",    .mode = S_IFREG, .show = show_hostname,                    .fill = fill_file},
     {.name = "hosts",       .mode = S_IFREG, .show = show_hosts,                       .fill = fill_file},
-    {.name = "resolv.conf", .mode = S_IFREG, .value = "",                              .fill = fill_file},
+    {.name = "resolv.conf", .mode = S_IFREG, .show = show_resolv_conf,                 .fill = fill_file},
     {.name = "passwd",
      .mode = S_IFREG,
      .value = "root:x:0:0:root:/root:/bin/sh\n"
