@@ -21,8 +21,8 @@
 #include "fake/random.h"
 #include "mm/page.h"
 #include "net/ip.h"
-#include "net/socket.h"
 #include "net/netlink.h"
+#include "net/socket.h"
 #include "net/tcp.h"
 
 u64 world_pages;
