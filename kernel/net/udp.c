@@ -238,9 +238,8 @@ static struct dgram *best_locked(struct bucket *bucket, const struct arrival *a)
             best = d;
             continue;
         }
-        if (++alike == 2)
-            h = spread(a);
-        if ((u32)(((u64)(h * 0x9e3779b1u * alike) * alike) >> 32) == 0)
+        h = ++alike == 2 ? spread(a) : h * 1664525 + 1013904223;
+        if (((u64)h * alike) >> 32 == 0) /* one chance in as many as there are so far */
             best = d;
     }
     return best;
