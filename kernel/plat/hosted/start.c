@@ -116,7 +116,7 @@ static void check_memory(void)
         return;
     u64 used = (u64)usage.max_rss_kib << 10, files = boot_info.initrd_len + boot_info.kernel_len;
     if (used > boot_info.ram_bytes + files)
-        fatal_error("out of memory: the program holds more than %lu MiB; give the guest more (-m)",
+        fatal_error("out of memory: the program holds more than %lu MiB",
                     boot_info.ram_bytes >> 20);
 }
 
