@@ -48,17 +48,19 @@ static void wheel_due(struct timer *timer)
     shard_unlock(shard);
 }
 
-void shard_lock(struct shard *shard)
+u32 shard_now(struct shard *shard)
 {
-    spin_lock(&shard->lock);
     shard->now_ns = time_ns();
     shard->now = (u32)(shard->now_ns / NSEC_PER_MSEC);
+    return shard->now;
 }
 
 /* Tell the CPU's timer only of what comes sooner than what it knows. */
-static void arm(struct shard *shard)
+void shard_arm(struct shard *shard)
 {
     u32 tick;
+
+    shard->wheel_changed = false;
 
     if (!wheel_next(&shard->wheel, &tick))
         return;
@@ -69,15 +71,6 @@ static void arm(struct shard *shard)
     s32 ahead = max((s32)(tick - shard->now), 0);
     u64 now_ms = shard->now_ns / NSEC_PER_MSEC;
     timer_set(&shard->timer, (now_ms + (u64)ahead) * NSEC_PER_MSEC);
-}
-
-void shard_unlock(struct shard *shard)
-{
-    if (unlikely(shard->wheel_changed)) {
-        shard->wheel_changed = false;
-        arm(shard);
-    }
-    spin_unlock(&shard->lock);
 }
 
 void shard_timer_set(struct shard *shard, struct wheel_timer *timer, u32 tick)

@@ -88,10 +88,22 @@ static inline struct shard *shard_of_hash(u32 hash)
 {
     return shards[nr_shards == 1 ? 0 : (u32)(((u64)hash * nr_shards) >> 32)];
 }
+/** Take the time; under the lock. In ms. */
+u32 shard_now(struct shard *shard);
 /** Lock and take the time. */
-void shard_lock(struct shard *shard);
+static inline void shard_lock(struct shard *shard)
+{
+    spin_lock(&shard->lock);
+    shard_now(shard);
+}
+void shard_arm(struct shard *shard);
 /** Arm the timer for what was set meanwhile and unlock. */
-void shard_unlock(struct shard *shard);
+static inline void shard_unlock(struct shard *shard)
+{
+    if (unlikely(shard->wheel_changed))
+        shard_arm(shard);
+    spin_unlock(&shard->lock);
+}
 
 /** Set a timer of the shard's wheel; under the lock. */
 void shard_timer_set(struct shard *shard, struct wheel_timer *timer, u32 tick);

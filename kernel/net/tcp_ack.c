@@ -135,19 +135,20 @@ static void clean(struct tcp_conn *c, u32 ack, struct ack_news *news)
     c->snd_una = ack;
 }
 
-/* RFC 9293 3.10.7.4: the newest segment's window counts. */
-static void update_window(struct tcp_conn *c, const struct tcp_segment *seg, struct ack_news *news)
+/* RFC 9293 3.10.7.4: the newest segment's window counts. Has it changed? */
+static bool update_window(struct tcp_conn *c, const struct tcp_segment *seg)
 {
     u32 window = seg->window << c->snd_wscale;
 
     if (!seq_before(c->snd_wl1, seg->seq) &&
         (c->snd_wl1 != seg->seq || seq_after(c->snd_wl2, seg->ack)))
-        return;
-    news->window_update = window != c->snd_wnd;
+        return false;
+    bool changed = window != c->snd_wnd;
     c->snd_wnd = window;
     c->snd_wl1 = seg->seq;
     c->snd_wl2 = seg->ack;
     c->max_window = max(c->max_window, window);
+    return changed;
 }
 
 static void grow_send_buffer(struct tcp_conn *c)
@@ -179,9 +180,43 @@ static void progress(struct tcp_conn *c, const struct ack_news *news)
     wake_writer(c);
 }
 
+/* The whole of what is in flight was one run, sent once, and is acknowledged: nearly always. */
+static bool acks_all(const struct tcp_conn *c, const struct tcp_segment *seg)
+{
+    return seg->ack == c->snd_nxt && c->sent.count == 1 && c->ca == CA_OPEN &&
+           !sent_at(&c->sent, 0)->flags && !seg->options.nr_sack && !c->tlp_out &&
+           !c->cwnd_limited && c->snd_una != seg->ack;
+}
+
+static void all_acked(struct tcp_conn *c)
+{
+    const struct sent *sent = sent_at(&c->sent, 0);
+    struct rack *rack = &c->rack;
+    u64 rtt_us = (c->shard->now_ns - sent->time_ns) / NSEC_PER_USEC + 1;
+
+    rack->xmit_ns = sent->time_ns;
+    rack->end_seq = rack->fack = sent->end;
+    rack->rtt_us = (u32)min(rtt_us, (u64)UINT32_MAX);
+    rack->valid = true;
+    c->sent.count = 0;
+    sent_drop(&c->sent, 0);
+    u32 data = c->snd_nxt - c->snd_una;
+    sendq_trim(&c->sendq, data);
+    tcp_charge(c->shard, -(s64)data);
+    c->bytes_acked += data;
+    c->snd_una = c->snd_nxt;
+    c->retries = c->backoff = c->mtu_probes = 0;
+    c->dupacks = 0;
+    tcp_rtt_sample(c, rack->rtt_us);
+    if (unlikely(tcp_unsent(c)))
+        tcp_timer_rearm(c);
+    else
+        tcp_timer_clear(c, TIMER_RTX);
+    wake_writer(c);
+}
+
 bool tcp_ack(struct tcp_conn *c, const struct tcp_segment *seg)
 {
-    struct ack_news news = {0};
 
     if (unlikely(seq_after(seg->ack, c->snd_nxt))) {
         tcp_challenge_ack(c);
@@ -193,6 +228,7 @@ bool tcp_ack(struct tcp_conn *c, const struct tcp_segment *seg)
             return false;
         }
         if (c->sack_ok && seg->options.nr_sack && c->sent.count) {
+            struct ack_news news = {0};
             sacks(c, seg, &news);
             tcp_recovery_ack(c, seg, &news);
         }
@@ -200,12 +236,17 @@ bool tcp_ack(struct tcp_conn *c, const struct tcp_segment *seg)
     }
     c->last_ack_recv = c->shard->now;
     c->probes = 0;
-    update_window(c, seg, &news);
+    bool window_update = update_window(c, seg);
+    if (likely(acks_all(c, seg))) {
+        all_acked(c);
+        return true;
+    }
     if (!c->sent.count) {
-        if (news.window_update && tcp_unsent(c))
+        if (unlikely(window_update && tcp_unsent(c)))
             tcp_timer_rearm(c);
         return true;
     }
+    struct ack_news news = {.window_update = window_update};
     if (unlikely(c->sack_ok && seg->options.nr_sack))
         sacks(c, seg, &news);
     news.acked = seg->ack - c->snd_una;

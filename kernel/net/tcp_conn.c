@@ -70,23 +70,11 @@ void tcp_conn_free(struct tcp_conn *c)
     kfree(c);
 }
 
-struct shard *tcp_conn_lock(struct tcp_conn *c)
-{
-    for (;;) {
-        struct shard *shard = __atomic_load_n(&c->shard, __ATOMIC_ACQUIRE);
-        shard_lock(shard);
-        if (likely(c->shard == shard))
-            return shard;
-        shard_unlock(shard);
-    }
-}
-
 int tcp_conn_route(struct tcp_conn *c)
 {
-    struct ip_addr from = flow_local(&c->flow, c->family), to = flow_remote(&c->flow, c->family);
     struct route route;
 
-    int err = route_find(&to, &from, c->scope, &route);
+    int err = route_find(&c->remote, &c->local, c->scope, &route);
     if (err)
         return err;
     c->route = route;
@@ -126,6 +114,8 @@ int tcp_conn_attach(struct tcp_conn *c, struct shard *shard, const struct flow *
     c->route = route;
     c->flow = *flow;
     c->family = family;
+    c->local = from;
+    c->remote = to;
     c->hash = flow_hash(flow);
     c->pseudo = ip_pseudo_csum(&from, &to, IPPROTO_TCP, 0);
     c->ts_offset = tcp_ts_offset(flow);

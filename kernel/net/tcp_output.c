@@ -18,9 +18,7 @@ static u32 packet_limit(const struct tcp_conn *c, u32 mss)
 /* Options of this very segment (SACK blocks) may take room from the data. */
 static u32 segment_size(struct tcp_conn *c)
 {
-    u32 options = tcp_options_len(c), usual = c->ts_ok ? TCP_TS_OPTION : 0;
-
-    return c->mss - (options - usual);
+    return likely(!tcp_has_sack(c)) ? c->mss : c->mss - tcp_sack_len(c);
 }
 
 /* May a segment smaller than MSS, which is all there is, go out now? */
@@ -211,26 +209,31 @@ static void watch_rest(struct tcp_conn *c)
         tcp_timer_set(c, TIMER_CORK, c->shard->now + TCP_CORK_MS);
 }
 
+/* New data, packet by packet, as much as may go. */
+static void send_data(struct tcp_conn *c)
+{
+    u32 mss, len;
+
+    c->cwnd_limited = false;
+    do {
+        mss = segment_size(c); /* SACK blocks go out, and the path may shrink */
+        len = next_len(c, mss, packet_limit(c, mss));
+        if (!len)
+            break;
+        ssize_t sent = send_new(c, len, mss);
+        if (unlikely(sent <= 0) && sent != -EMSGSIZE)
+            break;
+    } while (tcp_unsent(c));
+}
+
 void tcp_output(struct tcp_conn *c)
 {
-    u32 mss = segment_size(c), limit = packet_limit(c, mss), len;
-
     if (unlikely(c->sent.lost) && !(c->frto && c->frto_new) && tcp_synchronized(c->state))
-        send_lost(c, mss);
-    if (!may_send_data(c))
+        send_lost(c, segment_size(c));
+    if (unlikely(!may_send_data(c)))
         return;
-    c->cwnd_limited = false;
-    while ((len = next_len(c, mss, limit))) {
-        ssize_t sent = send_new(c, len, mss);
-        if (sent == -EMSGSIZE) {
-            mss = segment_size(c);
-            limit = packet_limit(c, mss);
-            continue;
-        }
-        if (sent <= 0)
-            break;
-        mss = segment_size(c); /* SACK blocks may have gone out */
-    }
+    if (likely(tcp_unsent(c)))
+        send_data(c);
     if (unlikely(c->fin_queued))
         send_fin(c);
     if (unlikely(tcp_unsent(c)))

@@ -226,7 +226,7 @@ struct tcp_conn {
     u32 fin_seq, urgent_seq;
     bool fin_pending; /* seen at .fin_seq, not reached yet */
     bool fin_rcvd, urgent_valid, urgent_read;
-    bool rx_busy, rx_waited; /* a reader owns the head of the queue; another waits for it */
+    bool rx_busy, rx_waited; /* [A] the head of the queue is owned; a reader waits for it */
     u8 urgent_byte;
     bool ts_ok, sack_ok, wscale_ok, ecn_ok;
     bool ece, cwr_due; /* report congestion; say that we slowed down */
@@ -289,6 +289,7 @@ struct tcp_conn {
     u32 rcv_rtt_ms;
 
     /* Where to. */
+    struct ip_addr local, remote; /* of .flow */
     struct route route;
     u32 pseudo; /* sum of the pseudo-header without the length */
 
@@ -327,8 +328,24 @@ static inline bool tcp_can_send(u8 state)
 struct tcp_conn *tcp_conn_create(void);
 /** Free what is in no table and has no socket. */
 void tcp_conn_free(struct tcp_conn *c);
-/** Lock the shard of @c, which the caller's socket keeps alive. */
-struct shard *tcp_conn_lock(struct tcp_conn *c);
+/** Lock the shard of @c, which the caller's socket keeps alive, without taking the time. */
+static inline struct shard *tcp_conn_lock_quick(struct tcp_conn *c)
+{
+    for (;;) {
+        struct shard *shard = __atomic_load_n(&c->shard, __ATOMIC_ACQUIRE);
+        spin_lock(&shard->lock);
+        if (likely(c->shard == shard))
+            return shard;
+        spin_unlock(&shard->lock);
+    }
+}
+static inline struct shard *tcp_conn_lock(struct tcp_conn *c)
+{
+    struct shard *shard = tcp_conn_lock_quick(c);
+
+    shard_now(shard);
+    return shard;
+}
 /** Make @c the end of @flow in @shard, which is the flow's, locked and becomes .shard; find the
  * route. 0 or as route_find(); then nothing has changed. */
 int tcp_conn_attach(struct tcp_conn *c, struct shard *shard, const struct flow *flow, u16 family);
@@ -433,6 +450,15 @@ u32 tcp_window(struct tcp_conn *c);
 u32 tcp_window_space(const struct tcp_conn *c);
 /** SACK blocks to send, most recent first. */
 u32 tcp_sack_blocks(struct tcp_conn *c, struct seq_range *out, u32 max);
+/** Own the head of the queue: who copies from it, or moves it. False: another does. No lock. */
+static inline bool tcp_recvq_claim(struct tcp_conn *c)
+{
+    return !__atomic_exchange_n(&c->rx_busy, true, __ATOMIC_ACQUIRE);
+}
+static inline void tcp_recvq_release(struct tcp_conn *c)
+{
+    __atomic_store_n(&c->rx_busy, false, __ATOMIC_RELEASE);
+}
 /** @pkt leaves the queue. */
 void tcp_uncharge(struct tcp_conn *c, const struct pkt *pkt);
 /** The program has taken bytes: grow the buffer, tell the peer of the room. */
@@ -478,8 +504,13 @@ void tcp_send_reply(struct shard *shard, const struct tcp_reply *reply);
  * says of it does not matter), -ENOMEM, or -EMSGSIZE: .mss has shrunk, try again.
  */
 ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags);
-/** Bytes of options that a segment carries now. */
-u32 tcp_options_len(struct tcp_conn *c);
+/** Is there anything to SACK? */
+static inline bool tcp_has_sack(const struct tcp_conn *c)
+{
+    return unlikely(c->recvq.nr_ooo || c->recvq.dsack.start != c->recvq.dsack.end);
+}
+/** Bytes of SACK blocks that a segment carries now. */
+u32 tcp_sack_len(struct tcp_conn *c);
 
 /* tcp_timer.c */
 

@@ -18,17 +18,22 @@ void recvq_init(struct recvq *q)
     list_init(&q->pkts);
 }
 
-static void charge(struct tcp_conn *c, const struct pkt *pkt)
+/* What a packet was charged is kept with it, since its parts may come and go. */
+static u32 charge_of(const struct pkt *pkt)
 {
-    u32 size = pkt_truesize(pkt);
+    return (u32)(uintptr_t)pkt->owner;
+}
 
+static void charge(struct tcp_conn *c, struct pkt *pkt, u32 size)
+{
+    pkt->owner = (void *)(uintptr_t)size;
     c->recvq.charged += size;
     tcp_charge(c->shard, size);
 }
 
 void tcp_uncharge(struct tcp_conn *c, const struct pkt *pkt)
 {
-    u32 size = pkt_truesize(pkt);
+    u32 size = charge_of(pkt);
 
     c->recvq.charged -= size;
     tcp_charge(c->shard, -(s64)size);
@@ -92,9 +97,11 @@ u32 tcp_window(struct tcp_conn *c)
  * sender can double what it has under way. */
 static void grow_buffer(struct tcp_conn *c)
 {
-    u32 now = c->shard->now, taken = c->copied - c->copied_mark;
-    u32 rtt_ms = max(c->srtt_us8 / 8000, c->rcv_rtt_ms);
+    u32 taken = c->copied - c->copied_mark;
 
+    if (likely(taken < c->rcvbuf / 8))
+        return;
+    u32 now = shard_now(c->shard), rtt_ms = max(c->srtt_us8 / 8000, c->rcv_rtt_ms);
     if (now - c->copied_mark_tick < max(rtt_ms, 1u))
         return;
     c->copied_mark = c->copied;
@@ -116,8 +123,10 @@ void tcp_receive_taken(struct tcp_conn *c)
     grow_buffer(c);
     if (!tcp_synchronized(c->state) || c->fin_rcvd)
         return;
-    if (given * 2 <= space && tcp_window(c) >= enough)
+    if (given * 2 <= space && tcp_window(c) >= enough) {
+        shard_now(c->shard);
         tcp_send_ack(c);
+    }
 }
 
 /* ---- memory ---- */
@@ -154,7 +163,7 @@ static void collapse(struct tcp_conn *c)
             if (!into)
                 return;
             list_add_tail(&pkt->node, &into->node); /* before @pkt */
-            charge(c, into);
+            charge(c, into, pkt_truesize(into) + PAGE_SIZE);
         }
         pkt_copy_out(pkt, 0, into->frags[0].data + into->total, pkt->total);
         into->frags[0].len += pkt->total;
@@ -174,16 +183,17 @@ static bool fits(const struct tcp_conn *c, u32 size, u32 times)
            shard->memory + size <= shard->memory_max;
 }
 
-/* Is there memory for @pkt? A packet in order is let in where the queue is empty, whatever the
- * memory, so that every connection goes on. */
-static bool admit(struct tcp_conn *c, const struct pkt *pkt, bool in_order)
+/* Is there memory for a packet of @size? A packet in order is let in where the queue is empty,
+ * whatever the memory, so that every connection goes on. */
+static bool admit(struct tcp_conn *c, u32 size, bool in_order)
 {
-    u32 size = pkt_truesize(pkt);
 
     if (likely(fits(c, size, CHARGE_SOFT)))
         return true;
-    if (!c->rx_busy)
+    if (tcp_recvq_claim(c)) {
         collapse(c);
+        tcp_recvq_release(c);
+    }
     if (in_order && c->recvq.nr_ooo && !fits(c, size, CHARGE_HARD)) {
         drop_ooo(c); /* RFC 2018 8: what was reported may be taken back */
         c->shard->stats.rcv_pruned++;
@@ -348,12 +358,13 @@ static void queue_ahead(struct tcp_conn *c, struct pkt *pkt)
     u32 at;
 
     c->ack_now = true; /* RFC 5681 4.2 */
-    if (!admit(c, pkt, false) || !cut_overlap(c, pkt, &at) || !place(&c->recvq, at, pkt)) {
+    u32 size = pkt_truesize(pkt);
+    if (!admit(c, size, false) || !cut_overlap(c, pkt, &at) || !place(&c->recvq, at, pkt)) {
         c->shard->stats.ooo_dropped++;
         pkt_free(pkt);
         return;
     }
-    charge(c, pkt);
+    charge(c, pkt, size);
     c->ooo_packets++;
     c->shard->stats.ooo_queued++;
 }
@@ -380,10 +391,8 @@ static void take_range(struct tcp_conn *c)
             continue;
         }
         if (seq_before(pkt->seq, c->rcv_nxt)) {
-            tcp_uncharge(c, pkt);
             pkt_pull(pkt, c->rcv_nxt - pkt->seq);
             pkt->seq = c->rcv_nxt;
-            charge(c, pkt);
         }
         append(c, pkt);
     }
@@ -436,12 +445,14 @@ static bool program_hears(struct tcp_conn *c)
 
 static void receive_in_order(struct tcp_conn *c, struct pkt *pkt)
 {
-    if (!admit(c, pkt, true)) {
+    u32 size = pkt_truesize(pkt);
+
+    if (unlikely(!admit(c, size, true))) {
         c->ack_now = true;
         pkt_free(pkt);
         return;
     }
-    charge(c, pkt);
+    charge(c, pkt, size);
     c->bytes_received += pkt->total;
     append(c, pkt);
     if (unlikely(c->recvq.nr_ooo))

@@ -28,29 +28,27 @@ static void put_header(struct pkt *pkt, const struct flow *flow, u32 seq, u32 ac
     pkt->csum_offset = 16;
 }
 
-u32 tcp_options_len(struct tcp_conn *c)
+u32 tcp_sack_len(struct tcp_conn *c)
 {
-    u32 len = c->ts_ok ? TCP_TS_OPTION : 0;
-
-    if (likely(!c->recvq.nr_ooo && c->recvq.dsack.start == c->recvq.dsack.end))
-        return len;
     struct seq_range blocks[TCP_SACK_BLOCKS];
     u32 n = tcp_sack_blocks(c, blocks, c->ts_ok ? 3 : 4);
-    return len + (n ? 4 + 8 * n : 0);
+    return n ? 4 + 8 * n : 0;
 }
 
 static u32 put_options(struct tcp_conn *c, u8 *to)
 {
+    if (likely(!tcp_has_sack(c))) {
+        if (!c->ts_ok)
+            return 0;
+        tcp_encode_ts(to, tcp_ts_now(c), c->ts_recent);
+        return TCP_TS_OPTION;
+    }
     struct tcp_options options;
-
     options.saw_ts = c->ts_ok;
     options.tsval = tcp_ts_now(c);
     options.tsecr = c->ts_recent;
-    options.nr_sack = 0;
-    if (unlikely(c->recvq.nr_ooo || c->recvq.dsack.start != c->recvq.dsack.end)) {
-        options.nr_sack = (u8)tcp_sack_blocks(c, options.sack, c->ts_ok ? 3 : 4);
-        c->recvq.dsack.start = c->recvq.dsack.end; /* each is reported once: RFC 2883 4 */
-    }
+    options.nr_sack = (u8)tcp_sack_blocks(c, options.sack, c->ts_ok ? 3 : 4);
+    c->recvq.dsack.start = c->recvq.dsack.end; /* each is reported once: RFC 2883 4 */
     return tcp_encode_options(to, &options);
 }
 
@@ -144,9 +142,8 @@ ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
     c->segs_out++;
     c->shard->stats.out_segs++;
 
-    struct ip_addr from = flow_local(&c->flow, c->family), to = flow_remote(&c->flow, c->family);
     struct ip_meta meta = {.ttl = c->ttl, .tos = tos_of(c, len), .dont_fragment = true};
-    int err = ip_output(pkt, &c->route, &from, &to, IPPROTO_TCP, &meta);
+    int err = ip_output(pkt, &c->route, &c->local, &c->remote, IPPROTO_TCP, &meta);
     if (unlikely(err == -EMSGSIZE) && len && shrink(c))
         return -EMSGSIZE;
     return len;

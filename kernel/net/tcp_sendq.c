@@ -77,11 +77,28 @@ int sendq_append(struct sendq *q, struct page *page, u8 *data, u32 len)
     return 0;
 }
 
+/* The array is empty. */
+static void forget_frags(struct sendq *q)
+{
+    q->head = q->cursor = q->cursor_at = 0;
+    if (likely(q->frags == q->few))
+        return;
+    kfree(q->frags); /* an idle connection keeps nothing */
+    q->frags = q->few;
+    q->cap = SENDQ_FEW;
+}
+
 void sendq_trim(struct sendq *q, u32 n)
 {
     u32 gone = 0;
 
     assert(n <= q->bytes);
+    if (likely(n == q->bytes && q->count == 1)) {
+        drop_frag(&q->frags[q->head]);
+        q->bytes = q->count = 0;
+        forget_frags(q);
+        return;
+    }
     q->bytes -= n;
     q->cursor_at -= min(q->cursor_at, n);
     while (n) {
@@ -100,14 +117,8 @@ void sendq_trim(struct sendq *q, u32 n)
     q->cursor -= min(q->cursor, gone);
     if (!q->cursor)
         q->cursor_at = 0;
-    if (q->count)
-        return;
-    q->head = 0;
-    if (q->frags == q->few)
-        return;
-    kfree(q->frags); /* an idle connection keeps nothing */
-    q->frags = q->few;
-    q->cap = SENDQ_FEW;
+    if (!q->count)
+        forget_frags(q);
 }
 
 /* The piece that holds byte @at; *@skip bytes of it come before. Readers go forward mostly, so the

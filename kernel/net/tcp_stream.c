@@ -7,6 +7,7 @@
 enum {
     COPY_AT_ONCE = 64 << 10, /* bytes between two looks at the connection */
     PARTS = 18,              /* pieces these may be in */
+    SMALL = 2048,            /* bytes that go by the short way */
 };
 
 /* ---- sending ---- */
@@ -87,6 +88,31 @@ static void send_queued(struct tcp_conn *c, u32 flags)
     c->cork = cork;
 }
 
+/* A message that fits one piece: most. Bytes, or a negative errno. */
+static ssize_t send_small(struct tcp_conn *c, struct sock_msg *msg)
+{
+    u32 want = (u32)msg->data->left, room;
+    u8 *data;
+    struct page *page = send_room(want, &data, &room);
+    int err;
+
+    if (unlikely(!page))
+        return -ENOMEM;
+    room = (u32)iter_read(msg->data, data, room);
+    if (unlikely(!room)) {
+        page_put(page);
+        return -EFAULT;
+    }
+    struct shard *shard = tcp_conn_lock(c);
+    err = queue_piece(c, page, data, room);
+    if (likely(!err))
+        send_queued(c, msg->flags | (msg->data->left ? MSG_MORE : 0));
+    shard_unlock(shard);
+    if (unlikely(err))
+        page_put(page);
+    return err ? err : (ssize_t)room;
+}
+
 /* Copy up to a packet's worth from the program and queue it. Bytes, or a negative errno. */
 static ssize_t send_part(struct tcp_conn *c, struct sock_msg *msg)
 {
@@ -144,7 +170,7 @@ ssize_t tcp_stream_send(struct socket *sock, struct sock_msg *msg)
                 return done ? done : err;
             continue;
         }
-        ssize_t part = send_part(c, msg);
+        ssize_t part = msg->data->left <= SMALL ? send_small(c, msg) : send_part(c, msg);
         if (part < 0)
             return done ? done : part;
         done += part;
@@ -179,22 +205,19 @@ ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags,
 
 /* ---- receiving ---- */
 
-/* Only one reader takes from the queue at a time; it may fault while it copies. */
-static void own_reading(struct tcp_conn *c, struct shard **shard)
+/* Only one reader takes from the queue's head at a time; it may fault while it copies. */
+static void own_reading(struct tcp_conn *c)
 {
-    while (unlikely(c->rx_busy)) {
-        c->rx_waited = true;
-        shard_unlock(*shard);
+    while (unlikely(!tcp_recvq_claim(c))) {
+        __atomic_store_n(&c->rx_waited, true, __ATOMIC_SEQ_CST);
         wait_event(&c->sock->waitq, !__atomic_load_n(&c->rx_busy, __ATOMIC_ACQUIRE), false,
                    NO_DEADLINE);
-        *shard = tcp_conn_lock(c);
     }
-    c->rx_busy = true;
 }
 
 static void end_reading(struct tcp_conn *c)
 {
-    __atomic_store_n(&c->rx_busy, false, __ATOMIC_RELEASE);
+    tcp_recvq_release(c);
     if (unlikely(c->rx_waited)) {
         c->rx_waited = false;
         waitq_wake_all(&c->sock->waitq, POLLIN);
@@ -237,14 +260,15 @@ static void consume(struct tcp_conn *c, u32 n, struct list_head *freed)
         tcp_receive_taken(c);
 }
 
-/* Where reading must stop: the urgent byte is not part of the stream unless asked for. */
+/* Where reading must stop: the urgent byte is not part of the stream unless asked for. The queue's
+ * head is the caller's. */
 static u32 up_to_mark(struct tcp_conn *c, u32 n)
 {
     if (likely(!c->urgent_valid) || c->sock->options.oob_inline)
         return n;
     u32 ahead = c->urgent_seq - c->copied;
     if (!ahead && n) { /* pass over it */
-        c->copied++;
+        __atomic_store_n(&c->copied, c->copied + 1, __ATOMIC_RELEASE);
         c->urgent_valid = false;
         return n - 1;
     }
@@ -255,17 +279,14 @@ static u32 up_to_mark(struct tcp_conn *c, u32 n)
 static ssize_t take(struct tcp_conn *c, struct sock_msg *msg, u64 want)
 {
     struct list_head freed = LIST_INIT(freed);
-    struct shard *shard = tcp_conn_lock(c);
     bool fault = false;
     u32 done = 0;
 
-    own_reading(c, &shard);
+    own_reading(c);
     u32 n = up_to_mark(c, (u32)min((u64)tcp_available(c), want));
-    if (n) {
-        shard_unlock(shard);
+    if (n)
         done = copy_queue(c, msg, n, &fault);
-        shard = tcp_conn_lock(c);
-    }
+    struct shard *shard = tcp_conn_lock_quick(c);
     if (!(msg->flags & MSG_PEEK))
         consume(c, done, &freed);
     end_reading(c);

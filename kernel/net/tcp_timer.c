@@ -3,7 +3,7 @@
  * nothing due sets itself again.  RFC 6298, 8985 7, 9293 3.8.3, 3.8.4, 3.8.6.1, 5482. */
 #include "net/tcp_priv.h"
 
-enum { PTO_ACK_DELAY_MS = 200, PTO_SLACK_MS = 2, RTO_SHIFT_MAX = 12 };
+enum { PTO_SLACK_MS = 2, RTO_SHIFT_MAX = 12 };
 
 void tcp_timer_set(struct tcp_conn *c, enum tcp_timers which, u32 tick)
 {
@@ -21,15 +21,15 @@ static u32 backed_off(const struct tcp_conn *c)
     return min(rto, (u32)TCP_RTO_MAX);
 }
 
-/* RFC 8985 7.2; UINT32_MAX: no probe now. */
+/* RFC 8985 7.2; UINT32_MAX: no probe now. For a single segment the wait would include the longest
+ * delay of an ACK, and RTO comes before that. */
 static u32 probe_timeout(const struct tcp_conn *c)
 {
-    if (c->ca != CA_OPEN || !c->sack_ok || c->sent.sacked || c->tlp_out || c->backoff ||
-        !c->srtt_us8)
+    if (c->snd_nxt - c->snd_una <= c->mss || c->ca != CA_OPEN || !c->sack_ok || c->sent.sacked ||
+        c->tlp_out || c->backoff || !c->srtt_us8)
         return UINT32_MAX;
     u32 pto = c->srtt_us8 / 4000 + PTO_SLACK_MS;
-    if (c->snd_nxt - c->snd_una <= c->mss)
-        pto += PTO_ACK_DELAY_MS;
+
     return max(pto, (u32)TCP_PTO_MIN);
 }
 

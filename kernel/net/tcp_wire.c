@@ -16,8 +16,6 @@ enum option_kind {
     OPT_SACK = 5,
     OPT_TS = 8,
 };
-/* NOP NOP TS 10, as nearly every segment has it: RFC 7323 appendix A. */
-#define TS_PREFIX 0x0101080au
 
 static void decode_sack(const u8 *p, u32 len, struct tcp_options *out)
 {
@@ -66,7 +64,7 @@ void tcp_decode_options(const u8 *p, u32 len, bool syn, struct tcp_options *out)
 {
     out->saw_ts = out->saw_mss = out->saw_wscale = out->saw_sack_ok = false;
     out->nr_sack = 0;
-    if (likely(len == TCP_TS_OPTION && wire_get32(p) == TS_PREFIX)) {
+    if (likely(len == TCP_TS_OPTION && wire_get32(p) == TCP_TS_PREFIX)) {
         out->saw_ts = true;
         out->tsval = wire_get32(p + 4);
         out->tsecr = wire_get32(p + 8);
@@ -128,9 +126,7 @@ enum tcp_decode tcp_decode(struct pkt *pkt, const struct ip_info *info, struct t
 
 static u8 *put_ts(u8 *p, const struct tcp_options *options)
 {
-    wire_put32(p, TS_PREFIX);
-    wire_put32(p + 4, options->tsval);
-    wire_put32(p + 8, options->tsecr);
+    tcp_encode_ts(p, options->tsval, options->tsecr);
     return p + TCP_TS_OPTION;
 }
 

@@ -112,5 +112,13 @@ enum tcp_decode tcp_decode(struct pkt *pkt, const struct ip_info *info, struct t
 void tcp_decode_options(const u8 *p, u32 len, bool syn, struct tcp_options *out);
 /** Write the options that a SYN or SYN-ACK carries; the number of bytes, a multiple of 4. */
 u32 tcp_encode_syn_options(u8 *p, const struct tcp_options *options);
+/** NOP NOP TS 10, as nearly every segment has it: RFC 7323 appendix A. */
+#define TCP_TS_PREFIX 0x0101080au
+static inline void tcp_encode_ts(u8 *p, u32 tsval, u32 tsecr)
+{
+    wire_put32(p, TCP_TS_PREFIX);
+    wire_put32(p + 4, tsval);
+    wire_put32(p + 8, tsecr);
+}
 /** Write timestamp and SACK blocks as a segment of a connection carries them; a multiple of 4. */
 u32 tcp_encode_options(u8 *p, const struct tcp_options *options);
