@@ -15,45 +15,49 @@
 #include <string.h>
 
 struct build_options {
-    struct strs tags, files, with, env, labels, expose;
+    struct strs tags, files, with, env, labels, expose, allow;
     const char *recipe, *program, *entrypoint, *workdir, *stopsignal;
-    bool quiet, no_patch;
+    bool quiet, no_patch, seal;
 };
 
 static const struct option_spec build_specs[] = {
-    {"tag",                                          't', OPTION_TEXTS, offsetof(struct build_options, tags), "NAME[:TAG]",
+    {"tag",                                                   't', OPTION_TEXTS, offsetof(struct build_options, tags), "NAME[:TAG]",
      "name of the image; repeatable"},
-    {"recipe",                                  'f', OPTION_TEXT, offsetof(struct build_options, recipe), "FILE",
+    {"recipe",                                           'f', OPTION_TEXT, offsetof(struct build_options, recipe), "FILE",
      "the Ingotfile, if it is not TARGET/Ingotfile"},
-    {"file",                                         0, OPTION_TEXTS, offsetof(struct build_options, files), "HOST:GUEST",
+    {"file",                                                  0, OPTION_TEXTS, offsetof(struct build_options, files), "HOST:GUEST",
      "add a file or a folder; repeatable"},
-    {"with",                0, OPTION_TEXTS, offsetof(struct build_options, with), "NAME",
+    {"with",                         0, OPTION_TEXTS, offsetof(struct build_options, with), "NAME",
      "add run-time extras: zoneinfo, gconv, certificates..."},
-    {"program",                                       0, OPTION_TEXT, offsetof(struct build_options, program), "NAME",
+    {"program",                                                0, OPTION_TEXT, offsetof(struct build_options, program), "NAME",
      "which program of a project to image"},
-    {"env",                                   'e', OPTION_TEXTS, offsetof(struct build_options, env), "NAME=VALUE",
+    {"env",                                            'e', OPTION_TEXTS, offsetof(struct build_options, env), "NAME=VALUE",
      "set an environment variable; repeatable"},
-    {"entrypoint",                                       0, OPTION_TEXT, offsetof(struct build_options, entrypoint), "PATH",
+    {"entrypoint",                                                0, OPTION_TEXT, offsetof(struct build_options, entrypoint), "PATH",
      "start this instead"},
-    {"workdir", 'w', OPTION_TEXT, offsetof(struct build_options, workdir), "PATH",
+    {"workdir",          'w', OPTION_TEXT, offsetof(struct build_options, workdir), "PATH",
      "working directory of the program"},
-    {"expose",                                         0, OPTION_TEXTS, offsetof(struct build_options, expose), "PORT[/tcp]",
+    {"expose",                                                  0, OPTION_TEXTS, offsetof(struct build_options, expose), "PORT[/tcp]",
      "a port that the program listens on; repeatable"},
-    {"label",                                  'l', OPTION_TEXTS, offsetof(struct build_options, labels), "KEY=VALUE",
+    {"label",                                           'l', OPTION_TEXTS, offsetof(struct build_options, labels), "KEY=VALUE",
      "a label; repeatable"},
-    {"stop-signal",                                        0, OPTION_TEXT, offsetof(struct build_options, stopsignal), "NAME",
+    {"stop-signal",                                                 0, OPTION_TEXT, offsetof(struct build_options, stopsignal), "NAME",
      "signal that stops the program (SIGTERM)"},
-    {"no-patch",           0, OPTION_FLAG, offsetof(struct build_options, no_patch), NULL,
+    {"no-patch",                    0, OPTION_FLAG, offsetof(struct build_options, no_patch), NULL,
      "leave system calls the instructions that they are"},
-    {"quiet",                                         'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
+    {"seal",                                                  0, OPTION_FLAG, offsetof(struct build_options, seal), NULL,
+     "refuse system calls that are not in the image"},
+    {"allow",                                           0, OPTION_TEXTS, offsetof(struct build_options, allow), "CALL",
+     "a call that a sealed image may make all the same; repeatable"},
+    {"quiet",                                                  'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
      "print the image id only"},
-    {0                                 },
+    {0},
 };
 
 static void build_options_free(struct build_options *options)
 {
-    struct strs *const lists[] = {&options->tags, &options->files,  &options->with,
-                                  &options->env,  &options->labels, &options->expose};
+    struct strs *const lists[] = {&options->tags,   &options->files,  &options->with, &options->env,
+                                  &options->labels, &options->expose, &options->allow};
 
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         strs_free(lists[i]);
@@ -174,7 +178,9 @@ static int build_image(const char *path, const struct build_options *options, st
                                     .with = &options->with,
                                     .program = options->program,
                                     .quiet = options->quiet,
-                                    .no_patch = options->no_patch};
+                                    .no_patch = options->no_patch,
+                                    .seal = options->seal,
+                                    .allow = &options->allow};
     const struct target_changes changes = {build_apply, options};
     char id[65];
 
@@ -202,6 +208,8 @@ static int build_run(int argc, char **argv, struct err *err)
     int status = cli_options(&command_build, argc, argv, OPTIONS_ANYWHERE, &options, &words, err);
     if (status)
         return status > 0 ? 0 : status;
+    if (options.no_patch && options.seal)
+        return err_set(err, ERR_USAGE, "--seal needs what --no-patch leaves out");
     if (words > 1)
         return err_set(err, ERR_USAGE, "one TARGET at a time; '%s' is too many", argv[2]);
     return build_image(words ? argv[1] : ".", &options, err);

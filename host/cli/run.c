@@ -26,6 +26,7 @@ static const struct option_spec run_option_specs[] = {
     {"program",      0,   OPTION_TEXT,   OPTION(program),      "NAME",         "which program of a project folder"      },
     {"rebuild",      0,   OPTION_FLAG,   OPTION(rebuild),      NULL,           "build anew, whatever the cache has"     },
     {"no-patch",     0,   OPTION_FLAG,   OPTION(no_patch),     NULL,           "leave system calls as they are"         },
+    {"seal",         0,   OPTION_FLAG,   OPTION(seal),         NULL,           "refuse calls that are not in the image" },
     {"interactive",  'i', OPTION_SWITCH, OPTION(interactive),  NULL,
      "pass standard input (the default; =false: empty)"                                                                 },
     {"tty",          't', OPTION_SWITCH, OPTION(tty),          NULL,

@@ -128,6 +128,8 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
         buf_puts(params, " ingot.trace=1");
     if (options->missing)
         buf_puts(params, " ingot.missing=1");
+    if (options->seal)
+        buf_puts(params, " ingot.seal=1");
     if (options->hostname)
         cmdline_add_pair(params, "ingot.hostname", options->hostname);
     char *net CLEANUP(mem_free) = vm_net_word(&guest->net, options->hostname);

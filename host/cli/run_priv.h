@@ -16,7 +16,7 @@ struct run_options {
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
-    bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch;
+    bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal;
 };
 
 /** A guest about to start: the VMM's configuration and what it borrows. */

@@ -118,12 +118,26 @@ static void builder_add_env(struct builder *b, const struct strs *env)
 static int builder_patch(struct builder *b, struct err *err)
 {
     char *why CLEANUP(mem_free) = NULL;
+    bool complete;
 
     if (b->opts->no_patch)
         return 0;
     int failed = patch_add_all(&b->tree, &why, err);
-    if (why)
+    if (failed)
+        return failed;
+    if (why && b->opts->seal)
+        return err_set(err, ENOENT, "--seal: %s", why);
+    if (why) {
         builder_progress(b, "system calls stay instructions: %s", why);
+        return 0;
+    }
+    failed = patch_add_calls(&b->tree, &b->base, b->opts->allow, &complete, err);
+    if (!failed && b->opts->seal && !complete)
+        return err_set(err, ENOENT,
+                       "--seal: the image that this one is made from was built "
+                       "without patches; build it again");
+    if (!failed && b->opts->seal)
+        config_setenv(&b->config.labels, "org.ingot.seal=1");
     return failed;
 }
 

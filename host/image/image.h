@@ -43,6 +43,8 @@ struct image_opts {
     bool quiet;               /* no progress on the terminal */
     bool rebuild;             /* ignore what the cache has */
     bool no_patch;            /* system calls stay instructions */
+    bool seal;                /* the kernel shall refuse calls that the image does not contain */
+    const struct strs *allow; /* ... but for these, by name or number */
 };
 
 /**

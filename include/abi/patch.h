@@ -22,7 +22,7 @@
 
 enum {
     PATCH_MAGIC = 0x66706749, /* "Igpf" */
-    PATCH_VERSION = 3,
+    PATCH_VERSION = 4,
     PATCH_PAGE = 4096,
     PATCH_AREAS_MAX = 4,
     PATCH_CALLS = 512,          /* numbers that the bitmap has room for */
@@ -71,3 +71,14 @@ struct patch_header {
 };
 static_assert(sizeof(struct patch_header) == 352, "both sides agree");
 static_assert(sizeof(struct patch_area) == 24 && sizeof(struct patch_pc) == 8, "both sides agree");
+
+/* What an image can call, for sealing: /.ingot/calls.  The constant numbers of all its objects,
+ * those of the layers below, and those that the builder of the image allowed by name. */
+struct call_set {
+    u32 magic;
+    u16 version; /* CALL_SET_VERSION */
+    u16 reserved;
+    u64 calls[PATCH_CALLS / 64];
+};
+static_assert(sizeof(struct call_set) == 72, "both sides agree");
+enum { CALL_SET_MAGIC = 0x73636749 /* "Igcs" */, CALL_SET_VERSION = 1 };

@@ -161,6 +161,7 @@ static const char *const kernel_words[] = {
     "ingot.hostname",
     "ingot.trace",
     "ingot.missing",
+    "ingot.seal",
     "ingot.stopsignal",
     "ingot.entropy",
     "ingot.layer",

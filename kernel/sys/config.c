@@ -149,9 +149,11 @@ static int take_object(struct program_config *config, const struct json_node *no
 {
     const struct json_node *labels = json_member(nodes, object, "Labels");
     const char *wx = json_string(json_member(nodes, labels, "org.ingot.wx"));
+    const char *seal = json_string(json_member(nodes, labels, "org.ingot.seal"));
     int err = take_env(config, nodes, json_member(nodes, object, "Env"));
 
     config->wx_strict = wx && !strcmp(wx, "strict");
+    config->seal = seal && !strcmp(seal, "1");
     if (!err)
         err = replace_string(&config->cwd, json_string(json_member(nodes, object, "WorkingDir")));
     if (!err)

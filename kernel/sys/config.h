@@ -16,6 +16,7 @@ struct program_config {
     char *cwd;               /* owns; absolute */
     char *stop_signal;       /* owns; NULL: none named */
     bool wx_strict;          /* label org.ingot.wx=strict */
+    bool seal;               /* label org.ingot.seal=1 */
 };
 
 /**

@@ -7,6 +7,7 @@
 #include "core/percpu.h"
 
 const syscall_fn *syscall_active = syscall_table;
+const syscall_fn *syscall_handlers = syscall_table;
 
 /** True the first time for each number; all numbers that do not exist count as one. */
 static bool first_time(u64 nr)

@@ -39,6 +39,15 @@ extern const struct syscall_info syscall_info[SYSCALL_MAX];
 /** What every missing call answers: -ENOSYS, and one log line the first time, by name. */
 long sys_ni(void);
 
+/** The handlers behind syscall_active: syscall_table, or those of a sealed image. */
+extern const syscall_fn *syscall_handlers;
+
+/**
+ * Refuse from now on every call that the image does not contain, by its /.ingot/calls: -ENOSYS, one
+ * log line the first time, by name.  Ends the VM with an error if the image does not tell.
+ */
+void seal_calls(void);
+
 /** Print every call to the log from now on (`ingot.trace=1`), or no more. */
 void trace_enable(bool on);
 

@@ -215,6 +215,8 @@ _Noreturn void start_program(void)
     if (stdio_open())
         fatal_error("standard streams: cannot be opened");
     load_config(&config, stdio_is_terminal());
+    if (config.seal || cmdline_get_u64("ingot.seal", 0))
+        seal_calls();
     set_stop_signal(config.stop_signal);
     enter_directory(process->fs, config.cwd);
     struct thread *thread = load_program(process, &config);

@@ -28,7 +28,7 @@ long traced_call(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
     u64 nr = current_frame()->orig_rax;
     const u64 args[6] = {a, b, c, d, e, f};
-    syscall_fn call = syscall_table[min(nr, (u64)SYSCALL_SLOTS - 1)];
+    syscall_fn call = syscall_handlers[min(nr, (u64)SYSCALL_SLOTS - 1)];
     char line[LINE_SIZE];
     size_t len = begin_line(line, nr, args);
     if (nr == NR_RT_SIGRETURN || nr == NR_EXIT || nr == NR_EXIT_GROUP) {
@@ -46,5 +46,5 @@ void trace_enable(bool on)
     static syscall_fn traced_table[SYSCALL_SLOTS];
     for (u32 i = 0; i < SYSCALL_SLOTS; i++)
         traced_table[i] = (syscall_fn)(void (*)(void))traced_call_full;
-    syscall_active = on ? traced_table : syscall_table;
+    syscall_active = on ? traced_table : syscall_handlers;
 }

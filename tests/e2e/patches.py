@@ -10,7 +10,7 @@ from harness import need
 SOURCE = """#include <stdio.h>
 int main(void) { puts("still here"); return 7; }
 """
-MAGIC, VERSION, GATE, HEADER = 0x66706749, 3, 0x10800, 352
+MAGIC, VERSION, GATE, HEADER = 0x66706749, 4, 0x10800, 352
 
 
 def build_program(home):
@@ -68,6 +68,44 @@ def test_patches_that_are_no_good_are_ignored():
                 result = home.ingot("run", "--isolation", isolation, "bad")
                 need(result.status == 7 and result.out == b"still here\n", f"{what}: it does not run\n{result.show()}")
                 need(not said or said in result.errors(), f"{what}: nothing said\n{result.show()}")
+
+
+ASKER = """#define _GNU_SOURCE
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+int main(void) { puts(syscall(SYS_getppid) < 0 ? "refused" : "answered"); return 0; }
+"""
+
+
+def test_a_sealed_image_makes_no_other_calls():
+    with Home() as home:
+        path = os.path.join(home.tmp, "asker")
+        subprocess.run(["gcc", "-static", "-x", "c", "-", "-o", path], input=ASKER.encode(), check=True)
+        home.good("build", "-t", "open", path)
+        home.good("build", "-t", "sealed", "--seal", path)
+        home.good("build", "-t", "allowed", "--seal", "--allow", "getppid", path)
+        home.good("build", "-t", "bare", "--no-patch", path)
+        for isolation in ("process", "vm"):
+            for words, want in ((["open"], b"answered\n"), (["sealed"], b"refused\n"), (["allowed"], b"answered\n"),
+                                (["--seal", "open"], b"refused\n")):
+                result = home.ingot("run", "--isolation", isolation, *words)
+                need(result.status == 0 and result.out == want, f"{words}: not {want}\n{result.show()}")
+                need(want != b"refused\n" or "'getppid' (110) is refused" in result.errors(), "nothing said")
+            result = home.ingot("run", "--isolation", isolation, "--seal", "bare")
+            need(result.status == 125 and "cannot seal" in result.errors(), f"sealed by nothing\n{result.show()}")
+        result = home.ingot("build", "-t", "x", "--seal", "--allow", "getppidx", path)
+        need(result.status == 2 and "'getppidx'" in result.errors(), f"an unknown call\n{result.show()}")
+        result = home.ingot("build", "-t", "x", "--seal", "--no-patch", path)
+        need(result.status == 2, f"two that exclude each other\n{result.show()}")
+
+
+def test_a_sealed_program_of_many_libraries_runs():
+    with Home() as home:
+        result = home.ingot("run", "--seal", "-m", "128M", "/usr/bin/python3", "-c",
+                            "import json, threading, subprocess; t = threading.Thread(target=print, args=('hi',)); "
+                            "t.start(); t.join()")
+        need(result.status == 0 and result.out == b"hi\n", f"not the same\n{result.show()}")
 
 
 def add_to(suite):

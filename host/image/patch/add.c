@@ -1,6 +1,8 @@
 #include "image/patch/add.h"
 
 #include "image/elf_file.h"
+#include "image/erofs_read.h"
+#include "image/patch/names.h"
 #include "image/patch/patch.h"
 #include "image/tree.h"
 #include "lib/cleanup.h"
@@ -75,4 +77,70 @@ int patch_add_all(struct tree *tree, char **why, struct err *err)
             failed = add_object(tree, node->path, node->source, why, err);
     }
     return failed;
+}
+
+static void calls_join(u64 *to, const u64 *from)
+{
+    for (size_t i = 0; i < PATCH_CALLS / 64; i++)
+        to[i] |= from[i];
+}
+
+static void calls_of_tree(const struct tree *tree, u64 *calls)
+{
+    struct patch_header header;
+
+    for (size_t i = 0; i < tree->len; i++) {
+        const struct tree_node *node = tree->nodes[i];
+        if (node->kind == TREE_DATA && str_starts(node->path, PATCH_PATH "/") &&
+            patch_check(node->data.data, node->data.len, &header))
+            calls_join(calls, header.calls);
+    }
+}
+
+/* False if the layer does not tell. */
+static bool calls_of_layer(const char *path, u64 *calls)
+{
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+    struct buf bytes CLEANUP(buf_free) = {0};
+    struct call_set set;
+    struct err ignored;
+
+    if (elf_map(path, &map, &ignored) < 0 ||
+        !erofs_read(&(struct erofs_view){map.data, map.len}, CALLS_PATH, &bytes) ||
+        bytes.len != sizeof(set))
+        return false;
+    memcpy(&set, bytes.data, sizeof(set));
+    if (set.magic != CALL_SET_MAGIC || set.version != CALL_SET_VERSION)
+        return false;
+    calls_join(calls, set.calls);
+    return true;
+}
+
+static int calls_allow(const char *name, u64 *calls, struct err *err)
+{
+    u64 nr = PATCH_CALLS;
+
+    if (str_to_u64(name, &nr) < 0)
+        for (nr = 0; nr < PATCH_CALLS; nr++)
+            if (syscall_names[nr] && strcmp(syscall_names[nr], name) == 0)
+                break;
+    if (nr >= PATCH_CALLS)
+        return err_set(err, ERR_USAGE, "--allow: there is no system call '%s'", name);
+    calls[nr / 64] |= 1ull << nr % 64;
+    return 0;
+}
+
+int patch_add_calls(struct tree *tree, const struct strs *below, const struct strs *allow,
+                    bool *complete, struct err *err)
+{
+    struct call_set set = {.magic = CALL_SET_MAGIC, .version = CALL_SET_VERSION};
+    int failed = 0;
+
+    *complete = true;
+    calls_of_tree(tree, set.calls);
+    for (size_t i = 0; i < below->len; i++)
+        *complete &= calls_of_layer(below->at[i], set.calls);
+    for (size_t i = 0; allow && i < allow->len && !failed; i++)
+        failed = calls_allow(allow->at[i], set.calls, err);
+    return failed ? failed : tree_add_data(tree, CALLS_PATH, &set, sizeof(set), 0644, err);
 }

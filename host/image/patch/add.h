@@ -3,6 +3,9 @@
 
 #include "lib/err.h"
 
+#include <stdbool.h>
+
+struct strs;
 struct tree;
 
 /** Where they are in an image. */
@@ -14,3 +17,13 @@ struct tree;
  * caller
  */
 int patch_add_all(struct tree *tree, char **why, struct err *err);
+
+/** The set of calls that an image makes (struct call_set). */
+#define CALLS_PATH "/.ingot/calls"
+
+/**
+ * Add the set of calls of @tree, whose patches are in it, of the layers @below, and of those that
+ * @allow (may be NULL) names.  ERR_USAGE: no such call.  *@complete: every layer below has a set.
+ */
+int patch_add_calls(struct tree *tree, const struct strs *below, const struct strs *allow,
+                    bool *complete, struct err *err);
