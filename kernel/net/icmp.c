@@ -13,20 +13,20 @@ bool icmp_error_allowed(void)
 {
     static struct bucket {
         u64 since_ns;
-        u32 tokens;
+        u32 spent;       /* so that all of it is there at the start */
     } buckets[MAX_CPUS]; /* [C] */
     struct bucket *b = &buckets[cpu_id()];
     u64 now = time_ns(), earned = (now - b->since_ns) / (NSEC_PER_SEC / ERRORS_PER_SECOND);
 
     if (earned) {
-        b->tokens = (u32)min((u64)ERRORS_BURST, b->tokens + earned);
+        b->spent -= (u32)min((u64)b->spent, earned);
         b->since_ns = now;
     }
-    if (!b->tokens) {
+    if (b->spent == ERRORS_BURST) {
         NET_COUNT(icmp_out_rate_limited);
         return false;
     }
-    b->tokens--;
+    b->spent++;
     return true;
 }
 
