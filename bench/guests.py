@@ -90,6 +90,7 @@ class Machine:
     """Base: run a command whose QEMU is started through the shim."""
 
     name = kernel = None
+    has_network = False  # the kernel file alone can drive virtio-net
 
     def __init__(self):
         self.bin = os.path.join(OUT, "bin")
@@ -98,18 +99,23 @@ class Machine:
         shutil.copy2(os.path.join(BUILD, "bench", "qemu-shim"), target)
         self.qemu = shutil.which("qemu-system-x86_64")
 
+    def environment(self, start_file, options):
+        """The variables by which a QEMU that is started goes through the shim."""
+        return {**os.environ, "PATH": self.bin + ":" + os.environ["PATH"], "BENCH_QEMU": self.qemu,
+                "BENCH_START": start_file, "BENCH_QEMU_OPTIONS": options}
+
     def _run(self, command, first, plugin, program, timeout):
         start_file = tempfile.NamedTemporaryFile(dir=OUT, delete=False).name
         figures = start_file + ".figures"
-        env = {**os.environ, "PATH": self.bin + ":" + os.environ["PATH"], "BENCH_QEMU": self.qemu,
-               "BENCH_START": start_file}
+        options = ""
         if plugin:
             options = f"{os.path.join(BUILD, 'bench', 'insn.so')},out={figures}"
             if pvh_entry(self.kernel):
                 options += f",entry={pvh_entry(self.kernel):#x}"
             if program and elf_entry(program):
                 options += f",program={elf_entry(program):#x}"
-            env["BENCH_QEMU_OPTIONS"] = "-plugin " + options
+            options = "-plugin " + options
+        env = self.environment(start_file, options)
         launched = time.monotonic()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, env=env)
@@ -181,12 +187,30 @@ class Linux(Machine):
         return os.path.getsize(self._initrd(program))
 
     def run(self, program, memory=256, first=b"Hello", plugin=False, timeout=60, **_):
-        words = (f"console=ttyS0 quiet tsc_early_khz={self.khz} tsc=reliable no_timer_check nokaslr "
-                 "random.trust_cpu=on mitigations=off 8250.nr_uarts=1 panic=-1 rdinit=/init -- reboot")
-        command = [os.path.join(self.bin, "qemu-system-x86_64"), "-machine", MACHINE.format(acpi="on"),
-                   *COMMON, "-m", str(memory), "-kernel", self.kernel, "-initrd",
-                   self._initrd(program), "-append", words]
+        command = self._command(memory, self._initrd(program), "-- reboot")
         return self._run(command, first, plugin, program, timeout)
+
+    def _command(self, memory, initrd, words, options=()):
+        line = (f"console=ttyS0 quiet tsc_early_khz={self.khz} tsc=reliable no_timer_check nokaslr "
+                f"random.trust_cpu=on mitigations=off 8250.nr_uarts=1 panic=-1 rdinit=/init {words}")
+        return [os.path.join(self.bin, "qemu-system-x86_64"), "-machine", MACHINE.format(acpi="on"), *COMMON,
+                "-m", str(memory), "-kernel", self.kernel, "-initrd", initrd, *options, "-append", line]
+
+    def server_command(self, program, args, files, tap, address):
+        """A server behind a tap, started by bench/guest/init.c; files: guest path -> file here."""
+        own = [(path, here, 0o644) for path, here in files.items()]
+        own += [(program, program, 0o755), *((path, path, 0o644) for path in ("/etc/passwd", "/etc/group"))]
+        contents = libraries(program)
+        for path, here, mode in own:
+            with open(here, "rb") as file:
+                contents.append((path, file.read(), mode))
+        initrd = os.path.join(OUT, os.path.basename(program) + "-server.cpio")
+        with open(initrd, "wb") as file:
+            file.write(cpio.initramfs(os.path.join(BUILD, "bench", "bench-init"), contents))
+        options = ["-global", "virtio-mmio.force-legacy=off", "-netdev",
+                   f"tap,id=net,ifname={tap},script=no,downscript=no", "-device", "virtio-net-device,netdev=net"]
+        return self._command(256, initrd, f"ip={address}:::255.255.255.0::eth0:off -- "
+                             + " ".join([program, *args]), options)
 
 
 class Ingot(Machine):
@@ -205,6 +229,12 @@ class Ingot(Machine):
                            env={**os.environ, "INGOT_HOME": store}, check=True, stdout=subprocess.DEVNULL)
             return max(os.path.getsize(os.path.join(folder, name))
                        for folder, _, names in os.walk(store) for name in names)
+
+    def server_command(self, program, args, files, tap, address):
+        """A server behind a tap; files: guest path -> file here."""
+        copies = [word for path, here in files.items() for word in ("--file", f"{here}:{path}")]
+        return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", "256M", "--net",
+                f"tap:{tap},ip={address}/24", *copies, program, *args]
 
     def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=()):
         command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", program, *args]
@@ -235,6 +265,7 @@ def linux_guests():
             with lzma.open(packed) as source, open(kernel, "wb") as target:
                 shutil.copyfileobj(source, target)
         guests.append(Linux("Linux, trimmed", kernel))
+        guests[-1].has_network = True
     cloud = sorted(glob.glob("/boot/vmlinuz-*-cloud-amd64")) or fetch_cloud_kernel()
     if cloud:
         guests.append(Linux("Linux, Debian cloud", cloud[-1]))

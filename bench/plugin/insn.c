@@ -3,17 +3,22 @@
  * lower half before the first instruction of the upper half (firmware, and the kernel before it has
  * its page tables).  The address decides, not the ring, since Ingot's programs run in ring 0.
  *
- *     -plugin libinsn.so,out=FILE[,entry=ADDRESS][,program=ADDRESS]
+ *     -plugin libinsn.so,out=FILE[,entry=ADDRESS][,program=ADDRESS][,control=FIFO]
  *
  * FILE has one line a figure, in the order of events:
  *     at NAME EARLY KERNEL USER     the counters when NAME was reached, that instruction not
- * counted: `entry` (the address given), `kernel`, `user` (the first of each part), `end`, and
- * `mark-ID` for each marker.h point distinct EARLY KERNEL USER    different instruction addresses
- * ever translated An iteration of a `rep` instruction counts as one.  One virtual CPU only: version
- * 1 of the interface shares an inline counter between CPUs. */
+ *         counted: `entry` (the address given), `kernel`, `user` (the first of each part), `end`,
+ *         `mark-ID` for each marker.h point, and each line that somebody writes to the FIFO, at
+ *         once: for guests that execute no markers
+ *     distinct EARLY KERNEL USER    different instruction addresses ever translated
+ *
+ * An iteration of a `rep` instruction counts as one.  One virtual CPU only: version 1 of the
+ * interface shares an inline counter between CPUs. */
 #include "plugin_abi.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +37,7 @@ static uint64_t distinct[PARTS];
 static uint64_t entry, program;
 static bool entry_seen, program_seen, kernel_seen, user_seen;
 static FILE *out;
+static const char *control;
 
 /* The addresses translated so far: open addressing, a power of two of slots, 0 is free. */
 static uint64_t *seen;
@@ -143,6 +149,38 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     }
 }
 
+/* Opened for writing too, so that it never ends.  The processor goes on meanwhile: the counters are
+ * exact where it is idle, which is where they are asked for. */
+static void *serve_control(void *arg)
+{
+    char line[64];
+    FILE *lines = fopen(control, "r+");
+
+    if (!lines) {
+        perror(control);
+        abort();
+    }
+    while (fgets(line, sizeof(line), lines)) {
+        line[strcspn(line, "\n")] = '\0';
+        note(line);
+        fflush(out);
+    }
+    return arg;
+}
+
+/* Signals stay with the emulator's own threads. */
+static bool start_control(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, NULL, serve_control, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return !error;
+}
+
 static void on_end(qemu_plugin_id_t id, void *userdata)
 {
     (void)id, (void)userdata;
@@ -165,9 +203,15 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
             entry = strtoull(argv[i] + 6, NULL, 0);
         else if (!strncmp(argv[i], "program=", 8))
             program = strtoull(argv[i] + 8, NULL, 0);
+        else if (!strncmp(argv[i], "control=", 8))
+            control = strdup(argv[i] + 8);
     }
     if (!out) {
         fprintf(stderr, "insn: out=FILE is missing or cannot be written\n");
+        return -1;
+    }
+    if (control && !start_control()) {
+        fprintf(stderr, "insn: no thread for %s\n", control);
         return -1;
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);

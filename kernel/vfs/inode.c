@@ -178,13 +178,19 @@ static bool is_zero(const u8 *p, size_t n)
     return !n;
 }
 
-/* What follows the end of the file in its last frame must read as zero. */
-static bool is_tail_zero(const u8 *bytes, u64 len)
+/* What follows the end of the file in its last frame must read as zero. Looked at once: neither
+ * changes, and whoever sends a small file again and again would pay for the rest of the frame. */
+static bool is_tail_zero(struct inode *inode, const u8 *bytes, u64 len)
 {
     u64 from = ALIGN_UP(len, 8);
 
-    return is_zero(bytes + from, PAGE_SIZE - from) &&
-           (from == len || !memcmp(bytes + len, "\0\0\0\0\0\0\0", from - len));
+    bool zero = __atomic_load_n(&inode->tail_is_zero, __ATOMIC_RELAXED);
+    if (!zero) {
+        zero = is_zero(bytes + from, PAGE_SIZE - from) &&
+               (from == len || !memcmp(bytes + len, "\0\0\0\0\0\0\0", from - len));
+        __atomic_store_n(&inode->tail_is_zero, zero, __ATOMIC_RELAXED);
+    }
+    return zero;
 }
 
 /* Of @n pages from @index, which is below the size: how many lie in memory for good in consecutive
@@ -200,7 +206,7 @@ static u32 direct_run(struct inode *inode, u64 index, u32 n, paddr_t *pa)
     u64 whole = len >> PAGE_SHIFT, rest = len & (PAGE_SIZE - 1);
     if (whole >= n)
         return n;
-    bool tail = rest && at + len == inode->size && is_tail_zero(bytes + len - rest, rest);
+    bool tail = rest && at + len == inode->size && is_tail_zero(inode, bytes + len - rest, rest);
     return (u32)whole + tail;
 }
 

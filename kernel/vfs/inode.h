@@ -44,6 +44,7 @@ struct inode {
     struct file_locks *locks;                         /* [A] vfs/lock.c's own; made on first use */
     struct inode *hash_next;                          /* inode_find()'s, under its lock */
     u32 flags;                                        /* [M] INODE_* */
+    bool tail_is_zero;                                /* [A] .direct only: found so once */
 };
 
 enum inode_flags { INODE_HASHED = 1 };

@@ -1,0 +1,235 @@
+"""Servers behind a tap, asked from the host's side: kernel and program instructions a request, and
+requests a second.  A namespace of our own holds the tap, the guest and the load, and goes with them."""
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from guests import BUILD
+
+HOST, GUEST, TAP = "10.77.0.1", "10.77.0.2", "bench0"
+LOAD = os.path.join(BUILD, "bench", "bench-load")
+CONNECTIONS = 50
+REDIS_CONF = "protected-mode no\nsave \"\"\nappendonly no\n"
+NGINX_CONF = ("user root;\ndaemon off;\nmaster_process off;\npid /tmp/nginx.pid;\nerror_log stderr;\nevents {}\n"
+              "http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000;\n"
+              "server { listen 80; root /site; } }\n")
+
+
+class Load:
+    """One kind of request to a server: how it is made, and how often."""
+
+    def __init__(self, title, requests, goal, command, unit=1):
+        self.title, self.requests, self.goal, self.command, self.unit = title, requests, goal, command, unit
+
+
+def redis_load(title, test, depth, requests, goal):
+    command = ["redis-benchmark", "-h", GUEST, "-q", "-t", test, "-c", str(CONNECTIONS), "-P", str(depth), "-n"]
+    return Load(title, requests, goal, lambda count: [*command, str(count)])
+
+
+def plain_load(title, port, request, requests, goal, connections=CONNECTIONS):
+    return Load(title, requests, goal,
+                lambda count: [LOAD, GUEST, str(port), str(connections), str(count), request])
+
+
+def http_get(path):
+    return f"GET {path} HTTP/1.1\r\nHost: {GUEST}\r\n\r\n"
+
+
+class Server:
+    """A program with its files, what to ask it before the loads, and the loads."""
+
+    def __init__(self, program, args, files, first, loads):
+        self.program, self.args, self.files, self.first, self.loads = program, args, files, first, loads
+
+
+SERVERS = [
+    Server("redis-server", ["/redis.conf"], {"/redis.conf": REDIS_CONF.encode()}, (6379, "PING\r\n"), [
+        redis_load("redis GET, -P 1", "get", 1, 3000, 3000),
+        redis_load("redis SET, -P 1", "set", 1, 3000, 3000),
+        redis_load("redis GET, -P 16", "get", 16, 12000, 350),
+        redis_load("redis SET, -P 16", "set", 16, 12000, 350)]),
+    Server("nginx", ["-c", "/nginx.conf"],
+           {"/nginx.conf": NGINX_CONF.encode(), "/site/small.html": b"x" * 612,
+            "/site/large.bin": bytes(range(256)) * 4096, "/var/log/nginx/keep": b"", "/var/lib/nginx/keep": b""},
+           (80, http_get("/small.html")), [
+               plain_load("nginx, 612 B, keep-alive", 80, http_get("/small.html"), 1500, 4000),
+               plain_load("nginx, 1 MiB file (a MiB)", 80, http_get("/large.bin"), 40, 400000, connections=4)]),
+    Server("memcached", ["-u", "root"], {}, (11211, "set k 0 0 3\r\nabc\r\n"), [
+        plain_load("memcached get", 11211, "get k\r\n", 2500, 3500)]),
+]
+
+
+def missing():
+    """What keeps this part from running, or None."""
+    if os.geteuid() != 0:
+        return "needs root for a namespace and a tap"
+    if not os.path.exists("/dev/net/tun"):
+        return "needs /dev/net/tun"
+    for word in ("ip", "redis-benchmark"):
+        if not shutil.which(word):
+            return f"needs {word}"
+    return None
+
+
+class Namespace:
+    """A network namespace with a tap for one guest at a time."""
+
+    def __init__(self):
+        self.name = f"ingot-bench-{os.getpid()}"
+
+    def run(self, *command, **kwargs):
+        return subprocess.run(self.inside(command), check=True, capture_output=True, text=True, **kwargs)
+
+    def inside(self, command):
+        return ["ip", "netns", "exec", self.name, *command]
+
+    def __enter__(self):
+        subprocess.run(["ip", "netns", "add", self.name], check=True, capture_output=True)
+        try:
+            for words in (("link", "set", "lo", "up"), ("tuntap", "add", TAP, "mode", "tap"),
+                          ("addr", "add", HOST + "/24", "dev", TAP), ("link", "set", TAP, "up")):
+                self.run("ip", *words)
+        except subprocess.CalledProcessError:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["ip", "netns", "delete", self.name], check=False, capture_output=True)
+
+
+class Counters:
+    """The plugin's counters of a guest that runs, asked for through its FIFO."""
+
+    def __init__(self, folder):
+        self.fifo, self.figures = os.path.join(folder, "control"), os.path.join(folder, "figures")
+        os.mkfifo(self.fifo)
+        self.asked = 0
+
+    def options(self):
+        return f"-plugin {os.path.join(BUILD, 'bench', 'insn.so')},out={self.figures},control={self.fifo}"
+
+    def read(self):
+        """(kernel, program) instructions so far, once the guest has gone quiet."""
+        time.sleep(0.2)
+        self.asked += 1
+        with open(self.fifo, "w", encoding="ascii") as fifo:
+            fifo.write(f"ask-{self.asked}\n")
+        for _ in range(100):
+            with open(self.figures, encoding="ascii") as file:
+                for line in file.read().splitlines():
+                    words = line.split()
+                    if words[:2] == ["at", f"ask-{self.asked}"] and len(words) == 5:
+                        return int(words[3]), int(words[4])
+            time.sleep(0.05)
+        raise RuntimeError("the plugin does not answer")
+
+
+def write_files(folder, server):
+    """The server's files below a folder: guest path -> file here."""
+    paths = {}
+    for path, content in server.files.items():
+        paths[path] = os.path.join(folder, path.strip("/").replace("/", "-"))
+        with open(paths[path], "wb") as file:
+            file.write(content)
+    return paths
+
+
+@contextlib.contextmanager
+def guest(space, machine, server, counted):
+    """A server in a guest until it answers; yields its Counters, or None where it is not counted."""
+    program = shutil.which(server.program)
+    with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+b") as log:
+        counters = Counters(folder) if counted else None
+        command = machine.server_command(program, server.args, write_files(folder, server), TAP, GUEST)
+        child = subprocess.Popen(space.inside(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                 env=machine.environment(os.path.join(folder, "start"),
+                                                         counters.options() if counters else ""),
+                                 start_new_session=True)
+        try:
+            port, request = server.first
+            space.run(LOAD, GUEST, str(port), "1", "1", request, timeout=90)
+            yield counters
+        except (subprocess.SubprocessError, RuntimeError) as error:
+            log.seek(0)
+            raise RuntimeError(f"{error} {getattr(error, 'stderr', '')}\n"
+                               + log.read()[-1500:].decode(errors="replace")) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def instructions(space, counters, load):
+    """(kernel, program) a request: N requests and 2 N, so that connecting cancels out."""
+    space.run(*load.command(load.requests // 4), timeout=300)
+    points = [counters.read()]
+    for count in (load.requests, 2 * load.requests):
+        space.run(*load.command(count), timeout=300)
+        points.append(counters.read())
+    return tuple((points[2][i] - 2 * points[1][i] + points[0][i]) / load.requests for i in (0, 1))
+
+
+def rate(space, load):
+    """Requests a second, connecting included: the best of two."""
+    count, best = 2 * load.requests, 0
+    for _ in range(2):
+        start = time.monotonic()
+        text = space.run(*load.command(count), timeout=300).stdout.split()
+        own = float(text[0]) if load.command(1)[0] == LOAD else time.monotonic() - start
+        best = max(best, count / own)
+    return best
+
+
+def measure(space, machine, server):
+    """load title -> (kernel, program, requests a second)"""
+    with guest(space, machine, server, True) as counters:
+        counts = [instructions(space, counters, load) for load in server.loads]
+    with guest(space, machine, server, False):
+        rates = [rate(space, load) for load in server.loads]
+    return {load.title: (*count, speed) for load, count, speed in zip(server.loads, counts, rates)}
+
+
+def cells(load, results):
+    ours, *theirs = (result.get(load.title) for result in results)
+    kernel = [f"{r[0]:,.0f}" if r else "–" for r in (ours, *theirs)]
+    program = [f"{r[1]:,.0f}" if r else "–" for r in (ours, *theirs)]
+    speed = [f"{r[2]:,.0f}" if r else "–" for r in (ours, *theirs)]
+    last = theirs[0] if theirs else None
+    ratios = [f"{last[0] / ours[0]:.1f}×" if ours and last else "–",
+              f"{ours[2] / last[2]:.1f}×" if ours and last else "–"]
+    return [load.title, *kernel, f"{load.goal:,}", ratios[0], *program, *speed, ratios[1]]
+
+
+def bench_net(report, machines):
+    reason = missing()
+    if reason:
+        report.add(f"net: skipped: {reason}.\n")
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    opponents = [m for m in machines[1:] if m.has_network]
+    if not opponents:
+        report.add("net: no Linux guest beside ours: INGOT_BENCH_LINUX names none.")
+    chosen, rows = [machines[0], *opponents], []
+    with Namespace() as space:
+        for server in SERVERS:
+            if not shutil.which(server.program):
+                report.add(f"net: {server.program} skipped: it is not installed.")
+                continue
+            results = []
+            for machine in chosen:
+                try:
+                    results.append(measure(space, machine, server))
+                except RuntimeError as error:
+                    report.add(f"net: {server.program} on {machine.name} failed: {error}")
+                    results.append({})
+            rows += [cells(load, results) for load in server.loads]
+    names = [m.name for m in chosen]
+    report.table(["over a tap, 50 clients, a request", *(f"kernel, {n}" for n in names), "goal", "ratio",
+                  *(f"program, {n}" for n in names), *(f"requests/s, {n}" for n in names), "ratio"], rows)
