@@ -340,5 +340,7 @@ void tcp_recovery_ecn(struct tcp_conn *c)
     if (c->ca >= CA_CWR)
         return;
     begin(c, CA_CWR);
+    u32 most = max(tcp_flight(c), c->ssthresh);
+    c->cwnd = min(c->cwnd, most);
     c->cwr_due = true;
 }
