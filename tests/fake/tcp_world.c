@@ -21,6 +21,7 @@
 
 u64 world_ns = 1000 * NSEC_PER_SEC, world_pages;
 struct netif world_netif;
+u32 world_scarcity;
 int (*world_output)(struct pkt *pkt, const struct ip_addr *src, const struct ip_addr *dst,
                     const struct ip_meta *meta);
 
@@ -168,7 +169,7 @@ struct page *page_alloc(unsigned order, unsigned flags)
 {
     size_t size = (size_t)PAGE_SIZE << order;
 
-    if (fault_point(-ENOMEM, "page_alloc"))
+    if (fault_point(-ENOMEM, "page_alloc") || (world_scarcity && world_chance(world_scarcity)))
         return NULL;
     struct page *page = take_block(order);
     *page = (struct page){.refs = 1, .order = (u8)order};

@@ -49,5 +49,7 @@ struct ip_addr world_addr(u16 family, u8 host);
 struct sock_addr world_sockaddr(const struct ip_addr *addr, u16 port);
 ssize_t world_send(struct socket *sock, const void *data, size_t len, u32 flags);
 ssize_t world_recv(struct socket *sock, void *data, size_t len, u32 flags);
+/** Of a thousand allocations of pages, so many fail. */
+extern u32 world_scarcity;
 /** Pages that are allocated now, in units of 4 KiB. */
 extern u64 world_pages;

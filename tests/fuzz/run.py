@@ -38,6 +38,13 @@ NET = ["kernel/net/" + name + ".c" for name in (
     "kernel/core/irq.c", "kernel/mm/iter.c", "kernel/arch/x86_64/layout.c",
     "lib/string.c", "lib/format.c", "tests/fake/net_world.c", *FAKES]
 
+TCP = ["tests/fake/tcp_world.c", "tests/fake/waiting.c", "kernel/mm/iter.c", "lib/siphash.c", "lib/format.c",
+       "lib/string.c", *("kernel/net/" + name + ".c" for name in (
+           "csum", "pkt", "shard", "sock_addr", "socket", "socket_opt", "tcp_ack", "tcp_conn", "tcp_cookie",
+           "tcp_cubic", "tcp_input", "tcp_listen", "tcp_option", "tcp_output", "tcp_port", "tcp_receive",
+           "tcp_recovery", "tcp_segment", "tcp_sendq", "tcp_sent", "tcp_socket", "tcp_stat", "tcp_stream",
+           "tcp_timer", "tcp_timewait", "tcp_wire", "wheel"))]
+
 # name -> (side, sources under test, libraries)
 TARGETS = {
     "cmdline": ("kernel", ["kernel/core/cmdline_parse.c", "lib/string.c"], []),
@@ -51,6 +58,7 @@ TARGETS = {
         + ["lib/patch.c", *HOST_LIB], ["-ljansson"]),
     "erofs": ("kernel", EROFS, []),
     "net": ("kernel", NET, []),
+    "tcp": ("kernel", [*TCP, *FAKES, "kernel/arch/x86_64/layout.c"], []),
     "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),
 }
 

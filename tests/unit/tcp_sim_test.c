@@ -165,6 +165,8 @@ static void write_some(struct side *s)
         must(!writable, "POLLOUT, but no room");
         return;
     }
+    if (done == -ENOMEM && world_scarcity)
+        return;
     if (done <= 0)
         fprintf(stderr, "send: %zd\n", done);
     must(done > 0, "send fails");
@@ -280,6 +282,36 @@ static bool all_closed(void)
     return true;
 }
 
+/* ---- somebody who guesses ---- */
+
+static u32 intrusions; /* of a thousand steps */
+
+/* A segment of one of the flows with numbers out of the air: no data, since what happens to lie in
+ * the window would be believed. */
+static void intrude(void)
+{
+    static const u8 flags[] = {TCP_RST, TCP_SYN, TCP_SYN | TCP_ACK, TCP_ACK,
+                               TCP_FIN, TCP_URG, TCP_RST | TCP_ACK, 0xff};
+    struct side *pair = sides[world_below(nr_pairs)], *client = &pair[0];
+    bool up = world_chance(500);
+    struct ip_addr a = world_addr(family, 1), b = world_addr(family, 2);
+    u8 bytes[40] = {0};
+
+    if (!pair[1].sock) /* who calls would believe any SYN: both may call at once */
+        return;
+    wire_put16(bytes, up ? client->port : SERVER_PORT);
+    wire_put16(bytes + 2, up ? SERVER_PORT : client->port);
+    for (u32 i = 4; i < sizeof(bytes); i++)
+        bytes[i] = (u8)world_random();
+    bytes[12] = (u8)((5 + world_below(6)) << 4);
+    bytes[13] = flags[world_below(ARRAY_LEN(flags))];
+    struct pkt *pkt = pkt_alloc();
+    if (!pkt || !pkt_append(pkt, bytes, (u32)(bytes[12] >> 4) * 4))
+        give_up("no memory to intrude");
+    pkt->csum = CSUM_GOOD;
+    world_deliver(pkt, up ? &a : &b, up ? &b : &a, (u8)world_below(4));
+}
+
 /* ---- the world of a seed ---- */
 
 static u64 below_square(u64 limit)
@@ -364,6 +396,8 @@ static void open_pair(struct side *client, struct side *server)
         client->to_send = server->to_receive = min(client->to_send, (u64)20000);
     if (client->read_max < 1000)
         server->to_send = client->to_receive = min(server->to_send, (u64)20000);
+    client->abrupt &= server->read_max > 1000; /* a slow reader is still at it in two minutes */
+    server->abrupt &= client->read_max > 1000;
     client->sock = world_socket(family == ADDR_INET ? AF_INET : AF_INET6);
     small_buffers(client->sock);
     must(client->sock->ops->connect(client->sock, &addr) == -EINPROGRESS, "connect fails");
@@ -393,6 +427,8 @@ static void run(void)
         must(next < end_ns, "it takes for ever");
         tcp_world_run_to(next);
         link_run_to(next);
+        if (world_chance(intrusions))
+            intrude();
         check_conns();
         accept_all();
         if (s && !s->closed && s->next_ns <= next)
@@ -434,9 +470,14 @@ static void run_seed(u64 which)
     nr_pairs = 1 + (u32)world_below(PAIRS);
     for (u32 i = 0; i < nr_pairs; i++)
         open_pair(&sides[i][0], &sides[i][1]);
+    if (world_chance(200))
+        intrusions = 1 + (u32)world_below(200);
+    if (world_chance(150))
+        world_scarcity = 1 + (u32)below_square(200);
     if (world_chance(100))
         link_down_until_ns = world_ns + world_below(20 * NSEC_PER_SEC);
     run();
+    intrusions = 0;
     check_end();
 }
 
