@@ -133,3 +133,20 @@ struct link_up peer_connects(const struct tcp_options *options, u16 window)
     peer_forget();
     return l;
 }
+
+struct seg plain(const struct link_up *l, u8 flags, u32 len)
+{
+    return (struct seg){
+        .flags = flags, .seq = l->theirs, .ack = l->ours, .window = 60000, .len = len};
+}
+
+void finish(struct link_up *l)
+{
+    if (l->sock)
+        world_close(l->sock);
+    world_close(l->listener);
+    peer_send((struct seg){.flags = TCP_RST, .seq = l->c ? l->theirs : 0});
+    peer_wait(3600 * 1000);
+    EXPECT_EQ(shards[0]->nr_conns, 0, "nothing is left");
+    EXPECT_EQ(shards[0]->memory, 0, "nothing is charged");
+}

@@ -60,3 +60,19 @@ extern const struct tcp_options peer_modern;
 /** Only an MSS of 1460. */
 extern const struct tcp_options peer_plain;
 struct socket *peer_listener(int backlog);
+
+/** The segment is this one; evaluated once. */
+#define IS(seg_, flags_, seq_, ack_, why)                                                          \
+    do {                                                                                           \
+        struct seg got_ = (seg_);                                                                  \
+        EXPECT_EQ(got_.flags, flags_, why);                                                        \
+        EXPECT_EQ(got_.seq, seq_, why);                                                            \
+        EXPECT_EQ(got_.ack, ack_, why);                                                            \
+    } while (0)
+/** Nothing was sent. */
+#define NOTHING(why) EXPECT_EQ(peer_nr_out, 0, why)
+
+/** A plain segment of the peer's on @l. */
+struct seg plain(const struct link_up *l, u8 flags, u32 len);
+/** Close everything of @l and see that nothing is left. */
+void finish(struct link_up *l);
