@@ -1,5 +1,5 @@
 /* QEMU's command line.  Every option here is either needed or measured not to cost start-up time:
- * docs/decisions/qemu-options.md has the numbers. */
+ * docs/decisions/0005-how-qemu-is-started.md has the numbers. */
 #include "vm/qemu_priv.h"
 
 #include "lib/buf.h"
