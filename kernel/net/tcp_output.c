@@ -22,7 +22,7 @@ static u32 segment_size(struct tcp_conn *c)
 }
 
 /* May a segment smaller than MSS, which is all there is, go out now? */
-static bool small_may_go(const struct tcp_conn *c, u32 len)
+static bool small_may_go(const struct tcp_conn *c)
 {
     if (c->fin_queued)
         return true;
@@ -32,7 +32,7 @@ static bool small_may_go(const struct tcp_conn *c, u32 len)
         return true;
     if (c->snd_nxt == c->snd_una)
         return true;
-    (void)len;
+
     return !seq_after(c->snd_small, c->snd_una); /* no other small one is on its way */
 }
 
@@ -43,6 +43,8 @@ static u32 next_len(struct tcp_conn *c, u32 mss, u32 limit)
     u32 window = c->snd_wnd > used ? c->snd_wnd - used : 0;
     u32 room = c->cwnd > flight ? c->cwnd - flight : 0;
 
+    if (likely(unsent < mss && unsent <= window && unsent <= room))
+        return small_may_go(c) ? unsent : 0;
     if (room < unsent && room < mss && room <= window)
         c->cwnd_limited = true;
     u32 allowed = min(window, limit), len = min(unsent, allowed);
@@ -53,11 +55,11 @@ static u32 next_len(struct tcp_conn *c, u32 mss, u32 limit)
     }
     if (len >= mss) {
         u32 part = len % mss;
-        bool tail = len == unsent && (!part || small_may_go(c, part));
+        bool tail = len == unsent && (!part || small_may_go(c));
         return tail ? len : len - part;
     }
     if (len == unsent)
-        return len && small_may_go(c, len) ? len : 0;
+        return len && small_may_go(c) ? len : 0;
     /* The window ends inside a segment: wait for more of it unless half of the largest is here
      * (RFC 9293 3.8.6.2.1); the probe timer ends the wait. */
     return len && len >= c->max_window / 2 && len == window ? len : 0;
@@ -253,7 +255,9 @@ void tcp_schedule_ack(struct tcp_conn *c)
 
     if (tcp_timer_is_set(c, TIMER_DELACK))
         return;
-    tcp_timer_set(c, TIMER_DELACK, c->shard->now + (quick ? TCP_DELACK_QUICK : TCP_DELACK));
+    u32 now = c->shard->now;
+    tcp_timer_set(c, TIMER_DELACK,
+                  quick ? now + TCP_DELACK_QUICK : tcp_timer_round(now + TCP_DELACK));
 }
 
 void tcp_send_syn(struct tcp_conn *c)

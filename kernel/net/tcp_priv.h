@@ -33,6 +33,7 @@ enum {
     TCP_RTO_MAX = 120000,
     TCP_RTO_INITIAL = 1000,
     TCP_DELACK = 40,
+    TCP_SLACK = 8, /* long waits end together, so that one interrupt serves many connections */
     TCP_DELACK_QUICK = 1, /* at a connection's begin: as long as an answer takes that is at hand */
     TCP_PTO_MIN = 10,
     TCP_TIME_WAIT_MS = 60000,
@@ -515,6 +516,11 @@ u32 tcp_sack_len(struct tcp_conn *c);
 /* tcp_timer.c */
 
 void tcp_timer_set(struct tcp_conn *c, enum tcp_timers which, u32 tick);
+/** @tick or up to TCP_SLACK later. */
+static inline u32 tcp_timer_round(u32 tick)
+{
+    return ALIGN_UP(tick, (u32)TCP_SLACK);
+}
 static inline void tcp_timer_clear(struct tcp_conn *c, enum tcp_timers which)
 {
     c->timers &= (u8) ~(1u << which);

@@ -5,6 +5,17 @@
 
 enum { LINEAR_DATA = 512 }; /* more than that is not copied but pointed to */
 
+/* The pseudo-header's sum, for the device to finish; no urgent data. */
+static inline void put_partial_csum(struct pkt *pkt, u8 *h, u32 pseudo)
+{
+    u32 check = csum_fold_partial(csum_add2(pseudo, __builtin_bswap16((u16)pkt->total)));
+
+    memcpy(h + 16, &check, sizeof(check));
+    pkt->csum = CSUM_PARTIAL;
+    pkt->csum_start = 0;
+    pkt->csum_offset = 16;
+}
+
 /* Headers of a segment whose data is in place. */
 static void put_header(struct pkt *pkt, const struct flow *flow, u32 seq, u32 ack, u8 flags,
                        u32 window, const u8 *options, u32 options_len, u32 pseudo)
@@ -18,14 +29,8 @@ static void put_header(struct pkt *pkt, const struct flow *flow, u32 seq, u32 ac
     h[12] = (u8)((TCP_HEADER + options_len) << 2);
     h[13] = flags;
     wire_put16(h + 14, (u16)window);
-    wire_put16(h + 18, 0);
     memcpy(h + TCP_HEADER, options, options_len);
-
-    u16 check = csum_fold_partial(csum_add2(pseudo, __builtin_bswap16((u16)pkt->total)));
-    memcpy(h + 16, &check, sizeof(check));
-    pkt->csum = CSUM_PARTIAL;
-    pkt->csum_start = 0;
-    pkt->csum_offset = 16;
+    put_partial_csum(pkt, h, pseudo);
 }
 
 u32 tcp_sack_len(struct tcp_conn *c)
@@ -35,15 +40,10 @@ u32 tcp_sack_len(struct tcp_conn *c)
     return n ? 4 + 8 * n : 0;
 }
 
-static u32 put_options(struct tcp_conn *c, u8 *to)
+static u32 put_sacks(struct tcp_conn *c, u8 *to)
 {
-    if (likely(!tcp_has_sack(c))) {
-        if (!c->ts_ok)
-            return 0;
-        tcp_encode_ts(to, tcp_ts_now(c), c->ts_recent);
-        return TCP_TS_OPTION;
-    }
     struct tcp_options options;
+
     options.saw_ts = c->ts_ok;
     options.tsval = tcp_ts_now(c);
     options.tsecr = c->ts_recent;
@@ -108,34 +108,63 @@ static bool shrink(struct tcp_conn *c)
     return c->mss < before;
 }
 
+/* Headers of a segment of @c: four words, the checksum, and timestamps, nearly always. */
+static u32 put_own_header(struct tcp_conn *c, struct pkt *pkt, u32 seq, u8 flags)
+{
+    u32 len = c->ts_ok ? TCP_TS_OPTION : 0, field = advertise(c);
+
+    if (tcp_has_sack(c)) {
+        u8 options[TCP_HEADER_MAX - TCP_HEADER];
+        len = put_sacks(c, options);
+        put_header(pkt, &c->flow, seq, c->rcv_nxt, flags, field, options, len, c->pseudo);
+        return len;
+    }
+    u8 *h = pkt_push(pkt, TCP_HEADER + len);
+    wire_put32(h, (u32)c->flow.local_port << 16 | c->flow.remote_port);
+    wire_put32(h + 4, seq);
+    wire_put32(h + 8, c->rcv_nxt);
+    wire_put32(h + 12, (TCP_HEADER + len) << 26 | (u32)flags << 16 | field);
+    put_partial_csum(pkt, h, c->pseudo);
+    if (likely(len))
+        tcp_encode_ts(h + TCP_HEADER, tcp_ts_now(c), c->ts_recent);
+    return len;
+}
+
+/* What is to be said besides; rarely anything. */
+static u8 rare_flags(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
+{
+    if (c->ece)
+        flags |= TCP_ECE;
+    if (c->cwr_due && len && seq == c->snd_nxt) {
+        flags |= TCP_CWR;
+        c->cwr_due = false;
+    }
+    if (c->urgent_out && seq_after(c->snd_urgent, seq))
+        flags |= TCP_URG;
+    return flags;
+}
+
 ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
 {
-    u8 options[TCP_HEADER_MAX - TCP_HEADER];
-
     if (unlikely(!tcp_conn_route_ok(c)) && tcp_conn_route(c))
         return len; /* as if lost on the way */
     struct pkt *pkt = take_data(c, seq, len);
-    if (!pkt)
+    if (unlikely(!pkt))
         return -ENOMEM;
     if (unlikely(pkt->total < len)) {
         len = pkt->total;
         flags &= (u8) ~(TCP_FIN | TCP_PSH);
     }
-    u32 options_len = put_options(c, options);
-    flags |= TCP_ACK | (c->ece ? TCP_ECE : 0);
-    if (unlikely(c->cwr_due) && len && seq == c->snd_nxt) {
-        flags |= TCP_CWR;
-        c->cwr_due = false;
-    }
-    put_header(pkt, &c->flow, seq, c->rcv_nxt, flags, advertise(c), options, options_len,
-               c->pseudo);
-    if (unlikely(c->urgent_out) && seq_after(c->snd_urgent, seq)) {
-        pkt->data[13] |= TCP_URG;
+    flags |= TCP_ACK;
+    if (unlikely(c->ece | c->cwr_due | c->urgent_out))
+        flags = rare_flags(c, seq, len, flags);
+    u32 options_len = put_own_header(c, pkt, seq, flags);
+    if (unlikely(flags & TCP_URG))
         wire_put16(pkt->data + 18, (u16)min(c->snd_urgent - seq, 65535u));
-    }
-    if (len + options_len > c->mss + (c->ts_ok ? TCP_TS_OPTION : 0u)) {
+    u32 whole = c->mss + (c->ts_ok ? TCP_TS_OPTION : 0u);
+    if (len + options_len > whole) {
         pkt->gso = c->family == ADDR_INET ? GSO_TCPV4 : GSO_TCPV6;
-        pkt->gso_size = (u16)(c->mss + (c->ts_ok ? TCP_TS_OPTION : 0u) - options_len);
+        pkt->gso_size = (u16)(whole - options_len);
     }
     pkt->hash = c->hash;
     ack_sent(c);

@@ -140,6 +140,10 @@ void sendq_copy(struct sendq *q, u32 at, u8 *dst, u32 n)
     if (!n)
         return;
     assert(at < q->bytes && n <= q->bytes - at);
+    if (likely(q->count == 1)) {
+        memcpy(dst, q->frags[q->head].data + at, n);
+        return;
+    }
     for (i = seek(q, at, &skip); n; i++, skip = 0) {
         u32 part = min(n, q->frags[i].len - skip);
         memcpy(dst, q->frags[i].data + skip, part);

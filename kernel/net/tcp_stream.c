@@ -190,11 +190,13 @@ ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags,
         return err;
     struct shard *shard = tcp_conn_lock(c);
     for (u32 i = 0; i < n && tcp_send_space(c) > 0; i++) {
-        err = queue_piece(c, frags[i].page, frags[i].data, frags[i].len);
-        if (err)
-            break;
         if (frags[i].page)
             page_get(frags[i].page);
+        err = queue_piece(c, frags[i].page, frags[i].data, frags[i].len);
+        if (err && frags[i].page)
+            page_put(frags[i].page);
+        if (err)
+            break;
         done += frags[i].len;
     }
     if (done)
@@ -244,8 +246,8 @@ static u32 copy_queue(struct tcp_conn *c, struct sock_msg *msg, u32 want, bool *
     return done;
 }
 
-/* Packets that have been read go to @freed. */
-static void consume(struct tcp_conn *c, u32 n, struct list_head *freed)
+/* @n bytes have been read. */
+static void consume(struct tcp_conn *c, u32 n)
 {
     __atomic_store_n(&c->copied, c->copied + n, __ATOMIC_RELEASE);
     while (!list_empty(&c->recvq.pkts)) {
@@ -254,7 +256,7 @@ static void consume(struct tcp_conn *c, u32 n, struct list_head *freed)
             break;
         list_remove(&pkt->node);
         tcp_uncharge(c, pkt);
-        list_add_tail(freed, &pkt->node);
+        pkt_free(pkt);
     }
     if (n)
         tcp_receive_taken(c);
@@ -278,7 +280,6 @@ static u32 up_to_mark(struct tcp_conn *c, u32 n)
 /* One step of recv: what is there, up to @want. Bytes, or -EFAULT. */
 static ssize_t take(struct tcp_conn *c, struct sock_msg *msg, u64 want)
 {
-    struct list_head freed = LIST_INIT(freed);
     bool fault = false;
     u32 done = 0;
 
@@ -288,11 +289,9 @@ static ssize_t take(struct tcp_conn *c, struct sock_msg *msg, u64 want)
         done = copy_queue(c, msg, n, &fault);
     struct shard *shard = tcp_conn_lock_quick(c);
     if (!(msg->flags & MSG_PEEK))
-        consume(c, done, &freed);
+        consume(c, done);
     end_reading(c);
     shard_unlock(shard);
-    if (!list_empty(&freed))
-        pkt_free_list(&freed);
     return done || !fault ? (ssize_t)done : -EFAULT;
 }
 

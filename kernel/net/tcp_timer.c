@@ -36,7 +36,8 @@ static u32 probe_timeout(const struct tcp_conn *c)
 static void set_rtx(struct tcp_conn *c, enum tcp_rtx kind, u32 after_ms)
 {
     c->rtx_kind = kind;
-    tcp_timer_set(c, TIMER_RTX, c->shard->now + after_ms);
+    u32 tick = c->shard->now + after_ms;
+    tcp_timer_set(c, TIMER_RTX, after_ms < TCP_RTO_MIN ? tick : tcp_timer_round(tick));
 }
 
 /* Is the window what holds the rest back? Else it was memory, or a cork. */
