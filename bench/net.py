@@ -112,8 +112,12 @@ class Counters:
         os.mkfifo(self.fifo)
         self.asked = 0
 
-    def options(self):
-        return f"-plugin {os.path.join(BUILD, 'bench', 'insn.so')},out={self.figures},control={self.fifo}"
+    def options(self, more=""):
+        return f"-plugin {os.path.join(BUILD, 'bench', 'insn.so')},out={self.figures},control={self.fifo}{more}"
+
+    def last_profile(self):
+        """What the plugin wrote when it was read last, with profile=on."""
+        return f"{self.figures}.ask-{self.asked}"
 
     def read(self):
         """(kernel, program) instructions so far, once the guest has gone quiet."""
@@ -142,7 +146,7 @@ def write_files(folder, server):
 
 
 @contextlib.contextmanager
-def guest(space, machine, server, counted):
+def guest(space, machine, server, counted, plugin_words=""):
     """A server in a guest until it answers; yields its Counters, or None where it is not counted."""
     program = shutil.which(server.program)
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+b") as log:
@@ -150,7 +154,7 @@ def guest(space, machine, server, counted):
         command = machine.server_command(program, server.args, write_files(folder, server), TAP, GUEST)
         child = subprocess.Popen(space.inside(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  env=machine.environment(os.path.join(folder, "start"),
-                                                         counters.options() if counters else ""),
+                                                         counters.options(plugin_words) if counters else ""),
                                  start_new_session=True)
         try:
             port, request = server.first

@@ -3,7 +3,7 @@
  * lower half before the first instruction of the upper half (firmware, and the kernel before it has
  * its page tables).  The address decides, not the ring, since Ingot's programs run in ring 0.
  *
- *     -plugin libinsn.so,out=FILE[,entry=ADDRESS][,program=ADDRESS][,control=FIFO]
+ *     -plugin libinsn.so,out=FILE[,entry=ADDRESS][,program=ADDRESS][,control=FIFO][,profile=on]
  *
  * FILE has one line a figure, in the order of events:
  *     at NAME EARLY KERNEL USER     the counters when NAME was reached, that instruction not
@@ -11,6 +11,8 @@
  *         `mark-ID` for each marker.h point, and each line that somebody writes to the FIFO, at
  *         once: for guests that execute no markers
  *     distinct EARLY KERNEL USER    different instruction addresses ever translated
+ * With profile=on each line of the FIFO also writes FILE.NAME: `ADDRESS COUNT` of every kernel
+ * instruction so far, for bench/profile.py.
  *
  * An iteration of a `rep` instruction counts as one.  One virtual CPU only: version 1 of the
  * interface shares an inline counter between CPUs. */
@@ -37,7 +39,9 @@ static uint64_t distinct[PARTS];
 static uint64_t entry, program;
 static bool entry_seen, program_seen, kernel_seen, user_seen;
 static FILE *out;
+static const char *out_path;
 static const char *control;
+static bool profiling;
 
 /* The addresses translated so far: open addressing, a power of two of slots, 0 is free. */
 static uint64_t *seen;
@@ -80,6 +84,53 @@ static bool is_first_sight(uint64_t address)
     bool first = seen_insert(seen, seen_slots, address);
     seen_count += first;
     return first;
+}
+
+/* How often each kernel instruction ran, found by its address.  The counters stay where they are:
+ * translated code adds to them. */
+struct tally {
+    uint64_t address, count;
+    struct tally *next;
+};
+enum { TALLY_BUCKETS = 1 << 16 };
+static struct tally *tallies[TALLY_BUCKETS];
+static pthread_mutex_t tally_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t *tally_of(uint64_t address)
+{
+    struct tally **bucket = &tallies[address % TALLY_BUCKETS], *tally;
+
+    pthread_mutex_lock(&tally_lock);
+    for (tally = *bucket; tally && tally->address != address; tally = tally->next)
+        ;
+    if (!tally) {
+        tally = calloc(1, sizeof(*tally));
+        if (!tally)
+            abort();
+        tally->address = address;
+        tally->next = *bucket;
+        *bucket = tally;
+    }
+    pthread_mutex_unlock(&tally_lock);
+    return &tally->count;
+}
+
+static void write_profile(const char *name)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s.%s", out_path, name);
+    FILE *file = fopen(path, "w");
+    if (!file) {
+        perror(path);
+        return;
+    }
+    pthread_mutex_lock(&tally_lock);
+    for (size_t i = 0; i < TALLY_BUCKETS; i++)
+        for (const struct tally *tally = tallies[i]; tally; tally = tally->next)
+            fprintf(file, "%" PRIx64 " %" PRIu64 "\n", tally->address, tally->count);
+    pthread_mutex_unlock(&tally_lock);
+    fclose(file);
 }
 
 static enum part part_of(uint64_t address)
@@ -146,6 +197,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
                                                    (void *)(uintptr_t)marker);
         qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &counts[part],
                                                    1);
+        if (profiling && part == KERNEL)
+            qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                       tally_of(address), 1);
     }
 }
 
@@ -162,6 +216,8 @@ static void *serve_control(void *arg)
     }
     while (fgets(line, sizeof(line), lines)) {
         line[strcspn(line, "\n")] = '\0';
+        if (profiling)
+            write_profile(line);
         note(line);
         fflush(out);
     }
@@ -198,11 +254,13 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     }
     for (int i = 0; i < argc; i++) {
         if (!strncmp(argv[i], "out=", 4))
-            out = fopen(argv[i] + 4, "w");
+            out = fopen(out_path = strdup(argv[i] + 4), "w");
         else if (!strncmp(argv[i], "entry=", 6))
             entry = strtoull(argv[i] + 6, NULL, 0);
         else if (!strncmp(argv[i], "program=", 8))
             program = strtoull(argv[i] + 8, NULL, 0);
+        else if (!strcmp(argv[i], "profile=on"))
+            profiling = true;
         else if (!strncmp(argv[i], "control=", 8))
             control = strdup(argv[i] + 8);
     }

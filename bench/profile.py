@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""The kernel's functions by instructions a request: one load on a server behind a tap.
+
+    bench/profile.py                      lists the loads
+    bench/profile.py "redis GET, -P 1"    functions, most expensive first; -n N: so many lines
+    bench/profile.py -a FUNCTION LOAD     that function's instructions, how often each ran a request
+"""
+import argparse
+import bisect
+import os
+import subprocess
+import sys
+
+import guests
+import net
+
+IMAGE_ALIGN = 1 << 21  # kernel/plat/pc/boot.c: the image begins at a multiple and is smaller
+
+
+def symbols(kernel):
+    """(addresses, names) of the functions, sorted."""
+    listing = subprocess.run(["nm", "-n", kernel], capture_output=True, text=True, check=True).stdout
+    found, base = [], None
+    for line in listing.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[2] == "kernel_start":
+            base = int(words[0], 16)
+        if len(words) == 3 and words[1] in "tT":
+            found.append((int(words[0], 16), words[2]))
+    return base, [a for a, _ in found], [n for _, n in found]
+
+
+def read_profile(path):
+    with open(path, encoding="ascii") as file:
+        return {int(a, 16) % IMAGE_ALIGN: int(n) for a, n in (line.split() for line in file)}
+
+
+def collect(space, machine, server, load):
+    """kernel address, from the image's start -> executions a request"""
+    with net.guest(space, machine, server, True, ",profile=on") as counters:
+        space.run(*load.command(load.requests // 4), timeout=300)
+        counters.read()
+        profiles = [read_profile(counters.last_profile())]
+        for count in (load.requests, 2 * load.requests):
+            space.run(*load.command(count), timeout=300)
+            counters.read()
+            profiles.append(read_profile(counters.last_profile()))
+    first, middle, last = profiles
+    return {a: (n - 2 * middle.get(a, 0) + first.get(a, 0)) / load.requests for a, n in last.items()}
+
+
+def print_functions(counts, base, addresses, names, lines):
+    per, calls = {}, {}
+    for offset, count in counts.items():
+        at = bisect.bisect_right(addresses, base + offset) - 1
+        per[at] = per.get(at, 0) + count
+        if base + offset == addresses[at]:
+            calls[at] = count
+    print(f"{sum(counts.values()):9.1f}  in all; instructions, calls, function")
+    for at, count in sorted(per.items(), key=lambda item: -item[1])[:lines]:
+        print(f"{count:9.1f} {calls.get(at, 0):7.2f}  {names[at]}")
+
+
+def print_code(counts, base, addresses, names, kernel, function):
+    for at, name in enumerate(names):
+        if name != function:
+            continue
+        listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", f"--start-address={addresses[at]:#x}",
+                                  f"--stop-address={addresses[at + 1]:#x}", kernel],
+                                 capture_output=True, text=True, check=True).stdout
+        for line in listing.splitlines():
+            head = line.split(":")[0].strip()
+            try:
+                count = counts.get(int(head, 16) - base, 0)
+            except ValueError:
+                continue
+            print(f"{count:8.2f} {line}")
+
+
+def main():
+    loads = {load.title: (server, load) for server in net.SERVERS for load in server.loads}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("load", nargs="?")
+    parser.add_argument("-n", type=int, default=60)
+    parser.add_argument("-a", metavar="FUNCTION", action="append", default=[])
+    args = parser.parse_args()
+    if args.load not in loads:
+        sys.exit("\n".join(loads))
+    server, load = loads[args.load]
+    machine = guests.Ingot()
+    kernel = os.path.join(guests.BUILD, "ingot-kernel")
+    base, addresses, names = symbols(kernel)
+    with net.Namespace() as space:
+        counts = collect(space, machine, server, load)
+    print_functions(counts, base, addresses, names, args.n)
+    for function in args.a:
+        print_code(counts, base, addresses, names, kernel, function)
+
+
+if __name__ == "__main__":
+    main()
