@@ -9,9 +9,12 @@ check=(clang clang-format libclang-rt-14-dev codespell git)
 # Programs that the tests run unmodified, as a user would.
 programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 gawk jq openssl xz-utils zstd
           rustc tzdata ca-certificates libpython3-stdlib redis-server nginx-light memcached)
+# Servers and clients of the network tests, and what makes their networks.
+network=(iproute2 curl wget netcat-openbsd iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto
+         mosquitto-clients dnsmasq-base lighttpd)
 
 missing=()
-for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}"; do
+for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}" "${network[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
         missing+=("$package")
 done

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run  # noqa: E402
 
 import bad_input  # noqa: E402
+import clients  # noqa: E402
 import commands  # noqa: E402
 import machines  # noqa: E402
 import patches  # noqa: E402
@@ -92,6 +93,7 @@ def main():
     machines.add_to(suite, long)
     patches.add_to(suite)
     servers.add_to(suite)
+    clients.add_to(suite)
     return suite.run(words)
 
 
