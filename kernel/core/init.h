@@ -15,4 +15,6 @@ void vfs_init(void);                /* caches, mount tables */
 void drv_init(void);                /* devices found by the platform */
 void net_start(void);               /* addresses for the interfaces, if there are any */
 void fs_init(void);                 /* file system types; mounts the root */
+void smp_init(void);                /* sched: the other CPUs start, and go on by themselves */
+_Noreturn void cpu_main(void);      /* sched: what such a CPU runs, from its platform */
 _Noreturn void start_program(void); /* kernel/sys: load the program and become it; or fatal_error */

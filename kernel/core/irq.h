@@ -39,7 +39,7 @@ static inline bool irq_is_pending(void)
 /** Mark @line pending on the running CPU. */
 static inline void irq_pend(u32 line)
 {
-    __asm__ volatile("orl %0, %%gs:32" ::"r"(1u << line) : "memory", "cc");
+    __asm__ volatile("lock orl %0, %%gs:32" ::"r"(1u << line) : "memory", "cc");
 }
 
 /** Mark @line pending on @cpu and make it look soon: interrupts it if it is not the running CPU. */

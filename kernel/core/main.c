@@ -12,6 +12,8 @@ _Noreturn void kernel_main(void)
     time_init();
     mm_init();
     sched_init();
+    if (boot_info.nr_cpus > 1)
+        smp_init();
     log_debug("ingot: %lu KiB of memory, kernel %lu KiB", boot_info.ram_bytes >> 10,
               boot_info.kernel_len >> 10);
     vfs_init();

@@ -25,6 +25,10 @@ _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)))
 _Noreturn void panic_frame(const struct trap_frame *frame, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/** What a CPU does that plat.cpu_stop() interrupted at @frame: end, if another panics; else tell
+ * where it was. */
+void cpu_stopped(const struct trap_frame *frame);
+
 /** What runs before power off (flush of consoles and disks); each at most once, last added first.
  */
 void vm_end_hook(void (*fn)(void));

@@ -66,6 +66,27 @@ static inline struct trap_frame *current_frame(void)
     return (struct trap_frame *)(void *)(top - 176);
 }
 
-/** All CPUs; those at cpu_count and after do not exist. */
+/** All CPUs; those at cpu_count and after do not exist.  Whole, run queue and lists of memory
+ * included, before cpu_count counts them. */
 extern struct cpu *cpus[MAX_CPUS];
 extern u32 cpu_count;
+
+/** One bit a CPU that runs: only those take kicks and get work.  [A] */
+extern u64 cpus_online;
+
+/** Each CPU there is, as @cpu, with its number @i. */
+#define cpu_for_each(cpu, i) for (u32 i = 0; i < cpu_count && ((cpu) = cpus[i]); i++)
+
+/** Each CPU number @i in the set @mask. */
+#define cpu_for_each_in(i, mask)                                                                   \
+    for (u64 i##_left = (mask), i; i##_left && (i = (u64)__builtin_ctzll(i##_left), true);         \
+         i##_left &= i##_left - 1)
+
+static inline u64 cpu_bit(u32 id)
+{
+    return 1ull << id;
+}
+static inline bool cpu_is_online(u32 id)
+{
+    return __atomic_load_n(&cpus_online, __ATOMIC_ACQUIRE) >> id & 1;
+}

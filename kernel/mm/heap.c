@@ -68,6 +68,11 @@ void heap_init(void)
     this_cpu()->heap = &boot_heap_cpu;
 }
 
+size_t heap_cpu_size(void)
+{
+    return sizeof(struct heap_cpu);
+}
+
 static u32 class_index(size_t size)
 {
     if (likely(size <= LOOKUP_SMALL))

@@ -1,9 +1,11 @@
 /* Memory's start: pages, heap, and what later CPUs need of both. */
 #include "core/init.h"
 
+#include "abi/errno.h"
 #include "core/panic.h"
 #include "core/percpu.h"
 #include "mm/heap.h"
+#include "mm/mm.h"
 #include "mm/page_priv.h"
 
 static struct page_cpu boot_page_cpu;
@@ -26,6 +28,22 @@ static void table_release(u64 pa)
         return;
     page_account(offsetof(struct page_stats, page_tables), -1);
     page_put(page);
+}
+
+int mm_cpu_create(struct cpu *cpu)
+{
+    cpu->pages = kzalloc(sizeof(*cpu->pages));
+    cpu->heap = kzalloc(heap_cpu_size());
+    if (cpu->pages && cpu->heap)
+        return 0;
+    mm_cpu_destroy(cpu);
+    return -ENOMEM;
+}
+
+void mm_cpu_destroy(struct cpu *cpu)
+{
+    kfree(cpu->pages);
+    kfree(cpu->heap);
 }
 
 void mm_init(void)

@@ -53,8 +53,8 @@ void mm_switch(struct mm *mm)
 
     if (cpu->mm == mm)
         return;
-    cpu->mm = mm;
     plat.as_switch(mm ? &mm->as : NULL);
+    cpu->mm = mm; /* after: who destroys the old one takes it away from us until then */
 }
 
 void mm_set_layout(struct mm *mm, u64 brk_start, u64 mmap_top)

@@ -97,6 +97,11 @@ struct mm *mm_create(void);
 void mm_get(struct mm *mm);
 /** Drop a reference; the last one unmaps everything. */
 void mm_put(struct mm *mm);
+/** Give a CPU that will be started its lists of free memory.  0 or -ENOMEM. */
+int mm_cpu_create(struct cpu *cpu);
+/** Undo mm_cpu_create() of a CPU that never ran. */
+void mm_cpu_destroy(struct cpu *cpu);
+
 /** Make @mm the one this CPU translates by (NULL: the kernel's own). */
 void mm_switch(struct mm *mm);
 

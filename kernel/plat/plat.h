@@ -33,7 +33,10 @@ enum plat_prot {
 };
 
 /* An address space: the lower half is its own, the upper half is the kernel's and shared.
- * Changes to one are serialised by its owner (mm), lookups need no lock. */
+ * Changes to one are serialised by its owner (mm) but for map_page() and map_around(), which may
+ * run side by side with each other; lookups need no lock.  A change that takes something away has
+ * reached every CPU in .cpus when the operation returns; one that only adds is left to a fault of
+ * the CPU that does not know of it yet. */
 struct plat_as {
     u64 root; /* [I] what the MMU takes */
     u64 *top; /* [I] the same, mapped */
@@ -89,10 +92,30 @@ struct plat_ops {
     /** Interrupt controllers, clocks, tables of the firmware.  After the command line is known. */
     void (*init)(void);
 
-    /** Sleep until something is pending on this CPU.  Idle thread only. */
+    /** Bytes of what a CPU needs, which begin with its struct cpu. */
+    size_t cpu_size;
+    /**
+     * Start another CPU.  @cpu: @cpu_size bytes, zeroed, 64-aligned, its for ever; the caller has
+     * set .arch.id (below boot_info.nr_cpus), .arch.kstack_top, .arch.thread and what the rooms
+     * above keep.  The new CPU fills the rest, lets its GS base be @cpu and calls cpu_main()
+     * (core/init.h) on that stack, ready to be interrupted.  Does not wait for it.
+     * 0, -ENOMEM, or another negative errno where it cannot be had.
+     */
+    int (*cpu_start)(struct cpu *cpu);
+    /** Sleep until something is pending on this CPU, whoever made it pending: a bit that is set
+     *  before or while it sleeps ends the sleep. */
     void (*cpu_idle)(void);
-    /** Interrupt another CPU so that it looks at its pending word. */
+    /**
+     * Interrupt another CPU so that it looks at its pending word: soon if it runs program code or
+     * sleeps in cpu_idle(), at the next safe point if it runs kernel code.  The caller has set a
+     * bit there (core/irq.h).  Any context but a handler of cpu_stop().
+     */
     void (*cpu_kick)(struct cpu *cpu);
+    /**
+     * Interrupt another CPU wherever it is, even in kernel code, and let it call cpu_stopped()
+     * (core/panic.h) with the frame of what was interrupted.  NULL: cannot be had.
+     */
+    void (*cpu_stop)(struct cpu *cpu);
 
     /** Set PEND_TIMER on this CPU at @deadline_ns (monotonic), replacing any earlier setting;
      *  TIME_NEVER disarms. */
@@ -100,7 +123,8 @@ struct plat_ops {
 
     /** 0 or -ENOMEM. */
     int (*as_create)(struct plat_as *as);
-    /** Free the page tables (not the pages they map).  No CPU runs in it. */
+    /** Free the page tables (not the pages they map).  No thread runs in it; CPUs that have it
+     * loaded still let go of it first, with their cpu->mm. */
     void (*as_destroy)(struct plat_as *as);
     /** Run in @as from here on; NULL: the kernel's own, with an empty lower half. */
     void (*as_switch)(struct plat_as *as);
@@ -184,7 +208,7 @@ struct boot_info {
     u64 ram_end;                   /* pa after the last byte of RAM */
     u64 kernel_pa, kernel_len;
     u64 tsc_khz;
-    u32 nr_cpus; /* enabled CPUs, at least 1 */
+    u32 nr_cpus; /* CPUs that cpu_start() may be asked for, the running one included */
     bool has_pci;
     u32 nr_virtio_mmio;
     struct plat_device virtio_mmio[32]; /* those in the DSDT; others are on the command line */

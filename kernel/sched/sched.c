@@ -28,6 +28,7 @@ static const u32 nice_weight[40] = {
 };
 
 static struct runqueue boot_runqueue;
+static u64 cpus_idle; /* [A] one bit a CPU; only kept where there are several */
 
 static struct runqueue *rq_of(const struct thread *t)
 {
@@ -49,10 +50,19 @@ static struct runqueue *lock_rq_of(struct thread *t)
 /** Charge the running thread for the time since it was last charged. */
 static void charge(struct thread *t, u64 now)
 {
-    u64 delta = now - t->run_start_ns;
+    u64 delta = likely(now > t->run_start_ns) ? now - t->run_start_ns : 0; /* clocks of two CPUs */
     t->run_start_ns = now;
     t->cpu_time_ns += delta;
     t->vruntime += likely(t->nice == 0) ? delta : delta * 1024 / nice_weight[t->nice + 20];
+}
+
+/** Everybody on this queue has had so much: the running thread's @vruntime, and who waits. */
+static void advance_min(struct runqueue *rq, u64 vruntime)
+{
+    if (rq->nr_queued)
+        vruntime = min(vruntime, list_first(&rq->queue, struct thread, run_node)->vruntime);
+    if (vruntime > rq->min_vruntime)
+        rq->min_vruntime = vruntime;
 }
 
 static void link_before(struct runqueue *rq, struct thread *t, struct list_head *place)
@@ -91,6 +101,30 @@ static struct thread *dequeue_first(struct runqueue *rq)
     return t;
 }
 
+/** A CPU that idles and may run @t, or none: MAX_CPUS. */
+static u32 idle_cpu_for(const struct thread *t)
+{
+    u64 idle = __atomic_load_n(&cpus_idle, __ATOMIC_RELAXED) & t->affinity;
+    return idle ? (u32)__builtin_ctzll(idle) : MAX_CPUS;
+}
+
+/** A CPU idles while a thread waits here: let it come for it. */
+static void call_idle_cpu(struct runqueue *rq)
+{
+    struct thread *t;
+    u32 id = MAX_CPUS;
+
+    spin_lock(&rq->lock);
+    list_for_each(t, &rq->queue, run_node) {
+        id = idle_cpu_for(t);
+        if (id != MAX_CPUS)
+            break;
+    }
+    spin_unlock(&rq->lock);
+    if (id != MAX_CPUS)
+        irq_pend_on(cpus[id], PEND_KICK);
+}
+
 /** Somebody waits for this CPU: see to it that the running thread's slice ends. */
 static void start_slice_timer(struct runqueue *rq)
 {
@@ -106,6 +140,8 @@ static void slice_ended(struct timer *timer)
     spin_unlock(&rq->lock);
     if (!waiting)
         return;
+    if (unlikely(__atomic_load_n(&cpus_idle, __ATOMIC_RELAXED)))
+        call_idle_cpu(rq);
     thread_set_work(rq->running, WORK_RESCHED);
     timer_set(&rq->slice_timer, time_after_ns(SLICE_NS));
 }
@@ -113,7 +149,8 @@ static void slice_ended(struct timer *timer)
 /** PEND_KICK: another CPU has queued something here, or marked the running thread. */
 static void kicked(void *arg)
 {
-    start_slice_timer(((struct cpu *)arg)->rq);
+    (void)arg;
+    start_slice_timer(this_cpu()->rq);
 }
 
 void thread_set_work(struct thread *t, u32 bits)
@@ -142,45 +179,54 @@ static bool cpu_allowed(const struct thread *t, u32 cpu)
     return t->affinity >> cpu & 1;
 }
 
+/** The CPU that @t may use with the fewest threads waiting. */
+static struct runqueue *least_loaded(const struct thread *t)
+{
+    struct runqueue *best = NULL;
+    cpu_for_each_in(i, t->affinity & __atomic_load_n(&cpus_online, __ATOMIC_ACQUIRE)) {
+        struct runqueue *rq = cpus[i]->rq;
+        if (!best || rq->nr_queued < best->nr_queued)
+            best = rq;
+    }
+    return best ? best : rq_of(t); /* all it may use are still starting */
+}
+
 /** Where @t should run: where it ran if that CPU idles or none does, else an idle one. */
 static struct runqueue *choose_rq(const struct thread *t)
 {
     struct runqueue *own = rq_of(t);
-    bool own_allowed = cpu_allowed(t, own->cpu->arch.id);
-    if (likely(cpu_count == 1) || (own->idle && own_allowed))
+    if (likely(cpu_count == 1))
         return own;
-    struct runqueue *any = own_allowed ? own : NULL;
-    for (u32 i = 0; i < cpu_count; i++) {
-        struct runqueue *rq = cpus[i]->rq;
-        if (!rq || !cpu_allowed(t, i))
-            continue;
-        if (rq->idle)
-            return rq;
-        if (!any)
-            any = rq;
-    }
-    return any ? any : own;
+    bool own_allowed = cpu_allowed(t, own->cpu->arch.id);
+    if (own->idle && own_allowed)
+        return own;
+    u32 id = idle_cpu_for(t);
+    if (id != MAX_CPUS)
+        return cpus[id]->rq;
+    return own_allowed ? own : least_loaded(t);
 }
 
 /** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due. */
 static void queue_woken_locked(struct runqueue *rq, struct thread *t)
 {
+    struct cpu *here = this_cpu();
+    struct thread *running = rq->running;
+    u64 now = time_ns();
+    if (!rq->idle && running->state == THREAD_RUNNING) {
+        charge(running, now);
+        advance_min(rq, running->vruntime);
+    }
     u64 floor = rq->min_vruntime - WAKE_CREDIT_NS;
     if ((s64)(t->vruntime - floor) < 0)
         t->vruntime = floor;
     __atomic_store_n(&t->cpu, rq->cpu->arch.id, __ATOMIC_RELAXED);
     enqueue_from_head(rq, t);
 
-    struct cpu *here = this_cpu();
     if (rq->idle) { /* an idle CPU looks at its queue before it sleeps */
         if (rq->cpu != here)
             irq_pend_on(rq->cpu, PEND_KICK);
         return;
     }
-    struct thread *running = rq->running;
-    u64 now = time_ns();
-    if (rq->cpu == here && running->state == THREAD_RUNNING)
-        charge(running, now);
     if (t->vruntime + WAKE_PREEMPTS_NS < running->vruntime)
         thread_set_work(running, WORK_RESCHED);
     if (rq->cpu != here)
@@ -261,12 +307,14 @@ void sched_thread_start(struct thread *t)
 
 /* ---- switching ---- */
 
-/** Take one thread from the longest other queue that @rq's CPU may run. True if there was one. */
+/** Take a thread from another queue that @rq's CPU may run. True if there was one. */
 static bool steal(struct runqueue *rq)
 {
-    for (u32 i = 0; i < cpu_count; i++) {
-        struct runqueue *from = cpus[i]->rq;
-        if (!from || from == rq || !from->nr_queued || !spin_trylock(&from->lock))
+    struct cpu *cpu;
+    cpu_for_each(cpu, i) {
+        struct runqueue *from = cpu->rq;
+        if (from == rq || !__atomic_load_n(&from->nr_queued, __ATOMIC_RELAXED) ||
+            !spin_trylock(&from->lock))
             continue;
         struct thread *t, *found = NULL;
         list_for_each(t, &from->queue, run_node)
@@ -295,13 +343,18 @@ static bool steal(struct runqueue *rq)
 static void idle_locked(struct runqueue *rq)
 {
     u64 since = time_ns();
+    u64 bit = cpu_count > 1 ? cpu_bit(rq->cpu->arch.id) : 0;
     rq->idle = true;
     spin_unlock(&rq->lock);
-    if (cpu_count == 1 || !steal(rq)) {
+    if (unlikely(bit)) /* a barrier: who queues a thread elsewhere sees us, or we see it */
+        __atomic_fetch_or(&cpus_idle, bit, __ATOMIC_SEQ_CST);
+    if (!bit || !steal(rq)) {
         if (!irq_is_pending())
             plat.cpu_idle();
         irq_run_pending();
     }
+    if (unlikely(bit))
+        __atomic_fetch_and(&cpus_idle, ~bit, __ATOMIC_RELAXED);
     spin_lock(&rq->lock);
     rq->idle = false;
     u64 now = time_ns();
@@ -309,10 +362,24 @@ static void idle_locked(struct runqueue *rq)
     rq->running->run_start_ns = now;
 }
 
+/** Must @prev not even idle here?  One that has ended would keep its memory, one that runs belongs
+ * to another CPU. */
+static bool must_leave(const struct runqueue *rq, const struct thread *prev)
+{
+    if (prev->state == THREAD_DEAD)
+        return true;
+    return prev->state == THREAD_RUNNING && !cpu_allowed(prev, rq->cpu->arch.id);
+}
+
 /** Who runs next; waits until there is somebody. @rq is locked. */
 static struct thread *pick_next_locked(struct runqueue *rq, struct thread *prev)
 {
     for (;;) {
+        if (unlikely(rq->home) && must_leave(rq, prev)) {
+            if (prev->state == THREAD_RUNNING)
+                prev->state = THREAD_MOVING;
+            return rq->nr_queued ? dequeue_first(rq) : rq->home;
+        }
         bool again = prev->state == THREAD_RUNNING;
         if (again && !rq->nr_queued)
             return prev;
@@ -324,15 +391,31 @@ static struct thread *pick_next_locked(struct runqueue *rq, struct thread *prev)
     }
 }
 
+/** @t, which is awake, in no queue and has left its CPU, may not run there any more. */
+static void move_elsewhere(struct thread *t)
+{
+    u64 from_min = rq_of(t)->min_vruntime;
+    struct runqueue *to = choose_rq(t);
+    spin_lock(&to->lock);
+    t->state = THREAD_RUNNING;
+    t->vruntime += to->min_vruntime - from_min;
+    queue_woken_locked(to, t);
+    spin_unlock(&to->lock);
+}
+
 void sched_finish_switch(void)
 {
     struct runqueue *rq = this_cpu()->rq;
     struct thread *last = rq->last;
-    bool dead = last->state == THREAD_DEAD;
+    u32 state = last->state;
     spin_unlock(&rq->lock);
     mb(); /* we are current: who marks us after this interrupts us; before, we see the mark */
-    if (unlikely(dead))
-        thread_put(last);
+    if (unlikely(state >= THREAD_DEAD)) {
+        if (state == THREAD_DEAD)
+            thread_put(last);
+        else
+            move_elsewhere(last);
+    }
     pend_own_work();
 }
 
@@ -375,7 +458,10 @@ void schedule(void)
 
 void sched_exit(void)
 {
+    struct runqueue *rq = this_cpu()->rq;
+    spin_lock(&rq->lock); /* a waker that has just seen us asleep writes the state too */
     current->state = THREAD_DEAD;
+    spin_unlock(&rq->lock);
     schedule();
     panic("a dead thread ran again");
 }
@@ -446,19 +532,25 @@ void thread_set_affinity(struct thread *t, u64 mask)
 {
     struct runqueue *rq = lock_rq_of(t);
     t->affinity = mask;
-    bool moves = rq->running == t && !cpu_allowed(t, rq->cpu->arch.id);
+    bool moves = !cpu_allowed(t, rq->cpu->arch.id);
+    bool waits = moves && !list_empty(&t->run_node);
+    if (waits) {
+        list_remove(&t->run_node);
+        rq->nr_queued--;
+    }
+    bool runs = moves && rq->running == t;
     spin_unlock(&rq->lock);
-    if (moves)
+    if (waits)
+        move_elsewhere(t);
+    if (runs)
         thread_set_work(t, WORK_RESCHED);
 }
 
 char thread_state_letter(const struct thread *t)
 {
-    static const char letters[] = {[THREAD_RUNNING] = 'R',
-                                   [THREAD_SLEEP] = 'D',
-                                   [THREAD_SLEEP_INTR] = 'S',
-                                   [THREAD_STOPPED] = 'T',
-                                   [THREAD_DEAD] = 'X'};
+    static const char letters[] = {
+        [THREAD_RUNNING] = 'R', [THREAD_SLEEP] = 'D', [THREAD_SLEEP_INTR] = 'S',
+        [THREAD_STOPPED] = 'T', [THREAD_DEAD] = 'X',  [THREAD_MOVING] = 'R'};
     return letters[t->state];
 }
 
@@ -466,10 +558,9 @@ void sched_get_stats(struct sched_stats *out)
 {
     *out = (struct sched_stats){0};
     thread_count(&out->created, &out->threads);
-    for (u32 i = 0; i < cpu_count; i++) {
-        struct runqueue *rq = cpus[i]->rq;
-        if (!rq)
-            continue;
+    struct cpu *cpu;
+    cpu_for_each(cpu, i) {
+        const struct runqueue *rq = cpu->rq;
         out->switches += rq->switches;
         out->idle_ns += rq->idle_ns;
         out->running += rq->nr_queued + !rq->idle;
@@ -502,17 +593,22 @@ void sched_get_load(u64 out[3])
     spin_unlock(&lock);
 }
 
+void runqueue_init(struct runqueue *rq, struct cpu *cpu)
+{
+    rq->cpu = cpu;
+    list_init(&rq->queue);
+    rq->min_vruntime = 1ull << 40; /* so that a credit never wraps */
+    timer_init(&rq->slice_timer, slice_ended);
+    cpu->rq = rq;
+}
+
 void sched_init(void)
 {
     static struct thread boot_thread;
     struct cpu *cpu = this_cpu();
     struct runqueue *rq = &boot_runqueue;
 
-    rq->cpu = cpu;
-    list_init(&rq->queue);
-    rq->min_vruntime = 1ull << 40; /* so that a credit never wraps */
-    timer_init(&rq->slice_timer, slice_ended);
-    cpu->rq = rq;
+    runqueue_init(rq, cpu);
 
     struct thread *t = &boot_thread;
     sched_thread_init(t);
@@ -524,7 +620,7 @@ void sched_init(void)
     rq->running = t;
     cpu->idle = t;
     cpu->arch.thread = t;
-    irq_set_handler(PEND_KICK, kicked, cpu);
+    irq_set_handler(PEND_KICK, kicked, NULL);
     wait_init();
     futex_init();
     posix_timers_init();

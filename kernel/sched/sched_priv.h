@@ -10,6 +10,8 @@ struct runqueue {
     bool idle;                /* [L] the CPU waits for work */
     struct cpu *cpu;          /* [I] */
     struct thread *running;   /* [L] */
+    struct thread *home;      /* [I] sleeps, in no queue: to be switched to where nobody else can;
+                                 NULL: one CPU, where nobody must leave */
     struct thread *last;      /* [C] whom the switch now under way leaves */
     struct list_head queue;   /* [L] runnable threads by vruntime */
     u32 nr_queued;            /* [L] */
@@ -33,6 +35,8 @@ void thread_count(u64 *created, u32 *alive);
 
 /* ---- sched.c ---- */
 
+/** An empty queue, @cpu's. */
+void runqueue_init(struct runqueue *rq, struct cpu *cpu);
 /** Fill what the scheduler keeps of a new thread. */
 void sched_thread_init(struct thread *thread);
 /** Put a new thread into a run queue. */

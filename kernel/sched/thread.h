@@ -16,7 +16,15 @@ struct fs_context; /* vfs/path.h: root, working directory, umask */
 struct file;
 struct trap_frame;
 
-enum thread_state { THREAD_RUNNING, THREAD_SLEEP, THREAD_SLEEP_INTR, THREAD_STOPPED, THREAD_DEAD };
+/** The last two are left by a switch that has to do more than to switch. */
+enum thread_state {
+    THREAD_RUNNING,
+    THREAD_SLEEP,
+    THREAD_SLEEP_INTR,
+    THREAD_STOPPED,
+    THREAD_DEAD,
+    THREAD_MOVING, /* awake, but may not run where it ran */
+};
 
 /** Bits of thread.work: what has to be done before the program goes on.  While the thread runs and
  * work is not 0, PEND_KICK is pending on its CPU. */

@@ -26,6 +26,7 @@ char kernel_start[1];
 char percpu_reads;
 struct cpu *cpus[MAX_CPUS];
 u32 cpu_count = 1;
+u64 cpus_online = 1;
 
 static struct cpu cpu;
 static struct page_cpu page_lists;

@@ -31,6 +31,7 @@ bool world_quiet;
 static struct cpu cpu;
 struct cpu *cpus[MAX_CPUS] = {&cpu};
 u32 cpu_count = 1;
+u64 cpus_online = 1;
 char percpu_reads;
 struct plat_ops plat;
 u64 direct_map_base;

@@ -28,6 +28,7 @@ int (*world_output)(struct pkt *pkt, const struct ip_addr *src, const struct ip_
 static struct cpu cpu;
 struct cpu *cpus[MAX_CPUS] = {&cpu};
 u32 cpu_count = 1;
+u64 cpus_online = 1;
 char percpu_reads;
 u32 net_generation;
 struct net_counters net_counters[MAX_CPUS];

@@ -25,6 +25,7 @@ static uaddr_t alias_a, alias_b;
 
 struct cpu *cpus[MAX_CPUS] = {&cpu0};
 u32 cpu_count = 1;
+u64 cpus_online = 1;
 int machine_ended = -1;
 int machine_delivered[16], machine_nr_delivered;
 

@@ -36,6 +36,7 @@ u64 direct_map_base; /* physical addresses are host addresses */
 char percpu_reads;
 struct cpu *cpus[MAX_CPUS];
 u32 cpu_count = 1;
+u64 cpus_online = 1;
 
 static struct cpu cpu;
 static struct thread thread;

@@ -339,7 +339,7 @@ irq_common:
     push %rcx
     movl I_VECTOR(%rsp), %eax
     subl $VECTOR_LINES, %eax
-    btsl %eax, %gs:CPU_PENDING
+    lock btsl %eax, %gs:CPU_PENDING
     movq arch_eoi_register(%rip), %rcx
     testq %rcx, %rcx
     je 3f

@@ -35,6 +35,7 @@ void hosted_cpu_init(void)
     cpu->timer_armed_ns = UINT64_MAX;
     cpus[0] = cpu;
     cpu_count = 1;
+    cpus_online = 1;
     set_gs((u64)(uintptr_t)cpu);
 }
 

@@ -54,6 +54,7 @@ static struct pc_cpu boot_pc_cpu;
 static alignas(16) struct gate idt[256];
 struct cpu *cpus[MAX_CPUS];
 u32 cpu_count;
+u64 cpus_online;
 char percpu_reads;
 
 static void fill_idt(void)
@@ -124,4 +125,5 @@ void pc_boot_cpu_init(void)
     fill_idt();
     start_cpu(&boot_pc_cpu, 0, boot_stack_top);
     cpu_count = 1;
+    cpus_online = 1;
 }
