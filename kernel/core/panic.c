@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "arch/atomic.h"
 #include "arch/frame.h"
 #include "arch/uaccess.h"
 #include "core/log.h"
@@ -18,7 +19,7 @@ enum {
 
 static void (*hooks[MAX_HOOKS])(void);
 static u32 nr_hooks;
-static bool panicking;
+static u32 panicking; /* [A] number of the CPU that does, plus one */
 
 void vm_end_hook(void (*fn)(void))
 {
@@ -111,12 +112,42 @@ static void print_last_log(void)
     plat.console_write(tail, n);
 }
 
+static _Noreturn void halt_for_ever(void)
+{
+    for (;;)
+        cpu_relax();
+}
+
+/* One CPU panics.  The others stop, wherever they are, so that what it tells is what was. */
+static void claim_panic(void)
+{
+    u32 own = cpu_id() + 1, first = 0;
+    struct cpu *cpu;
+
+    if (!__atomic_compare_exchange_n(&panicking, &first, own, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED)) {
+        if (first == own) /* a fault on the way: say the least and stop */
+            plat.power_off(VM_PANIC);
+        halt_for_ever();
+    }
+    cpu_for_each(cpu, i) {
+        if (plat.cpu_stop && i != cpu_id() && cpu_is_online(i))
+            plat.cpu_stop(cpu);
+    }
+}
+
+void cpu_stopped(const struct trap_frame *frame)
+{
+    if (__atomic_load_n(&panicking, __ATOMIC_ACQUIRE))
+        halt_for_ever();
+    log_raw("cpu %u is at:", cpu_id());
+    print_backtrace(frame->rip, frame->rbp);
+}
+
 static _Noreturn void end_in_panic(const char *text, const struct trap_frame *frame, u64 rip,
                                    u64 rbp)
 {
-    if (panicking) /* a fault on the way: say the least and stop */
-        plat.power_off(VM_PANIC);
-    panicking = true;
+    claim_panic();
     print_last_log();
     log_raw("panic: %s", text);
     if (frame)

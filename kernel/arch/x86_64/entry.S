@@ -377,6 +377,32 @@ irq_common:
 irq_spurious:
     iretq
 
+/* The one interrupt that is answered where it comes: who sent it waits, perhaps with a lock held that
+ * what we interrupted waits for.  It touches nothing but the TLB and its own CPU's words. */
+    .globl irq_tlb
+irq_tlb:
+    push %rdi
+    push %rsi
+    push %rdx
+    push %rcx
+    push %rax
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    cld
+    call tlb_interrupt
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rax
+    pop %rcx
+    pop %rdx
+    pop %rsi
+    pop %rdi
+    iretq
+
 /* One stub a vector, 16 bytes each. */
     .text
     .balign 16

@@ -90,20 +90,19 @@ bool acpi_tables_init(u64 rsdp_pa)
     return acpi_table_at(get(rsdp + 16, 4), "RSDT", &root);
 }
 
-static void read_madt_entry(const u8 *e, u32 len, u32 *nr_cpus)
+static void read_madt_entry(const u8 *e, u32 len)
 {
     if (e[0] == MADT_IOAPIC && len >= 12)
         pc_ioapic_add(get(e + 4, 4), (u32)get(e + 8, 4));
-    else if (e[0] == MADT_LAPIC && len >= 8)
-        *nr_cpus += get(e + 4, 4) & MADT_ENABLED;
-    else if (e[0] == MADT_X2APIC && len >= 16)
-        *nr_cpus += get(e + 8, 4) & MADT_ENABLED;
+    else if (e[0] == MADT_LAPIC && len >= 8 && get(e + 4, 4) & MADT_ENABLED)
+        pc_cpu_found(e[3]);
+    else if (e[0] == MADT_X2APIC && len >= 16 && get(e + 8, 4) & MADT_ENABLED)
+        pc_cpu_found((u32)get(e + 4, 4));
 }
 
 void acpi_read_madt(void)
 {
     struct acpi_table madt;
-    u32 nr_cpus = 0;
 
     if (!acpi_find("APIC", &madt))
         return;
@@ -113,8 +112,7 @@ void acpi_read_madt(void)
             log_warn("acpi: MADT entry at %u: bad length %u", at, len);
             break;
         }
-        read_madt_entry(madt.data + at, len, &nr_cpus);
+        read_madt_entry(madt.data + at, len);
         at += len;
     }
-    boot_info.nr_cpus = max(nr_cpus, 1u);
 }

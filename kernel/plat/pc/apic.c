@@ -1,6 +1,7 @@
 /* Local APIC, its timer, and I/O APICs (SDM 3A 11; Intel 82093AA).
  * All lines are edge-triggered and go to the boot CPU; vector = VECTOR_LINES + line. */
 #include "abi/errno.h"
+#include "arch/atomic.h"
 #include "arch/cpu.h"
 #include "arch/features.h"
 #include "arch/frame.h"
@@ -9,7 +10,9 @@
 #include "core/log.h"
 #include "core/panic.h"
 #include "core/time.h"
+#include "plat/pc/ap.h"
 #include "plat/pc/clock.h"
+#include "plat/pc/cpu.h"
 #include "plat/pc/pc.h"
 
 /* Register offsets of the xAPIC; x2APIC has them at MSR_X2APIC + offset / 16. */
@@ -34,6 +37,10 @@ enum {
     DIVIDE_BY_1 = 0xb,
     BASE_ENABLE = 1 << 11,
     BASE_X2APIC = 1 << 10,
+    ICR_PENDING = 1 << 12,
+    ICR_NMI = 4 << 8 | 1 << 14,
+    ICR_INIT = 5 << 8 | 1 << 14,
+    ICR_STARTUP = 6 << 8 | 1 << 14,
     MAX_IOAPICS = 8,
     ISA_IRQS = 16,
 };
@@ -155,6 +162,12 @@ static void measure_timer(void)
     ticks_per_ns_32 = max((ticks << 32) / ns, 1ul);
 }
 
+void pc_timer_measure(void)
+{
+    if (!arch_features.tsc_deadline && !ticks_per_ns_32)
+        measure_timer();
+}
+
 u64 pc_lapic_elapsed(void)
 {
     return UINT32_MAX - apic_read(APIC_TIMER_CURRENT);
@@ -192,14 +205,36 @@ void pc_timer_arm(u64 deadline_ns)
 
 /* --- the local APIC --- */
 
+/* Interrupts are off between the two words of the xAPIC: the TLB's handler sends nothing, but a
+ * panic may. */
+void pc_apic_send(u32 apic_id, u32 command)
+{
+    if (!lapic) {
+        wrmsr(MSR_X2APIC + APIC_ICR / 16, (u64)apic_id << 32 | command);
+        return;
+    }
+    while (apic_read(APIC_ICR) & ICR_PENDING)
+        cpu_relax();
+    apic_write(APIC_ICR_HIGH, apic_id << 24);
+    apic_write(APIC_ICR, command);
+}
+
 void pc_cpu_kick(struct cpu *cpu)
 {
-    if (lapic) {
-        apic_write(APIC_ICR_HIGH, cpu->apic_id << 24);
-        apic_write(APIC_ICR, VECTOR_LINES + PEND_KICK);
-    } else {
-        wrmsr(MSR_X2APIC + APIC_ICR / 16, (u64)cpu->apic_id << 32 | (VECTOR_LINES + PEND_KICK));
-    }
+    pc_apic_send(cpu->apic_id, VECTOR_LINES + PEND_KICK);
+}
+
+void pc_cpu_stop(struct cpu *cpu)
+{
+    __atomic_store_n(&pc_cpu_of(cpu)->stop_asked, true, __ATOMIC_SEQ_CST);
+    pc_apic_send(cpu->apic_id, ICR_NMI);
+}
+
+/* Virtual machines want neither the pauses nor the second start-up interrupt of old processors. */
+void pc_apic_start_cpu(u32 apic_id)
+{
+    pc_apic_send(apic_id, ICR_INIT);
+    pc_apic_send(apic_id, ICR_STARTUP | AP_PAGE >> PAGE_SHIFT);
 }
 
 static void mask_pic(void)
@@ -208,31 +243,37 @@ static void mask_pic(void)
     outb(0xa1, 0xff);
 }
 
-void pc_apic_init(void)
+void pc_apic_init_cpu(struct cpu *cpu)
 {
-    u64 base = rdmsr(MSR_APIC_BASE);
-
-    mask_pic();
-    if (arch_features.x2apic) {
-        wrmsr(MSR_APIC_BASE, base | BASE_ENABLE | BASE_X2APIC);
-    } else {
-        wrmsr(MSR_APIC_BASE, base | BASE_ENABLE);
-        lapic = pc_map_device(base & PTE_PA_MASK, PAGE_SIZE);
-        if (!lapic)
-            fatal_error("the local APIC at %#lx is not reachable", base & PTE_PA_MASK);
-        arch_eoi_register = lapic + APIC_EOI / 4;
-    }
-    this_cpu()->apic_id = lapic ? apic_read(APIC_ID) >> 24 : apic_read(APIC_ID);
+    if (!lapic)
+        wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BASE_ENABLE | BASE_X2APIC);
+    cpu->apic_id = lapic ? apic_read(APIC_ID) >> 24 : apic_read(APIC_ID);
     apic_write(APIC_LVT_LINT0, LVT_MASKED);
     apic_write(APIC_LVT_LINT1, LVT_MASKED);
     apic_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
-
     if (arch_features.tsc_deadline) {
         apic_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | (VECTOR_LINES + PEND_TIMER));
         return;
     }
     apic_write(APIC_LVT_TIMER, LVT_MASKED);
     apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-    apic_write(APIC_TIMER_INITIAL, UINT32_MAX);
+}
+
+void pc_apic_init(void)
+{
+    u64 base = rdmsr(MSR_APIC_BASE);
+
+    mask_pic();
+    if (!arch_features.x2apic) {
+        wrmsr(MSR_APIC_BASE, base | BASE_ENABLE);
+        lapic = pc_map_device(base & PTE_PA_MASK, PAGE_SIZE);
+        if (!lapic)
+            fatal_error("the local APIC at %#lx is not reachable", base & PTE_PA_MASK);
+        arch_eoi_register = lapic + APIC_EOI / 4;
+    }
+    pc_apic_init_cpu(this_cpu());
+    if (arch_features.tsc_deadline)
+        return;
+    apic_write(APIC_TIMER_INITIAL, UINT32_MAX); /* so that its rate can be measured */
     timer_start_tsc = rdtsc();
 }

@@ -3,6 +3,8 @@
 #include "arch/frame.h"
 #include "arch/hooks.h"
 #include "lib/string.h"
+#include "plat/pc/ap.h"
+#include "plat/pc/cpu.h"
 #include "plat/pc/pc.h"
 
 enum {
@@ -12,17 +14,6 @@ enum {
     IST_MC = 4,
     GATE_INTERRUPT = 0x8e,
 };
-
-struct __attribute__((packed)) tss {
-    u32 reserved0;
-    u64 rsp[3];
-    u64 reserved1;
-    u64 ist[7];
-    u64 reserved2;
-    u16 reserved3;
-    u16 io_map;
-};
-static_assert(sizeof(struct tss) == 104, "SDM 3A 8.7");
 
 struct gate {
     u16 offset_low;
@@ -40,16 +31,6 @@ struct __attribute__((packed)) table_register {
     u64 base;
 };
 
-/* What a CPU needs besides struct cpu. */
-struct pc_cpu {
-    struct cpu cpu;
-    u64 gdt[5];
-    struct tss tss;
-    alignas(16) u8 common_stack[1024]; /* a frame passes through, nothing runs here */
-    alignas(16) u8 nmi_stack[4096];
-    alignas(16) u8 fault_stack[4096]; /* #DF and #MC: both end in panic */
-};
-
 static struct pc_cpu boot_pc_cpu;
 static alignas(16) struct gate idt[256];
 struct cpu *cpus[MAX_CPUS];
@@ -62,7 +43,9 @@ static void fill_idt(void)
     u64 stub = (uintptr_t)trap_stubs;
 
     for (u32 v = 0; v < 256; v++, stub += 16) {
-        u64 to = v == VECTOR_SPURIOUS ? (uintptr_t)irq_spurious : stub;
+        u64 to = v == VECTOR_SPURIOUS ? (uintptr_t)irq_spurious
+                 : v == VECTOR_TLB    ? (uintptr_t)irq_tlb
+                                      : stub;
         idt[v] = (struct gate){.offset_low = (u16)to,
                                .selector = SEL_CODE,
                                .ist = IST_COMMON,
@@ -100,30 +83,30 @@ static void load_tables(struct pc_cpu *pc)
     __asm__ volatile("lgdt %0\n lidt %1\n ltr %w2" ::"m"(gdtr), "m"(idtr), "r"(SEL_TSS) : "memory");
 }
 
-static void start_cpu(struct pc_cpu *pc, u32 id, void *stack_top)
+void pc_cpu_setup(struct cpu *cpu)
 {
-    struct cpu *cpu = &pc->cpu;
+    struct pc_cpu *pc = pc_cpu_of(cpu);
 
-    cpu->arch.self = &cpu->arch;
-    cpu->arch.id = id;
-    cpu->arch.kstack_top = stack_top;
     cpu->arch.panic_stack_top = pc->fault_stack + sizeof(pc->fault_stack);
-    cpu->timer_armed_ns = UINT64_MAX;
-    cpus[id] = cpu;
     load_tables(pc);
     wrmsr(MSR_GS_BASE, (uintptr_t)cpu);
     arch_cpu_setup();
     if (arch_features.rdtscp || arch_features.rdpid)
-        wrmsr(MSR_TSC_AUX, id);
+        wrmsr(MSR_TSC_AUX, cpu->arch.id);
 }
 
 void pc_boot_cpu_init(void)
 {
     extern char boot_stack_top[];
+    struct cpu *cpu = &boot_pc_cpu.cpu;
 
     arch_features_init();
     fill_idt();
-    start_cpu(&boot_pc_cpu, 0, boot_stack_top);
+    cpu->arch.self = &cpu->arch;
+    cpu->arch.kstack_top = boot_stack_top;
+    cpu->timer_armed_ns = UINT64_MAX;
+    cpus[0] = cpu;
+    pc_cpu_setup(cpu);
     cpu_count = 1;
     cpus_online = 1;
 }

@@ -13,8 +13,7 @@ enum {
     LEVEL_PT = 0, /* 4 KiB leaves */
     LEVEL_PD = 1, /* 2 MiB leaves */
     LEVEL_TOP = 3,
-    BATCH = 16,       /* leaves gathered before a flush */
-    FLUSH_SINGLE = 32 /* beyond so many pages the whole TLB goes */
+    BATCH = 16, /* leaves gathered before a flush */
 };
 
 static u64 (*page_alloc)(void) = pc_boot_page;
@@ -92,21 +91,31 @@ static inline u64 leaf_pa(u64 entry)
 
 /* --- walks --- */
 
+/* Fill the empty entry @e with a table, unless another CPU is quicker; what it is then, or 0. */
+static __attribute__((noinline)) u64 add_table(u64 *e)
+{
+    u64 pa = page_alloc(), entry = pa | PTE_P | PTE_W | PTE_A, old = 0;
+
+    if (!pa)
+        return 0;
+    if (__atomic_compare_exchange_n(e, &old, entry, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+        return entry;
+    page_release(pa);
+    return old;
+}
+
 /* The entry for @va at @level, making tables on the way; NULL without memory, or if a larger leaf
  * is in the way (the caller knows there is none where it maps). */
 static u64 *entry_make(u64 *table, u64 va, u32 level)
 {
     for (u32 l = LEVEL_TOP; l > level; l--) {
         u64 *e = &table[index_of(va, l)];
-        if (!*e) {
-            u64 pa = page_alloc();
-            if (!pa)
-                return NULL;
-            __atomic_store_n(e, pa | PTE_P | PTE_W | PTE_A, __ATOMIC_RELEASE);
-        } else if (!is_table(*e, l)) {
+        u64 entry = __atomic_load_n(e, __ATOMIC_ACQUIRE);
+        if (!entry)
+            entry = add_table(e);
+        if (!is_table(entry, l))
             return NULL;
-        }
-        table = table_of(*e);
+        table = table_of(entry);
     }
     return &table[index_of(va, level)];
 }
@@ -129,30 +138,17 @@ static u64 *entry_find(u64 *table, u64 va, u32 *level)
 
 /* In a host process these tables only tell what is mapped: what the host has is changed by who
  * changes them (plat/hosted/memory.c). */
-static inline void flush_page(u64 va)
+static inline void flush_range(struct plat_as *as, u64 va, u64 len)
 {
-    if (unlikely(arch_in_process))
-        return;
-    __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+    if (likely(!arch_in_process))
+        pc_tlb_flush(as, va, len, false);
 }
 
-static void flush_all(void)
+/* Page tables that were taken out are about to be freed. */
+static inline void flush_tables(struct plat_as *as, u64 va, u64 len)
 {
-    u64 cr3;
-
-    if (unlikely(arch_in_process))
-        return;
-    __asm__ volatile("mov %%cr3, %0\n mov %0, %%cr3" : "=r"(cr3)::"memory");
-}
-
-static void flush_range(u64 va, u64 len)
-{
-    if (len / PAGE_SIZE > FLUSH_SINGLE) {
-        flush_all();
-        return;
-    }
-    for (u64 end = va + len; va < end; va += PAGE_SIZE)
-        flush_page(va);
+    if (likely(!arch_in_process))
+        pc_tlb_flush(as, va, len, true);
 }
 
 /* --- address spaces --- */
@@ -183,6 +179,8 @@ static void free_tables(u64 *table, u32 level, u32 count)
 
 void pc_as_destroy(struct plat_as *as)
 {
+    if (!arch_in_process)
+        pc_tlb_leave(as);
     free_tables(as->top, LEVEL_TOP, 256);
     page_release(as->root);
     as->top = NULL;
@@ -196,10 +194,12 @@ void pc_as_switch(struct plat_as *as)
 
     if (as)
         __atomic_fetch_or(&as->cpus, bit, __ATOMIC_SEQ_CST);
+    __asm__ volatile("cli" ::: "memory"); /* the old one may be taken away from us meanwhile */
     __asm__ volatile("mov %0, %%cr3" ::"r"(root) : "memory");
     if (cpu->as && cpu->as != as)
         __atomic_fetch_and(&cpu->as->cpus, ~bit, __ATOMIC_SEQ_CST);
     cpu->as = as;
+    __asm__ volatile("sti" ::: "memory");
 }
 
 /* --- mapping --- */
@@ -208,12 +208,14 @@ int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
 {
     u64 *e = entry_make(as->top, va, LEVEL_PT);
 
+    u64 empty = 0;
+
     if (!e)
         return -ENOMEM;
-    if (*e)
-        return -EEXIST;
-    *e = pa | leaf_bits(prot, LEVEL_PT);
-    return 0;
+    return __atomic_compare_exchange_n(e, &empty, pa | leaf_bits(prot, LEVEL_PT), false,
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+               ? 0
+               : -EEXIST;
 }
 
 u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
@@ -223,15 +225,15 @@ u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
     u32 mapped = 0;
 
     for (u32 i = 0; e && i < n; i++) {
-        if (e[i])
-            continue;
-        e[i] = (pa + i * PAGE_SIZE) | bits;
-        mapped |= 1u << i;
+        u64 empty = 0;
+        if (!e[i] && __atomic_compare_exchange_n(&e[i], &empty, (pa + i * PAGE_SIZE) | bits, false,
+                                                 __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            mapped |= 1u << i;
     }
     return mapped;
 }
 
-static int map_range(u64 *top, u64 va, u64 pa, u64 len, u64 bits, u32 prot)
+static int map_range(struct plat_as *as, u64 *top, u64 va, u64 pa, u64 len, u64 bits, u32 prot)
 {
     while (len) {
         bool huge = !((va | pa) & (HUGE_SIZE - 1)) && len >= HUGE_SIZE;
@@ -242,7 +244,7 @@ static int map_range(u64 *top, u64 va, u64 pa, u64 len, u64 bits, u32 prot)
         if (huge && is_table(*e, level)) { /* left over from small pages, and empty by contract */
             u64 table = *e & PTE_PA_MASK;
             *e = 0;
-            flush_all();
+            flush_tables(as, va, HUGE_SIZE);
             page_release(table);
         }
         *e = pa | leaf_bits(prot, level) | bits;
@@ -254,7 +256,7 @@ static int map_range(u64 *top, u64 va, u64 pa, u64 len, u64 bits, u32 prot)
 
 int pc_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
 {
-    return map_range(as->top, va, pa, len, 0, prot);
+    return map_range(as, as->top, va, pa, len, 0, prot);
 }
 
 /* A 2 MiB leaf becomes a table of 512 small ones with the same marks. */
@@ -282,7 +284,7 @@ static int split_at(struct plat_as *as, u64 va)
         return 0;
     int err = split(e);
     if (!err)
-        flush_all();
+        flush_range(as, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE);
     return err;
 }
 
@@ -301,8 +303,8 @@ int pc_replace(struct plat_as *as, u64 va, u64 pa, u32 prot)
         if (!e)
             return -ENOMEM;
     }
-    *e = pa | leaf_bits(prot, LEVEL_PT);
-    flush_page(va);
+    if (__atomic_exchange_n(e, pa | leaf_bits(prot, LEVEL_PT), __ATOMIC_SEQ_CST))
+        flush_range(as, va, PAGE_SIZE);
     return 0;
 }
 
@@ -312,6 +314,7 @@ int pc_replace(struct plat_as *as, u64 va, u64 pa, u32 prot)
 struct batch {
     u32 nr_leaves, nr_tables;
     u64 start, end; /* what to flush */
+    struct plat_as *as;
     plat_gone_fn gone;
     void *arg;
     struct {
@@ -330,8 +333,10 @@ static void batch_clear(struct batch *b)
 
 static void batch_flush(struct batch *b)
 {
-    if (b->end > b->start)
-        flush_range(b->start, b->end - b->start);
+    if (b->end > b->start && b->nr_tables)
+        flush_tables(b->as, b->start, b->end - b->start);
+    else if (b->end > b->start)
+        flush_range(b->as, b->start, b->end - b->start);
     for (u32 i = 0; b->gone && i < b->nr_leaves; i++)
         b->gone(b->arg, b->leaves[i].va, leaf_pa(b->leaves[i].entry), span_of(b->leaves[i].level),
                 prot_of(b->leaves[i].entry, b->leaves[i].level));
@@ -404,6 +409,7 @@ int pc_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg)
         err = split_at(as, va + len);
     if (err)
         return err;
+    b.as = as;
     b.gone = gone;
     b.arg = arg;
     batch_clear(&b);
@@ -414,41 +420,45 @@ int pc_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg)
 
 /* --- changing --- */
 
-typedef void (*change_fn)(u64 *e, u32 level, u32 prot);
+/* Returns whether something was taken away that a TLB may still know. */
+typedef bool (*change_fn)(u64 *e, u32 level, u32 prot);
 
-static void change_level(u64 *table, u32 level, u64 va, u64 end, change_fn fn, u32 prot)
+static bool change_level(u64 *table, u32 level, u64 va, u64 end, change_fn fn, u32 prot)
 {
     u64 span = span_of(level);
+    bool less = false;
 
     while (va < end) {
         if (level == LEVEL_PT && (va = skip_empty(table, va, end)) == end)
-            return;
+            return less;
         u64 *e = &table[index_of(va, level)];
         u64 next = min(ALIGN_DOWN(va, span) + span, end);
         if (is_table(*e, level))
-            change_level(table_of(*e), level - 1, va, next, fn, prot);
+            less |= change_level(table_of(*e), level - 1, va, next, fn, prot);
         else if (*e)
-            fn(e, level, prot);
+            less |= fn(e, level, prot);
         va = next;
     }
+    return less;
 }
 
 /* The dirty mark must outlive the change, and a fresh write permission does not make a page dirty.
  */
-static void set_protection(u64 *e, u32 level, u32 prot)
+static bool set_protection(u64 *e, u32 level, u32 prot)
 {
     u64 bits = leaf_bits(prot, level) & ~(u64)(PTE_A | PTE_D), old = *e;
 
     while (!__atomic_compare_exchange_n(e, &old, (old & (PTE_PA_MASK | PTE_A | PTE_D)) | bits,
                                         false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         ;
+    return (old & ~bits & (PTE_P | PTE_W)) || (bits & ~old & PTE_NX);
 }
 
-static void clear_mark(u64 *e, u32 level, u32 prot)
+static bool clear_mark(u64 *e, u32 level, u32 prot)
 {
     (void)level;
     (void)prot;
-    __atomic_fetch_and(e, ~(u64)(PTE_A | PTE_D), __ATOMIC_SEQ_CST);
+    return __atomic_fetch_and(e, ~(u64)(PTE_A | PTE_D), __ATOMIC_SEQ_CST) & (PTE_A | PTE_D);
 }
 
 int pc_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
@@ -459,15 +469,15 @@ int pc_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
         err = split_at(as, va + len);
     if (err)
         return err;
-    change_level(as->top, LEVEL_TOP, va, va + len, set_protection, prot);
-    flush_range(va, len);
+    if (change_level(as->top, LEVEL_TOP, va, va + len, set_protection, prot))
+        flush_range(as, va, len);
     return 0;
 }
 
 void pc_clear_marks(struct plat_as *as, u64 va, u64 len)
 {
-    change_level(as->top, LEVEL_TOP, va, va + len, clear_mark, 0);
-    flush_range(va, len);
+    if (change_level(as->top, LEVEL_TOP, va, va + len, clear_mark, 0))
+        flush_range(as, va, len);
 }
 
 bool pc_query(struct plat_as *as, u64 va, u64 *pa, u32 *prot)
@@ -518,7 +528,7 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
         from += span_of(level);
         to += span_of(level);
     }
-    flush_range(start, len);
+    flush_range(as, start, len);
     return err;
 }
 
@@ -526,19 +536,21 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
 
 int pc_kernel_map(u64 va, u64 pa, u64 len, u32 prot)
 {
-    return map_range(kernel_pml4, va, pa, len, PTE_G, prot);
+    return map_range(NULL, kernel_pml4, va, pa, len, PTE_G, prot);
 }
 
 void pc_kernel_unmap(u64 va, u64 len)
 {
+    u64 start = va;
+
     for (u64 end = va + len; va < end; va += PAGE_SIZE) {
         u32 level;
         u64 *e = entry_find(kernel_pml4, va, &level);
         if (level != LEVEL_PT)
             continue;
-        *e = 0;
-        flush_page(va);
+        __atomic_exchange_n(e, 0, __ATOMIC_SEQ_CST);
     }
+    flush_range(NULL, start, len);
 }
 
 /* Device registers appear in the direct map at their own address, uncached, by whole 2 MiB pages:

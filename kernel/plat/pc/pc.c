@@ -6,6 +6,7 @@
 #include "core/irq.h"
 #include "lib/string.h"
 #include "plat/pc/acpi.h"
+#include "plat/pc/cpu.h"
 
 enum {
     COM1 = 0x3f8,
@@ -19,13 +20,26 @@ enum {
 
 /* The look and the sleep must not be parted by an interrupt; STI takes effect after the HLT began.
  */
-static void pc_cpu_idle(void)
+static void look_and_halt(void)
 {
     __asm__ volatile("cli" ::: "memory");
     if (irq_is_pending())
         __asm__ volatile("sti" ::: "memory");
     else
         __asm__ volatile("sti\n hlt" ::: "memory");
+}
+
+static void pc_cpu_idle(void)
+{
+    struct cpu *cpu = this_cpu();
+
+    if (likely(cpu_count == 1)) {
+        look_and_halt();
+        return;
+    }
+    pc_tlb_rest(cpu);
+    look_and_halt();
+    pc_tlb_resume(cpu);
 }
 
 static void uart_put(char c)
@@ -100,6 +114,8 @@ static void pc_init(void)
     if (acpi) {
         acpi_read_madt();
         acpi_read_fadt();
+    } else {
+        pc_read_mptable();
     }
     pc_clock_init();
     boot_info.has_pci = pc_pci_present();
@@ -109,6 +125,9 @@ static void pc_init(void)
 struct plat_ops plat = {
     .name = "pc",
     .init = pc_init,
+    .cpu_size = sizeof(struct pc_cpu),
+    .cpu_start = pc_cpu_start,
+    .cpu_stop = pc_cpu_stop,
     .cpu_idle = pc_cpu_idle,
     .cpu_kick = pc_cpu_kick,
     .timer_arm = pc_timer_arm,

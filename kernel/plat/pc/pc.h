@@ -19,7 +19,7 @@ enum {
 #define PTE_NX      (1ul << 63)
 #define PTE_PA_MASK 0x000ffffffffff000ul
 
-enum { VECTOR_SPURIOUS = 0xff };
+enum { VECTOR_TLB = 0xf0, VECTOR_SPURIOUS = 0xff };
 
 /* MSRs. */
 enum {
@@ -42,10 +42,30 @@ extern u64 kernel_pml4[512];
 /* cpu.c */
 void pc_boot_cpu_init(void);
 
+/* ap.c */
+void pc_cpu_found(u32 apic_id); /* the firmware names a CPU; after pc_apic_init() */
+int pc_cpu_start(struct cpu *cpu);
+
+/* mptable.c */
+void pc_read_mptable(void); /* calls pc_cpu_found() */
+
+/* tlb.c */
+/* Let no CPU keep translations of [@va, +@len) in @as, NULL: the kernel's half, that were taken out of
+ * its tables; @tables: page tables are about to be freed too. */
+void pc_tlb_flush(struct plat_as *as, u64 va, u64 len, bool tables);
+/* No CPU has @as loaded when this returns; nobody switches to it any more. */
+void pc_tlb_leave(struct plat_as *as);
+/* Before and after a CPU sleeps: meanwhile it need not be interrupted. */
+void pc_tlb_rest(struct cpu *cpu);
+void pc_tlb_resume(struct cpu *cpu);
+
 /* apic.c */
 void pc_apic_init(void);
 void pc_timer_arm(u64 deadline_ns);
+void pc_timer_measure(void); /* before another CPU may arm its own */
 void pc_cpu_kick(struct cpu *cpu);
+void pc_cpu_stop(struct cpu *cpu);
+void pc_apic_send(u32 apic_id, u32 command); /* low word of the ICR */
 int pc_irq_route_gsi(u32 gsi, u32 line);
 int pc_irq_route_msi(u32 line, u64 *addr, u32 *data);
 void pc_ioapic_add(u64 pa, u32 gsi_base);

@@ -2,6 +2,7 @@
 #include "arch/frame.h"
 #include "arch/hooks.h"
 #include "core/panic.h"
+#include "plat/pc/cpu.h"
 #include "plat/pc/pc.h"
 #include "plat/plat_priv.h"
 
@@ -172,10 +173,19 @@ void plat_take_trap(struct trap_frame *frame, u64 addr)
         kernel_trap(frame, addr);
 }
 
+static bool stop_was_asked(void)
+{
+    return __atomic_exchange_n(&pc_cpu_of(this_cpu())->stop_asked, false, __ATOMIC_SEQ_CST);
+}
+
 void trap_dispatch(struct trap_frame *frame)
 {
     u64 addr = 0;
 
+    if (frame->vector == TRAP_NMI && stop_was_asked()) {
+        cpu_stopped(frame);
+        return;
+    }
     if (frame->vector == TRAP_PF)
         __asm__ volatile("mov %%cr2, %0" : "=r"(addr));
     if (frame->vector == TRAP_NMI || frame->vector == TRAP_DF || frame->vector == TRAP_MC)

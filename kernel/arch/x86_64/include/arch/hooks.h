@@ -50,6 +50,10 @@ void stop_requested(void);
 /** An exception was taken; @frame is what it interrupted.  Owned by the platform. */
 void trap_dispatch(struct trap_frame *frame);
 
+/** Another CPU wants translations of ours forgotten.  In the interrupt itself, on its small stack.
+ * Owned by the platform. */
+void tlb_interrupt(void);
+
 /** A kernel stack has run over while @frame's predecessor was being built.  Owned by the platform.
  */
 _Noreturn void trap_stack_overflow(struct trap_frame *frame);
@@ -58,5 +62,5 @@ _Noreturn void trap_stack_overflow(struct trap_frame *frame);
 extern volatile u32 *arch_eoi_register;
 
 /* Labels of entry.S. */
-extern char syscall_entry[], syscall_gate_entry[], trap_stubs[], irq_spurious[];
+extern char syscall_entry[], syscall_gate_entry[], trap_stubs[], irq_spurious[], irq_tlb[];
 #endif
