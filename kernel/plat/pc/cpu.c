@@ -1,10 +1,10 @@
 /* Descriptor tables of one CPU (SDM 3A 2.1 and 6.10-6.14). */
+#include "plat/pc/cpu.h"
 #include "arch/features.h"
 #include "arch/frame.h"
 #include "arch/hooks.h"
 #include "lib/string.h"
 #include "plat/pc/ap.h"
-#include "plat/pc/cpu.h"
 #include "plat/pc/pc.h"
 
 enum {
@@ -38,21 +38,24 @@ u32 cpu_count;
 u64 cpus_online;
 char percpu_reads;
 
+static void set_gate(u32 vector, u64 to)
+{
+    idt[vector] = (struct gate){.offset_low = (u16)to,
+                                .selector = SEL_CODE,
+                                .ist = IST_COMMON,
+                                .type = GATE_INTERRUPT,
+                                .offset_mid = (u16)(to >> 16),
+                                .offset_high = (u32)(to >> 32)};
+}
+
 static void fill_idt(void)
 {
     u64 stub = (uintptr_t)trap_stubs;
 
-    for (u32 v = 0; v < 256; v++, stub += 16) {
-        u64 to = v == VECTOR_SPURIOUS ? (uintptr_t)irq_spurious
-                 : v == VECTOR_TLB    ? (uintptr_t)irq_tlb
-                                      : stub;
-        idt[v] = (struct gate){.offset_low = (u16)to,
-                               .selector = SEL_CODE,
-                               .ist = IST_COMMON,
-                               .type = GATE_INTERRUPT,
-                               .offset_mid = (u16)(to >> 16),
-                               .offset_high = (u32)(to >> 32)};
-    }
+    for (u32 v = 0; v < 256; v++, stub += 16)
+        set_gate(v, stub);
+    set_gate(VECTOR_SPURIOUS, (uintptr_t)irq_spurious);
+    set_gate(VECTOR_TLB, (uintptr_t)irq_tlb);
     idt[TRAP_NMI].ist = IST_NMI;
     idt[TRAP_DF].ist = IST_DF;
     idt[TRAP_MC].ist = IST_MC;

@@ -1,5 +1,6 @@
-/* CPUs where there is no ACPI: the MultiProcessor Specification 1.4, ch. 4.  Looked for only where CPUID
- * speaks of several.  I/O APICs and interrupts are not taken from it: pc_irq_route_gsi() knows its way. */
+/* CPUs where there is no ACPI: the MultiProcessor Specification 1.4, ch. 4.  Looked for only where
+ * CPUID speaks of several.  I/O APICs and interrupts are not taken from it: pc_irq_route_gsi()
+ * knows its way. */
 #include "arch/cpu.h"
 #include "core/log.h"
 #include "lib/string.h"

@@ -50,8 +50,8 @@ int pc_cpu_start(struct cpu *cpu);
 void pc_read_mptable(void); /* calls pc_cpu_found() */
 
 /* tlb.c */
-/* Let no CPU keep translations of [@va, +@len) in @as, NULL: the kernel's half, that were taken out of
- * its tables; @tables: page tables are about to be freed too. */
+/* Let no CPU keep translations of [@va, +@len) in @as, NULL: the kernel's half, that were taken out
+ * of its tables; @tables: page tables are about to be freed too. */
 void pc_tlb_flush(struct plat_as *as, u64 va, u64 len, bool tables);
 /* No CPU has @as loaded when this returns; nobody switches to it any more. */
 void pc_tlb_leave(struct plat_as *as);

@@ -1,9 +1,9 @@
-/* Translations that other CPUs may still have (SDM 3A 4.10.5).  Who takes something out of page tables
- * names the range to each CPU that has them loaded, interrupts it and waits for its answer.  Wishes that
- * come before the answer are joined.  The answer is given by the interrupt handler: who waits may hold
- * locks, so it must not depend on a safe point.
- * A CPU that sleeps uses no translation of the program's: it forgets all when it wakes, unless page
- * tables themselves are about to be freed, which the hardware might walk at any time. */
+/* Translations that other CPUs may still have (SDM 3A 4.10.5).  Who takes something out of page
+ * tables names the range to each CPU that has them loaded, interrupts it and waits for its answer.
+ * Wishes that come before the answer are joined.  The answer is given by the interrupt handler: who
+ * waits may hold locks, so it must not depend on a safe point. A CPU that sleeps uses no
+ * translation of the program's: it forgets all when it wakes, unless page tables themselves are
+ * about to be freed, which the hardware might walk at any time. */
 #include "arch/cpu.h"
 #include "arch/hooks.h"
 #include "plat/pc/cpu.h"
