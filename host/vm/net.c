@@ -193,14 +193,29 @@ static int net_check_port(const struct vm_port *port, struct err *err)
     return err_errno(err, errno, "--publish: port %u of %s", port->host, port->host_ip);
 }
 
+/* The VMM writes it; here it is only made. */
+static int net_check_pcap(const struct vm_net *net, struct err *err)
+{
+    if (net->kind == VM_NET_NONE)
+        return err_set(err, EINVAL, "--pcap: there is no network to capture");
+    int fd CLEANUP(fd_close) = open(net->pcap, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    return fd < 0 ? err_errno(err, errno, "--pcap: %s", net->pcap) : 0;
+}
+
 int vm_net_check(const struct vm_net *net, struct err *err)
 {
+    int failed = net->pcap ? net_check_pcap(net, err) : 0;
+
+    if (failed)
+        return failed;
+    if (net->nr_ports && net->kind == VM_NET_NONE)
+        return err_set(err, EINVAL, "--publish: --net none has no ports; leave it out");
     if (net->nr_ports && net->kind != VM_NET_USER)
         return err_set(err, EINVAL,
                        "--publish: only --net user forwards ports; "
                        "on a tap, connect to the guest's own address");
     for (size_t i = 0; i < net->nr_ports; i++) {
-        int failed = net_check_port(&net->ports[i], err);
+        failed = net_check_port(&net->ports[i], err);
         if (failed)
             return failed;
     }

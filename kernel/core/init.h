@@ -13,7 +13,7 @@ void sched_init(void);              /* the boot context becomes a thread; idle t
 void time_init(void);               /* core: clocks and timers */
 void vfs_init(void);                /* caches, mount tables */
 void drv_init(void);                /* devices found by the platform */
-void net_start(void);               /* addresses for the interfaces, if there are any */
+void net_start(void);               /* interfaces start when they are used, or soon */
 void fs_init(void);                 /* file system types; mounts the root */
 void smp_init(void);                /* sched: the other CPUs start, and go on by themselves */
 _Noreturn void cpu_main(void);      /* sched: what such a CPU runs, from its platform */

@@ -57,6 +57,7 @@ enum { HDR_LEN = sizeof(struct vnet_hdr) };
 /* Fields: [I], [R] under .rx_lock, [T] under .tx_lock. */
 struct vnet {
     struct netif netif;
+    struct netif_offer offer; /* [I] until it is taken up */
     struct virtio_dev *dev;   /* [I] */
     struct virtq rx;          /* [R] tokens are pages */
     struct virtq tx;          /* [T] tokens are packets */
@@ -516,16 +517,11 @@ static void setup_netif(struct vnet *vn)
     read_link(vn);
 }
 
-static int vnet_probe(struct virtio_dev *dev)
+/* Somebody has use for it. */
+static void vnet_start(struct netif_offer *offer)
 {
-    struct vnet *vn = kzalloc(sizeof(*vn));
-    if (!vn)
-        return -ENOMEM;
-    vn->dev = dev;
-    vn->rx_target = RX_FIRST;
-    list_init(&vn->backlog);
-    timer_init(&vn->rx_again, rx_again);
-    dev->driver = vn;
+    struct vnet *vn = container_of(offer, struct vnet, offer);
+    struct virtio_dev *dev = vn->dev;
 
     int err = negotiate(dev);
     if (!err)
@@ -538,14 +534,29 @@ static int vnet_probe(struct virtio_dev *dev)
     refill(vn);
     (void)virtq_enable_notify(&vn->rx); /* nothing can have come yet that an interrupt misses */
     netif_add(&vn->netif);
-    return 0;
+    return;
 
 reset_dev:
+    log_err("%s: virtio-net does not start: error %d", virtio_name(dev), -err);
     virtio_reset(dev); /* the device lets go of the queues before they are freed: 3.3.1 */
     virtq_fini(&vn->rx);
     virtq_fini(&vn->tx);
     kfree(vn);
-    return err;
+}
+
+static int vnet_probe(struct virtio_dev *dev)
+{
+    struct vnet *vn = kzalloc(sizeof(*vn));
+    if (!vn)
+        return -ENOMEM;
+    vn->dev = dev;
+    vn->rx_target = RX_FIRST;
+    list_init(&vn->backlog);
+    timer_init(&vn->rx_again, rx_again);
+    dev->driver = vn;
+    vn->offer.start = vnet_start;
+    netif_offer(&vn->offer);
+    return 0;
 }
 
 const struct virtio_driver virtio_net_driver = {

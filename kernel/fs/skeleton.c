@@ -39,6 +39,8 @@ static int show_resolv_conf(struct text *out, const struct pseudo_ref *ref __att
     struct ip_addr servers[3];
     char text[ADDR_TEXT_MAX];
 
+    if (netif_is_offered())
+        net_init();
     (void)net_wait_configured(); /* cut short by a signal: what is known by now */
     u32 n = net_name_servers(servers);
     for (u32 i = 0; i < n; i++)

@@ -1,5 +1,9 @@
-/* Start-up of the network, which happens once somebody has use for it. */
+/* Start-up of the network, which happens once somebody has use for it: the program's first socket,
+ * or who asks from outside for a program that has run for a while. A short one does not pay for it.
+ */
 #include "core/init.h"
+#include "core/time.h"
+#include "core/timer.h"
 #include "net/config.h"
 #include "net/mcast.h"
 #include "net/neigh.h"
@@ -10,8 +14,14 @@
 #include "net/udp.h"
 #include "sched/wait.h"
 
-static void init(void)
+static const u64 unasked_ns = 50 * NSEC_PER_MSEC;
+static struct mutex lock = {.waiters = LIST_INIT(lock.waiters)};
+static bool done; /* [A] */
+
+/* Must not sleep. */
+static void init_locked(void)
 {
+    netif_start_offers();
     neigh_init();
     frag_init();
     ip4_init();
@@ -26,22 +36,34 @@ static void init(void)
     ipconfig_init();
 }
 
-void net_init(void)
+static void init_and_unlock(void)
 {
-    static struct mutex lock = {.waiters = LIST_INIT(lock.waiters)};
-    static bool done; /* [A] */
-
-    if (likely(__atomic_load_n(&done, __ATOMIC_ACQUIRE)))
-        return;
-    mutex_lock(&lock);
     if (!done)
-        init();
+        init_locked();
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     mutex_unlock(&lock);
 }
 
+void net_init(void)
+{
+    if (likely(__atomic_load_n(&done, __ATOMIC_ACQUIRE)))
+        return;
+    mutex_lock(&lock);
+    init_and_unlock();
+}
+
+static void init_unasked(struct timer *t __attribute__((unused)))
+{
+    if (!__atomic_load_n(&done, __ATOMIC_ACQUIRE) && mutex_trylock(&lock))
+        init_and_unlock();
+}
+
 void net_start(void)
 {
-    if (netif_any())
-        net_init();
+    static struct timer unasked;
+
+    if (!netif_is_offered())
+        return;
+    timer_init(&unasked, init_unasked);
+    timer_set(&unasked, time_after_ns(unasked_ns));
 }

@@ -85,8 +85,8 @@ u32 ip_pseudo_csum(const struct ip_addr *src, const struct ip_addr *dst, u8 prot
 bool ip_is_local(const struct ip_addr *addr);
 
 /**
- * Start-up: loopback, interfaces' addresses from ip= or DHCP in the background. Called once there
- * is an interface, or by the first socket; later calls do nothing.
+ * Start-up: loopback, interfaces' addresses from ip= or DHCP in the background. Called by
+ * the first socket, or a while after the start; later calls do nothing. May sleep.
  */
 void net_init(void);
 /**

@@ -12,8 +12,9 @@ struct spinlock net_config_lock;
 u32 net_generation = 1;
 struct net_counters net_counters[MAX_CPUS];
 
-/* Interfaces are added at start and never go, so the list is walked without a lock. */
+/* Interfaces are added by net_init and never go, so the list is walked without a lock. */
 static struct list_head netifs = LIST_INIT(netifs);
+static struct list_head offers = LIST_INIT(offers); /* under net_init's lock */
 static u32 next_index = LOOPBACK_INDEX + 1;
 
 void net_counters_sum(struct net_counters *out)
@@ -40,6 +41,25 @@ void netif_add(struct netif *netif)
         list_add(&netifs, &netif->node);
     else
         list_add_tail(&netifs, &netif->node);
+}
+
+void netif_offer(struct netif_offer *offer)
+{
+    list_add_tail(&offers, &offer->node);
+}
+
+bool netif_is_offered(void)
+{
+    return !list_empty(&offers);
+}
+
+void netif_start_offers(void)
+{
+    while (!list_empty(&offers)) {
+        struct netif_offer *offer = list_first(&offers, struct netif_offer, node);
+        list_remove(&offer->node);
+        offer->start(offer);
+    }
 }
 
 u32 netif_abi_flags(const struct netif *netif)
@@ -81,17 +101,6 @@ int netif_for_each(int (*fn)(struct netif *netif, void *arg), void *arg)
             return result;
     }
     return 0;
-}
-
-bool netif_any(void)
-{
-    struct netif *netif;
-
-    list_for_each(netif, &netifs, node) {
-        if (!(netif->flags & NETIF_LOOPBACK))
-            return true;
-    }
-    return false;
 }
 
 struct netif *netif_default(void)

@@ -64,10 +64,22 @@ extern struct spinlock net_config_lock;
 void net_config_changed(void);
 extern u32 net_generation; /* [A] counts the changes */
 
-/** Make an interface known; the driver owns it for ever. At start, before net_init. */
+/** Make an interface known; the driver owns it for ever. Only from an offer's start(). */
 void netif_add(struct netif *netif);
-/** Is there one besides loopback? */
-bool netif_any(void);
+
+/* A device whose driver waits until somebody has use for a network. */
+struct netif_offer {
+    struct list_head node;
+    /** Start the device and netif_add() it, or log why not. Must not sleep. */
+    void (*start)(struct netif_offer *offer);
+};
+
+/** For drivers, at start: @offer->start() is called once, by net_init. Borrows for ever. */
+void netif_offer(struct netif_offer *offer);
+/** Take up all offers: net_init's first step. */
+void netif_start_offers(void);
+/** Is there an offer that was not taken up? */
+bool netif_is_offered(void);
 /** The first one that is up and not loopback, or NULL. */
 struct netif *netif_default(void);
 /** Give it an address, with the route to its network. 0, -EEXIST, -ENOSPC. */

@@ -1,5 +1,6 @@
 /* ioctl requests of sockets: those about interfaces (netdevice(7)), and the protocol's own. */
 #include "lib/string.h"
+#include "net/ip.h"
 #include "net/netif.h"
 #include "sys/socket_file.h"
 
@@ -84,6 +85,7 @@ static int about_interface(unsigned cmd, uaddr_t arg)
     if (copy_from_user(&req, arg, sizeof(req)))
         return -EFAULT;
     req.name[IFNAMSIZ - 1] = 0;
+    net_init(); /* an AF_UNIX socket asks as well */
     struct netif *netif = netif_by_name(req.name);
     int err = netif ? answer(&req, netif, cmd) : -ENODEV;
     return err ? err : copy_to_user(arg, &req, sizeof(req));
@@ -95,6 +97,7 @@ static int name_of_index(uaddr_t arg)
 
     if (copy_from_user(&req, arg, sizeof(req)))
         return -EFAULT;
+    net_init();
     struct netif *netif = netif_by_index((u32)req.value);
     if (!netif)
         return -ENODEV;
@@ -133,6 +136,7 @@ static int list_interfaces(uaddr_t arg)
 
     if (copy_from_user(&conf, arg, sizeof(conf)))
         return -EFAULT;
+    net_init();
     struct listing list = {.to = conf.buf, .room = conf.len};
     int err = netif_for_each(list_one, &list);
     if (err < 0)

@@ -18,6 +18,7 @@ import bad_input  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
 import machines  # noqa: E402
+import networds  # noqa: E402
 import patches  # noqa: E402
 import servers  # noqa: E402
 
@@ -94,6 +95,7 @@ def main():
     patches.add_to(suite)
     servers.add_to(suite)
     clients.add_to(suite)
+    networds.add_to(suite)
     return suite.run(words)
 
 

@@ -206,6 +206,12 @@ void mutex_lock(struct mutex *m)
     (void)m;
 }
 
+bool mutex_trylock(struct mutex *m)
+{
+    (void)m;
+    return true;
+}
+
 void mutex_unlock(struct mutex *m)
 {
     (void)m;

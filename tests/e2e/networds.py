@@ -1,0 +1,134 @@
+"""What can be wrong with --net, -p and --pcap is said in one line before anything starts; what is right
+about them is seen from outside."""
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+
+from harness import INGOT, need, run
+from netlab import (GUEST, INSIDE, OUTSIDE, TAP, Site, ask, command, fetch, guest, namespace, need_programs,
+                    net_options, until)
+
+PROGRAM = "/bin/true"
+BAD = [  # options, status, what the line says
+    (["--net", "bridge"], 2, r"--net: 'bridge' is none of none, user and tap:NAME"),
+    (["--net", "tap:"], 2, r"--net: 'tap:' wants the name"),
+    (["--net", "tap:a-name-that-is-far-too-long"], 2, r"wants the name of an interface"),
+    (["--net", "tap:nowhere0"], 1, r"no interface 'nowhere0'; make it with: ip tuntap add nowhere0 mode tap"),
+    (["--net", "tap:lo,ip=10.0.0.2/24"], 1, r"--net: tap 'lo'"),
+    (["--net", "tap:tap0,ip=10.0.0"], 2, r"ip='10\.0\.0' is no IPv4 address"),
+    (["--net", "tap:tap0,ip=10.0.0.2/33"], 2, r"prefix of 1 to 32"),
+    (["--net", "tap:tap0,gw=router"], 2, r"gw='router' is no IPv4 address"),
+    (["--net", "tap:tap0,mac=01:00:00:00:00:00"], 2, r"is no address of one host"),
+    (["--net", "tap:tap0,colour=red"], 2, r"unknown word 'colour'"),
+    (["-p", "80"], 2, r"--publish: '80' wants HOST:GUEST"),
+    (["-p", "0:80"], 2, r"ports are 1 to 65535"),
+    (["-p", "70000:80"], 2, r"ports are 1 to 65535"),
+    (["-p", "8080:http"], 2, r"ports are 1 to 65535"),
+    (["-p", "8080:80/sctp"], 2, r"'sctp' is neither tcp nor udp"),
+    (["-p", "localhost:8080:80"], 2, r"'localhost' is no IPv4 address"),
+    (["-p", "192.0.2.1:8080:80"], 1, r"port 8080 of 192\.0\.2\.1"),
+    (["--net", "none", "-p", "8080:80"], 1, r"--net none has no ports"),
+    (["--pcap", "/nowhere/at/all"], 1, r"--pcap.*/nowhere/at/all"),
+    (["--net", "none", "--pcap", "/tmp/file"], 1, r"--pcap: .*no network"),
+]
+
+
+def refused(options, status, pattern):
+    result = run([INGOT, "run", "--isolation", "vm", *options, PROGRAM], timeout=20)
+    lines = result.errors().splitlines()
+    need(len(lines) == 1 and re.search(pattern, lines[0]), f"{options}: not one line with '{pattern}'\n{result.show()}")
+    need(result.status == status, f"{options}: status {result.status}, not {status}\n{result.show()}")
+
+
+def bad_words():
+    for options, status, pattern in BAD:
+        refused(options, status, pattern)
+
+
+def taken_ports():
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        udp.bind(("127.0.0.1", 0))
+        for link, suffix in ((tcp, ""), (udp, "/udp")):
+            port = link.getsockname()[1]
+            refused(["-p", f"127.0.0.1:{port}:80{suffix}"], 1, rf"port {port} of 127\.0\.0\.1 is taken")
+
+
+def taken_tap():
+    """A tap that another guest has, and one that is another user's."""
+    with namespace(TAP):
+        with guest(["sleep", "30"], net_options("tap")) as first:
+            until(lambda: first.need_alive() or ping_once(GUEST))
+            refused(net_options("tap"), 1, r"--net: tap 'tap0'.*busy")
+
+
+def ping_once(address):
+    return command("ping", "-c", "1", "-W", "1", address)
+
+
+def capture():
+    """What --pcap wrote, tcpdump reads: the handshake, the request, the end."""
+    need_programs("tcpdump")
+    with namespace(), tempfile.TemporaryDirectory() as folder:
+        file, site = os.path.join(folder, "packets"), Site(folder, 1)
+        words = ["/usr/bin/python3", "-m", "http.server", "80", "-d", "/site"]
+        options = [*net_options("user", [80]), "--pcap", file, "--file", f"{site.folder}:/site"]
+        with guest(words, options):
+            until(lambda: ask(INSIDE["user"], 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\n"))
+            site.check(f"http://{INSIDE['user']}")
+        text = command("tcpdump", "-nn", "-r", file, "tcp port 80").decode()
+        for what in (r"> 10\.0\.2\.15\.80: Flags \[S\]", r"10\.0\.2\.15\.80 > .* Flags \[S\.\]",
+                     r"GET / HTTP/1\.0", r"Flags \[F"):
+            need(re.search(what, text), f"no '{what}' among {len(text.splitlines())} packets")
+
+
+def nobody_listens(way):
+    """A port that no program has open refuses at once, in a guest that has not opened a socket at all."""
+    with namespace(*([TAP] if way == "tap" else [])), guest(["sleep", "30"], net_options(way, [80])) as it:
+        if way == "tap":
+            until(lambda: ping_once(GUEST))
+            start = time.monotonic()
+            try:
+                ask(GUEST, 80, b"x", b"x")
+            except ConnectionRefusedError:
+                need(time.monotonic() - start < 1, "it took its time")
+                return
+            need(False, "somebody answered")
+
+        def closed():
+            start = time.monotonic()
+            try:
+                need(ask("127.0.0.1", 80, b"x", b"x") is None, "somebody answered")
+            except ConnectionResetError:
+                pass
+            it.need_alive()
+            return time.monotonic() - start < 1 or None
+        until(closed, deadline=10)
+
+
+def without_a_word():
+    """The default network is there for who uses it, names and all; --net none has none."""
+    need_programs("curl")
+    with namespace(), tempfile.TemporaryDirectory() as folder:
+        site = Site(folder, 1)
+        with subprocess.Popen(["python3", "-m", "http.server", "8000", "-d", site.folder], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as server:
+            until(lambda: fetch("http://127.0.0.1:8000/index.html"))
+            words = ["/usr/bin/curl", "-sS", "-m", "10", f"http://{OUTSIDE['user']}:8000/index.html"]
+            result = run([INGOT, "run", "--isolation", "vm", *words])
+            need(result.status == 0 and len(result.out) == 613, f"no page\n{result.show()}")
+            result = run([INGOT, "run", "--isolation", "vm", "--net", "none", *words])
+            need(result.status == 7, f"--net none: status {result.status}\n{result.show()}")
+            need(result.seconds < 8, f"--net none: it took {result.seconds:.0f} s to say so")
+            server.kill()
+
+
+def add_to(suite):
+    for test in (bad_words, taken_ports, taken_tap, capture, without_a_word):
+        suite.add(f"net: {test.__name__}", test)
+    for way in ("user", "tap"):
+        suite.add(f"net: nobody_listens by {way}", nobody_listens, way)
