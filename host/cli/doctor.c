@@ -8,8 +8,8 @@
 #include "lib/fs.h"
 #include "lib/json.h"
 #include "lib/proc.h"
+#include "vm/cpu_facts.h"
 #include "vm/kvm.h"
-#include "vm/tsc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -189,7 +189,7 @@ static void doctor_tun(struct report *report)
 static void doctor_clock(struct report *report)
 {
     struct finding *finding = doctor_add(report, "clock");
-    u64 khz = tsc_khz();
+    u64 khz = cpu_facts()->tsc_khz;
 
     finding->verdict = khz ? DOCTOR_OK : DOCTOR_NOTE;
     if (khz)

@@ -11,8 +11,8 @@
 #include "lib/fs.h"
 #include "lib/json.h"
 #include "vm/cmdline.h"
+#include "vm/cpu_facts.h"
 #include "vm/terminal.h"
-#include "vm/tsc.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -116,7 +116,7 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
                                 struct err *err)
 {
     struct buf *params = &guest->params;
-    u64 khz = tsc_khz();
+    u64 khz = cpu_facts()->tsc_khz;
 
     buf_printf(params, "console=ttyS0 loglevel=%ld", options->loglevel);
     if (khz)

@@ -3,8 +3,8 @@
  *
  *   ingot-tender COMMAND-LINE BYTES-OF-MEMORY LAYERS WORDS...
  *
- * Descriptors: 0 to 2 the program's streams, 3 the log, 4 the kernel file, 5 and up the layers,
- * lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal). */
+ * Descriptors: 0 to 2 the program's streams, 3 the log, 4 the kernel file, 5 a struct hosted_facts
+ * or nothing, 6 and up the layers, lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal). */
 #pragma once
 
 #include "abi/hosted.h"
@@ -14,7 +14,8 @@
 enum {
     FD_LOG = 3,
     FD_KERNEL = 4,
-    FD_LAYERS = 5,
+    FD_FACTS = 5,
+    FD_LAYERS = 6,
     MAX_LAYERS = 16,
 };
 

@@ -15,7 +15,7 @@ enum {
 
 /* Opens our folder; -1 if it cannot be had or is not ours alone (then /tmp is not to be trusted).
  */
-static int boot_cache_open(void)
+static int boot_cache_folder(void)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     char path[256];
@@ -47,14 +47,20 @@ static bool boot_cache_name(const char *name, char *out, size_t size)
     return (size_t)snprintf(out, size, "%s.%s", name, id) < size;
 }
 
-bool boot_cache_get(const char *name, char *text, size_t size)
+int boot_cache_open(const char *name)
 {
     char file[128];
-    int dir CLEANUP(fd_close) = boot_cache_open();
+    int dir CLEANUP(fd_close) = boot_cache_folder();
 
     if (dir < 0 || !boot_cache_name(name, file, sizeof(file)))
-        return false;
-    int fd CLEANUP(fd_close) = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        return -1;
+    return openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+bool boot_cache_get(const char *name, char *text, size_t size)
+{
+    int fd CLEANUP(fd_close) = boot_cache_open(name);
+
     if (fd < 0)
         return false;
     ssize_t got = read(fd, text, size - 1);
@@ -64,10 +70,10 @@ bool boot_cache_get(const char *name, char *text, size_t size)
     return true;
 }
 
-void boot_cache_put(const char *name, const char *text)
+void boot_cache_put_bytes(const char *name, const void *bytes, size_t len)
 {
     char file[128], temporary[160];
-    int dir CLEANUP(fd_close) = boot_cache_open();
+    int dir CLEANUP(fd_close) = boot_cache_folder();
 
     if (dir < 0 || !boot_cache_name(name, file, sizeof(file)))
         return;
@@ -76,8 +82,12 @@ void boot_cache_put(const char *name, const char *text)
         openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
-    size_t len = strlen(text);
-    bool whole = write(fd, text, len) == (ssize_t)len;
+    bool whole = write(fd, bytes, len) == (ssize_t)len;
     if (!whole || renameat(dir, temporary, dir, file) < 0)
         unlinkat(dir, temporary, 0);
+}
+
+void boot_cache_put(const char *name, const char *text)
+{
+    boot_cache_put_bytes(name, text, strlen(text));
 }

@@ -6,9 +6,11 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "vm/cpu_facts.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
@@ -21,6 +23,7 @@
 enum {
     FD_LOG = 3,
     FD_KERNEL,
+    FD_FACTS,
     FD_LAYERS,
     MAX_LAYERS = 16,
     MAX_FDS = FD_LAYERS + MAX_LAYERS,
@@ -120,6 +123,9 @@ static int plan_open(struct process_plan *plan, const struct vm_config *config, 
         if (plan->ours[FD_LAYERS + i] < 0)
             return err_errno(err, errno, "layer '%s'", layer->path);
     }
+    int facts CLEANUP(fd_close) = cpu_facts_open();
+    if (facts >= 0) /* a guest without them starts slower, and that is all */
+        plan->ours[FD_FACTS] = open_high(NULL, facts);
     return 0;
 }
 
@@ -202,6 +208,17 @@ fail:
     return failed;
 }
 
+static bool fd_path(int fd, char *path, size_t size)
+{
+    char *link CLEANUP(mem_free) = str_printf("/proc/self/fd/%d", fd);
+    ssize_t len = fd < 0 ? -1 : readlink(link, path, size - 1);
+
+    if (len < 0)
+        return false;
+    path[len] = 0;
+    return true;
+}
+
 static int process_describe(const struct vm_config *config, char **text, struct err *err)
 {
     struct process_plan plan CLEANUP(plan_fini);
@@ -215,6 +232,10 @@ static int process_describe(const struct vm_config *config, char **text, struct 
     for (size_t i = 1; i < plan.argv.len; i++)
         buf_printf(&line, strchr(plan.argv.at[i], ' ') ? " '%s'" : " %s", plan.argv.at[i]);
     buf_printf(&line, " %d<%s", FD_KERNEL, config->kernel);
+    int facts CLEANUP(fd_close) = cpu_facts_open();
+    char path[PATH_MAX];
+    if (fd_path(facts, path, sizeof(path)))
+        buf_printf(&line, " %d<%s", FD_FACTS, path);
     for (size_t i = 0; i < config->nr_layers; i++)
         buf_printf(&line, " %zu<%s", FD_LAYERS + i, config->layers[i].path);
     *text = buf_take(&line);

@@ -1,10 +1,6 @@
 #include "vm/tsc.h"
 
-#include "vm/boot_cache.h"
-
 #include <cpuid.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 #include <x86intrin.h>
 
@@ -73,24 +69,12 @@ static u64 tsc_measure(void)
     return (last.ticks - first.ticks) * 1000000 / (last.ns - first.ns);
 }
 
-u64 tsc_khz(void)
+u64 tsc_find(void)
 {
     unsigned a, b, c, d;
-    char text[32];
 
     if (!__get_cpuid(LEAF_ADVANCED_POWER, &a, &b, &c, &d) || !(d & INVARIANT_TSC))
         return 0;
     u64 khz = tsc_from_cpuid();
-    if (khz)
-        return khz;
-    if (boot_cache_get("tsc-khz", text, sizeof(text))) {
-        khz = strtoull(text, NULL, 10);
-        if (khz)
-            return khz;
-    }
-    khz = tsc_measure();
-    snprintf(text, sizeof(text), "%llu\n", (unsigned long long)khz);
-    if (khz)
-        boot_cache_put("tsc-khz", text);
-    return khz;
+    return khz ? khz : tsc_measure();
 }

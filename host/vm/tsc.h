@@ -6,6 +6,7 @@
 
 /**
  * The rate in kHz, or 0 if there is no counter of constant rate.
- * From CPUID where it says so, else measured in 2 ms against the raw monotonic clock, once a boot.
+ * From CPUID where it says so, else measured in 2 ms against the raw monotonic clock.  cpu_facts()
+ * remembers it.
  */
-u64 tsc_khz(void);
+u64 tsc_find(void);

@@ -7,6 +7,7 @@
 #define HOSTED_SIGNAL_STACK 32768
 
 #ifndef __ASSEMBLER__
+#include "abi/patch.h"
 #include "lib/types.h"
 
 /** Name and type of the ELF note; its description is a struct hosted_note. */
@@ -34,7 +35,7 @@ struct hosted_region {
 
 enum {
     HOSTED_MAGIC = 0x746f6749,
-    HOSTED_VERSION = 1,
+    HOSTED_VERSION = 2,
     HOSTED_MAX_REGIONS = 24,
     HOSTED_SEED = 32,
 };
@@ -53,6 +54,16 @@ enum {
 };
 enum { HOSTED_TICK_NS = 10000000 };
 
+/* What the runner knows of the CPU, from a file of its own.  It costs CPUIDs, which take
+ * microseconds each where the host is a VM itself, and a measurement. */
+struct hosted_facts {
+    u32 magic;   /* HOSTED_MAGIC */
+    u32 version; /* HOSTED_FACTS_VERSION */
+    u64 tsc_khz; /* 0: not known */
+    struct cpuid_table cpuids;
+};
+enum { HOSTED_FACTS_VERSION = 1 };
+
 struct hosted_boot {
     u32 magic, version;
     u64 kernel_base; /* address of the image's first byte; text RX, constants RW, data RW */
@@ -64,6 +75,7 @@ struct hosted_boot {
     u64 kernel_pa;             /* what the image's first byte counts as */
     u64 cmdline;               /* address of the text; NUL-terminated */
     u64 wall_ns;               /* since 1970 */
+    u64 cpuids;                /* address of a struct cpuid_table, which may be empty */
     u8 seed[HOSTED_SEED];
     u32 features;
     u32 file_streams; /* bit n: stream n is a file, which never makes anybody wait */

@@ -3,12 +3,10 @@
  *
  * The file of an object is /.ingot/patch/NAME.ipf, NAME by lib/patch.h, in the same layer as the
  * object.  The object itself stays as it is: the file has whole pages that are mapped in place of
- * the object's, and one run of stubs that is mapped right behind its image.  A patched site jumps
- * to its stub; a stub loads RCX as the instruction would and jumps through the gate.  Nothing is
- * pushed, so the red zone is the program's. */
+ * the object's (some unchanged, so that they come in few runs), and one run of stubs that is mapped
+ * right behind its image.  A patched site jumps to its stub; a stub loads RCX as the instruction
+ * would and jumps through the gate.  Nothing is pushed, so the red zone is the program's. */
 #pragma once
-
-#include "lib/types.h"
 
 /* Where patched programs enter the kernel: a pointer at a fixed address, read-only in every address
  * space, reached by `jmp *GATE_ADDR` with the call's number in RAX and the address to go on at in
@@ -17,12 +15,38 @@
 /** Of the pointer.  Its page lies above what Linux lets a process map (vm.mmap_min_addr). */
 #define GATE_ADDR 0x10800
 
+/* The same page tells patched programs what CPUID says, an instruction that costs microseconds
+ * where the machine is a VM and that a C library executes forty times at its start.  Their `cpuid`
+ * jumps to a stub that looks here and executes it only if it finds nothing. */
+#define CPUID_TABLE_ADDR 0x10810
+
+/** struct cpuid_entry: its size, and .subleaf of a leaf that does not look at ECX. */
+#define CPUID_ENTRY_SIZE  24
+#define CPUID_ANY_SUBLEAF 0xffffffff
+
+#ifndef __ASSEMBLER__
+#include "lib/types.h"
+
+enum { CPUID_ENTRIES_MAX = 80 };
+
+struct cpuid_entry {
+    u32 leaf, subleaf;
+    u32 eax, ebx, ecx, edx;
+};
+struct cpuid_table {
+    u32 count; /* at most CPUID_ENTRIES_MAX */
+    u32 reserved;
+    struct cpuid_entry at[CPUID_ENTRIES_MAX];
+};
+static_assert(sizeof(struct cpuid_entry) == CPUID_ENTRY_SIZE, "the stub knows it");
+static_assert(CPUID_TABLE_ADDR % 4096 + sizeof(struct cpuid_table) <= 4096, "one page");
+
 #define PATCH_DIR    "patch" /* below /.ingot */
 #define PATCH_SUFFIX ".ipf"
 
 enum {
     PATCH_MAGIC = 0x66706749, /* "Igpf" */
-    PATCH_VERSION = 4,
+    PATCH_VERSION = 5,
     PATCH_PAGE = 4096,
     PATCH_AREAS_MAX = 4,
     PATCH_CALLS = 512,          /* numbers that the bitmap has room for */
@@ -64,8 +88,9 @@ struct patch_header {
     u32 sites;               /* system-call instructions found */
     u32 sites_patched;       /* ... that jump */
     u32 sites_unknown;       /* ... whose number is not a constant */
-    u32 reserved[2];
-    char name[64];               /* of the object, for people; ends with a NUL */
+    u32 cpuids;              /* `cpuid` instructions found */
+    u32 cpuids_patched;      /* ... that jump */
+    char name[64];           /* of the object, for people; ends with a NUL */
     u64 calls[PATCH_CALLS / 64]; /* a bit for each constant number */
     struct patch_area areas[PATCH_AREAS_MAX];
 };
@@ -82,3 +107,4 @@ struct call_set {
 };
 static_assert(sizeof(struct call_set) == 72, "both sides agree");
 enum { CALL_SET_MAGIC = 0x73636749 /* "Igcs" */, CALL_SET_VERSION = 1 };
+#endif

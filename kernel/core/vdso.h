@@ -11,9 +11,14 @@ union vdso_page {
     struct {
         u8 before[GATE_ADDR % 4096];
         void *entry; /* see abi/patch.h */
+        u64 reserved;
+        struct cpuid_table cpuids;
     } gate;
     u8 bytes[4096];
 };
+static_assert(sizeof(union vdso_page) == 4096 &&
+                  offsetof(union vdso_page, gate.cpuids) == CPUID_TABLE_ADDR % 4096,
+              "abi/patch.h tells programs");
 extern union vdso_page vdso_page;
 #define vdso_data (vdso_page.data)
 

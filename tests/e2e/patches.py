@@ -10,7 +10,7 @@ from harness import need
 SOURCE = """#include <stdio.h>
 int main(void) { puts("still here"); return 7; }
 """
-MAGIC, VERSION, GATE, HEADER = 0x66706749, 4, 0x10800, 352
+MAGIC, VERSION, GATE, HEADER = 0x66706749, 5, 0x10800, 352
 
 
 def build_program(home):

@@ -10,48 +10,61 @@
 
 /* Each is a site of one kind: with a number right before, and with the number in a register, so
  * that the jump must lie over what follows. */
-__asm__(".pushsection .text\n"
-        ".macro FUNCTION name\n"
-        ".globl \\name\n.type \\name, @function\n\\name: .cfi_startproc\n"
-        ".endm\n"
-        ".macro END name\n"
-        ".cfi_endproc\n.size \\name, . - \\name\n.globl \\name\\()_end\n\\name\\()_end:\n"
-        ".endm\n"
-        "FUNCTION read_before\n" /* long (int fd, void *buf, size_t len) */
-        "movl $0, %eax\n syscall\n .globl read_before_back\nread_before_back:\n ret\n"
-        "END read_before\n"
-        "FUNCTION call_after\n" /* long (long nr, a, b, c) */
-        "movq %rdi, %rax\n movq %rsi, %rdi\n movq %rdx, %rsi\n movq %rcx, %rdx\n"
-        "syscall\n .globl call_after_back\ncall_after_back:\n cmpq $-4095, %rax\n sbbq %rcx, "
-        "%rcx\n ret\n"
-        "END call_after\n"
-        "FUNCTION survive\n" /* int (void): 0 if all is as it was */
-        "pushq %rbx\n pushq %rbp\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
-        ".irp r, rbx, rbp, rdi, rsi, rdx, r8, r9, r10, r12, r13, r14, r15\n"
-        "movq $0x5a5a1234, %\\r\n .endr\n"
-        "movq %rbx, %xmm0\n movq %rbx, %xmm15\n movq %rbx, -8(%rsp)\n movq %rbx, -128(%rsp)\n"
-        "movl $39, %eax\n syscall\n"
-        "movq %rbx, %rax\n"
-        ".irp r, rbp, rdi, rsi, rdx, r8, r9, r10, r12, r13, r14, r15\n"
-        "cmpq %\\r, %rax\n jne 1f\n .endr\n"
-        "movq %xmm0, %rcx\n cmpq %rcx, %rax\n jne 1f\n"
-        "movq %xmm15, %rcx\n cmpq %rcx, %rax\n jne 1f\n"
-        "cmpq -8(%rsp), %rax\n jne 1f\n cmpq -128(%rsp), %rax\n jne 1f\n"
-        "subq $0x5a5a1234, %rax\n"
-        "1: popq %r15\n popq %r14\n popq %r13\n popq %r12\n popq %rbp\n popq %rbx\n ret\n"
-        "END survive\n"
-        "FUNCTION backwards\n" /* long (long *flags): getpid with the direction flag set */
-        "std\n movl $39, %eax\n syscall\n pushfq\n cld\n popq %rcx\n andl $0x400, %ecx\n"
-        "movq %rcx, (%rdi)\n pushq $0x202\n popfq\n ret\n"
-        "END backwards\n"
-        "FUNCTION stepping\n" /* long (void): getpid, one instruction after the other */
-        "pushfq\n orl $0x100, (%rsp)\n popfq\n nop\n movl $39, %eax\n syscall\n nop\n"
-        "pushfq\n andl $-0x101, (%rsp)\n popfq\n ret\n"
-        "END stepping\n"
-        "FUNCTION own_pid\n" /* long (void), wherever its code is */
-        "movl $39, %eax\n syscall\n ret\n"
-        "END own_pid\n"
-        ".popsection");
+__asm__(
+    ".pushsection .text\n"
+    ".macro FUNCTION name\n"
+    ".globl \\name\n.type \\name, @function\n\\name: .cfi_startproc\n"
+    ".endm\n"
+    ".macro END name\n"
+    ".cfi_endproc\n.size \\name, . - \\name\n.globl \\name\\()_end\n\\name\\()_end:\n"
+    ".endm\n"
+    "FUNCTION read_before\n" /* long (int fd, void *buf, size_t len) */
+    "movl $0, %eax\n syscall\n .globl read_before_back\nread_before_back:\n ret\n"
+    "END read_before\n"
+    "FUNCTION call_after\n" /* long (long nr, a, b, c) */
+    "movq %rdi, %rax\n movq %rsi, %rdi\n movq %rdx, %rsi\n movq %rcx, %rdx\n"
+    "syscall\n .globl call_after_back\ncall_after_back:\n cmpq $-4095, %rax\n sbbq %rcx, "
+    "%rcx\n ret\n"
+    "END call_after\n"
+    "FUNCTION survive\n" /* int (void): 0 if all is as it was */
+    "pushq %rbx\n pushq %rbp\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
+    ".irp r, rbx, rbp, rdi, rsi, rdx, r8, r9, r10, r12, r13, r14, r15\n"
+    "movq $0x5a5a1234, %\\r\n .endr\n"
+    "movq %rbx, %xmm0\n movq %rbx, %xmm15\n movq %rbx, -8(%rsp)\n movq %rbx, -128(%rsp)\n"
+    "movl $39, %eax\n syscall\n"
+    "movq %rbx, %rax\n"
+    ".irp r, rbp, rdi, rsi, rdx, r8, r9, r10, r12, r13, r14, r15\n"
+    "cmpq %\\r, %rax\n jne 1f\n .endr\n"
+    "movq %xmm0, %rcx\n cmpq %rcx, %rax\n jne 1f\n"
+    "movq %xmm15, %rcx\n cmpq %rcx, %rax\n jne 1f\n"
+    "cmpq -8(%rsp), %rax\n jne 1f\n cmpq -128(%rsp), %rax\n jne 1f\n"
+    "subq $0x5a5a1234, %rax\n"
+    "1: popq %r15\n popq %r14\n popq %r13\n popq %r12\n popq %rbp\n popq %rbx\n ret\n"
+    "END survive\n"
+    "FUNCTION backwards\n" /* long (long *flags): getpid with the direction flag set */
+    "std\n movl $39, %eax\n syscall\n pushfq\n cld\n popq %rcx\n andl $0x400, %ecx\n"
+    "movq %rcx, (%rdi)\n pushq $0x202\n popfq\n ret\n"
+    "END backwards\n"
+    "FUNCTION stepping\n" /* long (void): getpid, one instruction after the other */
+    "pushfq\n orl $0x100, (%rsp)\n popfq\n nop\n movl $39, %eax\n syscall\n nop\n"
+    "pushfq\n andl $-0x101, (%rsp)\n popfq\n ret\n"
+    "END stepping\n"
+    "FUNCTION ask_cpu\n" /* void (u64 regs[4], the same after it, u64 *flags): red zone in use */
+    "pushq %rbx\n movq %rdx, %r8\n movq %rsi, %r9\n"
+    "movq $0x5a5a1234, -8(%rsp)\n movq $0x5a5a1234, -128(%rsp)\n"
+    "movq 8(%rdi), %rbx\n movq 16(%rdi), %rcx\n movq 24(%rdi), %rdx\n"
+    "movq %rsp, %r10\n stc\n movq (%rdi), %rax\n"
+    "cpuid\n"
+    "movq %rax, (%r9)\n movq %rbx, 8(%r9)\n movq %rcx, 16(%r9)\n movq %rdx, 24(%r9)\n"
+    "sbbq %rax, %rax\n cmpq %rsp, %r10\n jne 1f\n"
+    "cmpq $0x5a5a1234, -8(%rsp)\n jne 1f\n cmpq $0x5a5a1234, -128(%rsp)\n jne 1f\n"
+    "incq %rax\n"
+    "1: movq %rax, (%r8)\n popq %rbx\n ret\n"
+    "END ask_cpu\n"
+    "FUNCTION own_pid\n" /* long (void), wherever its code is */
+    "movl $39, %eax\n syscall\n ret\n"
+    "END own_pid\n"
+    ".popsection");
 
 long read_before(int fd, void *buf, size_t len);
 long call_after(long nr, long a, void *b, size_t c);
@@ -59,6 +72,7 @@ int survive(void);
 long backwards(long *flags);
 long stepping(void);
 long own_pid(void);
+void ask_cpu(const unsigned long in[4], unsigned long out[4], unsigned long *wrong);
 extern char read_before_back[], call_after_back[], stepping_end[];
 
 static volatile uintptr_t seen_rip;
@@ -212,4 +226,82 @@ CASE(threads_start_and_end_through_patched_calls)
         CHECK_EQ(pthread_join(thread, &result), 0);
         CHECK(result == ends);
     }
+}
+
+/* Code that is made at run time is nobody's to patch: the instruction itself. */
+static void ask_by_instruction(const unsigned long in[4], unsigned long out[4])
+{
+    static const unsigned char code[] = {0x0f, 0xa2, 0xc3}; /* cpuid; ret */
+    static void *page;
+    unsigned long a = in[0], b = in[1], c = in[2], d = in[3];
+
+    if (!page) {
+        page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        NEED(page != MAP_FAILED);
+        memcpy(page, code, sizeof(code));
+        NEED(mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0);
+    }
+    __asm__ volatile("call *%4" : "+a"(a), "+b"(b), "+c"(c), "+d"(d) : "r"(page) : "memory");
+    out[0] = a, out[1] = b, out[2] = c, out[3] = d;
+}
+
+/* Numbers of the CPU that happens to run us differ from one asking to the next. */
+static int is_of_the_machine(unsigned long leaf, int reg)
+{
+    leaf = (unsigned)leaf;
+    if (leaf == 1)
+        return reg != 1;
+    if (leaf == 0x8000001e)
+        return 0;
+    return (leaf != 0xb && leaf != 0x1f) || reg != 3;
+}
+
+CASE(cpuid_says_what_the_instruction_says)
+{
+    static const unsigned leaves[] = {0,          1,          2,          4,          5,
+                                      7,          0xb,        0xd,        0x14,       0x16,
+                                      0x12345,    0x40000000, 0x80000000, 0x80000001, 0x80000002,
+                                      0x80000008, 0x8000001d, 0x8fffffff};
+
+    for (size_t i = 0; i < sizeof(leaves) / sizeof(*leaves); i++)
+        for (unsigned long sub = 0; sub < 12; sub++) {
+            unsigned long in[4] = {0xabcd00000000 | leaves[i], ~0ul, 0x123400000000 | sub, ~0ul};
+            unsigned long ours[4], real[4], wrong = 1;
+            ask_cpu(in, ours, &wrong);
+            ask_by_instruction(in, real);
+            CHECK_EQ(wrong, 0);
+            for (int reg = 0; reg < 4; reg++)
+                if (is_of_the_machine(leaves[i], reg))
+                    CHECK_EQ(ours[reg], real[reg]);
+        }
+}
+
+static volatile unsigned long ticks;
+
+static void on_tick(int sig)
+{
+    (void)sig;
+    ticks++;
+}
+
+CASE(cpuid_is_interrupted_like_any_code)
+{
+    struct itimerval often =
+                         {
+                             {0, 200},
+                             {0, 200}
+    },
+                     never = {{0, 0}, {0, 0}};
+    unsigned long in[4] = {0, 0, 0, 0}, first[4], out[4], wrong;
+    struct sigaction action = {.sa_handler = on_tick};
+
+    sigaction(SIGALRM, &action, NULL);
+    ask_cpu(in, first, &wrong);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (unsigned long start = ticks; ticks < start + 50;) {
+        ask_cpu(in, out, &wrong);
+        CHECK_EQ(wrong, 0);
+        CHECK(!memcmp(first, out, sizeof(out)));
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
 }

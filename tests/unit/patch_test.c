@@ -121,6 +121,68 @@ TEST(patch_moves_what_follows_where_nothing_fits_before)
     EXPECT_EQ(h.low + h.span + 27 + (u64)(s64)word_at(stub + 23), CODE + 11, "and back");
 }
 
+TEST(patch_sends_cpuid_to_the_table)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE("\xb8\x07\0\0\0\x31\xc9\x0f\xa2\xc3"); /* mov $7, %eax; xor %ecx, %ecx; cpuid; ret */
+    const u8 *page = patch(&out, &h);
+    REQUIRE(page, "a page is patched");
+    EXPECT_EQ(h.sites, 0, "it is no call");
+    EXPECT_EQ(h.cpuids, 1, NULL);
+    EXPECT_EQ(h.cpuids_patched, 1, NULL);
+    EXPECT_EQ(page[0], 0xe9, "a jump");
+    EXPECT_MEM(page + 5, "\x31\xc9\x0f\xa2\xc3", 5,
+               "whoever jumps behind it finds the instruction");
+    u64 stubs = h.low + h.span, stub = CODE + 5 + (u64)(s64)word_at(page + 1) - stubs;
+    REQUIRE(stub < h.stubs_len, "into the stubs");
+    const u8 *at = (const u8 *)out.data + h.stubs_at + stub;
+    EXPECT_MEM(at, "\xb8\x07\0\0\0\x31\xc9\x48\x8d\x15", 10, "then the place to go on at");
+    EXPECT_EQ(stubs + stub + 14 + (u64)(s64)word_at(at + 10), CODE + 9, "behind the cpuid");
+    EXPECT_EQ(at[14], 0xe9, "and to the common code");
+    EXPECT_EQ(stub + 19 + (u64)(s64)word_at(at + 15), 0, "which comes first");
+}
+
+TEST(patch_leaves_cpuid_without_a_leaf)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+
+    MAKE("\xe8\0\0\0\0\x0f\xa2\xc3"); /* call +0; cpuid; ret */
+    EXPECT_EQ(patch(&out, &h) != NULL, false, "a call makes no leaf");
+}
+
+TEST(patch_joins_pages_that_are_near)
+{
+    enum { PAGES = 40 };
+    static const u8 call[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
+    static u8 large[SIZE + PAGES * 0x1000];
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+    struct err err;
+
+    make_file((const char *)call, sizeof(call));
+    memcpy(large, file, sizeof(file));
+    Elf64_Phdr *p = (Elf64_Phdr *)(large + sizeof(Elf64_Ehdr));
+    Elf64_Sym *sym = (Elf64_Sym *)(large + SYMBOLS);
+    p[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X,    SIZE,           SIZE,
+                        SIZE,    PAGES * 0x1000, PAGES * 0x1000, 0x1000};
+    Elf64_Shdr *sections = (Elf64_Shdr *)(large + SYMBOLS + 0x100);
+    for (u64 i = 0; i < 3; i++) { /* pages 0, 10 and 39 of the second segment */
+        u64 at = SIZE + (i == 2 ? 39 : i * 10) * 0x1000;
+        memcpy(large + at, call, sizeof(call));
+        sym[2 + i] = (Elf64_Sym){
+            .st_info = STT_FUNC, .st_shndx = 1, .st_value = at, .st_size = sizeof(call)};
+    }
+    sections[1].sh_size = 5 * sizeof(*sym);
+    REQUIRE(patch_make("/x", large, sizeof(large), &out, &err) == 0, err.text);
+    REQUIRE(patch_check(out.data, out.len, &h), NULL);
+    EXPECT_EQ(h.sites_patched, 4, NULL);
+    EXPECT_EQ(h.nr_pages, 1 + 11 + 1, "the nine between two are the object's own");
+    EXPECT_MEM(out.data + h.pages_at + 5 * 0x1000, large + SIZE + 4 * 0x1000, 0x1000, NULL);
+}
+
 TEST(patch_leaves_a_call_with_a_jump_right_behind_it)
 {
     struct buf out CLEANUP(buf_free) = {0};

@@ -170,6 +170,7 @@ bool disasm(const u8 *code, size_t len, u64 addr, struct insn *out)
         .addr = addr,
         .len = in.length,
         .syscall = in.mnemonic == ZYDIS_MNEMONIC_SYSCALL && in.length == 2,
+        .cpuid = in.mnemonic == ZYDIS_MNEMONIC_CPUID && in.length == 2,
         .odd = is_odd(&in),
         .nop = in.mnemonic == ZYDIS_MNEMONIC_NOP || in.mnemonic == ZYDIS_MNEMONIC_INT3,
         .flow = flow_of(&in),

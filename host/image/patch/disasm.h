@@ -27,6 +27,7 @@ struct insn {
     u8 len;
     u8 disp_at; /* offset of a 32-bit displacement that is relative to RIP; 0: none */
     bool syscall;
+    bool cpuid;
     bool movable; /* does the same elsewhere, once that displacement is mended */
     bool odd;     /* nothing that programs have: in, out, hlt, segment loads */
     bool nop;

@@ -8,7 +8,7 @@
 
 /**
  * Make the patch of the ELF file of @len bytes at @data, which people know as @name.
- * @out gets the patch; it stays empty where the file has no system calls.
+ * @out gets the patch; it stays empty where the file has neither a `syscall` nor a `cpuid`.
  * 0; -ENOEXEC: no x86-64 program, or one that is not patched, and @err says why; -ENOENT: the
  * disassembler's library is missing.
  */

@@ -4,11 +4,12 @@
 #include <string.h>
 
 enum {
-    MOVE_MAX = 12,        /* instructions that move to a stub */
-    DEFINED_MAX = 64,     /* instructions between a number and its `syscall` */
-    ODD_WINDOW = 8,       /* instructions around a site among which nothing odd is */
-    DECODE_MAX = 1 << 20, /* instructions of one function */
-    SHORT_JUMP = 130,     /* how far a two-byte jump reaches, and a little */
+    MOVE_MAX = 12,          /* instructions that move to a stub */
+    DEFINED_MAX = 64,       /* instructions between a number and its `syscall` */
+    CPUID_DEFINED_MAX = 16, /* likewise, between a leaf and its `cpuid` */
+    ODD_WINDOW = 8,         /* instructions around a site among which nothing odd is */
+    DECODE_MAX = 1 << 20,   /* instructions of one function */
+    SHORT_JUMP = 130,       /* how far a two-byte jump reaches, and a little */
 };
 
 /* One function, decoded, with the addresses that its code may be entered at. */
@@ -268,9 +269,10 @@ static void find_numbers(const struct function *f, size_t index, const struct ea
 
 static void add_site(struct function *f, size_t index, const struct eax *eax, struct sites *out)
 {
-    struct site site = {.addr = f->insns[index].addr};
+    struct site site = {.addr = f->insns[index].addr, .cpuid = f->insns[index].cpuid};
 
-    find_numbers(f, index, eax, &site);
+    if (!site.cpuid)
+        find_numbers(f, index, eax, &site);
     /* Unwinders recognise the return from a signal handler by its bytes. */
     bool sigreturn = site.nr_numbers == 1 && site.numbers[0] == SITE_RT_SIGRETURN;
     if (!sigreturn && (choose_before(f, index, &site) || choose_after(f, index, &site)))
@@ -282,6 +284,14 @@ static void add_site(struct function *f, size_t index, const struct eax *eax, st
     out->at[out->len++] = site;
 }
 
+static bool is_site(const struct function *f, size_t index, const struct eax *eax)
+{
+    const struct insn *insn = &f->insns[index];
+    u32 max_age = insn->syscall ? DEFINED_MAX : insn->cpuid ? CPUID_DEFINED_MAX : 0;
+
+    return eax->age < max_age && all_plain(f, index);
+}
+
 /* The sites of one function; returns where decoding ended. */
 static u64 find_in_range(const struct object *o, const struct code_ranges *ranges,
                          const struct code_range *range, struct sites *out)
@@ -291,10 +301,9 @@ static u64 find_in_range(const struct object *o, const struct code_ranges *range
 
     decode_function(&f, ranges);
     for (size_t i = 0; i < f.len; i++) {
-        const struct insn *insn = &f.insns[i];
-        if (insn->syscall && eax.age < DEFINED_MAX && all_plain(&f, i))
+        if (is_site(&f, i, &eax))
             add_site(&f, i, &eax, out);
-        eax_step(&eax, &f, insn);
+        eax_step(&eax, &f, &f.insns[i]);
     }
     function_fini(&f);
     return range->end;
@@ -307,6 +316,17 @@ static int compare_sites(const void *a, const void *b)
     return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
+/* The next place from @at on that has the bytes of one of the instructions, or @end. */
+static const u8 *next_candidate(const u8 *at, const u8 *end)
+{
+    while ((at = memchr(at, 0x0f, (size_t)(end - at))) && end - at >= 2) {
+        if (at[1] == 0x05 || at[1] == 0xa2)
+            return at;
+        at++;
+    }
+    return end;
+}
+
 /* Only functions that have the two bytes somewhere are decoded, each once. */
 static void find_in_segment(const struct object *o, const struct code_ranges *ranges,
                             const Elf64_Phdr *p, struct sites *out)
@@ -314,7 +334,7 @@ static void find_in_segment(const struct object *o, const struct code_ranges *ra
     const u8 *bytes = o->data + p->p_offset, *end = bytes + p->p_filesz, *at = bytes;
     u64 done = 0;
 
-    while ((at = memmem(at, (size_t)(end - at), "\x0f\x05", 2))) {
+    while ((at = next_candidate(at, end)) < end) {
         u64 addr = p->p_vaddr + (u64)(at - bytes);
         const struct code_range *range = addr >= done ? ranges_at(ranges, addr) : NULL;
         if (range)

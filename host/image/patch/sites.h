@@ -1,9 +1,11 @@
-/* The system-call instructions of an object, and for each how it can become a jump.
+/* The system-call instructions of an object, and its `cpuid`s, and for each how it can become a
+ * jump.
  *
- * A jump needs five bytes, `syscall` has two.  SITE_BEFORE puts the jump over an instruction of at
- * least five bytes that comes before and leaves the rest as it is: whoever jumps in behind it still
- * finds working code.  SITE_AFTER puts it over the `syscall` itself and what follows; nothing else
- * may lead there.  What fits neither stays an instruction, which works as well and costs more. */
+ * A jump needs five bytes, `syscall` and `cpuid` have two.  SITE_BEFORE puts the jump over an
+ * instruction of at least five bytes that comes before and leaves the rest as it is: whoever jumps
+ * in behind it still finds working code.  SITE_AFTER puts it over the `syscall` itself and what
+ * follows; nothing else may lead there.  What fits neither stays an instruction, which works as
+ * well and costs more. */
 #pragma once
 
 #include "image/patch/disasm.h"
@@ -15,9 +17,10 @@ enum { SITE_JUMP_LEN = 5, SITE_RT_SIGRETURN = 15, SITE_NUMBERS_MAX = 4 };
 
 struct site {
     enum site_kind kind;
+    bool cpuid;     /* else a `syscall` */
     bool returns;   /* SITE_AFTER: the last instruction does not go on behind itself */
-    u64 addr;       /* of the `syscall` */
-    u64 from, to;   /* instructions that move to the stub, without the `syscall`; whole ones */
+    u64 addr;       /* of the instruction */
+    u64 from, to;   /* others that move to the stub, without it; whole ones */
     u64 clear;      /* no jump may lead between the first byte of the jump and here */
     u32 nr_numbers; /* the call has one of so many numbers; 0: any */
     u32 numbers[SITE_NUMBERS_MAX];

@@ -1,6 +1,7 @@
 /* CPUID, and the control registers that follow from it (SDM 2A CPUID, 3A 2.5 and 13). */
 #include "arch/features.h"
 
+#include "abi/patch.h"
 #include "arch/cpu.h"
 #include "arch/frame.h"
 #include "arch/hooks.h"
@@ -103,8 +104,20 @@ void arch_features_init(void)
     read_vector(f);
 }
 
-/* The area's size as the host has it: less what it may have enabled beyond what we keep. */
-static void read_vector_process(struct arch_features *f)
+/* CPUID is dear where the host is a VM itself, so only what is needed is asked, and not twice. */
+static struct cpuid_regs cpuid_known(const struct cpuid_table *known, u32 leaf, u32 sub)
+{
+    for (u32 i = 0; i < known->count; i++) {
+        const struct cpuid_entry *e = &known->at[i];
+        if (e->leaf == leaf && (e->subleaf == sub || e->subleaf == CPUID_ANY_SUBLEAF))
+            return (struct cpuid_regs){e->eax, e->ebx, e->ecx, e->edx};
+    }
+    return cpuid(leaf, sub);
+}
+
+/* The area's size as the host has it: less what it may have enabled beyond what we keep.  Leaf 0xD
+ * tells it for what is enabled where it is asked, which is the same on all CPUs of a host. */
+static void read_vector_process(struct arch_features *f, const struct cpuid_table *known)
 {
     enum { KEPT_LAST = 0xe7, PKRU = 0x200 };
     u32 low, high;
@@ -116,15 +129,14 @@ static void read_vector_process(struct arch_features *f)
         return;
     }
     f->xcr0 = low & KEPT_LAST;
-    f->xsaveopt = cpuid(0xd, 1).eax & 1;
-    f->vector_size = ALIGN_UP(cpuid(0xd, 0).ebx, 64u);
+    f->xsaveopt = cpuid_known(known, 0xd, 1).eax & 1;
+    f->vector_size = ALIGN_UP(cpuid_known(known, 0xd, 0).ebx, 64u);
 }
 
-/* CPUID is dear where the host is a VM itself, so only what is needed is asked. */
-void arch_features_init_process(bool fsgsbase)
+void arch_features_init_process(bool fsgsbase, const struct cpuid_table *known)
 {
     struct arch_features *f = &arch_features;
-    struct cpuid_regs r = cpuid(1, 0);
+    struct cpuid_regs r = cpuid_known(known, 1, 0);
 
     f->fsgsbase = fsgsbase;
     f->hwcap = r.edx;
@@ -134,7 +146,7 @@ void arch_features_init_process(bool fsgsbase)
     f->vector_size = 512;
     if (!f->xsave)
         return;
-    read_vector_process(f); /* leaf 7 is not asked: rep movsq is as quick wherever it matters */
+    read_vector_process(f, known); /* leaf 7 is not asked: rep movsq is as quick where it matters */
 }
 
 void arch_cpu_setup(void)

@@ -23,6 +23,11 @@ enum {
 
 extern u32 process_vector_mask; /* entry.S */
 extern char kernel_rodata_end[];
+static const struct cpuid_table *cpuids_of(const struct hosted_boot *boot)
+{
+    return (const struct cpuid_table *)(uintptr_t)boot->cpuids;
+}
+
 _Noreturn void hosted_start(const struct hosted_boot *boot);
 
 const struct hosted_boot *hosted_boot;
@@ -224,12 +229,13 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
     hosted_boot = boot;
     plat = hosted_ops;
     hosted_streams.tty = boot->features & HOSTED_TTY;
-    arch_features_init_process(boot->features & HOSTED_FSGSBASE);
+    arch_features_init_process(boot->features & HOSTED_FSGSBASE, cpuids_of(boot));
     arch_process_set_fs = hosted_set_fs;
     process_vector_mask = arch_features.xsave ? (u32)arch_features.xcr0 : 0;
     hosted_cpu_init();
     fill_boot_info(boot);
     share_vdso_page();
+    vdso_page.gate.cpuids = *cpuids_of(boot);
     vdso_data.base_tsc = rdtsc();
     kernel_main();
 }

@@ -3,6 +3,8 @@
 
 #include "lib/types.h"
 
+struct cpuid_table;
+
 /* [I] */
 struct arch_features {
     bool fsgsbase, xsave, xsaveopt, rdpid, rdtscp;
@@ -21,8 +23,9 @@ extern struct arch_features arch_features;
 /** Read CPUID.  Before anything else of arch on the boot CPU. */
 void arch_features_init(void);
 
-/** Instead, in a host process, which has what its host lets it use. */
-void arch_features_init_process(bool fsgsbase);
+/** Instead, in a host process, which has what its host lets it use.
+ * @known: what CPUID says as far as it is known already. */
+void arch_features_init_process(bool fsgsbase, const struct cpuid_table *known);
 
 /** Set the control registers and system-call MSRs of the running CPU; GS base is set by the caller.
  */

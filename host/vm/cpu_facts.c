@@ -1,0 +1,120 @@
+#include "vm/cpu_facts.h"
+
+#include "lib/cleanup.h"
+#include "vm/boot_cache.h"
+#include "vm/tsc.h"
+
+#include <cpuid.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Leaves whose answer depends on ECX, and how many answers there are at most (SDM 2A; APM 3). */
+static const struct {
+    u32 leaf, count;
+} by_subleaf[] = {
+    {0x4,        5},
+    {0x7,        3},
+    {0xb,        3},
+    {0xd,        9},
+    {0x14,       2},
+    {0x1f,       4},
+    {0x8000001d, 5},
+};
+
+enum {
+    BASIC_LAST = 0x1f,
+    HYPERVISOR = 0x40000000,
+    HYPERVISOR_LAST = 0x40000001,
+    EXTENDED = 0x80000000,
+    EXTENDED_LAST = 0x80000021,
+};
+
+static const char fact_name[] = "cpu";
+
+static void add_entry(struct cpuid_table *t, u32 leaf, u32 subleaf)
+{
+    struct cpuid_entry e = {.leaf = leaf, .subleaf = subleaf};
+
+    if (t->count == CPUID_ENTRIES_MAX)
+        return;
+    __cpuid_count(leaf, subleaf == CPUID_ANY_SUBLEAF ? 0 : subleaf, e.eax, e.ebx, e.ecx, e.edx);
+    t->at[t->count++] = e;
+}
+
+static void add_leaf(struct cpuid_table *t, u32 leaf)
+{
+    for (size_t i = 0; i < ARRAY_LEN(by_subleaf); i++) {
+        if (by_subleaf[i].leaf != leaf)
+            continue;
+        for (u32 sub = 0; sub < by_subleaf[i].count; sub++)
+            add_entry(t, leaf, sub);
+        return;
+    }
+    add_entry(t, leaf, CPUID_ANY_SUBLEAF);
+}
+
+static void add_leaves(struct cpuid_table *t, u32 first, u32 last)
+{
+    u32 highest, b, c, d;
+
+    __cpuid(first, highest, b, c, d);
+    if (highest < first || highest - first > 0x1000)
+        return;
+    for (u32 leaf = first; leaf <= min(last, highest); leaf++)
+        add_leaf(t, leaf);
+}
+
+static void find_facts(struct hosted_facts *facts)
+{
+    *facts = (struct hosted_facts){
+        .magic = HOSTED_MAGIC, .version = HOSTED_FACTS_VERSION, .tsc_khz = tsc_find()};
+    add_leaves(&facts->cpuids, 0, BASIC_LAST);
+    add_leaves(&facts->cpuids, EXTENDED, EXTENDED_LAST);
+    add_leaves(&facts->cpuids, HYPERVISOR, HYPERVISOR_LAST);
+}
+
+static bool still_says(const struct cpuid_table *t, u32 leaf)
+{
+    u32 eax, ebx, ecx, edx;
+
+    for (u32 i = 0; i < t->count; i++) {
+        const struct cpuid_entry *e = &t->at[i];
+        if (e->leaf != leaf)
+            continue;
+        __cpuid_count(leaf, 0, eax, ebx, ecx, edx);
+        return e->eax == eax && (e->ebx == ebx || leaf == 1) && e->ecx == ecx && e->edx == edx;
+    }
+    return leaf != 1;
+}
+
+/* A machine that is a VM may wake up on another CPU, in the same boot.  (Leaf 1 has the number of
+ * the CPU in EBX.) */
+static bool read_facts(int fd, struct hosted_facts *facts)
+{
+    return read(fd, facts, sizeof(*facts)) == (ssize_t)sizeof(*facts) &&
+           facts->magic == HOSTED_MAGIC && facts->version == HOSTED_FACTS_VERSION &&
+           facts->cpuids.count <= CPUID_ENTRIES_MAX && still_says(&facts->cpuids, 1) &&
+           still_says(&facts->cpuids, 7);
+}
+
+const struct hosted_facts *cpu_facts(void)
+{
+    static struct hosted_facts facts;
+    static bool known;
+
+    if (known)
+        return &facts;
+    int fd CLEANUP(fd_close) = boot_cache_open(fact_name);
+    known = true;
+    if (fd >= 0 && read_facts(fd, &facts))
+        return &facts;
+    find_facts(&facts);
+    boot_cache_put_bytes(fact_name, &facts, sizeof(facts));
+    return &facts;
+}
+
+int cpu_facts_open(void)
+{
+    (void)cpu_facts(); /* so that there is a file, and one that is right */
+    return boot_cache_open(fact_name);
+}
