@@ -21,6 +21,7 @@ import machines  # noqa: E402
 import networds  # noqa: E402
 import patches  # noqa: E402
 import servers  # noqa: E402
+import storms  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = os.path.join(HERE, "programs")
@@ -29,7 +30,7 @@ OUT = os.path.join(BUILD, "tests", "e2e")
 
 def build_programs():
     os.makedirs(OUT, exist_ok=True)
-    for name in ("filter", "greet"):
+    for name in ("filter", "greet", "target"):
         source, target = os.path.join(SOURCES, name + ".c"), os.path.join(OUT, name + "-static")
         subprocess.run(["gcc", "-static", "-O1", source, "-o", target], check=True)
     if shutil.which("rustc"):
@@ -96,6 +97,7 @@ def main():
     servers.add_to(suite)
     clients.add_to(suite)
     networds.add_to(suite)
+    storms.add_to(suite, long)
     return suite.run(words)
 
 
