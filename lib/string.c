@@ -4,7 +4,7 @@
 
 #ifdef __INGOT_KERNEL__
 /* memcpy, memmove and memset are in arch, chosen by CPU. */
-int memcmp(const void *a, const void *b, size_t n)
+int(memcmp)(const void *a, const void *b, size_t n)
 {
     const u8 *x = a, *y = b;
 

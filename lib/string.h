@@ -18,6 +18,11 @@ int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 char *strstr(const char *s, const char *needle);
+/* A freestanding compiler does not know these by name: so that it copies a few bytes itself. */
+#define memcpy(...)  __builtin_memcpy(__VA_ARGS__)
+#define memmove(...) __builtin_memmove(__VA_ARGS__)
+#define memset(...)  __builtin_memset(__VA_ARGS__)
+#define memcmp(...)  __builtin_memcmp(__VA_ARGS__)
 #endif
 
 /** Copy at most @size - 1 bytes and always a NUL; returns strlen(@src).  @size may be 0. */

@@ -85,9 +85,7 @@ static u32 rx_held(const struct vnet *vn)
 
 static bool offer_page(struct vnet *vn, struct page *page)
 {
-    struct virtq_buf buf = {.pa = page_to_phys(page), .len = PAGE_SIZE};
-
-    return !virtq_add(&vn->rx, &buf, 0, 1, page);
+    return !virtq_add_one(&vn->rx, page_to_phys(page), PAGE_SIZE, true, page);
 }
 
 /* Short of memory the device keeps fewer pages; the next burst tries again. */
@@ -105,15 +103,18 @@ static void refill(struct vnet *vn)
     virtq_kick(&vn->rx);
 }
 
+static_assert(COPY_BELOW <= PKT_LINEAR - PKT_HEADROOM, "copy_small()");
+
 /* A small frame leaves its page, which the device gets back at once. */
 static struct pkt *copy_small(struct vnet *vn, struct page *page, u32 len)
 {
     struct pkt *pkt = pkt_alloc();
 
-    if (pkt)
-        memcpy(pkt_put(pkt, len), (const u8 *)page_to_virt(page) + HDR_LEN, len);
-    if (!offer_page(vn, page))
-        page_put(page);
+    if (likely(pkt)) {
+        memcpy(pkt->data, (const u8 *)page_to_virt(page) + HDR_LEN, len);
+        pkt->len = pkt->total = len;
+    }
+    virtq_add_again(&vn->rx, page);
     return pkt;
 }
 
@@ -164,6 +165,8 @@ static void note_offloads(const struct vnet *vn, struct pkt *pkt, const struct v
     } else if (hdr->flags & HDR_DATA_VALID) {
         pkt->csum = CSUM_GOOD;
     }
+    if (likely(!hdr->gso_type))
+        return;
     pkt->gso = gso_of(hdr->gso_type);
     pkt->gso_size = pkt->gso ? hdr->gso_size : 0;
 }
@@ -179,7 +182,7 @@ static struct pkt *take_frame(struct vnet *vn, bool *more)
         return NULL;
     struct vnet_hdr hdr = *(const struct vnet_hdr *)page_to_virt(page); /* once: it may change */
     u32 buffers = virtio_has(vn->dev, F_MRG_RXBUF) ? hdr.num_buffers : 1;
-    if (len <= HDR_LEN || !buffers || buffers > PKT_FRAGS + 1) {
+    if (unlikely(len <= HDR_LEN || !buffers || buffers > PKT_FRAGS + 1)) {
         page_put(page);
         virtio_break(vn->dev, "it received a frame of impossible size");
         return NULL;
@@ -192,13 +195,13 @@ static struct pkt *take_frame(struct vnet *vn, bool *more)
         if (!pkt)
             page_put(page);
     }
-    if (!pkt) {
+    if (unlikely(!pkt)) {
         vn->netif.stats.rx_dropped++;
         for (u32 n = buffers - 1; n && (page = virtq_take(&vn->rx, NULL)); n--)
             page_put(page);
         return NULL;
     }
-    if (!add_merged(vn, pkt, buffers - 1)) {
+    if (buffers > 1 && !add_merged(vn, pkt, buffers - 1)) {
         pkt_free(pkt);
         return NULL;
     }
@@ -264,16 +267,8 @@ static void rx_again(struct timer *t)
 
 /* ---- sending ---- */
 
-static void fill_hdr(struct vnet_hdr *hdr, const struct pkt *pkt)
+static void fill_gso(struct vnet_hdr *hdr, const struct pkt *pkt)
 {
-    *hdr = (struct vnet_hdr){0};
-    if (pkt->csum != CSUM_PARTIAL)
-        return;
-    hdr->flags = HDR_NEEDS_CSUM;
-    hdr->csum_start = pkt->csum_start;
-    hdr->csum_offset = pkt->csum_offset;
-    if (!pkt->gso)
-        return;
     static const u8 types[] = {
         [GSO_TCPV4] = HDR_GSO_TCPV4, [GSO_TCPV6] = HDR_GSO_TCPV6, [GSO_UDP] = HDR_GSO_UDP_L4};
     const u8 *transport = pkt->data + pkt->csum_start;
@@ -283,8 +278,23 @@ static void fill_hdr(struct vnet_hdr *hdr, const struct pkt *pkt)
     hdr->hdr_len = (u16)(pkt->csum_start + transport_len);
 }
 
-/* Give a frame with its header to the device. False: no room. */
-static bool start_locked(struct vnet *vn, struct pkt *pkt)
+/* The header of @pkt, which is not yet in front of it. */
+static inline struct vnet_hdr hdr_of(const struct pkt *pkt)
+{
+    struct vnet_hdr hdr = {0};
+
+    if (likely(pkt->csum == CSUM_PARTIAL)) {
+        hdr.flags = HDR_NEEDS_CSUM;
+        hdr.csum_start = pkt->csum_start;
+        hdr.csum_offset = pkt->csum_offset;
+        if (unlikely(pkt->gso))
+            fill_gso(&hdr, pkt);
+    }
+    return hdr;
+}
+
+/* Headers in one piece, data in others. */
+static __attribute__((noinline)) bool start_chain_locked(struct vnet *vn, struct pkt *pkt)
 {
     struct virtq_buf bufs[TX_CHAIN_MAX];
     u32 n = 0;
@@ -294,6 +304,14 @@ static bool start_locked(struct vnet *vn, struct pkt *pkt)
         bufs[n++] =
             (struct virtq_buf){.pa = virt_to_phys(pkt->frags[i].data), .len = pkt->frags[i].len};
     return !virtq_add(&vn->tx, bufs, n, 0, pkt);
+}
+
+/* Give a frame with its header to the device. False: no room. */
+static inline bool start_locked(struct vnet *vn, struct pkt *pkt)
+{
+    if (likely(!pkt->nr_frags))
+        return !virtq_add_one(&vn->tx, virt_to_phys(pkt->data), pkt->len, false, pkt);
+    return start_chain_locked(vn, pkt);
 }
 
 static void collect_locked(struct vnet *vn)
@@ -345,14 +363,9 @@ static void tx_used(struct virtq *vq)
     tx_advance(vq->data);
 }
 
-static void queue_locked(struct vnet *vn, struct pkt *pkt)
+/* Behind what waits. */
+static __attribute__((noinline)) void wait_locked(struct vnet *vn, struct pkt *pkt)
 {
-    if (likely(!vn->nr_backlog)) {
-        if (unlikely(vn->tx.nr_free < TX_CHAIN_MAX))
-            collect_locked(vn);
-        if (likely(start_locked(vn, pkt)))
-            return;
-    }
     if (vn->nr_backlog >= BACKLOG_MAX || vn->dev->broken) {
         vn->netif.stats.tx_dropped++;
         pkt_free(pkt);
@@ -361,6 +374,17 @@ static void queue_locked(struct vnet *vn, struct pkt *pkt)
     list_add_tail(&vn->backlog, &pkt->node);
     vn->nr_backlog++;
     advance_locked(vn);
+}
+
+static inline void queue_locked(struct vnet *vn, struct pkt *pkt)
+{
+    if (likely(!vn->nr_backlog)) {
+        if (unlikely(vn->tx.nr_free < TX_CHAIN_MAX))
+            collect_locked(vn);
+        if (likely(start_locked(vn, pkt)))
+            return;
+    }
+    wait_locked(vn, pkt);
 }
 
 static void vnet_send(struct netif *netif, struct pkt *pkt)
@@ -372,9 +396,8 @@ static void vnet_send(struct netif *netif, struct pkt *pkt)
         pkt_free(pkt);
         return;
     }
-    struct vnet_hdr hdr;
-    fill_hdr(&hdr, pkt);
-    memcpy(pkt_push(pkt, HDR_LEN), &hdr, HDR_LEN);
+    struct vnet_hdr hdr = hdr_of(pkt);
+    __builtin_memcpy(pkt_push(pkt, HDR_LEN), &hdr, HDR_LEN);
 
     spin_lock(&vn->tx_lock);
     queue_locked(vn, pkt);

@@ -1,6 +1,7 @@
 /* Split virtqueues: virtio 1.2, 2.7.  The rings in shared memory are written here and never read
  * back, but for the used ring, whose every word is checked: the chains live in vq->slots. */
 #include "abi/errno.h"
+#include "core/panic.h"
 #include "core/time.h"
 #include "drv/virtio.h"
 #include "mm/heap.h"
@@ -120,6 +121,13 @@ void virtq_fini(struct virtq *vq)
     *vq = (struct virtq){0};
 }
 
+/* The head of a chain goes into the available ring. */
+static inline void make_available(struct virtq *vq, u16 head)
+{
+    vq->avail->ring[vq->next_avail & (vq->size - 1)] = head;
+    vq->next_avail++;
+}
+
 int virtq_add(struct virtq *vq, const struct virtq_buf *bufs, u32 nr_out, u32 nr_in, void *token)
 {
     u32 count = nr_out + nr_in;
@@ -149,9 +157,38 @@ int virtq_add(struct virtq *vq, const struct virtq_buf *bufs, u32 nr_out, u32 nr
     vq->slots[head].count = (u16)count;
     vq->slots[head].writable = writable;
     vq->nr_free -= (u16)count;
-    vq->avail->ring[vq->next_avail & (vq->size - 1)] = head;
-    vq->next_avail++;
+    make_available(vq, head);
     return 0;
+}
+
+int virtq_add_one(struct virtq *vq, u64 pa, u32 len, bool in, void *token)
+{
+    if (unlikely(vq->dev->broken))
+        return -EIO;
+    if (unlikely(!vq->nr_free))
+        return -ENOSPC;
+    u16 head = vq->free_head;
+    struct virtq_slot *slot = &vq->slots[head];
+    slot->token = token;
+    slot->count = 1;
+    slot->writable = in ? len : 0;
+    vq->free_head = slot->next;
+    vq->nr_free--;
+    vq->desc[head] = (struct virtq_desc){.addr = pa, .len = len, .flags = in ? DESC_WRITE : 0};
+    make_available(vq, head);
+    return 0;
+}
+
+void virtq_add_again(struct virtq *vq, void *token)
+{
+    u16 head = vq->free_head;
+    struct virtq_slot *slot = &vq->slots[head];
+
+    assert(vq->nr_free && slot->count == 1);
+    slot->token = token;
+    vq->free_head = slot->next;
+    vq->nr_free--;
+    make_available(vq, head);
 }
 
 /* 2.7.10: with EVENT_IDX the device names the index at which it wants to be told. */
@@ -176,35 +213,40 @@ void virtq_kick(struct virtq *vq)
         vq->dev->transport->notify(vq->dev, vq);
 }
 
-bool virtq_has_used(const struct virtq *vq)
+static inline bool has_used(const struct virtq *vq)
 {
     return __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE) != vq->last_used;
 }
 
-static void free_chain(struct virtq *vq, u16 head)
+bool virtq_has_used(const struct virtq *vq)
 {
-    u16 last = head;
+    return has_used(vq);
+}
 
-    for (u16 i = 1; i < vq->slots[head].count; i++)
-        last = vq->slots[last].next;
-    vq->nr_free += vq->slots[head].count;
-    vq->slots[last].next = vq->free_head;
+static inline void free_chain(struct virtq *vq, u16 head)
+{
+    struct virtq_slot *slot = &vq->slots[head], *last = slot;
+
+    for (u16 i = slot->count; unlikely(i > 1); i--)
+        last = &vq->slots[last->next];
+    vq->nr_free += slot->count;
+    last->next = vq->free_head;
     vq->free_head = head;
-    vq->slots[head].token = NULL;
+    slot->token = NULL;
 }
 
 void *virtq_take(struct virtq *vq, u32 *len)
 {
-    if (vq->dev->broken || !virtq_has_used(vq))
+    if (!has_used(vq) || unlikely(vq->dev->broken))
         return NULL;
 
     volatile struct virtq_used_elem *elem = &vq->used->ring[vq->last_used & (vq->size - 1)];
     u32 id = elem->id, written = elem->len;
-    if (id >= vq->size || !vq->slots[id].token) {
+    if (unlikely(id >= vq->size || !vq->slots[id].token)) {
         virtio_break(vq->dev, "it finished a request that was never made");
         return NULL;
     }
-    if (written > vq->slots[id].writable) {
+    if (unlikely(written > vq->slots[id].writable)) {
         virtio_break(vq->dev, "it claims to have written past a buffer");
         return NULL;
     }

@@ -3,21 +3,13 @@
 #include "net/net_priv.h"
 #include "net/stats.h"
 
-/* Two stores: the destination with two bytes too many, then source and type over them. */
-void eth_send(struct netif *netif, struct pkt *pkt, u64 dst, u16 type)
-{
-    u8 *hdr = pkt_push(pkt, ETH_HDR_LEN);
-    u64 rest = mac_load(netif->mac) | (u64)__builtin_bswap16(type) << 48;
-
-    __builtin_memcpy(hdr, &dst, 8);
-    __builtin_memcpy(hdr + 6, &rest, 8);
-    netif_send(netif, pkt);
-}
-
 /* Unicast to us, or a group address; which groups is IP's to know. */
-static bool for_us(const struct netif *netif, const struct eth_hdr *hdr)
+static inline bool for_us(const struct netif *netif, const struct eth_hdr *hdr)
 {
-    return (hdr->dst[0] & 1) || mac_load(hdr->dst) == mac_load(netif->mac);
+    u64 dst;
+
+    __builtin_memcpy(&dst, hdr, sizeof(dst)); /* and two bytes of the source, shifted out */
+    return likely((dst ^ mac_load(netif->mac)) << 16 == 0) || (hdr->dst[0] & 1);
 }
 
 void eth_receive(struct netif *netif, struct pkt *pkt)
@@ -37,6 +29,10 @@ void eth_receive(struct netif *netif, struct pkt *pkt)
     }
     pkt->protocol = be16_get(hdr->type);
     pkt_strip(pkt, ETH_HDR_LEN);
+    if (likely(pkt->protocol == ETH_IP4 && !(netif->flags & NETIF_GRO))) {
+        ip4_receive(netif, pkt);
+        return;
+    }
     switch (pkt->protocol) {
     case ETH_IP4:
     case ETH_IP6:

@@ -31,16 +31,6 @@ int ip_output(struct pkt *pkt, const struct route *route, const struct ip_addr *
     return ip6_output(pkt, route, src, dst, protocol, meta);
 }
 
-void ip_transmit(struct pkt *pkt, const struct route *route, u16 type)
-{
-    if (likely(route->neigh)) {
-        neigh_send(route->neigh, pkt, type);
-        return;
-    }
-    pkt->protocol = type;
-    netif_send(route->netif, pkt);
-}
-
 void ip_receive(struct netif *netif, struct pkt *pkt)
 {
     if (netif->flags & NETIF_GRO)

@@ -66,6 +66,7 @@ struct ip_info {
     u8 cast; /* enum ip_cast: unicast, broadcast or multicast */
     u16 id;  /* IPv4's */
     struct netif *netif;
+    bool refused; /* by the transport's .expected4 */
 };
 
 /** A transport's entry points; @input takes the packet. Safe-point context; must not sleep. */
@@ -74,6 +75,12 @@ struct transport {
     void (*input)(struct pkt *pkt, const struct ip_info *info);
     /** An ICMP error about a packet of ours: @quoted is its transport header's first 8 bytes. */
     void (*error)(const struct ip_info *about, int err, u32 mtu, const u8 *quoted);
+    /**
+     * An IPv4 packet without options, whole and with a good header, .data at that header, from and
+     * to addresses that nobody has looked at: take it if it is what a connection over @netif waits
+     * for. False: it is not, nothing has changed. NULL: nothing is ever expected.
+     */
+    bool (*expected4)(struct netif *netif, struct pkt *pkt, u32 src, u32 dst);
 };
 void transport_register(const struct transport *transport);
 /** For a transport without a taker: ICMP port unreachable to the sender. Borrows @pkt. */

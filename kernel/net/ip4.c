@@ -15,7 +15,7 @@ void ip4_init(void)
 }
 
 /* Twenty bytes without a loop. */
-static u16 header_csum(const struct ip4_hdr *hdr)
+static inline u16 header_csum(const struct ip4_hdr *hdr)
 {
     u32 w[5];
 
@@ -23,6 +23,22 @@ static u16 header_csum(const struct ip4_hdr *hdr)
     u64 sum = (u64)w[0] + w[1] + w[2] + w[3] + w[4];
     sum = (sum & UINT32_MAX) + (sum >> 32);
     return csum_fold((u32)(sum + (sum >> 32)));
+}
+
+/* Twenty bytes in five words, summed up on the way: RFC 791, 3.1. */
+static inline void put_header(u8 *to, u32 len, u32 src, u32 dst, u8 protocol,
+                              const struct ip_meta *meta)
+{
+    u32 ttl = meta->ttl ? meta->ttl : DEFAULT_TTL;
+    u32 w0 = __builtin_bswap32(0x45u << 24 | (u32)meta->tos << 16 | len);
+    u32 w1 = __builtin_bswap32(next_id[cpu_id()]++ << 16 | (meta->fragment ? 0 : IP4_DF));
+    u32 w2 = __builtin_bswap32(ttl << 24 | (u32)protocol << 16);
+    u64 sum = (u64)w0 + w1 + w2 + src + dst;
+
+    sum = (sum & UINT32_MAX) + (sum >> 32);
+    w2 |= (u32)csum_fold((u32)(sum + (sum >> 32))) << 16;
+    u32 words[] = {w0, w1, w2, src, dst};
+    __builtin_memcpy(to, words, sizeof(words));
 }
 
 int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
@@ -37,18 +53,7 @@ int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr 
         pkt_free(pkt);
         return -EMSGSIZE;
     }
-    struct ip4_hdr *hdr = (void *)pkt_push(pkt, HEADER_LEN);
-    u16 frag = meta->fragment ? 0 : IP4_DF;
-    *hdr = (struct ip4_hdr){.version_ihl = 0x45,
-                            .tos = meta->tos,
-                            .total_len = be16_of((u16)len),
-                            .id = be16_of((u16)next_id[cpu_id()]++),
-                            .frag = be16_of(frag),
-                            .ttl = meta->ttl ? meta->ttl : DEFAULT_TTL,
-                            .protocol = protocol,
-                            .src = {addr_v4(src)},
-                            .dst = {addr_v4(dst)}};
-    hdr->csum.raw = header_csum(hdr);
+    put_header(pkt_push(pkt, HEADER_LEN), len, addr_v4(src), addr_v4(dst), protocol, meta);
     if (unlikely(too_big))
         return ip4_fragment(pkt, route);
     ip_transmit(pkt, route, ETH_IP4);
@@ -56,9 +61,11 @@ int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr 
 }
 
 /* RFC 1122, 3.2.1.3: the whole set of ones, and the subnet's. */
-static enum ip_cast cast_on(const struct netif *netif, u32 dst)
+static inline enum ip_cast cast_on(const struct netif *netif, u32 dst)
 {
-    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+    u32 n = netif->nr_addrs;
+
+    for (u32 i = 0; i < n; i++) {
         const struct netif_addr *a = &netif->addrs[i];
         if (a->addr.family != ADDR_INET)
             continue;
@@ -123,7 +130,8 @@ static struct pkt *reassemble(struct netif *netif, struct pkt *pkt, const struct
     return reasm_add(&key, netif, pkt, (frag & IP4_OFFSET) * 8u, frag & IP4_MF);
 }
 
-static void deliver(struct netif *netif, struct pkt *pkt, const struct ip4_hdr *hdr, u32 header_len)
+static void deliver(struct netif *netif, struct pkt *pkt, const struct ip4_hdr *hdr, u32 header_len,
+                    bool refused)
 {
     u16 frag = be16_get(hdr->frag);
     struct ip_info info = {.src = addr_from_v4(hdr->src.raw),
@@ -132,7 +140,8 @@ static void deliver(struct netif *netif, struct pkt *pkt, const struct ip4_hdr *
                            .ttl = hdr->ttl,
                            .tos = hdr->tos,
                            .id = be16_get(hdr->id),
-                           .netif = netif};
+                           .netif = netif,
+                           .refused = refused};
 
     info.cast = (u8)ip4_cast(netif, hdr->dst.raw);
     if (unlikely(info.cast == IP_NOT_OURS)) {
@@ -159,9 +168,40 @@ static void deliver(struct netif *netif, struct pkt *pkt, const struct ip4_hdr *
     pkt_free(pkt);
 }
 
+/* No options, no fragment, no mistakes. */
+static inline bool is_plain(const struct pkt *pkt, const struct ip4_hdr *hdr)
+{
+    u32 total = be16_get(hdr->total_len);
+
+    return pkt->len >= HEADER_LEN && hdr->version_ihl == 0x45 && total <= pkt->total &&
+           total >= HEADER_LEN && !(be16_get(hdr->frag) & (IP4_MF | IP4_OFFSET)) &&
+           !header_csum(hdr);
+}
+
+/* What a connection waits for goes to it at once, without a look at its addresses: they are the
+ * connection's, and good as long as the configuration does not change. */
+static bool is_taken(struct netif *netif, struct pkt *pkt, const struct ip4_hdr *hdr)
+{
+    const struct transport *transport = transport_find(hdr->protocol);
+
+    if (!transport || !transport->expected4 || unlikely(ip_raw_input))
+        return false;
+    u32 total = be16_get(hdr->total_len);
+    if (unlikely(total != pkt->total))
+        pkt_trim(pkt, total);
+    if (!transport->expected4(netif, pkt, hdr->src.raw, hdr->dst.raw))
+        return false;
+    NET_COUNT(ip_in_delivers);
+    return true;
+}
+
 void ip4_receive(struct netif *netif, struct pkt *pkt)
 {
+    bool plain = is_plain(pkt, (const void *)pkt->data);
+
     NET_COUNT(ip_in_receives);
+    if (likely(plain) && is_taken(netif, pkt, (const void *)pkt->data))
+        return;
     const struct ip4_hdr *hdr = (const void *)pkt_linear(pkt, HEADER_LEN);
     if (unlikely(!hdr))
         goto truncated;
@@ -189,7 +229,7 @@ void ip4_receive(struct netif *netif, struct pkt *pkt)
         goto drop;
     }
     pkt_trim(pkt, total); /* Ethernet pads */
-    deliver(netif, pkt, hdr, header_len);
+    deliver(netif, pkt, hdr, header_len, plain);
     return;
 
 truncated:

@@ -177,17 +177,15 @@ static void enqueue(struct neigh *n, struct pkt *pkt, u16 type)
     }
 }
 
-void neigh_send(struct neigh *n, struct pkt *pkt, u16 type)
+void neigh_send_any(struct neigh *n, struct pkt *pkt, u16 type)
 {
     if (unlikely(__atomic_load_n(&n->state, __ATOMIC_ACQUIRE) < NEIGH_STALE)) {
         enqueue(n, pkt, type);
         return;
     }
-    if (unlikely(!n->used)) {
-        n->used = true;
-        if (!timer_is_set(&timer))
-            timer_set(&timer, time_after_ns(tick_ns));
-    }
+    n->used = true;
+    if (!timer_is_set(&timer))
+        timer_set(&timer, time_after_ns(tick_ns));
     eth_send(n->netif, pkt, __atomic_load_n(&n->mac, __ATOMIC_RELAXED), type);
 }
 

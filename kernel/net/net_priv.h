@@ -10,8 +10,6 @@ enum { LOOPBACK_INDEX = 1 };
 
 /** A frame from a device; takes @pkt. */
 void eth_receive(struct netif *netif, struct pkt *pkt);
-/** Put the Ethernet header on and send. @dst: the MAC address in its low 48 bits. Takes @pkt. */
-void eth_send(struct netif *netif, struct pkt *pkt, u64 dst, u16 type);
 
 enum { ETH_HDR_LEN = sizeof(struct eth_hdr) };
 #define MAC_BROADCAST 0xffffffffffffull
@@ -20,6 +18,18 @@ static inline u64 mac_load(const u8 *mac)
     u64 v = 0;
     __builtin_memcpy(&v, mac, 6);
     return v;
+}
+
+/** Put the Ethernet header on and send. @dst: the MAC address in its low 48 bits. Takes @pkt. */
+static inline void eth_send(struct netif *netif, struct pkt *pkt, u64 dst, u16 type)
+{
+    /* Two stores: the destination with two bytes too many, then source and type over them. */
+    u8 *hdr = pkt_push(pkt, ETH_HDR_LEN);
+    u64 rest = mac_load(netif->mac) | (u64)__builtin_bswap16(type) << 48;
+
+    __builtin_memcpy(hdr, &dst, 8);
+    __builtin_memcpy(hdr + 6, &rest, 8);
+    netif_send(netif, pkt);
 }
 
 /* ---- Neighbours ---- */
@@ -51,8 +61,16 @@ struct neigh {
 
 /** The entry for @addr on @netif, made if need be. NULL: no memory. */
 struct neigh *neigh_get(struct netif *netif, const struct ip_addr *addr);
+/* neigh_send() to whom we have not sent for a while, or whose address is not known. */
+void neigh_send_any(struct neigh *neigh, struct pkt *pkt, u16 type);
 /** Send an IP packet of EtherType @type to it, or let it wait. Takes @pkt. */
-void neigh_send(struct neigh *neigh, struct pkt *pkt, u16 type);
+static inline void neigh_send(struct neigh *neigh, struct pkt *pkt, u16 type)
+{
+    if (likely(__atomic_load_n(&neigh->state, __ATOMIC_ACQUIRE) >= NEIGH_STALE && neigh->used))
+        eth_send(neigh->netif, pkt, __atomic_load_n(&neigh->mac, __ATOMIC_RELAXED), type);
+    else
+        neigh_send_any(neigh, pkt, type);
+}
 /**
  * Somebody says that @addr lives at @mac.
  * @create: also if nobody asked. @solicited: an answer to us: reachable. @override: may change it.
@@ -93,7 +111,15 @@ int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr 
 int ip6_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
                const struct ip_addr *dst, u8 protocol, const struct ip_meta *meta);
 /** The last step: to the neighbour, or over loopback. .data at the IP header. Takes @pkt. */
-void ip_transmit(struct pkt *pkt, const struct route *route, u16 type);
+static inline void ip_transmit(struct pkt *pkt, const struct route *route, u16 type)
+{
+    if (likely(route->neigh)) {
+        neigh_send(route->neigh, pkt, type);
+        return;
+    }
+    pkt->protocol = type;
+    netif_send(route->netif, pkt);
+}
 
 /** A neighbour did not answer: tell the transport of the packet of ours, which is freed. */
 void ip_unreachable_neighbour(struct pkt *pkt);

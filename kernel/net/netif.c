@@ -137,8 +137,10 @@ int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix)
     struct netif_addr *slot = find_addr(netif, addr) ? NULL : free_addr(netif);
     int err = slot ? 0 : find_addr(netif, addr) ? -EEXIST : -ENOSPC;
     if (slot) {
+        u32 used = (u32)(slot - netif->addrs) + 1;
         slot->prefix = prefix;
         slot->addr = *addr;
+        netif->nr_addrs = max(netif->nr_addrs, used);
     }
     spin_unlock(&net_config_lock);
     if (err)
@@ -194,17 +196,16 @@ const struct ip_addr *netif_source(const struct netif *netif, const struct ip_ad
     return best;
 }
 
-void netif_send(struct netif *netif, struct pkt *pkt)
+void netif_send_any(struct netif *netif, struct pkt *pkt)
 {
-    if (unlikely(pkt->csum == CSUM_PARTIAL && !(netif->flags & NETIF_CSUM)) &&
-        !pkt_csum_finish(pkt)) {
+    if (pkt->csum == CSUM_PARTIAL && !(netif->flags & NETIF_CSUM) && !pkt_csum_finish(pkt)) {
         netif->stats.tx_errors++;
         pkt_free(pkt);
         return;
     }
     netif->stats.tx_packets++;
     netif->stats.tx_bytes += pkt->total;
-    if (unlikely(netif->tap))
+    if (netif->tap)
         netif->tap(netif, pkt, true);
     netif->ops->send(netif, pkt);
 }

@@ -49,6 +49,7 @@ struct netif {
         struct ip_addr addr; /* family 0: unused */
         u8 prefix;
     } addrs[NETIF_ADDRS];              /* [N] */
+    u32 nr_addrs;                      /* [N] slots from here on were never used */
     struct ip_addr gateway4, gateway6; /* [N] family 0: none */
     struct netif_stats stats;          /* each counter written by one CPU at a time */
     struct list_head node;             /* [I] */
@@ -88,8 +89,19 @@ int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix);
 int netif_remove_addr(struct netif *netif, const struct ip_addr *addr);
 /** The address of @family on @netif that @dst would see as its peer's, or NULL. */
 const struct ip_addr *netif_source(const struct netif *netif, const struct ip_addr *dst);
+/* The rare ways of netif_send(). */
+void netif_send_any(struct netif *netif, struct pkt *pkt);
 /** Send a whole frame: finishes its checksum where the device does not; counts. Takes @pkt. */
-void netif_send(struct netif *netif, struct pkt *pkt);
+static inline void netif_send(struct netif *netif, struct pkt *pkt)
+{
+    if (unlikely(netif->tap || (pkt->csum == CSUM_PARTIAL && !(netif->flags & NETIF_CSUM)))) {
+        netif_send_any(netif, pkt);
+        return;
+    }
+    netif->stats.tx_packets++;
+    netif->stats.tx_bytes += pkt->total;
+    netif->ops->send(netif, pkt);
+}
 /** Ring the doorbells and let go of what waits, on all interfaces. */
 void netif_flush_all(void);
 /** Look for received packets on all interfaces, without an interrupt. */

@@ -159,7 +159,7 @@ static void grow_send_buffer(struct tcp_conn *c)
     c->sndbuf = min(2 * c->cwnd, (u32)TCP_SNDBUF_MAX);
 }
 
-static void wake_writer(struct tcp_conn *c)
+void tcp_wake_writer(struct tcp_conn *c)
 {
     grow_send_buffer(c);
     if (!__atomic_load_n(&c->want_room, __ATOMIC_RELAXED) || !tcp_writable(c))
@@ -177,7 +177,7 @@ static void progress(struct tcp_conn *c, const struct ack_news *news)
         tcp_rtt_sample(c, news->rtt_us);
     if (c->sent.count || tcp_timer_is_set(c, TIMER_RTX))
         tcp_timer_rearm(c);
-    wake_writer(c);
+    tcp_wake_writer(c);
 }
 
 /* The whole of what is in flight was one run, sent once, and is acknowledged: nearly always. */
@@ -198,8 +198,7 @@ static void all_acked(struct tcp_conn *c)
     rack->end_seq = rack->fack = sent->end;
     rack->rtt_us = (u32)min(rtt_us, (u64)UINT32_MAX);
     rack->valid = true;
-    c->sent.count = 0;
-    sent_drop(&c->sent, 0);
+    sent_clear(&c->sent);
     u32 data = c->snd_nxt - c->snd_una;
     sendq_trim(&c->sendq, data);
     tcp_charge(c->shard, -(s64)data);
@@ -212,7 +211,7 @@ static void all_acked(struct tcp_conn *c)
         tcp_timer_rearm(c);
     else
         tcp_timer_clear(c, TIMER_RTX);
-    wake_writer(c);
+    tcp_wake_writer(c);
 }
 
 bool tcp_ack(struct tcp_conn *c, const struct tcp_segment *seg)

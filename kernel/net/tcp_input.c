@@ -333,6 +333,14 @@ static u32 scope_of(const struct ip_info *info)
 void tcp_input(struct pkt *pkt, const struct ip_info *info)
 {
     struct tcp_segment seg;
+
+    if (!info->refused) {
+        flow_set(seg.flow.local, &info->dst);
+        flow_set(seg.flow.remote, &info->src);
+        tcp_check_csum(pkt, info);
+        if (tcp_input_expected(pkt, 0, &seg.flow, NULL))
+            return;
+    }
     enum tcp_decode decoded = tcp_decode(pkt, info, &seg);
 
     if (unlikely(decoded != DECODE_OK || addr_is_multicast(&info->dst) ||

@@ -228,8 +228,46 @@ static void send_data(struct tcp_conn *c)
     } while (tcp_unsent(c));
 }
 
+/* Is all that waits one segment, the only one under way, which nothing holds back? */
+static inline bool sends_alone(const struct tcp_conn *c)
+{
+    u32 unsent = c->write_seq - c->snd_nxt;
+
+    return c->snd_nxt == c->snd_una && !c->sent.count && unsent - 1 < c->mss &&
+           unsent <= c->snd_wnd && unsent <= c->cwnd && !c->cork && !c->fin_queued &&
+           c->state == TCP_ESTABLISHED && !tcp_has_sack(c);
+}
+
+/* What send_data() and send_new() would do with it. */
+static void send_alone(struct tcp_conn *c)
+{
+    u32 seq = c->snd_nxt, unsent = c->write_seq - seq;
+
+    c->cwnd_limited = c->cork_over = false;
+    if (unlikely(c->shard->now - c->last_send > c->rto_ms))
+        restart_after_idle(c);
+    ssize_t sent = tcp_send_segment(c, seq, unsent, TCP_PSH);
+    if (unlikely(sent <= 0)) {
+        watch_rest(c);
+        return;
+    }
+    u32 end = seq + (u32)sent;
+    sent_append(&c->sent, seq, end, c->shard->now_ns, 0);
+    if ((u32)sent < c->mss)
+        c->snd_small = end;
+    c->snd_nxt = end;
+    c->prr_out += (u32)sent;
+    note_data_sent(c, (u32)sent);
+    tcp_timer_rearm(c);
+}
+
 void tcp_output(struct tcp_conn *c)
 {
+    if (likely(sends_alone(c))) {
+        send_alone(c);
+        if (likely(!tcp_unsent(c)))
+            return;
+    }
     if (unlikely(c->sent.lost) && !(c->frto && c->frto_new) && tcp_synchronized(c->state))
         send_lost(c, segment_size(c));
     if (unlikely(!may_send_data(c)))

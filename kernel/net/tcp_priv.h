@@ -1,5 +1,6 @@
 /* What the files of TCP share.  Everything here is under the shard's lock unless it says other.
  *
+ *   tcp_expected.c  the segment that comes next, quickly
  *   tcp_input.c     what a segment does, by state          tcp_ack.c       what it acknowledges
  *   tcp_receive.c   data: queues, window, SACK to send     tcp_output.c    what to send, when
  *   tcp_segment.c   packets                                tcp_sendq.c     bytes on their way
@@ -130,15 +131,31 @@ static inline struct sent *sent_at(const struct sent_list *list, u32 i)
 {
     return &list->v[list->head + i];
 }
+int sent_make_room(struct sent_list *list);
 /** Room for one more record, so that sent_append() will not fail. 0 or -ENOMEM. */
-int sent_reserve(struct sent_list *list);
-void sent_append(struct sent_list *list, u32 seq, u32 end, u64 now_ns, u8 flags);
+static inline int sent_reserve(struct sent_list *list)
+{
+    return likely(list->head + list->count < list->cap) ? 0 : sent_make_room(list);
+}
+static inline void sent_append(struct sent_list *list, u32 seq, u32 end, u64 now_ns, u8 flags)
+{
+    assert(list->head + list->count < list->cap);
+    *sent_at(list, list->count) = (struct sent){seq, end, now_ns, flags, {0}};
+    list->count++;
+}
 /** Make @seq a border between two records; false where there is no memory or too many records. */
 bool sent_split(struct sent_list *list, u32 i, u32 seq);
 /** The first record that ends after @seq; .count: none. */
 u32 sent_find(const struct sent_list *list, u32 seq);
 /** Drop the first @n records. */
 void sent_drop(struct sent_list *list, u32 n);
+/** Drop the only record, which has no flags. */
+static inline void sent_clear(struct sent_list *list)
+{
+    list->count = list->head = 0;
+    if (unlikely(list->v != list->few))
+        sent_drop(list, 0);
+}
 /** Set and clear flags, keeping the sums. */
 void sent_mark(struct sent_list *list, struct sent *sent, u8 set, u8 clear);
 
@@ -396,11 +413,25 @@ void tcp_conn_input(struct tcp_conn *c, struct pkt *pkt, const struct tcp_segmen
 /** An ACK outside of the rules' limits: RFC 5961; limited in rate. */
 void tcp_challenge_ack(struct tcp_conn *c);
 
+/* tcp_expected.c */
+
+/**
+ * Take the segment at @skip of @pkt, whose checksum is known to be good, if it is the one that its
+ * connection waits for. False: it is not, and nothing has changed. @flow has the addresses, its
+ * ports are filled in. @netif: where it came in, if nobody has looked yet at whether its addresses
+ * may be used there; NULL: they may.
+ */
+bool tcp_input_expected(struct pkt *pkt, u32 skip, struct flow *flow, const struct netif *netif);
+/** The same for a transport's table: see struct transport. */
+bool tcp_input_expected4(struct netif *netif, struct pkt *pkt, u32 src, u32 dst);
+
 /* tcp_ack.c */
 
 /** Process the acknowledgement; false: the segment is to be dropped. */
 bool tcp_ack(struct tcp_conn *c, const struct tcp_segment *seg);
 void tcp_rtt_sample(struct tcp_conn *c, u32 rtt_us);
+/** Room in the send queue: tell who waits for it, and let the buffer follow cwnd. */
+void tcp_wake_writer(struct tcp_conn *c);
 
 /* tcp_recovery.c */
 
@@ -443,6 +474,8 @@ void recvq_init(struct recvq *q);
 void recvq_fini(struct tcp_conn *c);
 /** Data of an acceptable segment; takes @pkt (.data at the TCP header). */
 void tcp_receive(struct tcp_conn *c, struct pkt *pkt, const struct tcp_segment *seg);
+/** The same for the next bytes in order, with room and memory for them; .data at the first. */
+void tcp_receive_expected(struct tcp_conn *c, struct pkt *pkt, u32 tsecr);
 /** A FIN at .fin_seq has its turn if all before it is here. */
 void tcp_receive_fin(struct tcp_conn *c);
 /** Window to advertise now, in bytes; never takes back what was given. */

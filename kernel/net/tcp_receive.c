@@ -462,6 +462,29 @@ static void receive_in_order(struct tcp_conn *c, struct pkt *pkt)
         tcp_wake(c, POLLIN | POLLRDNORM);
 }
 
+void tcp_receive_expected(struct tcp_conn *c, struct pkt *pkt, u32 tsecr)
+{
+    u32 size = pkt->gso_size ? pkt->gso_size : pkt->total, now = c->shard->now;
+
+    if (size >= c->rcv_mss) {
+        c->rcv_mss = (u16)min(size, (u32)c->advmss);
+        if (tsecr)
+            c->rcv_rtt_ms = min(now + c->ts_offset - tsecr, 10000u);
+    }
+    if (unlikely(now - c->last_recv > c->rto_ms) && c->last_recv)
+        c->interactive = false;
+    c->last_recv = now;
+    c->data_segs_in++;
+    c->bytes_received += pkt->total;
+    pkt->seq = c->rcv_nxt;
+    pkt->end_seq = pkt->seq + pkt->total;
+    charge(c, pkt, pkt_truesize(pkt));
+    append(c, pkt);
+    ack_received(c);
+    if (likely(program_hears(c)))
+        tcp_wake(c, POLLIN | POLLRDNORM);
+}
+
 /* Cut @pkt to the window; false: nothing is left. */
 static bool cut_to_window(struct tcp_conn *c, struct pkt *pkt)
 {

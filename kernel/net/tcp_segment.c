@@ -4,6 +4,7 @@
 #include "net/tcp_priv.h"
 
 enum { LINEAR_DATA = 512 }; /* more than that is not copied but pointed to */
+static_assert(LINEAR_DATA <= PKT_LINEAR - PKT_HEADROOM, "take_data()");
 
 /* The pseudo-header's sum, for the device to finish; no urgent data. */
 static inline void put_partial_csum(struct pkt *pkt, u8 *h, u32 pseudo)
@@ -53,13 +54,19 @@ static u32 put_sacks(struct tcp_conn *c, u8 *to)
 }
 
 /* @len bytes of the queue from @seq; may end up with fewer. */
-static struct pkt *take_data(struct tcp_conn *c, u32 seq, u32 len)
+static inline struct pkt *take_data(struct tcp_conn *c, u32 seq, u32 len)
 {
     struct pkt *pkt = pkt_alloc();
 
-    if (!pkt || !len)
+    if (unlikely(!pkt || !len))
         return pkt;
     u32 at = seq - (c->write_seq - c->sendq.bytes);
+    if (likely(len <= LINEAR_DATA && c->sendq.count == 1)) {
+        assert(at + len <= c->sendq.bytes);
+        memcpy(pkt->data, c->sendq.frags[c->sendq.head].data + at, len);
+        pkt->len = pkt->total = len;
+        return pkt;
+    }
     if (len <= LINEAR_DATA) {
         sendq_copy(&c->sendq, at, pkt_put(pkt, len), len);
         return pkt;

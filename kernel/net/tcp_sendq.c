@@ -61,9 +61,14 @@ static int make_room(struct sendq *q)
 
 int sendq_append(struct sendq *q, struct page *page, u8 *data, u32 len)
 {
-    struct send_frag *last = q->count ? &q->frags[q->head + q->count - 1] : NULL;
-
-    if (last && last->page == page && last->data + last->len == data) {
+    if (likely(!q->count)) { /* .head is 0, and there is always room for one */
+        q->frags[0] = (struct send_frag){page, data, len};
+        q->count = 1;
+        q->bytes = len;
+        return 0;
+    }
+    struct send_frag *last = &q->frags[q->head + q->count - 1];
+    if (last->page == page && last->data + last->len == data) {
         last->len += len;
         q->bytes += len;
         if (page)

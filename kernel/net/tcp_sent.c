@@ -16,10 +16,8 @@ void sent_fini(struct sent_list *list)
     sent_init(list);
 }
 
-int sent_reserve(struct sent_list *list)
+int sent_make_room(struct sent_list *list)
 {
-    if (list->head + list->count < list->cap)
-        return 0;
     if (list->head && list->head >= list->cap / 4) {
         memmove(list->v, list->v + list->head, list->count * sizeof(*list->v));
         list->head = 0;
@@ -37,13 +35,6 @@ int sent_reserve(struct sent_list *list)
     list->cap *= 4;
     list->head = 0;
     return 0;
-}
-
-void sent_append(struct sent_list *list, u32 seq, u32 end, u64 now_ns, u8 flags)
-{
-    assert(list->head + list->count < list->cap);
-    *sent_at(list, list->count) = (struct sent){seq, end, now_ns, flags, {0}};
-    list->count++;
 }
 
 bool sent_split(struct sent_list *list, u32 i, u32 seq)

@@ -478,7 +478,12 @@ static const struct proto_ops tcp_ops[] = {TCP_OPS(AF_INET), TCP_OPS(AF_INET6)};
 
 void tcp_init(void)
 {
-    static const struct transport transport = {IPPROTO_TCP, tcp_input, tcp_error};
+    static const struct transport transport = {
+        .protocol = IPPROTO_TCP,
+        .input = tcp_input,
+        .error = tcp_error,
+        .expected4 = tcp_input_expected4,
+    };
 
     tcp_secrets_init();
     shards_init();

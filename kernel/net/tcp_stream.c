@@ -42,8 +42,8 @@ static int wait_room(struct tcp_conn *c, u32 flags)
     return err ? sock_wait_error(err, timeout) : 0;
 }
 
-/* May bytes be queued now? 0, or what send(2) answers. */
-static int may_send(struct tcp_conn *c, u32 flags)
+/* may_send(), where there is more to it. */
+static __attribute__((noinline)) int may_send_else(struct tcp_conn *c, u32 flags)
 {
     struct socket *sock = c->sock;
 
@@ -61,8 +61,16 @@ static int may_send(struct tcp_conn *c, u32 flags)
     return likely(tcp_can_send(c->state) && !c->fin_queued) ? 0 : -EPIPE;
 }
 
+/* May bytes be queued now? 0, or what send(2) answers. */
+static inline int may_send(struct tcp_conn *c, u32 flags)
+{
+    if (likely(c->state == TCP_ESTABLISHED && !c->fin_queued && !c->sock->error))
+        return 0;
+    return may_send_else(c, flags);
+}
+
 /* Queue one piece, whose reference is taken. Under the lock. 0 or a negative errno. */
-static int queue_piece(struct tcp_conn *c, struct page *page, u8 *data, u32 len)
+static inline int queue_piece(struct tcp_conn *c, struct page *page, u8 *data, u32 len)
 {
     if (unlikely(!tcp_can_send(c->state) || c->fin_queued))
         return -EPIPE;

@@ -83,12 +83,13 @@ void tcp_decode_options(const u8 *p, u32 len, bool syn, struct tcp_options *out)
     }
 }
 
-static bool csum_ok(struct pkt *pkt, const struct ip_info *info)
+void tcp_check_csum(struct pkt *pkt, const struct ip_info *info)
 {
     if (likely(pkt->csum != CSUM_NONE)) /* the device says so, or it never left this machine */
-        return true;
+        return;
     u32 sum = ip_pseudo_csum(&info->src, &info->dst, IPPROTO_TCP, pkt->total);
-    return csum_fold(pkt_csum(pkt, 0, pkt->total, sum)) == 0;
+    if (!csum_fold(pkt_csum(pkt, 0, pkt->total, sum)))
+        pkt->csum = CSUM_GOOD;
 }
 
 enum tcp_decode tcp_decode(struct pkt *pkt, const struct ip_info *info, struct tcp_segment *seg)
@@ -103,7 +104,8 @@ enum tcp_decode tcp_decode(struct pkt *pkt, const struct ip_info *info, struct t
     h = pkt_linear(pkt, header);
     if (!h)
         return DECODE_BAD;
-    if (!csum_ok(pkt, info))
+    tcp_check_csum(pkt, info);
+    if (pkt->csum == CSUM_NONE)
         return DECODE_BAD_CSUM;
 
     flow_set(seg->flow.local, &info->dst);

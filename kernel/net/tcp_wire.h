@@ -103,6 +103,8 @@ static inline void wire_put32(u8 *p, u32 v)
 /** What a segment's decoding ended in. */
 enum tcp_decode { DECODE_OK, DECODE_BAD, DECODE_BAD_CSUM };
 
+/** Look at the checksum if nobody has yet: pkt->csum stays CSUM_NONE only where it is wrong. */
+void tcp_check_csum(struct pkt *pkt, const struct ip_info *info);
 /**
  * Check and decode the segment in @pkt (.data at the TCP header, which is made linear). Options are
  * decoded too. Addresses, hash and all come from @info.
