@@ -4,7 +4,7 @@
 #include "fs/pseudo.h"
 
 /** What is in /proc/PID/net. */
-enum { PROC_NET_NODES = 16 };
+enum { PROC_NET_NODES = 21 };
 extern const struct pseudo_node proc_net_nodes[PROC_NET_NODES];
 
 int proc_net_show_tcp(struct text *out, const struct pseudo_ref *ref);
@@ -14,6 +14,12 @@ int proc_net_show_udp6(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_unix(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_snmp(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_netstat(struct text *out, const struct pseudo_ref *ref);
+int proc_net_show_raw(struct text *out, const struct pseudo_ref *ref);
+int proc_net_show_raw6(struct text *out, const struct pseudo_ref *ref);
+int proc_net_show_icmp(struct text *out, const struct pseudo_ref *ref);
+int proc_net_show_icmp6(struct text *out, const struct pseudo_ref *ref);
+int proc_net_show_packet(struct text *out, const struct pseudo_ref *ref);
+int proc_net_show_snmp6(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_sockstat(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_sockstat6(struct text *out, const struct pseudo_ref *ref);
 

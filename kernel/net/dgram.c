@@ -275,7 +275,7 @@ static ssize_t recv_error(struct dgram *d, struct sock_msg *msg)
     sock_put_control(msg, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &data, len);
     if (msg->addr)
         endpoint_to_addr(&e.about, d->sock->family, msg->addr);
-    msg->flags = MSG_ERRQUEUE | (msg->flags & MSG_CTRUNC);
+    msg->out_flags |= MSG_ERRQUEUE;
     return 0;
 }
 
@@ -285,7 +285,6 @@ ssize_t dgram_recv(struct socket *sock, struct sock_msg *msg)
     u32 flags = msg->flags;
     int err = 0;
 
-    msg->flags = 0;
     if (unlikely(flags & MSG_ERRQUEUE))
         return recv_error(d, msg);
     struct pkt *pkt = wait_for_packet(d, flags, &err);
@@ -298,7 +297,7 @@ ssize_t dgram_recv(struct socket *sock, struct sock_msg *msg)
         return -EFAULT;
     }
     if (n < pkt->total)
-        msg->flags |= MSG_TRUNC;
+        msg->out_flags |= MSG_TRUNC;
     if (msg->addr)
         endpoint_to_addr(&dgram_info_of(pkt)->from, sock->family, msg->addr);
     if (msg->control)

@@ -9,6 +9,7 @@
 #include "net/neigh.h"
 #include "net/net_priv.h"
 #include "net/netlink.h"
+#include "net/packet.h"
 #include "net/ping.h"
 #include "net/tcp.h"
 #include "net/udp.h"
@@ -32,6 +33,7 @@ static void init_locked(void)
     udp_init();
     netlink_init();
     raw_init();
+    packet_init();
     tcp_init();
     ipconfig_init();
 }

@@ -54,7 +54,8 @@ struct netif {
     struct netif_stats stats;          /* each counter written by one CPU at a time */
     struct list_head node;             /* [I] */
     void *driver;                      /* [I] the driver's own */
-    /** [I] Tap of packet sockets, or NULL: looks at every frame, @sent or received; borrows. */
+    /** [A] Packet sockets, while there are any: look at every frame, @sent or received; borrows.
+     */
     void (*tap)(struct netif *netif, struct pkt *pkt, bool sent);
 };
 

@@ -17,6 +17,7 @@
 #include "sched/wait.h"
 
 struct file;
+struct page;
 struct pkt_frag;
 struct socket;
 
@@ -75,6 +76,9 @@ struct proto_ops {
      * @flags. Bytes taken, short where the buffer is full, or a negative errno. NULL: by send.
      */
     ssize_t (*send_pages)(struct socket *sock, const struct pkt_frag *frags, u32 n, u32 flags);
+    /** Page @index of what mmap(2) of the socket shows, with a reference; NULL: past its end. Under
+     * mm->lock; must not sleep. NULL: sockets of this protocol cannot be mapped. */
+    struct page *(*map_page)(struct socket *sock, u64 index);
 };
 
 /* Options that every protocol shares: SOL_SOCKET. [O] written under .lock, read by value. */

@@ -209,7 +209,7 @@ int socket_setopt(struct socket *sock, int level, int name, const void *value, u
         err = set_shared(&sock->options, name, value, len);
         spin_unlock(&sock->lock);
     }
-    if (err && err != -ENOPROTOOPT)
+    if (err && err != -ENOPROTOOPT && name != SO_DETACH_FILTER)
         return err;
     if (sock->ops->setopt)
         told = sock->ops->setopt(sock, level, name, value, len);

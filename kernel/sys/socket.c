@@ -1,6 +1,7 @@
 /* The calls that make, name, join and set up sockets.  socket_msg.c has those that move bytes. */
 #include "sys/socket_file.h"
 
+#include "abi/packet.h"
 #include "net/ip.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
@@ -308,7 +309,9 @@ long sys_getsockopt(int fd, int level, int name, uaddr_t value, uaddr_t len_at)
         err = -EINVAL;
     if (!err) {
         u32 n = min((u32)len, (u32)sizeof(buf));
-        err = socket_getopt(sock, level, name, buf, &n);
+        if (unlikely(level == SOL_PACKET)) /* PACKET_HDRLEN reads it */
+            err = copy_from_user(buf, value, n);
+        err = err ? err : socket_getopt(sock, level, name, buf, &n);
         len = (int)n;
     }
     if (!err && (copy_to_user(value, buf, (size_t)len) || copy_to_user(len_at, &len, sizeof(len))))

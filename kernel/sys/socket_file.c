@@ -70,6 +70,38 @@ const struct file_ops socket_file_ops = {
     .release = socket_release,
 };
 
+/* ---- mappings: the ring of a packet socket ---- */
+
+static struct file *backing_file(struct vm_backing *backing)
+{
+    return container_of(backing, struct file, backing);
+}
+
+static void backing_get(struct vm_backing *backing)
+{
+    file_get(backing_file(backing));
+}
+
+static void backing_put(struct vm_backing *backing)
+{
+    file_put(backing_file(backing));
+}
+
+static int backing_page(struct vm_backing *backing, u64 index, bool write __attribute__((unused)),
+                        paddr_t *pa)
+{
+    struct socket *sock = backing_file(backing)->data;
+    struct page *page = sock->ops->map_page(sock, index);
+
+    if (!page)
+        return -EFAULT;
+    *pa = page_to_phys(page);
+    return 0;
+}
+
+static const struct vm_backing_ops socket_backing_ops = {
+    .get = backing_get, .put = backing_put, .page = backing_page};
+
 static int socket_reopen(struct inode *inode, struct file *file)
 {
     (void)inode, (void)file;
@@ -96,6 +128,8 @@ int socket_file_create(const struct proto_ops *ops, int protocol, u32 flags, str
     sock->file_flags = &file->flags;
     sock->ino = file->inode->ino;
     file->waitq = &sock->waitq;
+    if (unlikely(ops->map_page))
+        file->backing.ops = &socket_backing_ops;
     *out = file;
     return 0;
 }

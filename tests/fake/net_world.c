@@ -257,6 +257,11 @@ void page_put(struct page *page)
     free_pages = page;
 }
 
+void page_split(struct page *page)
+{
+    (void)page; /* all are single */
+}
+
 struct page *virt_to_page(const void *virt)
 {
     return &heads[((const char *)virt - arena) / (s64)PAGE_SIZE];
@@ -277,6 +282,12 @@ size_t arch_clear_user(void *dst, size_t n)
 int copy_to_user(uaddr_t dst, const void *src, size_t n)
 {
     memcpy((void *)(uintptr_t)dst, src, n);
+    return 0;
+}
+
+int copy_from_user(void *dst, uaddr_t src, size_t n)
+{
+    memcpy(dst, (const void *)(uintptr_t)src, n);
     return 0;
 }
 

@@ -32,8 +32,9 @@ EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c",
          "tests/fake/fault.c", "kernel/arch/x86_64/layout.c", *MM]
 
 NET = ["kernel/net/" + name + ".c" for name in (
-    "addr", "arp", "csum", "dgram", "dgram_option", "dhcp", "eth", "frag", "gro", "icmp", "icmp6", "init", "ip",
-    "ip4", "ip6", "ipconfig", "loopback", "mcast", "ndp", "neigh", "netif", "pkt", "raw", "route", "sock_addr",
+    "addr", "arp", "bpf", "csum", "dgram", "dgram_option", "dhcp", "eth", "frag", "gro", "icmp", "icmp6", "init", "ip",
+    "ip4", "ip6", "ipconfig", "loopback", "mcast", "ndp", "neigh", "netif", "packet", "packet_ring", "packet_tap", "pkt",
+    "raw", "route", "sock_addr",
     "socket", "socket_opt", "udp", "udp_socket")] + [
     "kernel/core/irq.c", "kernel/mm/iter.c", "kernel/arch/x86_64/layout.c",
     "lib/string.c", "lib/format.c", "tests/fake/net_world.c", *FAKES]
