@@ -4,6 +4,7 @@
 #include "abi/socket.h"
 #include "fs/proc_net.h"
 #include "mm/heap.h"
+#include "net/ip.h"
 #include "net/socket.h"
 #include "net/stats.h"
 #include "net/tcp.h"
@@ -82,6 +83,7 @@ static void walk(struct copies *c, bool tcp)
 static int copy_table(struct copies *c, bool tcp)
 {
     *c = (struct copies){0};
+    net_init(); /* the tables are made by it */
     for (;;) {
         walk(c, tcp);
         if (c->n <= c->room)
@@ -291,6 +293,7 @@ int proc_net_show_sockstat(struct text *out, const struct pseudo_ref *ref __attr
     struct tally tcp = {0}, udp = {0};
     struct tcp_stats t;
 
+    net_init();
     tcp_for_each(tally_tcp, &tcp);
     udp_for_each(tally_udp, &udp);
     tcp_get_stats(&t);
@@ -307,6 +310,7 @@ int proc_net_show_sockstat6(struct text *out, const struct pseudo_ref *ref __att
 {
     struct tally tcp = {0}, udp = {0};
 
+    net_init();
     tcp_for_each(tally_tcp, &tcp);
     udp_for_each(tally_udp, &udp);
     text_add(out,

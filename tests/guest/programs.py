@@ -10,7 +10,7 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
          "-Wno-unknown-warning-option", "-pthread"]
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "pipe", "poll", "event", "time", "proc", "misc",
-            "unix", "unix_msg", "socket", "packet", "bad", "leak", "patch"]
+            "unix", "unix_msg", "socket", "packet", "procnet", "bad", "leak", "patch"]
 
 # argument of crash.c -> the signal it dies of
 CRASHES = {"segv": 11, "null-call": 11, "write-text": 11, "exec-data": 11, "stack-overflow": 11,

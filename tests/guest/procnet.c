@@ -1,0 +1,24 @@
+/* /proc/net before the program has used any socket: everything there can be read. */
+#include "t.h"
+
+#include <dirent.h>
+
+CASE(all_of_proc_net_can_be_read_at_once)
+{
+    static const char *const names[] = {
+        "dev",     "route",    "tcp",       "tcp6",   "udp",      "udp6",       "raw",
+        "raw6",    "icmp",     "icmp6",     "packet", "unix",     "snmp",       "snmp6",
+        "netstat", "sockstat", "sockstat6", "arp",    "if_inet6", "ipv6_route", "protocols"};
+    char path[64];
+
+    for (size_t i = COUNT(names); i-- > 0;) {
+        snprintf(path, sizeof(path), "/proc/net/%s", names[i]);
+        int fd = open(path, O_RDONLY);
+        char byte;
+        CHECK(fd >= 0);
+        CHECK(read(fd, &byte, 1) >= 0);
+        close(fd);
+    }
+    CHECK(strstr(get_file("/proc/net/snmp6"), "Ip6InReceives"));
+    CHECK(strstr(get_file("/proc/net/sockstat"), "TCP: inuse"));
+}
