@@ -1,7 +1,6 @@
 /* /proc/net before the program has used any socket: everything there can be read. */
+#define _GNU_SOURCE
 #include "t.h"
-
-#include <dirent.h>
 
 CASE(all_of_proc_net_can_be_read_at_once)
 {
