@@ -85,6 +85,9 @@ enum linux_si_code {
     TRAP_TRACE = 2,
     CLD_EXITED = 1,
     CLD_KILLED = 2,
+    CLD_DUMPED = 3,
+    CLD_STOPPED = 5,
+    CLD_CONTINUED = 6,
 };
 
 /* timer_create's way to tell. */

@@ -70,6 +70,7 @@ enum tty_cflag { TTY_B38400 = 0xf, TTY_CS8 = 0x30, TTY_CREAD = 0x80, TTY_HUPCL =
 enum tty_lflag {
     TTY_ISIG = 0x1,
     TTY_ICANON = 0x2,
+    TTY_TOSTOP = 0x100,
     TTY_ECHO = 0x8,
     TTY_ECHOE = 0x10,
     TTY_ECHOK = 0x20,

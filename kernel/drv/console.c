@@ -232,13 +232,12 @@ static int open_console(struct char_device *dev __attribute__((unused)), struct 
     return open_tty_of(terminal_port(), file);
 }
 
-/* /dev/tty: there is one session, and its terminal is the one that stdio is on, if it is on one. */
+/* /dev/tty: the terminal of the session. */
 static int open_controlling(struct char_device *dev __attribute__((unused)), struct file *file)
 {
-    struct console_port *port = terminal_port();
-    struct tty *tty = port ? tty_of_port(port) : NULL;
+    struct tty *tty = tty_of_session(current_process()->sid);
 
-    if (!tty || tty->sid != current_process()->sid)
+    if (!tty)
         return -ENXIO;
     tty_open_file(tty, file);
     return 0;

@@ -79,6 +79,8 @@ static void settle(struct pty *pty)
     mutex_lock(&ptys_lock);
     if (!pty->master_open && !pty->tty.opens)
         pty->taken = false;
+    if (!pty->taken)
+        tty_leave_session(&pty->tty);
     mutex_unlock(&ptys_lock);
 }
 

@@ -6,7 +6,7 @@
 #include "abi/fcntl.h"
 #include "core/time.h"
 #include "lib/string.h"
-#include "sched/thread.h"
+#include "sched/family.h"
 
 enum { CHUNK = 256, NSEC_PER_VTIME = 100000000 };
 
@@ -23,17 +23,14 @@ static void tty_echo(struct tty_line *line, const u8 *buf, size_t n)
         (void)tty->ops->write(tty, buf, n); /* what does not fit is lost: nobody can wait here */
 }
 
-/* To the foreground group; its leader stands for it. */
+/* To the foreground group. */
 static void signal_group(struct tty *tty, int sig)
 {
     int pgid = __atomic_load_n(&tty->pgid, __ATOMIC_RELAXED);
-    struct process *process = pgid ? process_find(pgid) : NULL;
-
-    if (!process)
-        return;
     struct siginfo64 info = {.si_signo = sig, .si_code = SI_KERNEL};
-    (void)signal_send_process(process, &info); /* below the real-time range it cannot fail */
-    process_put(process);
+
+    if (pgid > 0)
+        (void)signal_send_group(pgid, &info); /* nobody there: nobody to tell */
 }
 
 static void tty_signal(struct tty_line *line, int sig)
@@ -87,12 +84,6 @@ void tty_hang_up(struct tty *tty)
 void tty_output_room(struct tty *tty)
 {
     waitq_wake_all(&tty->waitq, POLLOUT | POLLWRNORM);
-}
-
-void tty_take_session(struct tty *tty)
-{
-    __atomic_store_n(&tty->sid, current_process()->sid, __ATOMIC_RELAXED);
-    __atomic_store_n(&tty->pgid, current_process()->pgid, __ATOMIC_RELAXED);
 }
 
 static bool hung_up(const struct tty *tty)
@@ -198,6 +189,9 @@ static ssize_t tty_read(struct file *file, struct iov_iter *to, s64 *pos __attri
     struct read_rule rule = read_rule(tty, to->left);
     ssize_t done = 0;
 
+    int background = tty_check_background(tty, SIGTTIN);
+    if (background)
+        return background;
     while (to->left) {
         bool end;
         ssize_t n = take_input(tty, to, &end);
@@ -271,6 +265,9 @@ static ssize_t tty_write(struct file *file, struct iov_iter *from, s64 *pos __at
     struct tty *tty = file->data;
     ssize_t done = 0;
 
+    int background = tty->line.t.lflag & TTY_TOSTOP ? tty_check_background(tty, SIGTTOU) : 0;
+    if (background)
+        return background;
     while (from->left) {
         ssize_t n = wait_output(tty, file);
         if (!n)
@@ -309,4 +306,6 @@ void tty_open_file(struct tty *tty, struct file *file)
     file->ops = &tty_file_ops;
     file->data = tty;
     file->waitq = &tty->waitq;
+    if (!(file->flags & O_NOCTTY))
+        tty_adopt_session(tty);
 }

@@ -25,16 +25,17 @@ struct tty_ops {
 
 /* Fields: [I] fixed at start, [A] atomic, [L] under .lock. */
 struct tty {
-    struct tty_line line;      /* [L] */
-    struct spinlock lock;      /* before a process's signal lock and a wait queue's */
-    struct mutex write_lock;   /* one writer's chunk at a time; before .lock */
-    struct waitq waitq;        /* POLLIN, POLLOUT, POLLHUP */
-    const struct tty_ops *ops; /* [I] */
-    void *data;                /* [I] the owner's */
-    struct winsize_abi size;   /* [L] */
-    int pgid, sid;             /* [A] foreground process group, session; 0: none */
-    u32 opens;                 /* [A] files on it */
-    bool hung_up;              /* [A] */
+    struct tty_line line;          /* [L] */
+    struct spinlock lock;          /* before a process's signal lock and a wait queue's */
+    struct mutex write_lock;       /* one writer's chunk at a time; before .lock */
+    struct waitq waitq;            /* POLLIN, POLLOUT, POLLHUP */
+    const struct tty_ops *ops;     /* [I] */
+    void *data;                    /* [I] the owner's */
+    struct winsize_abi size;       /* [L] */
+    int pgid, sid;                 /* [A] foreground process group, session; 0: none */
+    struct list_head session_node; /* under tty_job.c's lock; in the list while .sid is not 0 */
+    u32 opens;                     /* [A] files on it */
+    bool hung_up;                  /* [A] */
 };
 
 extern const struct file_ops tty_file_ops;
@@ -51,8 +52,26 @@ void tty_hang_up(struct tty *tty);
 void tty_output_room(struct tty *tty);
 /** Make @file one on @tty. */
 void tty_open_file(struct tty *tty, struct file *file);
+/* tty_job.c: sessions and job control. */
+
 /** Make @tty the controlling terminal of the current session, its group the foreground one. */
 void tty_take_session(struct tty *tty);
+/** The same for a session leader that has none and opens one that is free. */
+void tty_adopt_session(struct tty *tty);
+/** It is no longer anybody's. */
+void tty_leave_session(struct tty *tty);
+/** The controlling terminal of session @sid, or NULL. */
+struct tty *tty_of_session(int sid);
+/** The leader of session @sid has ended: hang up. May sleep. */
+void tty_session_ended(int sid);
+/**
+ * The current process is about to read (SIGTTIN), or to write or change (SIGTTOU) its terminal.
+ * 0: it may. -ERESTARTSYS: it is in the background, and its group was sent @sig. -EIO: likewise,
+ * and it cannot be stopped.
+ */
+int tty_check_background(struct tty *tty, int sig);
+/** TIOCSCTTY and its kin; -ENOTTY for other commands. */
+int tty_session_ioctl(struct tty *tty, unsigned cmd, uaddr_t arg);
 /** ioctl of a terminal, for its pty master too. */
 int tty_ioctl(struct tty *tty, struct file *file, unsigned cmd, uaddr_t arg);
 

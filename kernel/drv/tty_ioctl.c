@@ -95,42 +95,19 @@ static int put_int(uaddr_t arg, int value)
     return copy_to_user(arg, &value, sizeof(value));
 }
 
-static int set_group(struct tty *tty, uaddr_t arg)
+/* Commands that a background process may not use. */
+static bool changes_terminal(unsigned cmd)
 {
-    int pgid;
-
-    if (copy_from_user(&pgid, arg, sizeof(pgid)))
-        return -EFAULT;
-    if (pgid <= 0)
-        return -EINVAL;
-    if (tty->sid != current_process()->sid)
-        return -ENOTTY;
-    __atomic_store_n(&tty->pgid, pgid, __ATOMIC_RELAXED);
-    return 0;
-}
-
-static int session_ioctl(struct tty *tty, unsigned cmd, uaddr_t arg)
-{
-    switch (cmd) {
-    case TIOCSCTTY:
-        tty_take_session(tty);
-        return 0;
-    case TIOCNOTTY:
-        tty->sid = tty->pgid = 0;
-        return 0;
-    case TIOCGPGRP:
-        return tty->sid == current_process()->sid ? put_int(arg, tty->pgid) : -ENOTTY;
-    case TIOCSPGRP:
-        return set_group(tty, arg);
-    case TIOCGSID:
-        return tty->sid == current_process()->sid ? put_int(arg, tty->sid) : -ENOTTY;
-    default:
-        return -ENOTTY;
-    }
+    return (cmd >= TCSETS && cmd <= TCSETSF) || (cmd >= TCSETS2 && cmd <= TCSETSF2) ||
+           cmd == TCFLSH || cmd == TCXONC || cmd == TCSBRK || cmd == TCSBRKP || cmd == TIOCSPGRP;
 }
 
 int tty_ioctl(struct tty *tty, struct file *file __attribute__((unused)), unsigned cmd, uaddr_t arg)
 {
+    int background = changes_terminal(cmd) ? tty_check_background(tty, SIGTTOU) : 0;
+
+    if (background)
+        return background;
     switch (cmd) {
     case TCGETS:
         return copy_termios_out(tty, arg, sizeof(struct termios_abi));
@@ -163,6 +140,6 @@ int tty_ioctl(struct tty *tty, struct file *file __attribute__((unused)), unsign
     case TIOCNXCL:
         return 0;
     default:
-        return session_ioctl(tty, cmd, arg);
+        return tty_session_ioctl(tty, cmd, arg);
     }
 }

@@ -35,9 +35,13 @@ static bool search_table(int pid, struct fd_search *search)
 {
     struct process *process = process_find(pid);
 
+    struct fd_table *table = process ? fd_table_of(process) : NULL;
+
     search->found = -1;
-    if (process && process->files)
-        fd_for_each(process->files, visit, search);
+    if (table) {
+        fd_for_each(table, visit, search);
+        fd_table_put(table);
+    }
     if (process)
         process_put(process);
     return search->found >= 0;

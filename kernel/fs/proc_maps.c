@@ -41,9 +41,12 @@ int proc_show_maps(struct text *out, const struct pseudo_ref *ref)
 
     if (!process)
         return -ESRCH;
-    if (process->mm)
-        mm_for_each_vma(process->mm, add_area, out);
+    struct mm *mm = process_mm(process);
     process_put(process);
+    if (!mm)
+        return 0;
+    mm_for_each_vma(mm, add_area, out);
+    mm_put(mm);
     return 0;
 }
 
@@ -54,9 +57,12 @@ int proc_show_smaps_rollup(struct text *out, const struct pseudo_ref *ref)
 
     if (!process)
         return -ESRCH;
-    if (process->mm)
-        mm_get_usage(process->mm, &usage);
+    struct mm *mm = process_mm(process);
     process_put(process);
+    if (mm) {
+        mm_get_usage(mm, &usage);
+        mm_put(mm);
+    }
     unsigned long rss = usage.resident_pages * 4, shared = usage.shared_pages * 4;
     unsigned long anonymous = rss - min(shared, rss);
     text_add(out, "00010000-7ffffffff000 ---p 00000000 00:00 0                      [rollup]\n");

@@ -39,8 +39,12 @@ static int with_process(struct text *out, const struct pseudo_ref *ref,
 
 static void add_cmdline(struct text *out, struct process *process)
 {
-    if (process->cmdline)
-        text_add_bytes(out, process->cmdline, process->cmdline_len);
+    struct program *program = process_program(process);
+
+    if (program && program->cmdline && !process->zombie)
+        text_add_bytes(out, program->cmdline, program->cmdline_len);
+    if (program)
+        program_put(program);
 }
 
 static int show_cmdline(struct text *out, const struct pseudo_ref *ref)
@@ -51,17 +55,21 @@ static int show_cmdline(struct text *out, const struct pseudo_ref *ref)
 /* The environment lies in the program's memory, where it may have changed it. */
 static void add_environ(struct text *out, struct process *process)
 {
+    struct program *program = process_program(process);
+    struct mm *mm = process_mm(process);
     char buf[256];
 
-    if (process != current_process())
-        return;
-    for (u64 at = process->env_start; at < process->env_end;) {
-        size_t n = min(process->env_end - at, (u64)sizeof(buf));
-        if (copy_from_user(buf, at, n))
-            return;
+    for (u64 at = program ? program->env_start : 0; mm && program && at < program->env_end;) {
+        size_t n = mm_read(mm, at, buf, min(program->env_end - at, (u64)sizeof(buf)));
+        if (!n)
+            break;
         text_add_bytes(out, buf, n);
         at += n;
     }
+    if (mm)
+        mm_put(mm);
+    if (program)
+        program_put(program);
 }
 
 static int show_environ(struct text *out, const struct pseudo_ref *ref)
@@ -71,7 +79,12 @@ static int show_environ(struct text *out, const struct pseudo_ref *ref)
 
 static void add_auxv(struct text *out, struct process *process)
 {
-    text_add_bytes(out, process->auxv, min((size_t)process->auxv_len, sizeof(process->auxv)));
+    struct program *program = process_program(process);
+
+    if (!program)
+        return;
+    text_add_bytes(out, program->auxv, min((size_t)program->auxv_len, sizeof(program->auxv)));
+    program_put(program);
 }
 
 static int show_auxv(struct text *out, const struct pseudo_ref *ref)
@@ -82,7 +95,13 @@ static int show_auxv(struct text *out, const struct pseudo_ref *ref)
 static int show_comm(struct text *out, const struct pseudo_ref *ref)
 {
     struct thread *thread = thread_find(ref->tid);
+    struct process *zombie = thread ? NULL : process_find(ref->tid);
 
+    if (zombie) {
+        text_add(out, "%.15s\n", zombie->comm);
+        process_put(zombie);
+        return 0;
+    }
     if (!thread)
         return -ESRCH;
     text_add(out, "%.15s\n", thread->name);
@@ -144,29 +163,41 @@ static int show_limits(struct text *out, const struct pseudo_ref *ref)
     return with_process(out, ref, add_limits);
 }
 
-static ssize_t read_exe(const struct pseudo_ref *ref, char *buf, size_t size)
+/* The program's path, which the caller drops; NULL: unknown. */
+static struct program *exe_of(const struct pseudo_ref *ref)
 {
     struct process *process = process_find(ref->pid);
+    struct program *program = process && !process->zombie ? process_program(process) : NULL;
 
-    if (!process)
-        return -ENOENT;
-    ssize_t len = -ENOENT;
-    if (process->exe) {
-        len = (ssize_t)min(strlen(process->exe), size);
-        memcpy(buf, process->exe, (size_t)len);
+    if (process)
+        process_put(process);
+    if (program && !program->exe) {
+        program_put(program);
+        program = NULL;
     }
-    process_put(process);
+    return program;
+}
+
+static ssize_t read_exe(const struct pseudo_ref *ref, char *buf, size_t size)
+{
+    struct program *program = exe_of(ref);
+
+    if (!program)
+        return -ENOENT;
+    ssize_t len = (ssize_t)min(strlen(program->exe), size);
+    memcpy(buf, program->exe, (size_t)len);
+    program_put(program);
     return len;
 }
 
 static int follow_exe(const struct pseudo_ref *ref, struct path *out)
 {
-    struct process *process = process_find(ref->pid);
+    struct program *program = exe_of(ref);
 
-    if (!process)
+    if (!program)
         return -ENOENT;
-    int err = process->exe ? path_lookup_kernel(process->exe, LOOKUP_FOLLOW, out) : -ENOENT;
-    process_put(process);
+    int err = path_lookup_kernel(program->exe, LOOKUP_FOLLOW, out);
+    program_put(program);
     return err;
 }
 
@@ -177,15 +208,16 @@ static int directory_of(const struct pseudo_ref *ref, bool root, struct path *ou
 
     if (!process)
         return -ENOENT;
-    struct fs_context *fs = process->fs;
-    if (fs) {
-        names_read_lock();
-        *out = root ? fs->root : fs->cwd;
-        dentry_get(out->dentry);
-        names_read_unlock();
-    }
+    struct fs_context *fs = fs_context_of(process);
     process_put(process);
-    return fs ? 0 : -ENOENT;
+    if (!fs)
+        return -ENOENT;
+    names_read_lock();
+    *out = root ? fs->root : fs->cwd;
+    dentry_get(out->dentry);
+    names_read_unlock();
+    fs_context_put(fs);
+    return 0;
 }
 
 static ssize_t read_directory(const struct pseudo_ref *ref, bool root, char *buf, size_t size)
@@ -300,13 +332,15 @@ int proc_find_pid(const struct pseudo_ref *dir __attribute__((unused)), const ch
 {
     int tid = proc_number(name, len);
     struct thread *thread = tid > 0 ? thread_find(tid) : NULL;
+    struct process *process = thread || tid <= 0 ? NULL : process_find(tid); /* a zombie */
 
-    if (!thread)
-        return -ENOENT;
     child->node = &proc_pid_dir;
-    child->pid = thread->process ? thread->process->pid : 0;
+    child->pid = thread && thread->process ? thread->process->pid : process ? tid : 0;
     child->tid = tid;
-    thread_put(thread);
+    if (thread)
+        thread_put(thread);
+    if (process)
+        process_put(process);
     return child->pid ? 0 : -ENOENT;
 }
 

@@ -14,12 +14,12 @@ static u64 to_ticks(u64 ns)
     return ns / (NSEC_PER_SEC / TICKS_PER_SEC);
 }
 
-/* The process and thread of @ref, with references. 0 or -ESRCH. */
+/* The process and thread of @ref, with references; no thread of a zombie. 0 or -ESRCH. */
 static int get_both(const struct pseudo_ref *ref, struct process **process, struct thread **thread)
 {
     *process = process_find(ref->pid);
     *thread = thread_find(ref->tid);
-    if (*process && *thread)
+    if (*process && (*thread || (*process)->zombie))
         return 0;
     if (*process)
         process_put(*process);
@@ -28,18 +28,32 @@ static int get_both(const struct pseudo_ref *ref, struct process **process, stru
     return -ESRCH;
 }
 
+/* What stands in for the thread of a zombie. */
+static const struct thread no_thread = {.affinity = ~0ull};
+
+static char state_letter(const struct process *process, const struct thread *thread)
+{
+    if (!thread)
+        return 'Z';
+    return process->stopped ? 'T' : thread_state_letter(thread);
+}
+
 static void put_both(struct process *process, struct thread *thread)
 {
     process_put(process);
-    thread_put(thread);
+    if (thread)
+        thread_put(thread);
 }
 
 static struct mm_usage usage_of(struct process *process)
 {
     struct mm_usage usage = {0};
+    struct mm *mm = process_mm(process);
 
-    if (process->mm)
-        mm_get_usage(process->mm, &usage);
+    if (mm) {
+        mm_get_usage(mm, &usage);
+        mm_put(mm);
+    }
     return usage;
 }
 
@@ -71,20 +85,29 @@ static int add_stat(struct text *out, const struct pseudo_ref *ref, bool whole)
         return err;
     struct mm_usage usage = usage_of(p);
     struct signal_sets sets = signal_sets(p);
-    u64 ticks = to_ticks(whole ? process_cpu_time(p) : thread_cpu_time(t));
-    text_add(out, "%d (%.15s) %c %d %d %d 0 -1 4194560 0 0 0 0 ", whole ? p->pid : t->tid, t->name,
-             thread_state_letter(t), p->ppid, p->pgid, p->sid);
-    text_add(out, "%lu 0 0 0 %d %d %u 0 %lu %lu %lu %lu ", (unsigned long)ticks, 20 + t->nice,
-             t->nice, p->nr_threads, (unsigned long)to_ticks(p->start_time_ns),
+    struct program *program = process_program(p);
+    static const struct program no_program;
+    const struct program *prog = program ? program : &no_program;
+    u64 ticks = to_ticks(whole || !t ? process_cpu_time(p) : thread_cpu_time(t));
+    text_add(out, "%d (%.15s) %c %d %d %d 0 -1 4194560 0 0 0 0 ", whole ? p->pid : ref->tid,
+             t ? t->name : p->comm, state_letter(p, t), p->ppid, p->pgid, p->sid);
+    struct thread *real = t;
+    t = t ? t : (struct thread *)(uintptr_t)&no_thread;
+    text_add(out, "%lu 0 %lu 0 %d %d %u 0 %lu %lu %lu %lu ", (unsigned long)ticks,
+             (unsigned long)to_ticks(p->children_cpu_time_ns), 20 + t->nice, t->nice, p->nr_threads,
+             (unsigned long)to_ticks(p->start_time_ns),
              (unsigned long)(usage.virtual_pages * PAGE_SIZE), (unsigned long)usage.resident_pages,
              (unsigned long)p->rlimits[RLIMIT_RSS].cur);
     text_add(out, "0 0 %lu 0 0 %lu %lu %lu %lu 0 0 0 17 %u %u %u 0 0 0 0 0 0 %lu %lu %lu %lu %d\n",
-             (unsigned long)p->stack_start, (unsigned long)(u32)signal_pending_set(t) & 0x7fffffff,
+             (unsigned long)prog->stack_start,
+             real ? (unsigned long)(u32)signal_pending_set(t) & 0x7fffffff : 0ul,
              (unsigned long)t->blocked & 0x7fffffff, (unsigned long)sets.ignored & 0x7fffffff,
              (unsigned long)sets.caught & 0x7fffffff, t->cpu, t->rt_priority, t->policy,
-             (unsigned long)p->arg_start, (unsigned long)p->arg_end, (unsigned long)p->env_start,
-             (unsigned long)p->env_end, p->exit_status);
-    put_both(p, t);
+             (unsigned long)prog->arg_start, (unsigned long)prog->arg_end,
+             (unsigned long)prog->env_start, (unsigned long)prog->env_end, p->exit_status);
+    if (program)
+        program_put(program);
+    put_both(p, real);
     return 0;
 }
 
@@ -148,25 +171,37 @@ static const char *state_name(char letter)
         return "D (disk sleep)";
     case 'T':
         return "T (stopped)";
+    case 'Z':
+        return "Z (zombie)";
     default:
         return "S (sleeping)";
     }
 }
 
-static void add_ids(struct text *out, const struct process *p, const struct thread *t)
+static u32 umask_of(struct process *p)
+{
+    struct fs_context *fs = fs_context_of(p);
+    u32 umask = fs ? fs->umask : 022;
+
+    if (fs)
+        fs_context_put(fs);
+    return umask;
+}
+
+static void add_ids(struct text *out, struct process *p, const struct thread *t, int tid)
 {
     const struct creds *c = &p->creds;
+    u32 umask = umask_of(p);
 
     text_add(out, "Name:\t%.15s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
-             t->name, p->fs ? p->fs->umask : 022, state_name(thread_state_letter(t)), p->pid,
-             t->tid);
+             t ? t->name : p->comm, umask, state_name(state_letter(p, t)), p->pid, tid);
     text_add(out, "PPid:\t%d\nTracerPid:\t0\n", p->ppid);
     text_add(out, "Uid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid, c->suid, c->fsuid);
     text_add(out, "Gid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t", c->gid, c->egid, c->sgid,
              c->fsgid);
     for (u32 i = 0; i < c->nr_groups; i++)
         text_add(out, "%u ", c->groups[i]);
-    text_add(out, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid, t->tid, p->pgid,
+    text_add(out, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid, tid, p->pgid,
              p->sid);
 }
 
@@ -226,12 +261,13 @@ int proc_show_pid_status(struct text *out, const struct pseudo_ref *ref)
 
     if (err)
         return err;
-    add_ids(out, p, t);
-    if (p->mm)
+    add_ids(out, p, t, ref->tid);
+    if (t) {
         add_memory(out, p);
-    add_signals(out, p, t);
-    add_privileges(out, p);
-    add_cpus(out, t);
+        add_signals(out, p, t);
+        add_privileges(out, p);
+        add_cpus(out, t);
+    }
     put_both(p, t);
     return 0;
 }

@@ -140,19 +140,31 @@ static bool shown_range(const struct vma *vma, u64 index, u64 n, u64 *start, u64
     return true;
 }
 
-void mm_forget(struct mm *mm, bool (*is_file)(struct vm_backing *backing, void *arg), void *arg,
-               u64 index, u64 n)
+struct forget {
+    bool (*is_file)(struct vm_backing *backing, void *arg);
+    void *arg;
+    u64 index, n;
+};
+
+static bool forget_in(struct mm *mm, void *arg)
 {
+    const struct forget *f = arg;
     u64 start, end;
 
-    if (!mm)
-        return;
     mm_lock(&mm->lock);
     for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
-        if (vma->backing && vma->touched && is_file(vma->backing, arg) &&
-            shown_range(vma, index, n, &start, &end))
+        if (vma->backing && vma->touched && f->is_file(vma->backing, f->arg) &&
+            shown_range(vma, f->index, f->n, &start, &end))
             (void)pages_drop(mm, vma, start, end); /* no 2 MiB page: it cannot fail */
     mm_unlock(&mm->lock);
+    return true;
+}
+
+void mm_forget(bool (*is_file)(struct vm_backing *backing, void *arg), void *arg, u64 index, u64 n)
+{
+    struct forget f = {is_file, arg, index, n};
+
+    mm_for_each(forget_in, &f);
 }
 
 static int populate_page(struct mm *mm, u64 va, bool write)

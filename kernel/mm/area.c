@@ -219,6 +219,7 @@ static struct vma *merge_pair(struct mm *mm, struct vma *lower, struct vma *uppe
     u64 end = upper->end;
 
     lower->touched |= upper->touched;
+    lower->copied |= upper->copied;
     area_destroy(mm, upper);
     area_resize(mm, lower, lower->start, end);
     return lower;

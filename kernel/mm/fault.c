@@ -243,6 +243,7 @@ int fault_locked(struct mm *mm, struct vma *vma, u64 va, bool write, bool presen
     int err = present ? fault_present(mm, vma, va, write) : -EAGAIN;
 
     vma->touched = true;
+    vma->copied |= write;
     if (err == -EAGAIN)
         err = vma->backing ? fault_file(mm, vma, va, write) : fault_anon(mm, vma, va, write);
     if (err == -EEXIST)

@@ -4,8 +4,12 @@
 #include "abi/errno.h"
 #include "core/percpu.h"
 #include "core/random.h"
+#include "core/spinlock.h"
 #include "mm/heap.h"
 #include "mm/mm_priv.h"
+
+static struct list_head all = LIST_INIT(all);
+static struct spinlock all_lock; /* a leaf */
 
 struct mm *mm_create(void)
 {
@@ -20,6 +24,9 @@ struct mm *mm_create(void)
     area_init(mm);
     mm->mmap_top = USER_TOP;
     mm->stack_limit = MIB(8);
+    spin_lock(&all_lock);
+    list_add_tail(&all, &mm->node);
+    spin_unlock(&all_lock);
     return mm;
 }
 
@@ -28,10 +35,18 @@ void mm_get(struct mm *mm)
     __atomic_fetch_add(&mm->refs, 1, __ATOMIC_RELAXED);
 }
 
+u32 mm_users(const struct mm *mm)
+{
+    return __atomic_load_n(&mm->refs, __ATOMIC_RELAXED);
+}
+
 static void mm_destroy(struct mm *mm)
 {
     struct vma *vma;
 
+    spin_lock(&all_lock);
+    list_remove(&mm->node);
+    spin_unlock(&all_lock);
     while ((vma = area_find(mm, 0))) {
         /* Whole areas go: no 2 MiB page is cut, so this cannot fail. */
         (void)pages_remove(mm, vma, vma->start, vma->end);
@@ -45,6 +60,42 @@ void mm_put(struct mm *mm)
 {
     if (__atomic_sub_fetch(&mm->refs, 1, __ATOMIC_ACQ_REL) == 0)
         mm_destroy(mm);
+}
+
+/** A reference unless the last one is gone. */
+static bool try_get(struct mm *mm)
+{
+    u32 refs = __atomic_load_n(&mm->refs, __ATOMIC_RELAXED);
+
+    while (refs)
+        if (__atomic_compare_exchange_n(&mm->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+/* The next one after @mm that somebody still uses, with a reference. */
+static struct mm *next_mm(struct mm *mm)
+{
+    spin_lock(&all_lock);
+    struct list_head *at = mm ? mm->node.next : all.next;
+    struct mm *found = NULL;
+    for (; !found && at != &all; at = at->next)
+        if (try_get(list_entry(at, struct mm, node)))
+            found = list_entry(at, struct mm, node);
+    spin_unlock(&all_lock);
+    return found;
+}
+
+void mm_for_each(bool (*fn)(struct mm *mm, void *arg), void *arg)
+{
+    bool more = true;
+
+    for (struct mm *next, *mm = next_mm(NULL); mm; mm = next) {
+        more = more && fn(mm, arg);
+        next = more ? next_mm(mm) : NULL;
+        mm_put(mm);
+    }
 }
 
 void mm_switch(struct mm *mm)
@@ -68,6 +119,11 @@ void mm_set_layout(struct mm *mm, u64 brk_start, u64 mmap_top)
 void mm_set_wx_policy(struct mm *mm, bool strict)
 {
     mm->wx_strict = strict;
+}
+
+bool mm_wx_policy(const struct mm *mm)
+{
+    return mm->wx_strict;
 }
 
 void mm_set_stack_limit(struct mm *mm, u64 bytes)
@@ -110,6 +166,16 @@ void mm_get_usage(struct mm *mm, struct mm_usage *out)
     out->resident_pages = mm->resident_pages;
     out->peak_pages = max(mm->peak_pages, mm->resident_pages);
     mm_unlock(&mm->lock);
+}
+
+u64 mm_peak_pages(const struct mm *mm)
+{
+    return max(mm->peak_pages, mm->resident_pages);
+}
+
+u64 mm_resident_pages(const struct mm *mm)
+{
+    return mm->resident_pages;
 }
 
 struct vm_backing *mm_backing_at(struct mm *mm, u64 addr, u64 *start)

@@ -84,6 +84,7 @@ struct vma {
     u64 max_gap;    /* [L] the greatest .gap in this subtree */
     u32 marks;      /* [L] enum vma_marks */
     bool touched;   /* [L] may have pages */
+    bool copied;    /* [L] of a private mapping of a file: may have copies of its own */
     u64 start, end; /* [L] page aligned, start < end */
     u32 prot;       /* [L] PROT_* */
     u32 flags;      /* [L] MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, ... */
@@ -102,6 +103,23 @@ int mm_cpu_create(struct cpu *cpu);
 /** Undo mm_cpu_create() of a CPU that never ran. */
 void mm_cpu_destroy(struct cpu *cpu);
 
+/**
+ * A copy of @from for another process: private memory is shared until somebody writes it, shared
+ * memory stays shared.  NULL: no memory, or the ground has no second address space (mm_can_fork).
+ * Thread context; sleeps.
+ */
+struct mm *mm_fork(struct mm *from);
+bool mm_can_fork(void);
+/** How many processes and others refer to @mm. */
+u32 mm_users(const struct mm *mm);
+/** Call @fn for each address space, with a reference, until it returns false.  May sleep. */
+void mm_for_each(bool (*fn)(struct mm *mm, void *arg), void *arg);
+/**
+ * Copy @len bytes of another address space at @addr to or from kernel memory, faulting pages in as
+ * the program would. Returns how many bytes could be copied. May sleep.
+ */
+size_t mm_read(struct mm *mm, u64 addr, void *buf, size_t len);
+size_t mm_write(struct mm *mm, u64 addr, const void *buf, size_t len);
 /** Make @mm the one this CPU translates by (NULL: the kernel's own). */
 void mm_switch(struct mm *mm);
 
@@ -122,10 +140,9 @@ int mm_sync(struct mm *mm, u64 addr, u64 len, u32 flags);
 /**
  * A file lost its pages from @index on (truncate, a punched hole of @n pages): unmap them in every
  * area whose backing satisfies @is_file(backing, arg), private copies too, as Linux does. Call it
- * after the file has changed. @mm may be NULL.
+ * after the file has changed. In all address spaces.
  */
-void mm_forget(struct mm *mm, bool (*is_file)(struct vm_backing *backing, void *arg), void *arg,
-               u64 index, u64 n);
+void mm_forget(bool (*is_file)(struct vm_backing *backing, void *arg), void *arg, u64 index, u64 n);
 /** mincore(2): *@resident[i] = 1 where the page is in memory. At most @pages of them; -ENOMEM where
  * the range has a hole. */
 int mm_resident(struct mm *mm, u64 addr, u64 pages, u8 *resident);
@@ -139,6 +156,7 @@ void mm_set_layout(struct mm *mm, u64 brk_start, u64 mmap_top);
 /** Refuse areas that are writable and executable, whoever asks (image label org.ingot.wx=strict).
  */
 void mm_set_wx_policy(struct mm *mm, bool strict);
+bool mm_wx_policy(const struct mm *mm);
 /** How far the stack may grow, in bytes (RLIMIT_STACK). */
 void mm_set_stack_limit(struct mm *mm, u64 bytes);
 /** The address space of the running thread, NULL in a kernel thread. */
@@ -182,3 +200,6 @@ struct mm_usage {
         shared_pages;
 };
 void mm_get_usage(struct mm *mm, struct mm_usage *out);
+/** .peak_pages alone, and .resident_pages: roughly, without the lock. */
+u64 mm_peak_pages(const struct mm *mm);
+u64 mm_resident_pages(const struct mm *mm);

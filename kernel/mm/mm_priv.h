@@ -13,7 +13,8 @@ enum {
 
 /* [I], [A], [L] under .lock, which is taken before any inode or page-cache lock. */
 struct mm {
-    u32 refs; /* [A] */
+    u32 refs;              /* [A] processes, and who looks at one */
+    struct list_head node; /* under the lock of the list of all */
     struct mm_lock lock;
     struct plat_as as;    /* [L] changes; the CPU reads it freely */
     struct rb_root areas; /* [L] by address; each node knows the greatest gap below it */

@@ -72,6 +72,13 @@ struct plat_areas {
     int (*map_file)(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
 };
 
+/* What copy() tells its caller of. */
+struct plat_copy {
+    void (*share)(void *arg, u64 pa); /* one page is about to be in both */
+    void (*split)(void *arg, u64 pa); /* a 2 MiB page becomes small ones */
+    void *arg;
+};
+
 /* The program's standard streams, where the ground has them ready: 0 in, 1 out, 2 error. */
 struct plat_streams {
     bool tty; /* streams 0 and 1 are a terminal's two directions */
@@ -129,6 +136,9 @@ struct plat_ops {
     /** Run in @as from here on; NULL: the kernel's own, with an empty lower half. */
     void (*as_switch)(struct plat_as *as);
 
+    /** Forget all translations of @as, on every CPU: after copy(). */
+    void (*as_flush)(struct plat_as *as);
+
     /** Map one page where nothing is mapped, the hot case of a fault.  0, -ENOMEM, or -EEXIST. */
     int (*map_page)(struct plat_as *as, u64 va, u64 pa, u32 prot);
     /** Map those of @n (at most 32) contiguous pages where nothing is mapped; all of them lie in
@@ -155,6 +165,14 @@ struct plat_ops {
     /** Move the leaves of [@from, +@len) to @to, where nothing is mapped; both page-aligned.  0 or
      * -ENOMEM. */
     int (*move)(struct plat_as *as, u64 from, u64 to, u64 len);
+
+    /** Give @to what @from maps in the range, where @to has nothing: both lose the right to write.
+     * @share is called for each page before it is in both, with its frame; 2 MiB leaves of @from
+     * are split first, after @split was told of their frame.  The caller flushes nothing.  0 or
+     * -ENOMEM (what was copied stays; unmap the range of @to).  NULL: address spaces cannot be
+     * copied. */
+    int (*copy)(struct plat_as *to, struct plat_as *from, u64 va, u64 len,
+                const struct plat_copy *copy);
 
     /** Map pages in the kernel's vmap area [vmap_base, vmap_base + vmap_size).  0 or -ENOMEM. */
     int (*kernel_map)(u64 va, u64 pa, u64 len, u32 prot);

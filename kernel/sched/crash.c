@@ -50,7 +50,7 @@ static int match_area(struct vma *vma, void *arg)
 
 static struct place find_place(u64 addr)
 {
-    struct mm *mm = current_process()->mm;
+    struct mm *mm = current->mm;
     struct place p = {.addr = mm_shown_pc(mm, addr)};
     mm_for_each_vma(mm, match_area, &p);
     return p;

@@ -16,6 +16,9 @@ struct thread;
  * 0 woken, -EAGAIN (the word differs), -ETIMEDOUT, or -ERESTARTSYS / -ERESTART_RESTARTBLOCK.
  */
 int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns);
+/** The current thread leaves its memory, by its end or by execve: robust futexes, clear_child_tid.
+ */
+void futex_leave_memory(struct thread *thread);
 /** Wake up to @nr waiters whose bitset meets @bitset. How many were woken. */
 int futex_wake(uaddr_t addr, bool shared, int nr, u32 bitset);
 /**
@@ -37,3 +40,5 @@ int futex_unlock_pi(uaddr_t addr, bool shared);
 
 /** At start. */
 void futex_init(void);
+/** The thread leaves its memory, by its end or by execve: robust futexes, clear_child_tid. */
+void futex_leave_memory(struct thread *thread);

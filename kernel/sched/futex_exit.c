@@ -62,13 +62,13 @@ static void walk_robust_list(uaddr_t list)
         mark_dead(pending + offset, pending_pi, true);
 }
 
-void futex_exit_thread(struct thread *t)
+void futex_leave_memory(struct thread *t)
 {
     if (t->robust_list)
         walk_robust_list(t->robust_list);
     futex_pi_exit(t->tid);
-    if (!t->clear_child_tid || t->process->nr_threads < 2)
-        return;
+    if (!t->clear_child_tid || mm_users(t->mm) + t->process->nr_threads < 3)
+        return; /* nobody else sees the memory */
     u32 zero = 0;
     if (!copy_to_user(t->clear_child_tid, &zero, sizeof(zero)))
         futex_wake(t->clear_child_tid, true, 1, FUTEX_BITSET_MATCH_ANY);

@@ -324,6 +324,37 @@ int itimer_set(int which, const struct timer_setting *new, struct timer_setting 
     return err;
 }
 
+/** Stop and free @t, which nobody finds any more. */
+static void drop(struct posix_timer *t)
+{
+    t->due = 0;
+    timer_cancel(&t->timer);
+    kfree(t);
+}
+
+void posix_timers_drop(struct process *p, bool itimers)
+{
+    struct list_head gone = LIST_INIT(gone);
+    struct posix_timer *t, *next;
+
+    if (likely(list_empty(&p->posix_timers) && !(itimers && p->itimers)))
+        return;
+    mutex_lock(&calls);
+    spin_lock(&p->siglock);
+    list_for_each_safe(t, next, &p->posix_timers, node)
+    {
+        list_remove(&t->node);
+        list_add_tail(&gone, &t->node);
+    }
+    spin_unlock(&p->siglock);
+    list_for_each_safe(t, next, &gone, node) drop(t);
+    for (int i = 0; itimers && p->itimers && i < 3; i++) {
+        p->itimers->timers[i].due = 0;
+        timer_cancel(&p->itimers->timers[i].timer);
+    }
+    mutex_unlock(&calls);
+}
+
 void posix_timers_init(void)
 {
     mutex_init(&calls);

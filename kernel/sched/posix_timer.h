@@ -5,6 +5,8 @@
 #include "abi/signal.h"
 #include "lib/types.h"
 
+struct process;
+
 /* Times in ns; value is what remains, 0: not set. */
 struct timer_setting {
     u64 value, interval;
@@ -24,6 +26,10 @@ int posix_timer_delete(int id);
 enum { ITIMER_REAL = 0, ITIMER_VIRTUAL = 1, ITIMER_PROF = 2 };
 /** Either may be NULL. 0, -EINVAL, -ENOMEM. */
 int itimer_set(int which, const struct timer_setting *new, struct timer_setting *old);
+
+/** Delete the timers of the current process (execve); at its end (@itimers) those of setitimer too.
+ */
+void posix_timers_drop(struct process *process, bool itimers);
 
 /** Now, on a clock of clock_gettime(2). 0 and *@ns, or -EINVAL. */
 int clock_now(int clock, u64 *ns);

@@ -427,8 +427,8 @@ static void switch_to(struct runqueue *rq, struct thread *prev, struct thread *n
     rq->last = prev;
     cpu->arch.thread = next;
     cpu->arch.kstack_top = next->kstack_top;
-    if (next->process && next->process->mm != cpu->mm)
-        mm_switch(next->process->mm);
+    if (next->mm && next->mm != cpu->mm)
+        mm_switch(next->mm);
     arch_switch(&prev->arch, &next->arch);
     sched_finish_switch(); /* perhaps on another CPU than before */
 }

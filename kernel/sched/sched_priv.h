@@ -28,10 +28,32 @@ void sched_finish_switch(void);
 void thread_free(struct thread *thread);
 /** Give the process its number. */
 int tid_alloc(void);
+/** Have numbers been used twice? */
+bool tid_has_wrapped(void);
+/** The current thread, the only one left, takes its process's number. */
+void thread_become_leader(void);
 void thread_table_lock(void);
 void thread_table_unlock(void);
 /** Threads that were ever made, and those alive. */
 void thread_count(u64 *created, u32 *alive);
+
+/* ---- process.c ---- */
+
+/** All zero, with one reference, and in no table; NULL: no memory. */
+struct process *process_alloc(void);
+/** Into and out of the table by pid. */
+void process_hash(struct process *process);
+void process_unhash(struct process *process);
+/** [T] held; no reference. */
+struct process *process_lookup_locked(int pid);
+/** The current thread was the last one of its process. */
+void process_finish(struct process *process);
+
+/* ---- family.c ---- */
+
+/** Into the list of all, without a parent; and out of it, if it is there. */
+void family_add(struct process *process);
+void family_remove(struct process *process);
 
 /* ---- sched.c ---- */
 
@@ -50,11 +72,6 @@ void sched_exit(void) __attribute__((noreturn));
 
 /** Let locks of the rooms below sleep. */
 void wait_init(void);
-
-/* ---- futex.c ---- */
-
-/** The current thread ends: robust futexes, clear_child_tid. */
-void futex_exit_thread(struct thread *thread);
 
 /* ---- signal.c ---- */
 

@@ -84,8 +84,10 @@ static void stop_and_continue_locked(struct process *p, int sig)
         remove_everywhere(p, sigmask(SIGCONT));
     else if (sig == SIGCONT)
         remove_everywhere(p, SIGNALS_STOP);
-    if (sig == SIGCONT || sig == SIGKILL)
+    if (p->stopped && (sig == SIGCONT || sig == SIGKILL)) {
         p->stopped = false;
+        p->continued = sig == SIGCONT;
+    }
 }
 
 /** True if some thread blocks @sig or waits for it: then it is kept even if it would be ignored. */

@@ -5,6 +5,7 @@
 #include "abi/errno.h"
 #include "arch/frame.h"
 #include "arch/sigframe.h"
+#include "sched/family.h"
 #include "sched/sched_priv.h"
 
 enum { SYSCALL_INSTRUCTION_LEN = 2, NR_RESTART_SYSCALL = 219 };
@@ -80,15 +81,26 @@ static bool still_stopped(struct process *p)
 }
 
 /** SIGSTOP and its like: all threads of the process wait for SIGCONT or SIGKILL. */
-static void stop_process(struct process *p)
+static void stop_process(struct process *p, int sig)
 {
     struct thread *t;
+    if (sig != SIGSTOP && p->parent && family_group_is_orphaned())
+        return; /* nobody could start it again */
     spin_lock(&p->siglock);
     p->stopped = true;
     list_for_each(t, &p->threads, process_node)
         if (t != current)
             thread_set_work(t, WORK_SIGNAL);
     spin_unlock(&p->siglock);
+    family_report_stop(sig);
+}
+
+/** Sleep until the process may go on; its first thread to do so tells the parent. */
+static void wait_until_continued(struct process *p)
+{
+    wait_event(&p->stop_wait, !still_stopped(p), false, NO_DEADLINE);
+    if (__atomic_exchange_n(&p->continued, false, __ATOMIC_ACQ_REL))
+        family_report_stop(SIGCONT);
 }
 
 /** Run the handler of @sig: a frame on the program's stack, and the mask it asks for. */
@@ -97,7 +109,7 @@ static void run_handler(struct trap_frame *frame, int sig, const struct siginfo6
 {
     struct thread *t = current;
     settle_call_for_handler(frame, action->flags);
-    frame->rip = mm_shown_pc(t->process->mm, frame->rip);
+    frame->rip = mm_shown_pc(t->mm, frame->rip);
 
     struct sigframe_args args = {
         .sig = sig,
@@ -148,7 +160,9 @@ void signal_deliver(struct trap_frame *frame)
 
     for (;;) {
         if (unlikely(still_stopped(p)))
-            wait_event(&p->stop_wait, !still_stopped(p), false, NO_DEADLINE);
+            wait_until_continued(p);
+        if (unlikely(t->work & WORK_EXIT)) /* told so while it was stopped */
+            break;
         sig = next_signal(t, &info, &action);
         if (!sig)
             break;
@@ -157,7 +171,7 @@ void signal_deliver(struct trap_frame *frame)
         else if (action.handler == SIG_IGN || signal_default_ignores(sig))
             continue;
         else if (signal_default_stops(sig))
-            stop_process(p);
+            stop_process(p, sig);
         else
             die_of(sig, &info, frame);
     }

@@ -10,6 +10,8 @@
 #include "core/time.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "mm/uaccess.h"
+#include "sched/futex.h"
 #include "sched/sched_priv.h"
 
 enum {
@@ -24,6 +26,7 @@ static struct {
     struct spinlock lock;
     struct thread *buckets[TID_BUCKETS];
     int last_tid;
+    bool wrapped; /* last_tid has */
     u32 alive;
     u64 created;
     struct thread *cache; /* ended threads, by hash_next */
@@ -62,10 +65,17 @@ static struct thread *find_locked(int tid)
 static int tid_alloc_locked(void)
 {
     do {
-        if (++table.last_tid >= TID_MAX)
+        if (++table.last_tid >= TID_MAX) {
             table.last_tid = TID_RESERVED;
-    } while (find_locked(table.last_tid));
+            table.wrapped = true;
+        }
+    } while (find_locked(table.last_tid) || process_lookup_locked(table.last_tid));
     return table.last_tid;
+}
+
+bool tid_has_wrapped(void)
+{
+    return __atomic_load_n(&table.wrapped, __ATOMIC_RELAXED);
 }
 
 int tid_alloc(void)
@@ -94,14 +104,33 @@ static int table_add(struct thread *t, bool first)
     return 0;
 }
 
-static void table_remove(struct thread *t)
+static void unlink_locked(struct thread *t)
 {
-    spin_lock(&table.lock);
     struct thread **link = bucket_of(t->tid);
     while (*link != t)
         link = &(*link)->hash_next;
     *link = t->hash_next;
+}
+
+static void table_remove(struct thread *t)
+{
+    spin_lock(&table.lock);
+    unlink_locked(t);
     table.alive--;
+    spin_unlock(&table.lock);
+}
+
+void thread_become_leader(void)
+{
+    struct thread *t = current;
+    if (t->tid == t->process->pid)
+        return;
+    spin_lock(&table.lock);
+    unlink_locked(t);
+    t->tid = t->process->pid;
+    struct thread **bucket = bucket_of(t->tid);
+    t->hash_next = *bucket;
+    *bucket = t;
     spin_unlock(&table.lock);
 }
 
@@ -203,11 +232,14 @@ static void thread_init(struct thread *t, void (*entry)(void *), void *arg)
 
 static void enter_program(void *arg)
 {
+    struct thread *t = arg;
     sched_finish_switch();
-    arch_enter_program(arch_frame_of(((struct thread *)arg)->kstack_top));
+    if (t->set_child_tid) /* where it cannot be written nobody wanted to know */
+        (void)copy_to_user(t->set_child_tid, &t->tid, sizeof(t->tid));
+    arch_enter_program(arch_frame_of(t->kstack_top));
 }
 
-/** What a thread made by another of the same process takes over from it. */
+/** What a thread takes over from the one that makes it. */
 static void inherit(struct thread *t, struct thread *from)
 {
     t->blocked = from->blocked;
@@ -227,6 +259,7 @@ int thread_create(struct process *process, const struct trap_frame *frame, struc
         return -ENOMEM;
     thread_init(t, enter_program, t);
     t->process = process;
+    t->mm = process->mm;
     *arch_frame_of(t->kstack_top) = *frame;
 
     bool first = list_empty(&process->threads);
@@ -237,7 +270,7 @@ int thread_create(struct process *process, const struct trap_frame *frame, struc
         return err;
     }
     __atomic_fetch_add(&process->refs, 1, __ATOMIC_RELAXED);
-    if (!first)
+    if (!first || current->process != process) /* else it is the first program's first */
         inherit(t, current);
     else
         arch_vector_init(t->arch.vector);
@@ -289,11 +322,13 @@ static bool leave_process(struct thread *t)
     p->ended_cpu_time_ns += cpu_time;
     p->ended_switches += t->switches;
     sigqueue_flush(&t->pending, &p->nr_queued);
-    bool last = --p->nr_threads == 0;
+    bool last = --p->nr_threads == 0, exec = p->exec_thread;
     if (!last)
         signal_retarget_locked(p);
     spin_unlock(&p->siglock);
     table_remove(t);
+    if (unlikely(exec))
+        waitq_wake_all(&p->threads_wait, 0);
     return last;
 }
 
@@ -314,9 +349,10 @@ void thread_exit(void)
 {
     struct thread *t = current;
     if (t->process) {
-        futex_exit_thread(t);
+        futex_leave_memory(t);
         if (leave_process(t))
-            process_exit(t->process->exit_status);
+            process_finish(t->process);
+        t->mm = NULL;
     }
     sched_exit();
 }

@@ -1,5 +1,6 @@
 /* Threads and processes.  One kernel thread for each of the program's; kernel threads (no process)
- * run kernel code only.  See docs/locking.md for the order. */
+ * run kernel code only.  What processes are to each other (parents, groups, sessions) is in
+ * sched/family.h.  See docs/locking.md for the order. */
 #pragma once
 
 #include "abi/resource.h"
@@ -43,7 +44,8 @@ struct thread {
     void *kstack_top;          /* [I] its end */
     struct arch_thread arch;   /* [C] */
     struct process *process;   /* [I] NULL for a kernel thread; owns a reference */
-    int tid;                   /* [I] 0 for a kernel thread */
+    struct mm *mm;             /* [C] borrowed: its process's, or the one execve fills */
+    int tid;                   /* [C] 0 for a kernel thread; execve may change it */
     u32 cpu;                   /* [Q] whose run queue */
     struct list_head run_node; /* [Q] in the run queue unless running or asleep */
     u64 vruntime;              /* [Q] ns of CPU time, weighted by nice */
@@ -70,6 +72,7 @@ struct thread {
     u64 fault_addr;                /* [C] CR2 of the last fault, for the frame */
     u32 fault_vector, fault_error; /* [C] likewise */
 
+    uaddr_t set_child_tid;   /* [C] where it writes its tid first of all, or 0 */
     uaddr_t clear_child_tid; /* [C] */
     uaddr_t robust_list;     /* [C] */
     char name[16];           /* [C] PR_SET_NAME */
@@ -88,41 +91,76 @@ struct creds {
     u64 cap_effective, cap_permitted, cap_inheritable, cap_bounding;
 };
 
-/* Fields: [I], [A], [C], [S] under .siglock, [T] under the thread table's lock. */
+/* What a process runs, as /proc shows it.  Counted, because forks share it; [I] once in use. */
+struct program {
+    u32 refs;      /* [A] */
+    char *exe;     /* path; owns; NULL: unknown */
+    char *cmdline; /* arguments, NUL between; owns */
+    size_t cmdline_len;
+    u64 auxv[64];                                            /* pairs */
+    u32 auxv_len;                                            /* in bytes */
+    u64 arg_start, arg_end, env_start, env_end, stack_start; /* where they lie */
+};
+/** With one reference and all of it empty, or NULL. */
+struct program *program_create(void);
+void program_put(struct program *program);
+
+/* Fields: [I], [A], [C], [S] under .siglock, [F] under the family lock (sched/family.h), [T] under
+ * the thread table's. */
 struct process {
-    int pid, ppid, pgid, sid;       /* [T] */
-    u32 refs;                       /* [A] */
-    struct mm *mm;                  /* [I] until execve; owns a reference */
-    struct fd_table *files;         /* [I] owned by vfs through process_hooks */
-    struct fs_context *fs;          /* [I] likewise */
-    struct spinlock siglock;        /* after a wait queue's, before a run queue's */
-    struct list_head threads;       /* [S] */
-    u32 nr_threads;                 /* [S] */
+    int pid;                  /* [I] */
+    int ppid, pgid, sid;      /* [F] changes; read without */
+    u32 refs;                 /* [A] */
+    struct mm *mm;            /* [S] changes; owns a reference; NULL once it has ended */
+    struct fd_table *files;   /* [S] changes; owned by vfs through process_hooks; NULL likewise */
+    struct fs_context *fs;    /* [S] likewise */
+    struct spinlock siglock;  /* after a wait queue's, before a run queue's */
+    struct list_head threads; /* [S] */
+    u32 nr_threads;           /* [S] */
     struct sigaction64 actions[64]; /* [S] */
     struct sigqueue pending;        /* [S] for any thread */
     u32 nr_queued;                  /* [A] signals in all queues, against RLIMIT_SIGPENDING */
     struct waitq signal_wait;       /* signalfd; woken after a signal was queued */
     bool exiting;                   /* [S] */
+    struct thread *exec_thread;     /* [S] in execve, waiting for all others to end */
+    struct waitq threads_wait;      /* likewise: woken when a thread has ended */
     bool stopped;                   /* [S] by SIGSTOP and its like */
+    bool continued;                 /* [S] by SIGCONT, which the parent is still to hear of */
     struct waitq stop_wait;         /* stopped threads */
     int exit_status;                /* [S] as wait(2) reports it: code << 8, or the signal */
     struct rlimit64 rlimits[RLIM_NLIMITS]; /* [S] */
     struct creds creds;                    /* [S] */
-    struct list_head sibling;              /* [T] in the list of processes */
+    struct list_head all_node;             /* [F] in the list of all */
+    struct process *hash_next;             /* [T] */
     u64 start_time_ns;                     /* [I] */
+
+    struct process *parent;    /* [F] borrowed; NULL: the first one, or not born yet */
+    struct list_head children; /* [F] zombies too */
+    struct list_head sibling;  /* [F] in the parent's .children */
+    struct waitq child_wait;   /* threads in wait(2) */
+    struct waitq end_wait;     /* of pidfds: woken when it ends */
+    int exit_signal;           /* [F] what the parent gets when it ends, 0: nothing */
+    bool zombie;               /* [F] ended; only what wait(2) tells is left */
+    bool executed;             /* [A] has called execve: setpgid of the parent comes too late */
+    bool subreaper;            /* [A] orphans below it become its children */
+    int pdeath_signal;         /* [A] to be sent when the parent ends, 0: none */
+    int stop_report;      /* [F] signal that stopped it, which wait(2) has not told yet, or 0 */
+    bool continue_report; /* [F] likewise */
+    bool shares_parent_memory; /* [S] vfork: the parent waits at .vfork_wait until it is false */
+    struct waitq vfork_wait;
+    u64 children_cpu_time_ns;            /* [F] of children that were waited for, and theirs */
+    u64 children_switches;               /* [F] likewise */
+    u64 peak_pages, children_peak_pages; /* [F] at its end; the greatest of theirs */
+    char comm[16];                       /* [F] name of the zombie's last thread */
+
     u64 ended_cpu_time_ns;                 /* [S] of threads that have ended */
     u64 ended_switches;                    /* [S] likewise */
     int nice;                              /* [S] for threads to come */
     u32 personality;                       /* [A] */
     bool dumpable, no_new_privs, keepcaps; /* [A] as prctl set them; only reported */
-    char *exe;                             /* [I] path of the program; owns */
-    char *cmdline;                         /* [I] arguments, NUL between; owns */
-    size_t cmdline_len;
-    u64 auxv[64];                                            /* [I] for /proc/self/auxv; pairs */
-    u32 auxv_len;                                            /* in bytes */
-    u64 arg_start, arg_end, env_start, env_end, stack_start; /* [I] for /proc/self/stat */
-    struct list_head posix_timers;                           /* [S] sched/posix_timer.c */
-    struct itimers *itimers; /* [S] sched/posix_timer.c; NULL until first used */
+    struct program *program;               /* [S] changes; owns a reference; NULL: none yet */
+    struct list_head posix_timers;         /* [S] sched/posix_timer.c */
+    struct itimers *itimers;               /* [S] sched/posix_timer.c; NULL until first used */
 };
 
 #define current_process() (current->process)
@@ -152,12 +190,26 @@ void process_exit(int status) __attribute__((noreturn));
 /** A process without threads, with the next pid, the caller's reference, no files, no mm.  NULL: no
  * memory. */
 struct process *process_create(void);
+void process_get(struct process *process);
 void process_put(struct process *process);
+/** Its address space or program with a new reference, or NULL: it has ended. */
+struct mm *process_mm(struct process *process);
+struct program *process_program(struct process *process);
+/**
+ * End all other threads of the current process, and wait until they are gone; the current one then
+ * has the process's pid as its tid.  0, or -EAGAIN where the process ends or another thread is at
+ * the same: then the current thread ends on its way back to the program.
+ */
+int process_become_single(void);
+/** The program of a vfork child has memory of its own, or has ended: let the parent go on. */
+void process_release_parent(struct process *process);
 
 /* What the rooms above keep in a process; set once at start, any may be NULL. */
 struct process_hooks {
-    /** The process ends: flush and drop process->files and ->fs. May sleep. */
+    /** The last thread of a process ends: drop process->files and ->fs. May sleep. */
     void (*exit)(struct process *process);
+    /** A session's leader has ended: hang up its terminal. May sleep. */
+    void (*session_end)(int sid);
 };
 extern struct process_hooks process_hooks;
 
@@ -168,6 +220,9 @@ struct thread *thread_find(int tid);
 void thread_put(struct thread *thread);
 /** The process with @pid, with a new reference, or NULL. */
 struct process *process_find(int pid);
+/** Processes alive or waiting to be waited for, and how many there may be; 0 changes nothing. */
+u32 process_count(void);
+u32 process_limit(u32 new_limit);
 /** Call @fn for each thread until it returns non-zero, and return that. Under siglock: no sleep. */
 int process_for_each_thread(struct process *process, int (*fn)(struct thread *, void *), void *arg);
 /** The process after the one with pid @pid (0: the first) with a new reference; NULL: no more. */

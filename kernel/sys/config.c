@@ -152,6 +152,9 @@ static int take_object(struct program_config *config, const struct json_node *no
     const char *seal = json_string(json_member(nodes, labels, "org.ingot.seal"));
     int err = take_env(config, nodes, json_member(nodes, object, "Env"));
 
+    if (!err)
+        err = replace_string(&config->exec,
+                             json_string(json_member(nodes, labels, "org.ingot.exec")));
     config->wx_strict = wx && !strcmp(wx, "strict");
     config->seal = seal && !strcmp(seal, "1");
     if (!err)

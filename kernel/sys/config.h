@@ -15,6 +15,7 @@ struct program_config {
     struct string_list env;  /* KEY=value, each key once */
     char *cwd;               /* owns; absolute */
     char *stop_signal;       /* owns; NULL: none named */
+    char *exec;              /* owns; label org.ingot.exec: see sys/exec_allow.h; NULL: none */
     bool wx_strict;          /* label org.ingot.wx=strict */
     bool seal;               /* label org.ingot.seal=1 */
 };

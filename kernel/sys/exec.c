@@ -65,19 +65,25 @@ static int fail_open(struct exec_error *error, const char *path, int err)
     }
 }
 
-/* A regular file with an x bit. */
-static int open_program(const char *path, struct file **out, struct exec_error *error)
+int exec_check(struct file *file, const char *path, struct exec_error *error)
+{
+    u32 mode = file->inode ? file->inode->mode : 0;
+
+    if ((mode & S_IFMT) == S_IFDIR)
+        return exec_fail(error, -EACCES, "'%s': is a directory", path);
+    if ((mode & S_IFMT) != S_IFREG || !(mode & 0111))
+        return fail_open(error, path, -EACCES);
+    return 0;
+}
+
+int exec_open(const char *path, struct file **out, struct exec_error *error)
 {
     struct file *file;
     int err = vfs_open(path, O_RDONLY, 0, &file);
 
     if (err)
         return fail_open(error, path, err);
-    u32 mode = file->inode ? file->inode->mode : 0;
-    if ((mode & S_IFMT) == S_IFDIR)
-        err = exec_fail(error, -EACCES, "'%s': is a directory", path);
-    else if ((mode & S_IFMT) != S_IFREG || !(mode & 0111))
-        err = fail_open(error, path, -EACCES);
+    err = exec_check(file, path, error);
     if (err)
         file_put(file);
     else
@@ -176,7 +182,7 @@ static int follow_script(struct load *load, struct exec_error *error)
     load->lines[load->nr_lines++] = line;
     struct file *interpreter;
     struct exec_error inner;
-    int err = open_program(name, &interpreter, &inner);
+    int err = exec_open(name, &interpreter, &inner);
     if (err)
         return exec_fail(error, err, "interpreter of script '%s': %s", load->path, inner.text);
     file_put(load->file);
@@ -188,9 +194,9 @@ static int follow_script(struct load *load, struct exec_error *error)
     return 1;
 }
 
-static int open_through_scripts(struct load *load, struct exec_error *error)
+static int go_through_scripts(struct load *load, struct exec_error *error)
 {
-    int err = open_program(load->path, &load->file, error);
+    int err = 0;
 
     for (u32 depth = 0; !err; depth++) {
         if (depth == SCRIPT_DEPTH)
@@ -244,7 +250,7 @@ static int load_interpreter(struct mm *mm, struct load *load, const struct elf_i
         return exec_fail(error, -ENOMEM, "out of memory: cannot load '%s'", load->path);
 
     ssize_t n = file_read_kernel(load->file, name, image->interp_len, (s64)image->interp_offset);
-    int err = n == (ssize_t)image->interp_len ? open_program(name, &file, &inner) : -EIO;
+    int err = n == (ssize_t)image->interp_len ? exec_open(name, &file, &inner) : -EIO;
     if (err == -EIO)
         err = exec_fail(&inner, -EIO, "its name cannot be read");
     if (!err) {
@@ -340,29 +346,27 @@ static char *join_args(const struct exec_args *args, size_t *len)
 }
 
 /* What /proc shows of the program; lack of memory for it is no failure. */
-static void describe(struct process *process, const struct load *load,
+static void describe(struct program *program, const struct load *load,
                      const struct exec_stack *stack)
 {
     char *path = kmalloc(LINUX_PATH_MAX);
 
-    kfree(process->exe);
-    kfree(process->cmdline);
-    process->exe = NULL;
     if (path && file_path_name(load->file, path, LINUX_PATH_MAX) >= 0)
-        process->exe = kstrdup(path);
+        program->exe = kstrdup(path);
     kfree(path);
-    process->cmdline = join_args(&load->args, &process->cmdline_len);
-    process->auxv_len = stack->nr_full * (u32)sizeof(u64);
-    process->arg_start = stack->arg_start;
-    process->arg_end = stack->arg_end;
-    process->env_start = stack->env_start;
-    process->env_end = stack->env_end;
-    process->stack_start = stack->sp;
+    program->cmdline = join_args(&load->args, &program->cmdline_len);
+    program->auxv_len = stack->nr_full * (u32)sizeof(u64);
+    program->arg_start = stack->arg_start;
+    program->arg_end = stack->arg_end;
+    program->env_start = stack->env_start;
+    program->env_end = stack->env_end;
+    program->stack_start = stack->sp;
 }
 
 static int start_stack(struct process *process, struct load *load, const char *path,
                        const struct elf_image *image, const struct placed *placed, u64 stack_top,
-                       u64 vdso, struct trap_frame *frame, struct exec_error *error)
+                       u64 vdso, struct program *program, struct trap_frame *frame,
+                       struct exec_error *error)
 {
     u64 auxv[40];
     struct exec_stack stack = {
@@ -370,7 +374,7 @@ static int start_stack(struct process *process, struct load *load, const char *p
         .execfn = path,
         .auxv = auxv,
         .nr_auxv = fill_auxv(auxv, process, image, placed, vdso),
-        .full_auxv = process->auxv,
+        .full_auxv = program->auxv,
     };
 
     int err = exec_build_stack(&load->args, &stack);
@@ -379,14 +383,15 @@ static int start_stack(struct process *process, struct load *load, const char *p
                          err == -E2BIG ? "'%s': arguments and environment are too long"
                                        : "out of memory: no stack for '%s'",
                          load->path);
-    describe(process, load, &stack);
+    describe(program, load, &stack);
     arch_frame_init(frame, placed->dynamic ? placed->interpreter.entry : placed->program.entry,
                     stack.sp);
     return 0;
 }
 
 static int load_image(struct process *process, struct mm *mm, struct load *load, const char *path,
-                      struct elf_image *image, struct trap_frame *frame, struct exec_error *error)
+                      struct elf_image *image, struct program *program, struct trap_frame *frame,
+                      struct exec_error *error)
 {
     struct placed placed;
     struct layout layout;
@@ -402,19 +407,23 @@ static int load_image(struct process *process, struct mm *mm, struct load *load,
     mm_set_layout(mm, placed.program.end + random_pages(process, RANDOM_BRK), layout.mmap_top);
     if (mm_map_vdso(mm, &vdso))
         vdso = 0; /* programs do without */
-    return start_stack(process, load, path, image, &placed, layout.stack_top, vdso, frame, error);
+    return start_stack(process, load, path, image, &placed, layout.stack_top, vdso, program, frame,
+                       error);
 }
 
-int exec_load(struct process *process, struct mm *mm, const char *path,
-              const struct exec_args *args, struct trap_frame *frame, struct exec_error *error)
+int exec_load(struct process *process, struct mm *mm, struct file *file, const char *path,
+              const struct exec_args *args, struct program *program, struct trap_frame *frame,
+              struct exec_error *error)
 {
-    struct load load = {.path = path, .args = *args};
+    struct load load = {.file = file, .path = path, .args = *args};
     struct elf_image *image = kmalloc(sizeof(*image));
-    int err = image ? open_through_scripts(&load, error)
+
+    file_get(file);
+    int err = image ? go_through_scripts(&load, error)
                     : exec_fail(error, -ENOMEM, "out of memory: cannot load '%s'", path);
 
     if (!err)
-        err = load_image(process, mm, &load, path, image, frame, error);
+        err = load_image(process, mm, &load, path, image, program, frame, error);
     load_fini(&load);
     kfree(image);
     return err;

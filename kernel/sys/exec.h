@@ -6,6 +6,7 @@
 struct file;
 struct mm;
 struct process;
+struct program;
 struct trap_frame;
 
 /* Kernel copies of what main() gets.  argv[argc] and envp[envc] need not be NULL. */
@@ -19,12 +20,17 @@ struct exec_error {
     char text[320];
 };
 
+/** Open the program at @path: a regular file with an x bit. 0 and *@out, or as exec_load(). */
+int exec_open(const char *path, struct file **out, struct exec_error *error);
+/** The same of what is open already (a reference is taken on success). */
+int exec_check(struct file *file, const char *path, struct exec_error *error);
 /**
- * Load the program at @path into @mm, which is empty and the one this CPU translates by, and fill
- * @frame with its first registers and the fields of @process that /proc shows (exe, cmdline, auxv,
- * arg_start ...).  @args is borrowed; a #! script changes it for its interpreter only.
+ * Load the program in @file (borrowed), which was opened as @path, into @mm, which is empty and the
+ * one this CPU translates by.  Fills @frame with its first registers, and @program with what /proc
+ * shows.  @args is borrowed; a #! script changes it for its interpreter only.
  * Returns 0, or -ENOENT, -EACCES, -ENOEXEC, -E2BIG, -ENOMEM, -EIO, -ELOOP with @error.
  * Thread context; current->process is @process.
  */
-int exec_load(struct process *process, struct mm *mm, const char *path,
-              const struct exec_args *args, struct trap_frame *frame, struct exec_error *error);
+int exec_load(struct process *process, struct mm *mm, struct file *file, const char *path,
+              const struct exec_args *args, struct program *program, struct trap_frame *frame,
+              struct exec_error *error);

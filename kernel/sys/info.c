@@ -93,6 +93,9 @@ long sys_getrusage(int who, uaddr_t usage)
         add_switches(current, &switches);
         break;
     case RUSAGE_CHILDREN:
+        ru.utime = ns_to_timeval(p->children_cpu_time_ns);
+        ru.maxrss = (s64)(p->children_peak_pages * PAGE_SIZE / 1024);
+        ru.nvcsw = (s64)p->children_switches;
         return copy_to_user(usage, &ru, sizeof(ru));
     default:
         return -EINVAL;
@@ -118,8 +121,11 @@ static long set_limit(struct process *p, unsigned resource, const struct rlimit6
     if (allowed)
         p->rlimits[resource] = *new;
     spin_unlock(&p->siglock);
-    if (allowed && resource == RLIMIT_STACK)
-        mm_set_stack_limit(p->mm, new->cur);
+    struct mm *mm = allowed && resource == RLIMIT_STACK ? process_mm(p) : NULL;
+    if (mm) {
+        mm_set_stack_limit(mm, new->cur);
+        mm_put(mm);
+    }
     return allowed ? 0 : -EPERM;
 }
 

@@ -231,7 +231,11 @@ long sys_process_madvise(int pidfd, uaddr_t iov, u64 count, int advice, unsigned
     struct process *process = pidfd_process(pidfd);
     if (!process)
         return -EBADF;
-    long result = advise_ranges(process->mm, iov, count, advice);
+    struct mm *mm = process_mm(process);
     process_put(process);
+    if (!mm)
+        return -ESRCH;
+    long result = advise_ranges(mm, iov, count, advice);
+    mm_put(mm);
     return result;
 }

@@ -9,17 +9,18 @@
 
 enum { PIDFD_NONBLOCK = O_NONBLOCK };
 
-/** Readable once the process has ended, which ours sees of no other. */
+/** Readable once the process has ended. */
 static u32 pidfd_ready(struct file *file)
 {
-    (void)file;
-    return 0;
+    const struct process *p = file->data;
+    return __atomic_load_n(&p->zombie, __ATOMIC_ACQUIRE) ? POLLIN | POLLRDNORM : 0;
 }
 
 static size_t pidfd_fdinfo(struct file *file, char *buf, size_t size)
 {
     const struct process *p = file->data;
-    return (size_t)format(buf, size, "Pid:\t%d\nNSpid:\t%d\n", p->pid, p->pid);
+    int pid = list_empty(&p->all_node) ? -1 : p->pid; /* -1: it was waited for */
+    return (size_t)format(buf, size, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
 }
 
 static void pidfd_release(struct file *file)
@@ -33,34 +34,46 @@ static const struct file_ops pidfd_ops = {
     .release = pidfd_release,
 };
 
-long sys_pidfd_open(int pid, unsigned flags)
+int pidfd_install(struct process *p, u32 flags)
 {
-    if (pid <= 0 || flags & ~(unsigned)PIDFD_NONBLOCK)
-        return -EINVAL;
-    struct process *p = process_find(pid);
-    if (!p)
-        return -ESRCH;
-    struct file *file = file_create_anon(&pidfd_ops, p, "[pidfd]", O_RDWR | flags);
+    struct file *file = file_create_anon(&pidfd_ops, p, "[pidfd]", O_RDWR | (flags & O_NONBLOCK));
     if (!file) {
         process_put(p);
         return -ENOMEM;
     }
+    file->waitq = &p->end_wait;
     int fd = fd_install(file, 0, true);
     if (fd < 0)
         file_put(file);
     return fd;
 }
 
-/** The process behind @fd with a new reference, or NULL. */
-struct process *pidfd_process(int fd)
+long sys_pidfd_open(int pid, unsigned flags)
+{
+    if (pid <= 0 || flags & ~(unsigned)PIDFD_NONBLOCK)
+        return -EINVAL;
+    struct process *p = process_find(pid);
+    return p ? pidfd_install(p, flags) : -ESRCH;
+}
+
+struct process *pidfd_process_flags(int fd, bool *nonblock)
 {
     struct file *file = fd_get(fd);
     struct process *p = NULL;
-    if (file && file->ops == &pidfd_ops)
-        p = process_find(((struct process *)file->data)->pid);
+    if (file && file->ops == &pidfd_ops) {
+        p = file->data;
+        process_get(p);
+        *nonblock = file->flags & O_NONBLOCK;
+    }
     if (file)
         file_put(file);
     return p;
+}
+
+struct process *pidfd_process(int fd)
+{
+    bool nonblock;
+    return pidfd_process_flags(fd, &nonblock);
 }
 
 long sys_pidfd_send_signal(int pidfd, int sig, uaddr_t uinfo, unsigned flags)
@@ -70,12 +83,14 @@ long sys_pidfd_send_signal(int pidfd, int sig, uaddr_t uinfo, unsigned flags)
     struct process *p = pidfd_process(pidfd);
     if (!p)
         return -EBADF;
+    bool gone = list_empty(&p->all_node);
     int pid = p->pid;
     process_put(p);
+    if (gone) /* the number may be another's by now */
+        return -ESRCH;
     return uinfo ? sys_rt_sigqueueinfo(pid, sig, uinfo) : sys_kill(pid, sig);
 }
 
-/** With one process it is dup(2). */
 long sys_pidfd_getfd(int pidfd, int targetfd, unsigned flags)
 {
     if (flags)
@@ -83,8 +98,12 @@ long sys_pidfd_getfd(int pidfd, int targetfd, unsigned flags)
     struct process *p = pidfd_process(pidfd);
     if (!p)
         return -EBADF;
+    struct fd_table *table = fd_table_of(p);
     process_put(p);
-    struct file *file = fd_get_raw(targetfd);
+    if (!table)
+        return -ESRCH;
+    struct file *file = targetfd < 0 ? NULL : fd_get_shared(table, targetfd);
+    fd_table_put(table);
     if (!file)
         return -EBADF;
     int fd = fd_install(file, 0, true);

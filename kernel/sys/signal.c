@@ -3,6 +3,7 @@
 
 #include "abi/errno.h"
 #include "arch/frame.h"
+#include "sched/family.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 
@@ -111,12 +112,6 @@ static long send_to_thread(int tgid, int tid, const struct siginfo64 *info)
     return err;
 }
 
-/** True if kill(@pid) means a group that we are in, or everybody. */
-static bool names_own_group(int pid)
-{
-    return pid == 0 || pid == -1 || (pid != INT_MIN && -pid == current_process()->pgid);
-}
-
 long sys_kill(int pid, int sig)
 {
     if (!valid_signal(sig))
@@ -124,9 +119,9 @@ long sys_kill(int pid, int sig)
     struct siginfo64 info = info_from_self(sig, SI_USER);
     if (pid > 0)
         return send_to_process(pid, &info);
-    if (pid == -1) /* everybody but the first process and oneself: nobody */
+    if (pid == INT_MIN)
         return -ESRCH;
-    return names_own_group(pid) ? send_to_process(current_process()->pid, &info) : -ESRCH;
+    return signal_send_group(pid == -1 ? -1 : pid ? -pid : current_process()->pgid, &info);
 }
 
 long sys_tgkill(int tgid, int tid, int sig)

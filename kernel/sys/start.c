@@ -16,7 +16,9 @@
 #include "sched/thread.h"
 #include "sys/config.h"
 #include "sys/dispatch.h"
+#include "sys/exec_allow.h"
 #include "sys/socket_file.h"
+#include "sys/sys_priv.h"
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/path.h"
@@ -158,14 +160,8 @@ static struct process *create_process(void)
     process->mm = mm_create();
     process->files = fd_table_create();
     process->fs = fs_context_clone(&init_fs_context);
-    return process->mm && process->files && process->fs ? process : NULL;
-}
-
-static void name_thread(struct thread *thread, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    str_copy(thread->name, slash ? slash + 1 : path, sizeof(thread->name));
+    process->program = program_create();
+    return process->mm && process->files && process->fs && process->program ? process : NULL;
 }
 
 static struct thread *load_program(struct process *process, const struct program_config *config)
@@ -175,16 +171,20 @@ static struct thread *load_program(struct process *process, const struct program
     struct trap_frame frame;
     struct exec_error error;
     struct thread *thread;
+    struct file *file;
     char *path = find_program(config);
 
     if (!path)
         fatal_error("out of memory: cannot load '%s'", config->argv.items[0]);
     mm_set_wx_policy(process->mm, config->wx_strict);
-    if (exec_load(process, process->mm, path, &args, &frame, &error))
+    if (exec_open(path, &file, &error) ||
+        exec_load(process, process->mm, file, path, &args, process->program, &frame, &error))
         fatal_error("%s", error.text);
+    exec_allow_own(file, process->program);
+    file_put(file);
     if (thread_create(process, &frame, &thread))
         fatal_error("out of memory: no thread for '%s'", path);
-    name_thread(thread, path);
+    exec_name_thread(thread, path);
     log_debug("start: %s", path);
     kfree(path);
     return thread;
@@ -211,12 +211,15 @@ _Noreturn void start_program(void)
 
     /* From here the boot thread stands in for the program, whose memory and files it fills. */
     current->process = process;
+    current->mm = process->mm;
     mm_switch(process->mm);
     if (stdio_open())
         fatal_error("standard streams: cannot be opened");
     load_config(&config, stdio_is_terminal());
     if (config.seal || cmdline_get_u64("ingot.seal", 0))
         seal_calls();
+    exec_allow_init(config.exec, cmdline_get("ingot.exec"));
+    processes_init();
     set_stop_signal(config.stop_signal);
     enter_directory(process->fs, config.cwd);
     struct thread *thread = load_program(process, &config);
@@ -225,6 +228,8 @@ _Noreturn void start_program(void)
     free_list(&config.env);
     kfree(config.cwd);
     kfree(config.stop_signal);
+    kfree(config.exec);
+    current->mm = NULL;
     mm_switch(NULL);
     current->process = NULL;
     thread_exit_to(thread);

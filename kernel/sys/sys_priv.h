@@ -1,6 +1,7 @@
 /* What the files of this folder share. */
 #pragma once
 
+#include "abi/sched.h"
 #include "core/time.h"
 #include "mm/uaccess.h"
 #include "sched/thread.h"
@@ -10,10 +11,20 @@ int get_timespec_ns(uaddr_t from, u64 *ns);
 int put_timespec_ns(uaddr_t to, u64 ns);
 /** Copy @len bytes of @src to @to unless @to is 0. 0 or -EFAULT. */
 int put_optional(uaddr_t to, const void *src, size_t len);
-/** The thread @tid of the current process (0: the current one) with a new reference, or NULL. */
+/** The thread @tid of any process (0: the current one) with a new reference, or NULL. */
 struct thread *get_thread(int tid);
 /** The process a pidfd names, with a new reference; NULL: @fd is no pidfd. */
 struct process *pidfd_process(int fd);
+struct process *pidfd_process_flags(int fd, bool *nonblock);
+/** A descriptor for @process, whose reference is taken in any case. O_*. It, or a negative errno.
+ */
+int pidfd_install(struct process *process, u32 flags);
+/** clone(2) without CLONE_THREAD; @call for the log. The child's pid, or a negative errno. */
+long fork_process(const struct linux_clone_args *args, const char *call);
+/** May there be other processes and programs?  If not it is said once on the log. */
+bool processes_allowed(const char *call);
+/** At start: what the command line says of processes. */
+void processes_init(void);
 /** The process @pid (0: the current one) with a new reference, or NULL. */
 struct process *get_process(int pid);
 

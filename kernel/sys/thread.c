@@ -1,5 +1,5 @@
 /* Threads: clone in the shape that makes a thread, exit, and what the C library sets per thread.
- * A clone that would make a process is refused: an image is one application (process.c). */
+ * A clone that makes a process is in fork.c. */
 #include "abi/errno.h"
 #include "abi/futex.h"
 #include "abi/prctl.h"
@@ -17,8 +17,6 @@
      CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_PTRACE |  \
      CLONE_PARENT)
 
-long refuse_process(const char *call); /* process.c */
-
 /** What clone(2) refuses before it looks at anything else. */
 static long check_flags(u64 flags)
 {
@@ -26,9 +24,7 @@ static long check_flags(u64 flags)
         return -EINVAL;
     if (flags & CLONE_THREAD && !(flags & CLONE_SIGHAND))
         return -EINVAL;
-    if (!(flags & CLONE_THREAD))
-        return refuse_process("clone");
-    if (flags & ~THREAD_KNOWS)
+    if (flags & CLONE_THREAD && flags & ~THREAD_KNOWS)
         return -EINVAL;
     return 0;
 }
@@ -38,6 +34,8 @@ static long create_thread(const struct linux_clone_args *args)
     long err = check_flags(args->flags);
     if (err)
         return err;
+    if (!(args->flags & CLONE_THREAD))
+        return fork_process(args, "clone");
     struct trap_frame frame = *current_frame();
     frame.rax = 0;
     frame.orig_rax = (u64)-1;
@@ -70,7 +68,9 @@ long sys_clone(u64 flags, u64 stack, uaddr_t parent_tid, uaddr_t child_tid, u64 
 {
     struct linux_clone_args args = {
         .flags = (u32)flags & ~CSIGNAL,
+        .exit_signal = flags & CSIGNAL,
         .stack = stack,
+        .pidfd = parent_tid, /* the older call has one word for both */
         .parent_tid = parent_tid,
         .child_tid = child_tid,
         .tls = tls,

@@ -55,7 +55,11 @@ long sys_time(uaddr_t tloc)
 
 long sys_times(uaddr_t buf)
 {
-    struct linux_tms tms = {.utime = (s64)(process_cpu_time(current_process()) / TICK_NS)};
+    struct process *p = current_process();
+    struct linux_tms tms = {
+        .utime = (s64)(process_cpu_time(p) / TICK_NS),
+        .cutime = (s64)(p->children_cpu_time_ns / TICK_NS),
+    };
     if (put_optional(buf, &tms, sizeof(tms)))
         return -EFAULT;
     return (long)(time_ns() / TICK_NS);

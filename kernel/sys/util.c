@@ -29,12 +29,7 @@ int put_optional(uaddr_t to, const void *src, size_t len)
 
 struct thread *get_thread(int tid)
 {
-    struct thread *t = thread_find(tid ? tid : current->tid);
-    if (t && t->process == current_process())
-        return t;
-    if (t)
-        thread_put(t);
-    return NULL;
+    return thread_find(tid ? tid : current->tid);
 }
 
 struct process *get_process(int pid)

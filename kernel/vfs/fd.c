@@ -71,9 +71,9 @@ struct fd_table *fd_table_clone(struct fd_table *from)
         kfree(table->slots);
     }
     slots_copy(table->slots, from->slots);
-    for (u32 i = 0; i < table->slots->capacity; i++)
-        if (table->slots->files[i])
-            file_get(table->slots->files[i]);
+    for (u32 word = 0; word < table->slots->capacity / 64; word++)
+        for (u64 left = table->slots->open[word]; left; left &= left - 1)
+            file_get(table->slots->files[word * 64 + (u32)__builtin_ctzll(left)]);
     table->first_free = from->first_free;
     spin_unlock(&from->lock);
     ref_init(&table->refs);
@@ -86,10 +86,20 @@ void fd_table_get(struct fd_table *table)
     ref_get(&table->refs);
 }
 
-static void close_file(struct file *file)
+struct fd_table *fd_table_of(struct process *process)
+{
+    spin_lock(&process->siglock);
+    struct fd_table *table = process->files;
+    if (table)
+        ref_get(&table->refs);
+    spin_unlock(&process->siglock);
+    return table;
+}
+
+static void close_file(struct fd_table *table, struct file *file)
 {
     if (file->inode && unlikely(file->inode->locks != NULL))
-        locks_release_posix(file);
+        locks_release_posix(file, table);
     if (file->ops->flush)
         file->ops->flush(file);
     file_put(file);
@@ -99,9 +109,9 @@ void fd_table_put(struct fd_table *table)
 {
     if (!ref_put(&table->refs))
         return;
-    for (u32 i = 0; i < table->slots->capacity; i++)
-        if (table->slots->files[i])
-            close_file(table->slots->files[i]);
+    for (u32 word = 0; word < table->slots->capacity / 64; word++)
+        for (u64 left = table->slots->open[word]; left; left &= left - 1)
+            close_file(table, table->slots->files[word * 64 + (u32)__builtin_ctzll(left)]);
     for (struct fd_slots *old, *slots = table->slots; slots; slots = old) {
         old = slots->old;
         kfree(slots);
@@ -256,7 +266,7 @@ int fd_install_at(struct file *file, int fd, bool cloexec)
     put_in_slot(table, (u32)fd, file, cloexec);
     spin_unlock(&table->lock);
     if (old)
-        close_file(old);
+        close_file(table, old);
     return fd;
 }
 
@@ -277,7 +287,7 @@ int fd_close(int fd)
     spin_unlock(&table->lock);
     if (!file)
         return -EBADF;
-    close_file(file);
+    close_file(table, file);
     return 0;
 }
 
@@ -325,7 +335,8 @@ int fd_for_each(struct fd_table *table, int (*fn)(int fd, struct file *file, voi
 
 void fd_close_on_exec(struct fd_table *table)
 {
-    for (u32 fd = 0; fd < table->slots->capacity; fd++)
-        if (table->slots->files[fd] && table->slots->cloexec[fd / 64] >> fd % 64 & 1)
-            (void)fd_close((int)fd); /* it was there a line ago, and nobody else is left */
+    for (u32 word = 0; word < table->slots->capacity / 64; word++)
+        for (u64 left = table->slots->open[word] & table->slots->cloexec[word]; left;
+             left &= left - 1)
+            (void)fd_close((int)(word * 64) + __builtin_ctzll(left)); /* nobody else is left */
 }

@@ -28,6 +28,8 @@ struct fd_table *fd_table_create(void);
 struct fd_table *fd_table_clone(struct fd_table *from);
 void fd_table_get(struct fd_table *table);
 void fd_table_put(struct fd_table *table);
+/** The table of any process with a new reference; NULL: it has ended. */
+struct fd_table *fd_table_of(struct process *process);
 /** The file behind @fd of the current process, with a new reference; NULL: EBADF. */
 struct file *fd_get(int fd);
 /**

@@ -344,16 +344,30 @@ static int is_shared_writable(struct vma *vma, void *inode)
            is_backing_of(vma->backing, inode);
 }
 
+struct mapped_search {
+    struct inode *inode;
+    bool found;
+};
+
+static bool maps_writable(struct mm *mm, void *arg)
+{
+    struct mapped_search *search = arg;
+
+    search->found = mm_for_each_vma(mm, is_shared_writable, search->inode);
+    return !search->found;
+}
+
 bool inode_is_mapped_writable(struct inode *inode)
 {
-    struct mm *mm = mm_current();
+    struct mapped_search search = {inode, false};
 
-    return mm && mm_for_each_vma(mm, is_shared_writable, inode);
+    mm_for_each(maps_writable, &search);
+    return search.found;
 }
 
 void inode_forget_mapped(struct inode *inode, u64 index, u64 n)
 {
-    mm_forget(mm_current(), is_backing_of, inode, index, n);
+    mm_forget(is_backing_of, inode, index, n);
 }
 
 static int backing_page(struct vm_backing *backing, u64 index, bool write, paddr_t *pa)

@@ -45,6 +45,16 @@ void fs_context_get(struct fs_context *fs)
     ref_get(&fs->refs);
 }
 
+struct fs_context *fs_context_of(struct process *process)
+{
+    spin_lock(&process->siglock);
+    struct fs_context *fs = process->fs;
+    if (fs)
+        ref_get(&fs->refs);
+    spin_unlock(&process->siglock);
+    return fs;
+}
+
 void fs_context_put(struct fs_context *fs)
 {
     if (!ref_put(&fs->refs))

@@ -316,9 +316,9 @@ static void release(struct inode *inode, const void *owner)
     waitq_wake_all(&locks->wait, 0);
 }
 
-void locks_release_posix(struct file *file)
+void locks_release_posix(struct file *file, const struct fd_table *table)
 {
-    release(file->inode, current_process()->files);
+    release(file->inode, table);
 }
 
 void locks_release_file(struct file *file)

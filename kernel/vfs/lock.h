@@ -18,7 +18,7 @@ int lock_flock(struct file *file, int op);
 int lock_set(struct file *file, struct linux_flock *lock, bool ofd, bool wait);
 /** F_GETLK: what would be in the way, or l_type F_UNLCK. */
 int lock_test(struct file *file, struct linux_flock *lock, bool ofd);
-/** A descriptor of the current process was closed: its POSIX locks on the file go. */
-void locks_release_posix(struct file *file);
+/** A descriptor of @table was closed: its POSIX locks on the file go. */
+void locks_release_posix(struct file *file, const struct fd_table *table);
 /** The open file goes: its flock and OFD locks go. */
 void locks_release_file(struct file *file);

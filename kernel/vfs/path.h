@@ -6,6 +6,8 @@
 #include "mm/mm.h"
 #include "vfs/inode.h"
 
+struct process;
+
 /* What relative paths start from.  A process has one; CLONE_FS shares it.  [N] name lock. */
 struct fs_context {
     ref_t refs;
@@ -21,6 +23,8 @@ extern struct fs_context init_fs_context;
 struct fs_context *fs_context_clone(struct fs_context *from);
 void fs_context_get(struct fs_context *fs);
 void fs_context_put(struct fs_context *fs);
+/** Of any process with a new reference; NULL: it has ended. */
+struct fs_context *fs_context_of(struct process *process);
 /** Of the running thread's process; init_fs_context for kernel threads. */
 struct fs_context *current_fs(void);
 

@@ -55,6 +55,7 @@ static void fake_cpu_idle(void)
     pass_time(armed_ns);
 }
 
+struct boot_info boot_info = {.ram_bytes = 64 << 20};
 struct plat_ops plat = {.timer_arm = fake_timer_arm, .cpu_idle = fake_cpu_idle};
 
 u64 time_ns(void)
@@ -138,6 +139,23 @@ void mm_set_lock_hooks(const struct mm_lock_hooks *hooks)
 void mm_switch(struct mm *mm)
 {
     cpu0.mm = mm;
+}
+
+void mm_get(struct mm *mm)
+{
+    (void)mm;
+}
+
+u32 mm_users(const struct mm *mm)
+{
+    (void)mm;
+    return 1;
+}
+
+u64 mm_peak_pages(const struct mm *mm)
+{
+    (void)mm;
+    return 0;
 }
 
 void mm_put(struct mm *mm)

@@ -218,10 +218,14 @@ void log_raw(const char *fmt, ...)
     (void)fmt;
 }
 
-void mm_forget(struct mm *mm, bool (*is_file)(struct vm_backing *backing, void *arg), void *arg,
-               u64 index, u64 n)
+void mm_forget(bool (*is_file)(struct vm_backing *backing, void *arg), void *arg, u64 index, u64 n)
 {
-    (void)mm, (void)is_file, (void)arg, (void)index, (void)n; /* nothing is mapped */
+    (void)is_file, (void)arg, (void)index, (void)n; /* nothing is mapped */
+}
+
+void mm_for_each(bool (*fn)(struct mm *mm, void *arg), void *arg)
+{
+    (void)fn, (void)arg;
 }
 
 int mm_for_each_vma(struct mm *mm, int (*fn)(struct vma *vma, void *arg), void *arg)

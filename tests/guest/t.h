@@ -1,5 +1,5 @@
 /* The harness of the guest tests: a static program a system-call family, which must pass on Linux
- * before it may judge Ingot.  No fork and no shell, since the guest has neither.
+ * before it may judge Ingot.  No shell, since the guest has none; fork in fork.c alone.
  *
  *     CASE(pipe_gives_eof_after_the_last_writer)
  *     {

@@ -471,14 +471,14 @@ TEST(mm_forget_takes_a_files_lost_pages_out_of_every_view)
     get(private);
     u64 before = machine_mapped();
     EXPECT_EQ(before, 12, "all there");
-    mm_forget(mm, is_the_file, &file, 3, 2);
+    mm_forget(is_the_file, &file, 3, 2);
     EXPECT_EQ(machine_mapped(), before - 4, "pages 3 and 4, twice");
     EXPECT_EQ(plat.query(&mm->as, private + 2 * PAGE_SIZE, NULL, NULL), true, NULL);
     EXPECT_EQ(plat.query(&mm->as, private + 3 * PAGE_SIZE, NULL, NULL), false, NULL);
     EXPECT_EQ(plat.query(&mm->as, shared + 2 * PAGE_SIZE, NULL, NULL), false, NULL);
-    mm_forget(mm, is_the_file, &file, 5, UINT64_MAX);
+    mm_forget(is_the_file, &file, 5, UINT64_MAX);
     EXPECT_EQ(machine_mapped(), 4, "pages 2 (twice), 0 and 1");
-    mm_forget(mm, is_the_file, NULL, 0, UINT64_MAX);
+    mm_forget(is_the_file, NULL, 0, UINT64_MAX);
     EXPECT_EQ(machine_mapped(), 4, "another file");
     mm_put(mm);
 }

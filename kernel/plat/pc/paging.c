@@ -532,6 +532,56 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
     return err;
 }
 
+/* --- copying --- */
+
+/* Share the leaves of the lowest table @from in [va, end) with @to. */
+static void share_leaves(u64 *to, u64 *from, u64 va, u64 end, const struct plat_copy *copy)
+{
+    while ((va = skip_empty(from, va, end)) < end) {
+        u64 *e = &from[index_of(va, LEVEL_PT)], entry = *e;
+
+        if (entry & PTE_W)
+            entry = __atomic_and_fetch(e, ~(u64)PTE_W, __ATOMIC_SEQ_CST);
+        copy->share(copy->arg, leaf_pa(entry));
+        to[index_of(va, LEVEL_PT)] = entry;
+        va += PAGE_SIZE;
+    }
+}
+
+int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, const struct plat_copy *copy)
+{
+    for (u64 end = va + len, next; va < end; va = next) {
+        u32 level;
+        u64 *e = entry_find(from->top, va, &level);
+        next =
+            ALIGN_DOWN(va, span_of(max(level, (u32)LEVEL_PD))) + span_of(max(level, (u32)LEVEL_PD));
+        next = min(next, end);
+        if (level == LEVEL_PD && *e) {
+            copy->split(copy->arg, leaf_pa(*e));
+            if (split(e))
+                return -ENOMEM;
+            e = entry_find(from->top, va, &level);
+        }
+        if (level != LEVEL_PT)
+            continue;
+        u64 *table = (u64 *)ALIGN_DOWN((uintptr_t)e, PAGE_SIZE);
+        u64 first = skip_empty(table, va, next);
+        if (first == next)
+            continue;
+        u64 *own = entry_make(to->top, first, LEVEL_PT);
+        if (!own)
+            return -ENOMEM;
+        share_leaves((u64 *)ALIGN_DOWN((uintptr_t)own, PAGE_SIZE), table, first, next, copy);
+    }
+    return 0;
+}
+
+/* The caller of copy() is done: nobody writes through an old translation any more. */
+void pc_as_flush(struct plat_as *as)
+{
+    flush_range(as, 0, USER_END);
+}
+
 /* --- the kernel's own half --- */
 
 int pc_kernel_map(u64 va, u64 pa, u64 len, u32 prot)

@@ -1,0 +1,445 @@
+/* Processes: fork and its kin, copy on write, wait, orphans. */
+#define _GNU_SOURCE
+#include "child.h"
+
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+/* ---- fork and memory ---- */
+
+CASE(a_child_returns_zero_and_its_exit_code_arrives)
+{
+    pid_t parent = getpid(), pid = fork();
+    NEED(pid >= 0);
+    if (!pid)
+        _exit(getppid() == parent && getpid() != parent ? 42 : 1);
+    int status = 0;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    CHECK_ERR(waitpid(pid, &status, 0), ECHILD);
+}
+
+static volatile int global = 1;
+
+static int change_memory(void *arg)
+{
+    volatile char *heap = arg;
+    int seen = global == 1 && heap[0] == 'a' && heap[70000] == 'b';
+    global = 2;
+    heap[0] = 'x';
+    heap[70000] = 'y';
+    return seen && global == 2 && heap[0] == 'x' ? 0 : 1;
+}
+
+CASE(memory_is_copied_when_it_is_written)
+{
+    char *heap = malloc(100000);
+    heap[0] = 'a';
+    heap[70000] = 'b';
+    global = 1;
+    CHECK_EQ(in_child(change_memory, heap), 0);
+    CHECK(global == 1 && heap[0] == 'a' && heap[70000] == 'b');
+    pid_t pid = fork();
+    if (!pid) {
+        sleep_ms(30); /* until the parent has written */
+        _exit(heap[0] == 'a' && global == 1 ? 0 : 1);
+    }
+    heap[0] = 'p';
+    global = 3;
+    CHECK_EQ(status_of(pid), 0);
+    CHECK(heap[0] == 'p' && global == 3);
+    free(heap);
+}
+
+CASE(large_areas_survive_many_generations)
+{
+    enum { BYTES = 6 << 20 };
+    char *big = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED(big != MAP_FAILED);
+    for (int i = 0; i < BYTES; i += 4096)
+        big[i] = (char)(i >> 12);
+    pid_t pid = fork();
+    if (!pid) {
+        pid_t grandchild = fork();
+        if (!grandchild) {
+            for (int i = 0; i < BYTES; i += 8192)
+                big[i] = 'g';
+            bool good = true;
+            for (int i = 4096; i < BYTES; i += 8192)
+                good &= big[i] == (char)(i >> 12);
+            _exit(good ? 0 : 1);
+        }
+        if (status_of(grandchild))
+            _exit(2);
+        for (int i = 0; i < BYTES; i += 4096)
+            if (big[i] != (char)(i >> 12))
+                _exit(3);
+        munmap(big, BYTES / 2);
+        mprotect(big + BYTES / 2, BYTES / 2, PROT_READ);
+        _exit(big[BYTES / 2] == (char)(BYTES / 2 >> 12) ? 0 : 4);
+    }
+    CHECK_EQ(status_of(pid), 0);
+    for (int i = 0; i < BYTES; i += 4096)
+        NEED(big[i] == (char)(i >> 12));
+    munmap(big, BYTES);
+}
+
+static int add_to_shared(void *arg)
+{
+    int *words = arg;
+    __atomic_fetch_add(&words[0], 1, __ATOMIC_SEQ_CST);
+    words[2048] = 7;
+    return 0;
+}
+
+CASE(shared_memory_stays_shared)
+{
+    int *words = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    NEED(words != MAP_FAILED);
+    words[0] = 1;
+    CHECK_EQ(in_child(add_to_shared, words), 0);
+    CHECK_EQ(words[0], 2);
+    CHECK_EQ(words[2048], 7);
+    munmap(words, 16384);
+
+    NEED(put_file("shared", "0123456789abcdef"));
+    int fd = open("shared", O_RDWR);
+    NEED(ftruncate(fd, 16384) == 0);
+    words = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    NEED(words != MAP_FAILED);
+    int before = words[0];
+    CHECK_EQ(in_child(add_to_shared, words), 0);
+    CHECK_EQ(words[0], before + 1);
+    CHECK_EQ(words[2048], 7);
+    munmap(words, 16384);
+    close(fd);
+}
+
+static int look_at_advised(void *arg)
+{
+    char **areas = arg;
+    int fds[2];
+    if (pipe(fds) || areas[0][0] != 0)
+        return 1;
+    return write(fds[1], areas[1], 1) == -1 && errno == EFAULT ? 0 : 2;
+}
+
+CASE(advice_about_fork_is_followed)
+{
+    char *areas[2];
+    for (int i = 0; i < 2; i++) {
+        areas[i] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        NEED(areas[i] != MAP_FAILED);
+        areas[i][0] = 'q';
+    }
+    NEED(madvise(areas[0], 4096, MADV_WIPEONFORK) == 0);
+    NEED(madvise(areas[1], 4096, MADV_DONTFORK) == 0);
+    CHECK_EQ(in_child(look_at_advised, areas), 0);
+    CHECK(areas[0][0] == 'q' && areas[1][0] == 'q');
+}
+
+/* ---- clone, vfork, posix_spawn ---- */
+
+CASE(vfork_lends_memory_and_waits)
+{
+    volatile int word = 0;
+    pid_t pid = vfork();
+    if (!pid) {
+        word = 5;
+        _exit(6);
+    }
+    CHECK_EQ(word, 5);
+    CHECK_EQ(WEXITSTATUS(status_of(pid)), 6);
+}
+
+CASE(posix_spawn_starts_programs)
+{
+    char *argv[] = {(char *)"w", (char *)"--do", (char *)"exit", (char *)"33", NULL};
+    pid_t pid;
+    NEED(posix_spawn(&pid, self, NULL, NULL, argv, environ) == 0);
+    CHECK_EQ(WEXITSTATUS(status_of(pid)), 33);
+    CHECK_EQ(posix_spawn(&pid, "/no/such/program", NULL, NULL, argv, environ), ENOENT);
+
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    posix_spawn_file_actions_adddup2(&actions, fd, 60);
+    char *check[] = {(char *)"w", (char *)"--do", (char *)"open", (char *)"60", NULL};
+    NEED(posix_spawn(&pid, self, &actions, NULL, check, environ) == 0);
+    CHECK_EQ(WEXITSTATUS(status_of(pid)), 1);
+    posix_spawn_file_actions_destroy(&actions);
+    close(fd);
+}
+
+CASE(clone3_gives_a_pidfd_and_clears_handlers)
+{
+    int pidfd = -1;
+    struct clone_args args = {.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+                              .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                              .exit_signal = SIGCHLD};
+    signal(SIGUSR1, ignore_it);
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+    NEED(pid >= 0);
+    if (!pid) {
+        struct sigaction sa;
+        sigaction(SIGUSR1, NULL, &sa);
+        sleep_ms(20);
+        _exit(sa.sa_handler == SIG_DFL ? 9 : 1);
+    }
+    signal(SIGUSR1, SIG_DFL);
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    CHECK_EQ(poll(&p, 1, 5000), 1);
+    siginfo_t info = {0};
+    CHECK_EQ(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED), 0);
+    CHECK(info.si_pid == pid && info.si_code == CLD_EXITED && info.si_status == 9);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0), ESRCH);
+    close(pidfd);
+}
+
+CASE(files_are_copied_or_shared_as_asked)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+    if (!pid) {
+        close(fd);
+        _exit(0);
+    }
+    CHECK_EQ(status_of(pid), 0);
+    CHECK_ERR(fcntl(fd, F_GETFD), EBADF);
+
+    fd = open("/dev/null", O_RDONLY);
+    pid = fork();
+    if (!pid) {
+        close(fd);
+        _exit(0);
+    }
+    CHECK_EQ(status_of(pid), 0);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    close(fd);
+}
+
+CASE(open_files_share_their_position)
+{
+    NEED(put_file("text", "abcdefgh"));
+    int fd = open("text", O_RDONLY);
+    pid_t pid = fork();
+    char byte = 0;
+    if (!pid)
+        _exit(read(fd, &byte, 1) == 1 && byte == 'a' ? 0 : 1);
+    CHECK_EQ(status_of(pid), 0);
+    CHECK(read(fd, &byte, 1) == 1 && byte == 'b');
+    close(fd);
+}
+
+CASE(places_and_masks_are_copied)
+{
+    mkdir("below", 0755);
+    pid_t pid = fork();
+    if (!pid) {
+        umask(077);
+        _exit(chdir("below"));
+    }
+    CHECK_EQ(status_of(pid), 0);
+    mode_t mask = umask(022);
+    umask(mask);
+    CHECK(mask != 077 && access("below", F_OK) == 0);
+    pid = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+    if (!pid)
+        _exit(chdir("below"));
+    CHECK_EQ(status_of(pid), 0);
+    CHECK(access("../below", F_OK) == 0);
+    CHECK_EQ(chdir(".."), 0);
+}
+
+/* ---- wait ---- */
+
+CASE(wait_finds_children_by_what_it_is_asked)
+{
+    int status;
+    CHECK_ERR(waitpid(-1, &status, 0), ECHILD);
+    CHECK_ERR(waitpid(-1, &status, 0x100), EINVAL);
+    pid_t a = fork();
+    if (!a) {
+        sleep_ms(40);
+        _exit(1);
+    }
+    CHECK_EQ(waitpid(-1, &status, WNOHANG), 0);
+    siginfo_t info = {.si_pid = 77};
+    CHECK_EQ(waitid(P_ALL, 0, &info, WEXITED | WNOHANG), 0);
+    CHECK_EQ(info.si_pid, 0);
+    CHECK_ERR(waitpid(a + 1000, &status, 0), ECHILD);
+    CHECK_EQ(waitid(P_PID, (id_t)a, &info, WEXITED | WNOWAIT), 0);
+    CHECK(info.si_pid == a && info.si_signo == SIGCHLD && info.si_status == 1);
+    CHECK_EQ(waitpid(0, &status, 0), a);
+    CHECK_ERR(waitid(P_ALL, 0, &info, WEXITED), ECHILD);
+    CHECK_ERR(waitid(P_ALL, 0, &info, 0), EINVAL);
+}
+
+CASE(a_signal_that_kills_is_in_the_status)
+{
+    pid_t pid = fork();
+    if (!pid) {
+        pause();
+        _exit(0);
+    }
+    CHECK_EQ(kill(pid, SIGTERM), 0);
+    int status = status_of(pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    CHECK_ERR(kill(pid, 0), ESRCH);
+}
+
+CASE(stopping_and_continuing_is_reported)
+{
+    int status;
+    pid_t pid = fork();
+    if (!pid)
+        for (;;)
+            pause();
+    CHECK_EQ(kill(pid, SIGSTOP), 0);
+    CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    CHECK_EQ(waitpid(pid, &status, WCONTINUED), pid);
+    CHECK(WIFCONTINUED(status));
+    CHECK_EQ(kill(pid, SIGSTOP), 0);
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static volatile sig_atomic_t got_signal, got_code, got_pid;
+
+static void note(int sig, siginfo_t *info, void *context)
+{
+    (void)context;
+    got_signal = sig;
+    got_code = info->si_code;
+    got_pid = info->si_pid;
+}
+
+CASE(sigchld_tells_who_ended)
+{
+    struct sigaction sa = {.sa_sigaction = note, .sa_flags = SA_SIGINFO}, old;
+    got_signal = 0;
+    sigaction(SIGCHLD, &sa, &old);
+    pid_t pid = fork();
+    if (!pid)
+        _exit(3);
+    while (!got_signal)
+        sleep_ms(1);
+    CHECK(got_signal == SIGCHLD && got_code == CLD_EXITED && got_pid == pid);
+    CHECK_EQ(WEXITSTATUS(status_of(pid)), 3);
+    sigaction(SIGCHLD, &old, NULL);
+}
+
+CASE(ignored_children_reap_themselves)
+{
+    signal(SIGCHLD, SIG_IGN);
+    pid_t pid = fork();
+    if (!pid)
+        _exit(0);
+    CHECK_ERR(waitpid(pid, NULL, 0), ECHILD);
+    signal(SIGCHLD, SIG_DFL);
+}
+
+CASE(wait_is_interrupted_by_signals)
+{
+    struct sigaction sa = {.sa_sigaction = note, .sa_flags = SA_SIGINFO};
+    sigaction(SIGALRM, &sa, NULL);
+    pid_t pid = fork();
+    if (!pid)
+        for (;;)
+            pause();
+    struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+    setitimer(ITIMER_REAL, &soon, NULL);
+    CHECK_ERR(waitpid(pid, NULL, 0), EINTR);
+    kill(pid, SIGKILL);
+    status_of(pid);
+    signal(SIGALRM, SIG_DFL);
+}
+
+static void *wait_in_thread(void *arg)
+{
+    int status = 0;
+    pid_t pid = waitpid(*(pid_t *)arg, &status, 0);
+    return (void *)(intptr_t)(pid == *(pid_t *)arg ? WEXITSTATUS(status) : -1);
+}
+
+CASE(any_thread_may_wait)
+{
+    pthread_t thread;
+    void *result;
+    pid_t pid = fork();
+    if (!pid) {
+        sleep_ms(20);
+        _exit(12);
+    }
+    NEED(pthread_create(&thread, NULL, wait_in_thread, &pid) == 0);
+    pthread_join(thread, &result);
+    CHECK_EQ((intptr_t)result, 12);
+}
+
+/* ---- orphans ---- */
+
+CASE(orphans_go_to_the_subreaper)
+{
+    int fds[2], status;
+    pid_t grandchild = 0;
+    NEED(pipe(fds) == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    pid_t pid = fork();
+    if (!pid) {
+        if (!fork()) {
+            pid_t own = getpid();
+            sleep_ms(20);
+            if (write(fds[1], &own, sizeof(own)) < 0)
+                _exit(1);
+            _exit(21);
+        }
+        _exit(0);
+    }
+    CHECK_EQ(status_of(pid), 0);
+    CHECK_EQ(read(fds[0], &grandchild, sizeof(grandchild)), (ssize_t)sizeof(grandchild));
+    CHECK_EQ(waitpid(-1, &status, 0), grandchild);
+    CHECK_EQ(WEXITSTATUS(status), 21);
+    int is = 0;
+    CHECK(prctl(PR_GET_CHILD_SUBREAPER, &is) == 0 && is == 1);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+CASE(a_child_may_ask_for_its_parents_death)
+{
+    int fds[2];
+    char byte;
+    NEED(pipe(fds) == 0);
+    pid_t pid = fork();
+    if (!pid) {
+        int ready[2];
+        if (pipe(ready))
+            _exit(1);
+        if (!fork()) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (write(ready[1], "", 1) < 0)
+                _exit(1);
+            for (;;)
+                pause();
+        }
+        _exit(read(ready[0], &byte, 1) == 1 ? 0 : 2);
+    }
+    close(fds[1]);
+    CHECK_EQ(status_of(pid), 0);
+    CHECK_EQ(read(fds[0], &byte, 1), 0); /* the grandchild held the other end */
+    close(fds[0]);
+}
