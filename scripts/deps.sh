@@ -3,7 +3,7 @@
 # Does nothing, quickly and without a network, where all of it is present.
 set -euo pipefail
 
-build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev nettle-dev libarchive-dev libzydis-dev)
+build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev nettle-dev libarchive-dev libzydis-dev libslirp-dev)
 run=(qemu-system-x86 erofs-utils)
 check=(clang clang-format libclang-rt-14-dev codespell git)
 # Programs that the tests run unmodified, as a user would.

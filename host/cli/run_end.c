@@ -73,7 +73,8 @@ static const char *run_last_words(struct buf *diag)
     const char *line = strrchr(text, '\n');
     line = line ? line + 1 : text;
     const char *colon = strstr(line, ": ");
-    return str_starts(line, "qemu-system") && colon ? colon + 2 : line;
+    bool named = str_starts(line, "qemu-system") || str_starts(line, "ingot-device");
+    return named && colon ? colon + 2 : line;
 }
 
 /* The VMM is gone and the guest never said how it ended. */
@@ -136,11 +137,28 @@ static int run_report(const struct guest_log *log, struct run_printer *printer, 
     return guest_log_status(log);
 }
 
+static int run_lost_device(struct buf *diag, int status)
+{
+    const char *words = run_last_words(diag);
+
+    if (WIFSIGNALED(status))
+        fprintf(stderr,
+                "ingot run: the device process was killed by signal %d (%s), so the guest lost its "
+                "network and disks and was ended\n",
+                WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        fprintf(stderr, "ingot run: the device process ended: %s\n",
+                *words ? words : "it did not say why");
+    return RUN_STATUS_FAILED;
+}
+
 static int run_status(enum relay_cause cause, const struct run_options *options,
                       const struct guest_log *log, struct run_printer *printer, struct buf *diag,
-                      int status)
+                      const struct vm *vm, int status)
 {
     switch (cause) {
+    case RELAY_DEVICE:
+        return run_lost_device(diag, vm->device_status);
     case RELAY_TIMEOUT:
         fprintf(stderr, "ingot run: ended after %ld s (--timeout)\n", options->timeout);
         return RUN_STATUS_TIMEOUT;
@@ -203,7 +221,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     };
     enum relay_cause cause = relay_run(&relay);
     terminal_restore();
-    int status = run_status(cause, options, &log, &printer, &diag, vm_wait(&vm));
+    int status = run_status(cause, options, &log, &printer, &diag, &vm, vm_wait(&vm));
     relay_release_signals();
     return status;
 

@@ -35,17 +35,11 @@ static void ground_tell(const struct kvm_info *kvm)
             kvm->why);
 }
 
-/* Only a VM has a network so far. */
-static bool ground_wants_net(const struct run_options *options)
-{
-    return options->publish.len || (options->net && strcmp(options->net, "none") != 0);
-}
-
 static const struct vmm *ground_auto(const struct run_options *options)
 {
     struct kvm_info kvm;
 
-    if (options->machine || options->cpus > 1 || ground_wants_net(options) ||
+    if (options->machine || options->cpus > 1 ||
         (options->accel && strcmp(options->accel, "auto") != 0))
         return &qemu_vmm;
     kvm_probe(&kvm);
@@ -62,13 +56,9 @@ int run_choose_ground(const struct run_options *options, const struct vmm **vmm,
 
     if (strcmp(wish, "vm") == 0)
         *vmm = &qemu_vmm;
-    else if (strcmp(wish, "process") == 0) {
-        if (ground_wants_net(options))
-            return err_set(err, ENOTSUP,
-                           "--isolation process: there is no network in a process "
-                           "yet; use --isolation vm");
+    else if (strcmp(wish, "process") == 0)
         *vmm = &process_vmm;
-    } else if (strcmp(wish, "auto") == 0)
+    else if (strcmp(wish, "auto") == 0)
         *vmm = ground_auto(options);
     else
         return err_set(err, ERR_USAGE, "--isolation: '%s' is none of vm, process and auto", wish);

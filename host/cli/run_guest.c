@@ -274,7 +274,8 @@ static int run_set_machine(struct run_guest *guest, const struct run_options *op
 static int run_set_net(struct run_guest *guest, const struct run_options *options, struct err *err)
 {
     struct vm_net *net = &guest->net;
-    const char *unasked = guest->vmm == &qemu_vmm ? "user" : "none";
+    bool wanted = guest->vmm == &qemu_vmm || options->publish.len; /* a process more costs a ms */
+    const char *unasked = wanted ? "user" : "none";
     int failed = vm_net_parse(net, options->net ? options->net : unasked, err);
 
     for (size_t i = 0; !failed && i < options->publish.len; i++)

@@ -95,7 +95,25 @@ static void allow_mmap(struct filter *f, u32 max_fd)
     answer(f, SECCOMP_RET_KILL_PROCESS);
 }
 
-void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd, s32 timer, bool fsgsbase)
+/* Descriptors in [low, high], or in the @count behind @first. */
+static void allow_descriptors(struct filter *f, u32 nr, u32 low, u32 high, u32 first, u32 count)
+{
+    if (!count) {
+        allow_between(f, nr, 0, low, high);
+        return;
+    }
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 7);
+    load(f, arg(0));
+    put(f, BPF_JMP | BPF_JGE | BPF_K, low, 0, 4);
+    put(f, BPF_JMP | BPF_JGT | BPF_K, high, 0, 2);
+    put(f, BPF_JMP | BPF_JGE | BPF_K, first, 0, 2);
+    put(f, BPF_JMP | BPF_JGT | BPF_K, first + count - 1, 1, 0);
+    answer(f, SECCOMP_RET_ALLOW);
+    answer(f, SECCOMP_RET_KILL_PROCESS);
+}
+
+void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
+                           const struct hosted_boot *boot)
 {
     enum { DONTNEED = 4, SET_GS = 0x1001, SET_FS = 0x1002 };
     static struct filter f;
@@ -106,14 +124,14 @@ void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd, s32 t
     allow(&f, __NR_munmap);
     allow(&f, __NR_mremap);
     allow_between(&f, __NR_madvise, 2, DONTNEED, DONTNEED);
-    allow_between(&f, __NR_read, 0, 0, 0);
-    allow_between(&f, __NR_write, 0, 1, FD_LOG);
+    allow_descriptors(&f, __NR_read, 0, 0, (u32)boot->irq_fd, boot->nr_devices ? 1 : 0);
+    allow_descriptors(&f, __NR_write, 1, FD_LOG, (u32)boot->doorbell_fd, boot->nr_devices);
     allow_between(&f, __NR_ppoll, 1, 0, MAX_POLLFDS);
-    allow_between(&f, __NR_timer_settime, 0, (u32)timer, (u32)timer);
+    allow_between(&f, __NR_timer_settime, 0, (u32)boot->timer_id, (u32)boot->timer_id);
     allow_between(&f, __NR_getrusage, 0, RUSAGE_SELF, RUSAGE_SELF);
     allow(&f, __NR_rt_sigreturn);
     allow(&f, __NR_exit_group);
-    if (!fsgsbase)
+    if (!(boot->features & HOSTED_FSGSBASE))
         allow_between(&f, __NR_arch_prctl, 0, SET_GS, SET_FS);
     answer(&f, SECCOMP_RET_KILL_PROCESS);
 

@@ -78,6 +78,13 @@ static bool same(const char *a, const char *b)
     return *a == *b;
 }
 
+static bool starts(const char *text, const char *word)
+{
+    while (*word && *text == *word)
+        text++, word++;
+    return !*word;
+}
+
 static u64 auxv_get(const Elf64_auxv_t *v, u64 type)
 {
     for (; v->a_type != AT_NULL; v++)
@@ -86,17 +93,35 @@ static u64 auxv_get(const Elf64_auxv_t *v, u64 type)
     return 0;
 }
 
-static void map_memory(u64 bytes)
+/* Memory of our own, or what was made before because a device process shares it. */
+static void map_memory(u64 bytes, s32 shared_fd)
 {
     boot.ram_len = ALIGN_UP(bytes, 4096ull);
-    long fd = sys3(__NR_memfd_create, ptr("ingot-memory"), MFD_CLOEXEC, 0);
-    if (fd < 0 || sys3(__NR_ftruncate, (u64)fd, boot.ram_len, 0))
-        tender_fail("no memory for the guest", fd);
+    long fd = shared_fd;
+    if (!boot.nr_devices) {
+        fd = sys3(__NR_memfd_create, ptr("ingot-memory"), MFD_CLOEXEC, 0);
+        if (fd < 0 || sys3(__NR_ftruncate, (u64)fd, boot.ram_len, 0))
+            tender_fail("no memory for the guest", fd);
+    }
     if (sys6(__NR_mmap, boot.direct_base, boot.ram_len, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (u64)fd, 0) < 0)
         tender_fail("no room for the guest's memory", 0);
     boot.regions[boot.nr_regions++] =
         (struct hosted_region){.len = boot.ram_len, .fd = (s32)fd, .shared = 1};
+}
+
+/* What is offered to the kernel by the device process, right behind the memory in its file. */
+static void map_window(s32 memory_fd)
+{
+    if (!boot.nr_devices)
+        return;
+    long at = sys6(__NR_mmap, boot.vmap_base - HUGE, window_bytes(boot.nr_devices),
+                   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (u64)memory_fd, boot.ram_len);
+    if (at < 0)
+        tender_fail("no room for the devices' window", at);
+    boot.window = (u64)at;
+    boot.irq_fd = memory_fd + 1;
+    boot.doorbell_fd = memory_fd + 2;
 }
 
 /* The layers one behind the other, as the parts of an initrd are. */
@@ -219,6 +244,8 @@ static void read_words(char **words)
     for (; *words; words++)
         if (same(*words, "tty"))
             boot.features |= HOSTED_TTY;
+        else if (starts(*words, "devices="))
+            boot.nr_devices = (u32)number(*words + sizeof("devices=") - 1);
 }
 
 /* A debugger asks for addresses that stay: then the kernel is at the start of its zone
@@ -264,22 +291,24 @@ _Noreturn void tender_main(u64 *stack)
     if (argc < 4)
         tender_fail("the tender is not for calling by hand", 0);
     u64 memory = number(argv[2]), layers = number(argv[3]);
-    if (memory < LEAST_MEMORY || layers > MAX_LAYERS)
-        tender_fail("too little memory, or too many layers", 0);
+    read_words(argv + 4);
+    if (memory < LEAST_MEMORY || layers > MAX_LAYERS || boot.nr_devices > WINDOW_MAX_DEVICES)
+        tender_fail("too little memory, or too many layers or devices", 0);
 
     boot.cmdline = ptr(argv[1]);
-    read_words(argv + 4);
     read_facts();
     fill_boot(auxv, random);
-    give_up_rights(FD_LAYERS + (u32)layers + 1);
-    map_memory(memory);
+    s32 memory_fd = FD_LAYERS + (s32)layers;
+    u32 nr_fds = (u32)memory_fd + 1 + (boot.nr_devices ? boot.nr_devices + 1 : 0);
+    give_up_rights(nr_fds);
+    map_memory(memory, memory_fd);
+    map_window(memory_fd);
     map_layers((u32)layers);
     tender_map_kernel(&boot, ZONE_KERNEL + (random[1] & 0x3ffff) * HUGE, &kernel);
     look_at_streams();
     take_signals(&kernel);
     make_timers();
-    tender_install_filter(&kernel, FD_LAYERS + (u32)layers, boot.timer_id,
-                          boot.features & HOSTED_FSGSBASE);
+    tender_install_filter(&kernel, (u32)memory_fd, &boot);
     ((void (*)(struct hosted_boot *))(uintptr_t)kernel.entry)(&boot);
     __builtin_unreachable();
 }

@@ -4,10 +4,13 @@
  *   ingot-tender COMMAND-LINE BYTES-OF-MEMORY LAYERS WORDS...
  *
  * Descriptors: 0 to 2 the program's streams, 3 the log, 4 the kernel file, 5 a struct hosted_facts
- * or nothing, 6 and up the layers, lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal). */
+ * or nothing, 6 and up the layers, lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal);
+ * "devices=N" (there is a device process: behind the layers come the memory with its window, the
+ * pipe of interrupts and N doorbells). */
 #pragma once
 
 #include "abi/hosted.h"
+#include "abi/window.h"
 
 #include <stddef.h>
 
@@ -56,7 +59,8 @@ void tender_map_kernel(struct hosted_boot *boot, u64 random, struct tender_kerne
 
 /**
  * From here on only the kernel's stub makes calls, and only those it needs.
- * @max_fd: the greatest descriptor that may be mapped; @fsgsbase: arch_prctl is not needed
+ * @max_fd: the greatest descriptor that may be mapped; what @boot says of devices and of its timer
+ * is let through
  */
-void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd, s32 timer,
-                           bool fsgsbase);
+void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
+                           const struct hosted_boot *boot);

@@ -1,7 +1,8 @@
 /* The guest as a sandboxed process: the tender (host/tender) becomes it.  Its standard streams are
- * the user's own descriptors, so nothing is copied in between; only the log comes through us.
+ * the user's own descriptors, so nothing is copied in between; only the log comes through us.  A
+ * terminal is passed on by us, who watch it for the keys that end a guest.
  * Ctrl-C and other signals are ours: the sandbox blocks all but those its kernel handles. */
-#include "vm/vmm.h"
+#include "vm/process_priv.h"
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -26,48 +27,40 @@ enum {
     FD_FACTS,
     FD_LAYERS,
     MAX_LAYERS = 16,
-    MAX_FDS = FD_LAYERS + MAX_LAYERS,
-    FD_HIGH = 64, /* above all of them: where descriptors wait to be moved into place */
 };
 
-struct process_plan {
-    char *program; /* owned */
-    struct strs argv;
-    int ours[MAX_FDS]; /* which of our descriptors becomes which of the tender's; -1 for none */
-};
-
-static void plan_fini(struct process_plan *plan)
+void child_init(struct child_plan *plan)
 {
-    mem_free(&plan->program);
-    strs_free(&plan->argv);
-    for (int i = FD_LOG; i < MAX_FDS; i++)
-        fd_close(&plan->ours[i]);
-}
-
-static void plan_init(struct process_plan *plan)
-{
-    *plan = (struct process_plan){0};
-    for (int i = 0; i < MAX_FDS; i++)
+    *plan = (struct child_plan){0};
+    for (int i = 0; i < CHILD_MAX_FDS; i++)
         plan->ours[i] = -1;
 }
 
-/* The tender lies where the kernel file does, or where it was installed. */
-static char *find_tender(const char *kernel, struct err *err)
+void child_fini(struct child_plan *plan)
+{
+    mem_free(&plan->program);
+    strs_free(&plan->argv);
+    for (int i = 0; i < CHILD_MAX_FDS; i++)
+        fd_close(&plan->ours[i]);
+}
+
+char *child_find(const char *name, const char *kernel, struct err *err)
 {
     const char *slash = strrchr(kernel, '/');
-    char *beside = str_printf("%.*singot-tender", slash ? (int)(slash + 1 - kernel) : 0, kernel);
+    char *beside = str_printf("%.*s%s", slash ? (int)(slash + 1 - kernel) : 0, kernel, name);
 
     if (access(beside, X_OK) == 0)
         return beside;
     free(beside);
-    if (access(INGOT_LIBEXECDIR "/ingot-tender", X_OK) == 0)
-        return str_dup(INGOT_LIBEXECDIR "/ingot-tender");
-    err_set(err, ENOENT, "no ingot-tender beside the kernel '%s' or in %s", kernel,
-            INGOT_LIBEXECDIR);
+    char *installed = str_printf("%s/%s", INGOT_LIBEXECDIR, name);
+    if (access(installed, X_OK) == 0)
+        return installed;
+    free(installed);
+    err_set(err, ENOENT, "no %s beside the kernel '%s' or in %s", name, kernel, INGOT_LIBEXECDIR);
     return NULL;
 }
 
-static void plan_argv(struct process_plan *plan, const struct vm_config *config)
+static void plan_argv(struct child_plan *plan, const struct vm_config *config)
 {
     struct buf line = {0};
 
@@ -80,30 +73,39 @@ static void plan_argv(struct process_plan *plan, const struct vm_config *config)
     strs_take(&plan->argv, str_printf("%zu", config->nr_layers));
     if (config->tty)
         strs_add(&plan->argv, "tty");
+    size_t devices = process_count_devices(config);
+    if (devices)
+        strs_take(&plan->argv, str_printf("devices=%zu", devices));
 }
 
-static int plan_make(struct process_plan *plan, const struct vm_config *config, struct err *err)
+static int plan_make(struct child_plan *plan, const struct vm_config *config, struct err *err)
 {
     if (config->nr_layers > MAX_LAYERS)
         return err_set(err, EINVAL, "an image of %zu layers is too much; %d are possible",
                        config->nr_layers, MAX_LAYERS);
     if (config->cpus > 1)
         return err_set(err, EINVAL, "--cpus: a guest in a process has one CPU so far");
-    plan->program = find_tender(config->kernel, err);
+    plan->program = child_find("ingot-tender", config->kernel, err);
     if (!plan->program)
         return -ENOENT;
+    plan->no_input = config->no_input;
     plan_argv(plan, config);
     return 0;
 }
 
-/* Above all numbers that the tender's descriptors get, so that none is in another's way. */
+/* Above all numbers that a child's descriptors get, so that none is in another's way. */
+int child_fd(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, CHILD_FD_HIGH);
+}
+
 static int open_high(const char *path, int fd)
 {
     int from = fd >= 0 ? fd : open(path, O_RDONLY | O_CLOEXEC);
 
     if (from < 0)
         return -1;
-    int high = fcntl(from, F_DUPFD_CLOEXEC, FD_HIGH);
+    int high = child_fd(from);
     if (from != fd) {
         int code = errno;
         close(from);
@@ -112,7 +114,7 @@ static int open_high(const char *path, int fd)
     return high;
 }
 
-static int plan_open(struct process_plan *plan, const struct vm_config *config, struct err *err)
+static int plan_open(struct child_plan *plan, const struct vm_config *config, struct err *err)
 {
     plan->ours[FD_KERNEL] = open_high(config->kernel, -1);
     if (plan->ours[FD_KERNEL] < 0)
@@ -130,7 +132,7 @@ static int plan_open(struct process_plan *plan, const struct vm_config *config, 
 }
 
 /* Room for the whole log, should nobody have read it when the guest is gone. */
-static int open_log(struct process_plan *plan, struct vm *vm, struct err *err)
+static int open_log(struct child_plan *plan, struct vm *vm, struct err *err)
 {
     int pair[2];
 
@@ -143,8 +145,25 @@ static int open_log(struct process_plan *plan, struct vm *vm, struct err *err)
     return plan->ours[FD_LOG] < 0 ? err_errno(err, code, "a channel to the guest") : 0;
 }
 
+/* A terminal's bytes pass through us, both ways. */
+static int open_terminal(struct child_plan *plan, struct vm *vm, struct err *err)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_errno(err, errno, "a channel to the guest");
+    vm->ch.tty = pair[0];
+    for (int i = 0; i < 3; i++)
+        plan->ours[i] = child_fd(pair[1]);
+    int code = errno;
+    close(pair[1]);
+    if (plan->ours[2] < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
+        return err_errno(err, code, "a channel to the guest");
+    return 0;
+}
+
 /* In the child: only system calls, since it shares the parent's memory.  Returns a failure. */
-static int process_exec(const struct process_plan *plan, bool no_input, pid_t parent)
+static int child_exec(const struct child_plan *plan, pid_t parent)
 {
     static char *const no_env[] = {NULL};
 
@@ -152,28 +171,28 @@ static int process_exec(const struct process_plan *plan, bool no_input, pid_t pa
         return -errno;
     if (getppid() != parent) /* it died before the line above */
         _exit(1);
-    if (no_input) {
+    if (plan->no_input) {
         int null = open("/dev/null", O_RDONLY);
         if (null < 0 || dup2(null, STDIN_FILENO) < 0)
             return -errno;
     }
     if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return -errno;
-    for (int i = FD_LOG; i < MAX_FDS; i++)
+    for (int i = 0; i < CHILD_MAX_FDS; i++)
         if (plan->ours[i] >= 0 && dup2(plan->ours[i], i) < 0)
             return -errno;
     execve(plan->program, plan->argv.at, no_env);
     return -errno;
 }
 
-static int process_spawn(const struct process_plan *plan, bool no_input, pid_t *pid)
+int child_spawn(const struct child_plan *plan, pid_t *pid)
 {
     volatile int failed = 0;
     pid_t parent = getpid();
     pid_t child = vfork();
 
     if (child == 0) {
-        failed = process_exec(plan, no_input, parent);
+        failed = child_exec(plan, parent);
         _exit(1);
     }
     if (child < 0)
@@ -182,26 +201,45 @@ static int process_spawn(const struct process_plan *plan, bool no_input, pid_t *
     return failed;
 }
 
+static int plan_channels(struct child_plan *plan, const struct vm_config *config, struct vm *vm,
+                         struct err *err)
+{
+    int failed = plan_open(plan, config, err);
+
+    if (!failed)
+        failed = open_log(plan, vm, err);
+    if (!failed && config->tty)
+        failed = open_terminal(plan, vm, err);
+    return failed;
+}
+
 static int process_start(const struct vm_config *config, struct vm *vm, struct err *err)
 {
-    struct process_plan plan CLEANUP(plan_fini);
+    struct child_plan plan CLEANUP(child_fini);
+    struct child_plan device CLEANUP(child_fini);
+    size_t devices = process_count_devices(config);
 
-    plan_init(&plan);
+    child_init(&plan);
+    child_init(&device);
     vm_init(vm);
     vm->vmm = &process_vmm;
     int failed = plan_make(&plan, config, err);
     if (!failed)
-        failed = plan_open(&plan, config, err);
-    if (!failed)
-        failed = open_log(&plan, vm, err);
+        failed = plan_channels(&plan, config, vm, err);
+    if (!failed && devices)
+        failed = process_plan_device(&device, &plan.ours[FD_LAYERS + config->nr_layers], config, vm,
+                                     err);
     if (failed)
         goto fail;
-    failed = process_spawn(&plan, config->no_input, &vm->pid);
+    failed = child_spawn(&plan, &vm->pid);
     if (failed) {
         failed = err_errno(err, -failed, "%s", plan.program);
         goto fail;
     }
-    return 0;
+    if (devices)
+        failed = process_start_device(&device, vm, err);
+    if (!failed)
+        return 0;
 
 fail:
     vm_fini(vm);
@@ -221,10 +259,10 @@ static bool fd_path(int fd, char *path, size_t size)
 
 static int process_describe(const struct vm_config *config, char **text, struct err *err)
 {
-    struct process_plan plan CLEANUP(plan_fini);
+    struct child_plan plan CLEANUP(child_fini);
     struct buf line = {0};
 
-    plan_init(&plan);
+    child_init(&plan);
     int failed = plan_make(&plan, config, err);
     if (failed)
         return failed;
@@ -238,8 +276,10 @@ static int process_describe(const struct vm_config *config, char **text, struct 
         buf_printf(&line, " %d<%s", FD_FACTS, path);
     for (size_t i = 0; i < config->nr_layers; i++)
         buf_printf(&line, " %zu<%s", FD_LAYERS + i, config->layers[i].path);
+    if (process_count_devices(config))
+        failed = process_describe_device(config, &line, err);
     *text = buf_take(&line);
-    return 0;
+    return failed;
 }
 
 static void process_stop(struct vm *vm)

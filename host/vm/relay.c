@@ -55,7 +55,8 @@ struct state {
     struct flow in, out, err;
     u64 kill_at_ms, timeout_at_ms, linger_at_ms; /* 0: not set */
     bool killed, timed_out;
-    bool lost; /* a sink refused bytes for another reason than that its reader had left */
+    bool device_lost; /* the process that plays the guest's devices ended before the guest */
+    bool lost;        /* a sink refused bytes for another reason than that its reader had left */
     unsigned escapes;
     u64 escape_since_ms;
 };
@@ -217,14 +218,32 @@ static void relay_log(struct state *state)
         state->linger_at_ms = relay_now_ms() + LINGER_MS;
 }
 
+/* Without its devices a guest is of no use for long: its program is asked to end. */
+static void relay_check_device(struct state *state)
+{
+    struct vm *vm = state->relay->vm;
+
+    if (vm->device <= 0)
+        return;
+    vm->device_status = vm_wait_device(vm);
+    if (!vm->device_status || state->relay->log->end != GUEST_RUNNING || state->killed ||
+        state->timed_out)
+        return;
+    state->device_lost = true;
+    vm->vmm->stop(vm);
+    if (!state->kill_at_ms)
+        state->kill_at_ms = relay_now_ms() + state->relay->grace_ms;
+}
+
 static void relay_diag(struct state *state)
 {
     char bytes[4096];
     ssize_t got = read(state->relay->vm->ch.diag, bytes, sizeof(bytes));
 
-    if (got == 0 || (got < 0 && !flow_error_is_passing()))
+    if (got == 0 || (got < 0 && !flow_error_is_passing())) {
         state->diag_open = false;
-    else if (got > 0 && state->relay->diag->len < DIAG_MAX)
+        relay_check_device(state);
+    } else if (got > 0 && state->relay->diag->len < DIAG_MAX)
         buf_add(state->relay->diag, bytes, (size_t)got);
 }
 
@@ -234,7 +253,7 @@ static void relay_suspend(const struct state *state)
     struct vm *vm = state->relay->vm;
 
     terminal_restore();
-    kill(vm->pid, SIGSTOP);
+    kill(vm->pid, SIGSTOP); /* its devices have nothing to do then */
     kill(getpid(), SIGSTOP);
     kill(vm->pid, SIGCONT);
     if (vm->ch.tty >= 0)
@@ -397,6 +416,8 @@ enum relay_cause relay_run(const struct relay *relay)
             relay_dispatch(state, set);
     }
     fd_close(&state->signals);
+    if (state->device_lost)
+        return RELAY_DEVICE;
     if (state->killed)
         return RELAY_KILLED;
     if (state->timed_out)

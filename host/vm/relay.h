@@ -24,7 +24,8 @@ enum relay_cause {
     RELAY_GUEST,  /* the guest ended, or the VMM did */
     RELAY_KILLED, /* asked twice, or longer ago than the grace time */
     RELAY_TIMEOUT,
-    RELAY_LOST, /* the guest ended, but not all of its output could be written; that was said */
+    RELAY_DEVICE, /* the device process ended, and so the guest was made to; vm.device_status */
+    RELAY_LOST,   /* the guest ended, but not all of its output could be written; that was said */
 };
 
 /**

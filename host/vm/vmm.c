@@ -29,24 +29,37 @@ void vm_kill(struct vm *vm)
 {
     if (vm->pid > 0)
         kill(vm->pid, SIGKILL);
+    if (vm->device > 0)
+        kill(vm->device, SIGKILL);
+}
+
+static int reap(pid_t *pid)
+{
+    int status = 0;
+
+    if (*pid <= 0)
+        return 0;
+    while (waitpid(*pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    *pid = 0;
+    return status;
+}
+
+int vm_wait_device(struct vm *vm)
+{
+    return reap(&vm->device);
 }
 
 int vm_wait(struct vm *vm)
 {
-    int status = 0;
-
-    if (vm->pid <= 0)
-        return 0;
-    while (waitpid(vm->pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    vm->pid = 0;
-    return status;
+    return reap(&vm->pid);
 }
 
 void vm_fini(struct vm *vm)
 {
     vm_kill(vm);
     vm_wait(vm);
+    vm_wait_device(vm);
     fd_close(&vm->ch.in);
     fd_close(&vm->ch.out);
     fd_close(&vm->ch.err);

@@ -20,6 +20,14 @@ enum vm_accel {
     VM_ACCEL_KVM,
 };
 
+/** A disk of the guest's: /dev/vda and so on, in order. */
+struct vm_disk {
+    const char *path; /* borrowed; for messages */
+    int fd;           /* open for reading, and for writing unless @readonly; borrowed */
+    u64 bytes;
+    bool readonly;
+};
+
 /** One EROFS file of an image. */
 struct vm_layer {
     const char *path; /* borrowed */
@@ -40,6 +48,8 @@ struct vm_config {
     enum vm_accel accel;      /* never AUTO: vm_choose_accel() decides */
     bool tty;                 /* one terminal port instead of three one-way ports */
     const struct vm_net *net; /* NULL for none */
+    const struct vm_disk *disks;
+    size_t nr_disks;
     bool no_input; /* standard input is empty; for a VMM that takes the user's own streams */
 };
 
@@ -58,9 +68,11 @@ struct vm_channels {
 struct vm {
     const struct vmm *vmm;
     struct vm_channels ch;
-    pid_t pid;     /* 0 once reaped or never started */
-    int control;   /* VMM's own control channel, -1 where there is none */
-    bool wants_up; /* the VMM's up() is to be called once .control has something to read */
+    pid_t pid;         /* 0 once reaped or never started */
+    pid_t device;      /* the process that plays its devices; 0 where there is none, or no more */
+    int device_status; /* how it ended before the guest did, as waitpid() gives it */
+    int control;       /* VMM's own control channel, -1 where there is none */
+    bool wants_up;     /* the VMM's up() is to be called once .control has something to read */
 };
 
 /** What is known of a VMM on this machine. */
@@ -117,6 +129,12 @@ void vm_kill(struct vm *vm);
  * Returns its status as waitpid() gives it, or 0 if there is none.  Blocks.
  */
 int vm_wait(struct vm *vm);
+
+/**
+ * The device process has closed its words: reap it.
+ * Returns its status as waitpid() gives it; 0 if it ended with its guest, or there is none.
+ */
+int vm_wait_device(struct vm *vm);
 
 /** Kill what still runs, reap it and close every channel.  Harmless if repeated. */
 void vm_fini(struct vm *vm);

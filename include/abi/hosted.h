@@ -82,7 +82,10 @@ struct hosted_boot {
     s32 log_fd;
     s32 timer_id;
     u32 nr_regions;
-    u32 reserved;
+    u32 nr_devices; /* of the window; 0: there is no device process */
+    u64 window;     /* address of the window (abi/window.h), whose CPUs' words lie in page 0 */
+    s32 irq_fd;     /* a byte comes when a CPU that waits must look; ends with the device process */
+    s32 doorbell_fd;                                  /* of the first device; the others' follow */
     struct hosted_region regions[HOSTED_MAX_REGIONS]; /* the first is the memory */
 };
 #endif

@@ -14,5 +14,7 @@ void drv_init(void)
         host_stream_init();
     virtio_mmio_probe_all();
     virtio_pci_probe_all();
+    if (plat.window)
+        virtio_window_probe_all();
     console_init();
 }

@@ -1,7 +1,8 @@
 /* Virtio devices, modern only (virtio 1.2): what a driver of one device type uses.
- * Transports (virtio_mmio.c, virtio_pci.c) find devices and hand them to virtio_add(), which looks
- * up the driver.  A device is never trusted: what it writes into a ring is checked against our own
- * copy, and a device that misbehaves is shut off (virtio_break) rather than followed. */
+ * Transports (virtio_mmio.c, virtio_pci.c, virtio_window.c) find devices and hand them to
+ * virtio_add(), which looks up the driver.  A device is never trusted: what it writes into a ring
+ * is checked against our own copy, and a device that misbehaves is shut off (virtio_break) rather
+ * than followed. */
 #pragma once
 
 #include "core/spinlock.h"
@@ -170,6 +171,7 @@ bool virtq_poll(struct virtq *vq);
 /** The transports look for devices; called by drv_init. */
 void virtio_mmio_probe_all(void);
 void virtio_pci_probe_all(void);
+void virtio_window_probe_all(void);
 
 /** Drivers. */
 extern const struct virtio_driver virtio_block_driver, virtio_console_driver, virtio_net_driver,

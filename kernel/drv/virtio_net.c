@@ -553,9 +553,9 @@ static void vnet_start(struct netif_offer *offer)
         goto reset_dev;
     setup_netif(vn);
     dev->config_changed = config_changed;
-    virtio_driver_ok(dev); /* the queues are live from here on */
+    virtio_driver_ok(dev);              /* the queues are live from here on */
+    (void)virtq_enable_notify(&vn->rx); /* nothing can have come before there are buffers */
     refill(vn);
-    (void)virtq_enable_notify(&vn->rx); /* nothing can have come yet that an interrupt misses */
     netif_add(&vn->netif);
     return;
 

@@ -7,6 +7,7 @@
 #include "lib/types.h"
 
 struct cpu;
+struct window;
 
 enum {
     PAGE_SHIFT = 12,
@@ -91,6 +92,16 @@ struct plat_streams {
     /** Who wants to know: @want tells the events that somebody waits for, @ready is told of them.
      * Both at safe points; neither sleeps. */
     void (*watch)(u32 (*want)(u32 stream), void (*ready)(u32 stream, u32 events));
+};
+
+/* Virtio devices that a process beside us plays, where the ground has them. */
+struct plat_window {
+    struct window *at; /* abi/window.h */
+    /** The device must look at its page or its queues. */
+    void (*ring)(u32 device);
+    /** Is there still a device process? Asks the host. */
+    bool (*look)(void);
+    u32 lost_line; /* pended once there is none any more; set by the driver, 0 until then */
 };
 
 struct plat_ops {
@@ -203,6 +214,7 @@ struct plat_ops {
 
     const struct plat_areas *areas;     /* NULL: private memory comes page by page */
     const struct plat_streams *streams; /* NULL: there are devices */
+    struct plat_window *window;         /* NULL: no device process */
     bool ports;                         /* the CPU's in and out reach devices */
 };
 

@@ -266,4 +266,5 @@ def add_to(suite):
     suite.add("server: without_rights", without_rights)
     for test in SERVERS:
         for way in ("user", "tap"):
-            suite.add(f"server: {test.__name__} by {way}", serve, test, way, "vm")
+            for ground in ("vm", "process"):
+                suite.add(f"server: {test.__name__} by {way} in a {ground}", serve, test, way, ground)

@@ -19,7 +19,7 @@ import termios
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import BUILD, INGOT, ROOT, Skip, Suite, arguments, need, need_ingot, run  # noqa: E402
+from harness import BUILD, INGOT, ROOT, Failure, Skip, Suite, arguments, need, need_ingot, run  # noqa: E402
 
 FAKE = {"PATH": os.path.join(ROOT, "tests", "fake") + ":" + os.environ["PATH"]}
 TARGET = os.environ.get("RUNNER_TARGET", "/bin/true")
@@ -405,6 +405,85 @@ def guest_has_a_terminal(isolation):
     same(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130, "status")
 
 
+def three_keys_end_a_guest_that_listens_to_nothing(isolation):
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(INGOT, [INGOT, "run", "--isolation", isolation, "-q", "/bin/bash", "-c",
+                         "trap '' INT TERM; echo ready; while :; do :; done"])
+    seen = b""
+    while b"ready" not in seen and select.select([master], [], [], 20)[0]:
+        seen += os.read(master, 4096)
+    need(b"ready" in seen, f"not ready: {seen}")
+    os.write(master, b"\x1d\x1d\x1d")
+    same(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 137, "status")
+
+
+def sandbox_and_device_of(pid):
+    found = {}
+    for child in children(pid):
+        with open(f"/proc/{child}/cmdline", "rb") as file:
+            found["device" if file.read().startswith(b"ingot-device:") else "sandbox"] = child
+    return found.get("sandbox"), found.get("device")
+
+
+def start_with_network():
+    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "--net", "user", "/bin/sleep", "60"],
+                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for _ in range(100):
+        sandbox, device = sandbox_and_device_of(child.pid)
+        if device:
+            with open(f"/proc/{device}/status", encoding="ascii") as file:
+                if "Seccomp:\t2" in file.read():
+                    return child, sandbox, device
+        time.sleep(0.05)
+    raise Failure("no device process")
+
+
+def process_without_network_has_no_device_process():
+    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "/bin/sleep", "60"], stdin=subprocess.DEVNULL)
+    time.sleep(0.5)
+    sandbox, device = sandbox_and_device_of(child.pid)
+    child.kill()
+    child.wait(20)
+    need(sandbox and not device, f"sandbox {sandbox}, device process {device}")
+
+
+def device_process_is_confined():
+    child, _, device = start_with_network()
+    with open(f"/proc/{device}/status", encoding="ascii") as file:
+        status = file.read()
+    fds = len(os.listdir(f"/proc/{device}/fd"))
+    child.kill()
+    child.wait(20)
+    for word in ("Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"):
+        need(word in status, f"no {word}\n{status}")
+    need(fds < 20, f"{fds} descriptors")
+    need(gone(device), "it outlives the runner")
+
+
+def device_process_killed_ends_the_guest_with_a_word():
+    child, sandbox, device = start_with_network()
+    os.kill(device, signal.SIGKILL)
+    same(child.wait(20), 125, "status")
+    words = child.stderr.read()
+    need("device process was killed by signal 9" in words, words)
+    need(gone(sandbox), "the sandbox lives on")
+
+
+def sandbox_killed_ends_the_device_process():
+    child, sandbox, device = start_with_network()
+    os.kill(sandbox, signal.SIGKILL)
+    same(child.wait(20), 125, "status")
+    need(gone(device), "the device process lives on")
+
+
+def runner_killed_leaves_nothing():
+    child, sandbox, device = start_with_network()
+    child.kill()
+    child.wait(20)
+    need(gone(sandbox) and gone(device), "something lives on")
+
+
 def guest_root_may_be_a_disk():
     result = guest("vm", "/bin/echo", "hi", options=["-m", "8M", "--dry-run"])
     need("root=/dev/vda" in result.text(), "not on a disk")
@@ -438,10 +517,8 @@ def process_tree_is_one_child_that_dies_with_us():
 def process_is_the_ground_where_kvm_is_not():
     result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "/bin/true"])
     need("ingot-tender" in result.text() or "-accel kvm" in result.text(), "neither\n" + result.show())
-    result = guest("process", "/bin/true", options=["--net", "user"])
-    need(result.status == 1 and "network" in result.errors(), "a network?\n" + result.show())
-    result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "--net", "user", "/bin/true"])
-    need("qemu-system" in result.text(), "no VM for a network\n" + result.show())
+    result = run([INGOT, "run", "--dry-run", "--isolation", "process", "--net", "user", "/bin/true"])
+    need("ingot-device" in result.text(), "no device process\n" + result.show())
     result = run([INGOT, "run", "--dry-run", "--isolation", "auto", "--accel", "tcg", "/bin/true"])
     need("-accel tcg" in result.text(), "no emulator where one was asked for\n" + result.show())
 
@@ -456,7 +533,7 @@ def main():
     need_ingot()
     suite = Suite("runner")
     skip = {"main", "guest", "ingot", "popen", "children", "gone", "same", "unquote", "need", "need_ingot",
-            "run", "arguments"}
+            "run", "arguments", "start_with_network", "sandbox_and_device_of"}
     for name, function in list(globals().items()):
         if callable(function) and getattr(function, "__module__", "") == "__main__" \
                 and name not in skip:

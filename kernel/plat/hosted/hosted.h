@@ -73,6 +73,16 @@ void hosted_streams_wait(void);
 /** Likewise without waiting. */
 void hosted_streams_look(void);
 
+/* devices.c */
+/** Make the device process known, if there is one.  Once this CPU has its data. */
+void hosted_devices_init(void);
+/** What to poll for its interrupts; -1 for nothing. */
+s32 hosted_devices_fd(void);
+/** poll(2) said @events of it. */
+void hosted_devices_ready(u32 events);
+/** Sleep until something is pending, where there are devices: look for a while first. */
+void hosted_devices_idle(void);
+
 /* vcpu.c */
 void hosted_cpu_init(void);
 void hosted_timer_arm(u64 deadline_ns);

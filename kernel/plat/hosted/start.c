@@ -34,7 +34,10 @@ const struct hosted_boot *hosted_boot;
 
 static void hosted_idle(void)
 {
-    hosted_streams_wait();
+    if (plat.window)
+        hosted_devices_idle();
+    else
+        hosted_streams_wait();
 }
 
 static void as_switch(struct plat_as *as)
@@ -233,6 +236,7 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
     arch_process_set_fs = hosted_set_fs;
     process_vector_mask = arch_features.xsave ? (u32)arch_features.xcr0 : 0;
     hosted_cpu_init();
+    hosted_devices_init();
     fill_boot_info(boot);
     share_vdso_page();
     vdso_page.gate.cpuids = *cpuids_of(boot);

@@ -1,5 +1,6 @@
-/* The program's standard streams: descriptors 0 to 2 of the process, as whoever started it left
- * them. They may be shared with others, so they stay blocking; we look before we leap. */
+/* The program's standard streams, and the sleep of an idle CPU: descriptors 0 to 2 of the process,
+ * as whoever started it left them. They may be shared with others, so they stay blocking; we look
+ * before we leap. */
 #include "abi/errno.h"
 #include "abi/poll.h"
 #include "abi/time.h"
@@ -8,6 +9,7 @@
 
 enum {
     NR_STREAMS = 3,
+    MAX_POLLED,        /* and the interrupts of devices */
     PIPE_CHUNK = 4096, /* what poll(2) promises that a pipe takes: PIPE_BUF */
 };
 
@@ -57,8 +59,8 @@ static void stream_watch(u32 (*want)(u32 stream), void (*ready)(u32 stream, u32 
 
 static void look_at_streams(const void *timeout)
 {
-    struct host_pollfd fds[NR_STREAMS];
-    u32 streams[NR_STREAMS], n = 0;
+    struct host_pollfd fds[MAX_POLLED];
+    u32 streams[NR_STREAMS], n = 0, nr_fds;
 
     for (u32 i = 0; wanted && i < NR_STREAMS; i++) {
         u32 events = wanted(i);
@@ -67,12 +69,17 @@ static void look_at_streams(const void *timeout)
         streams[n] = i;
         fds[n++] = (struct host_pollfd){.fd = (s32)fd_of(i), .events = (s16)events};
     }
-    if (!n && timeout)
+    nr_fds = n;
+    if (hosted_devices_fd() >= 0)
+        fds[nr_fds++] = (struct host_pollfd){.fd = hosted_devices_fd(), .events = POLLIN};
+    if (!nr_fds && timeout)
         return;
-    long got = host_wait(fds, n, timeout);
+    long got = host_wait(fds, nr_fds, timeout);
     for (u32 i = 0; got > 0 && i < n; i++)
         if (fds[i].revents)
             tell_ready(streams[i], (u32)(u16)fds[i].revents);
+    if (got > 0 && nr_fds > n && fds[n].revents)
+        hosted_devices_ready((u32)(u16)fds[n].revents);
 }
 
 void hosted_streams_wait(void)

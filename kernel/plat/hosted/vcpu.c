@@ -29,6 +29,10 @@ void hosted_cpu_init(void)
     extern char boot_stack_top[];
     struct cpu *cpu = &boot_cpu;
 
+    static_assert(sizeof(*cpu) <= PAGE_SIZE, "page 0");
+    if (hosted_boot->nr_devices) /* its pending word must be where the device process reaches it */
+        cpu = (struct cpu *)(uintptr_t)hosted_boot->direct_base;
+
     cpu->arch.self = &cpu->arch;
     cpu->arch.kstack_top = boot_stack_top;
     cpu->arch.panic_stack_top = boot_stack_top;
