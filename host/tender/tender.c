@@ -23,7 +23,7 @@
 #define ZONE_KERNEL  0x700000000000ull
 #define VMAP_SIZE    0x008000000000ull
 
-enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20 };
+enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
 
 static struct hosted_boot boot = {.magic = HOSTED_MAGIC, .version = HOSTED_VERSION};
 
@@ -93,6 +93,19 @@ static u64 auxv_get(const Elf64_auxv_t *v, u64 type)
     return 0;
 }
 
+/* A page of a file costs three times what private memory does, and what the kernel allocates at its
+ * start mostly stays its own: so that part is private until somebody else wants to see it. */
+static void map_head(void)
+{
+    if (boot.nr_devices)
+        return; /* a device may be asked to look at any of it */
+    long got = sys6(__NR_mmap, boot.direct_base + HOSTED_HEAD_PA, HEAD_LEN, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0);
+
+    if (got > 0)
+        boot.head_len = HEAD_LEN;
+}
+
 /* Memory of our own, or what was made before because a device process shares it. */
 static void map_memory(u64 bytes, s32 shared_fd)
 {
@@ -108,6 +121,7 @@ static void map_memory(u64 bytes, s32 shared_fd)
         tender_fail("no room for the guest's memory", 0);
     boot.regions[boot.nr_regions++] =
         (struct hosted_region){.len = boot.ram_len, .fd = (s32)fd, .shared = 1};
+    map_head();
 }
 
 /* What is offered to the kernel by the device process, right behind the memory in its file. */

@@ -38,6 +38,7 @@ enum {
     HOSTED_VERSION = 2,
     HOSTED_MAX_REGIONS = 24,
     HOSTED_SEED = 32,
+    HOSTED_HEAD_PA = 8192, /* first memory for general use */
 };
 
 /** Bits of hosted_boot.features. */
@@ -71,6 +72,7 @@ struct hosted_boot {
     u64 direct_base; /* address of physical address 0 */
     u64 vmap_base, vmap_size; /* for mappings of the kernel's own */
     u64 ram_len;              /* physical memory from 0 on; pages 0 and 1 are not for general use */
+    u64 head_len;             /* bytes from HOSTED_HEAD_PA on with private memory over the file's */
     u64 initrd_pa, initrd_len; /* the layers, one behind the other, mapped already */
     u64 kernel_pa;             /* what the image's first byte counts as */
     u64 cmdline;               /* address of the text; NUL-terminated */

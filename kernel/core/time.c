@@ -8,7 +8,7 @@
 #include "core/vdso.h"
 #include "plat/plat.h"
 
-union vdso_page vdso_page __attribute__((aligned(4096)));
+union vdso_page vdso_page __attribute__((aligned(4096), section(".bss.vdso_page")));
 
 u64 time_ns(void)
 {

@@ -90,6 +90,7 @@ void *kstack_alloc(void)
     if (plat.kernel_map(va, page_to_phys(pages), KSTACK_SIZE, PLAT_READ | PLAT_WRITE))
         goto free_slot;
     *(struct page **)(uintptr_t)va = pages; /* the deepest word: see kstack_free() */
+    pages->owner = (void *)(uintptr_t)va;
     page_account(offsetof(struct page_stats, kernel_stacks), STACK_PAGES);
     return (void *)(uintptr_t)va;
 
@@ -108,7 +109,7 @@ void kstack_free(void *stack)
         return;
     /* If the word is gone the stack ran to its very end: that must not pass unseen. */
     struct page *pages = *(struct page **)stack;
-    assert(*(struct page **)page_to_virt(pages) == pages);
+    assert((u64)(uintptr_t)pages >= direct_map_base && pages->owner == stack);
 
     spin_lock(&pool.lock);
     if (pool.nr_kept < KEEP) {
@@ -121,5 +122,6 @@ void kstack_free(void *stack)
     plat.kernel_unmap((u64)(uintptr_t)stack, KSTACK_SIZE);
     slot_give((u64)(uintptr_t)stack);
     page_account(offsetof(struct page_stats, kernel_stacks), -STACK_PAGES);
+    pages->owner = NULL;
     page_put(pages);
 }

@@ -63,14 +63,17 @@ int mm_map_vdso(struct mm *mm, u64 *out)
 
     if (!len)
         return -ENOENT;
-    int err =
-        mm_map(mm, 0, PAGE_SIZE + len, PROT_READ, MAP_PRIVATE, &vdso_backing, 0, "[vvar]", &data);
+    int err = mm_map(mm, 0, len, PROT_READ | PROT_EXEC, MAP_PRIVATE, &vdso_backing, PAGE_SIZE,
+                     "[vdso]", &image);
     if (err)
         return err;
-    err = mm_map(mm, data + PAGE_SIZE, len, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED,
-                 &vdso_backing, PAGE_SIZE, "[vdso]", &image);
-    if (err)
+    /* Addresses are given from the top down, so the page below is free. */
+    err = mm_map(mm, image - PAGE_SIZE, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE,
+                 &vdso_backing, 0, "[vvar]", &data);
+    if (err) {
+        (void)mm_unmap(mm, image, len); /* a whole area: it cannot fail */
         return err;
+    }
     *out = image;
     return 0;
 }

@@ -185,7 +185,8 @@ struct plat_ops {
     int (*copy)(struct plat_as *to, struct plat_as *from, u64 va, u64 len,
                 const struct plat_copy *copy);
 
-    /** Map pages in the kernel's vmap area [vmap_base, vmap_base + vmap_size).  0 or -ENOMEM. */
+    /** Map pages in the kernel's vmap area [vmap_base, vmap_base + vmap_size).  0 or -ENOMEM.  A
+     * ground may put other memory there: what lies at @pa is not to be looked at any more. */
     int (*kernel_map)(u64 va, u64 pa, u64 len, u32 prot);
     /** Remove them, on all CPUs. */
     void (*kernel_unmap)(u64 va, u64 len);

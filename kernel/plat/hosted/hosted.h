@@ -45,6 +45,12 @@ _Noreturn void hosted_enter_call(struct trap_frame *frame, u64 addr, u64 fpstate
 _Noreturn void hosted_enter_exit(struct trap_frame *frame, u64 addr, u64 fpstate);
 extern char host_wait_check[], host_wait_call[], host_wait_skip[], hosted_restorer[];
 
+/* cold.c */
+/** Make the image's addresses true: it was linked @delta bytes below where it is.  First of all. */
+void hosted_relocate(u64 delta);
+/** A fault at @addr was one of constants that nobody had looked at yet: they are there now. */
+bool hosted_relocate_cold(u64 addr);
+
 /* memory.c */
 /** @pa: of our memory, the page that is the vDSO's data. */
 void hosted_memory_init(u64 pa);

@@ -7,7 +7,9 @@
  */
 #include "abi/errno.h"
 #include "abi/mman.h"
+#include "core/panic.h"
 #include "core/vdso.h"
+#include "lib/string.h"
 #include "plat/hosted/hosted.h"
 #include "plat/pc/pc.h"
 
@@ -41,6 +43,28 @@ void hosted_memory_init(u64 pa)
     shared_page.offset += pa;
 }
 
+enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */, HOST_DONTNEED = 4 };
+
+static bool head_is_shared;
+
+/* The tender has put private memory over the first of ours.  Somebody wants to see a page of it
+ * under another address: from here on all of it is the file's. */
+static void share_head(void)
+{
+    u64 len = hosted_boot->head_len, spare = vmap_base + vmap_size - len;
+    u64 head = direct_map_base + HOSTED_HEAD_PA;
+
+    head_is_shared = true;
+    int err = call_mmap(spare, len, PLAT_READ | PLAT_WRITE, MAP_SHARED, hosted_boot->regions[0].fd,
+                        HOSTED_HEAD_PA);
+    if (!err) {
+        memcpy((void *)(uintptr_t)spare, (const void *)(uintptr_t)head, len);
+        err = host_call(HOST_MREMAP, spare, len, len, HOST_MREMAP_MOVE, head, 0) != (long)head;
+    }
+    if (err)
+        fatal_error("the host has no memory for us");
+}
+
 static const struct hosted_region *region_of(u64 pa)
 {
     if (pa - shared_page.pa < PAGE_SIZE)
@@ -60,6 +84,8 @@ static int show(u64 va, u64 pa, u64 len, u32 prot)
         const struct hosted_region *r = region_of(pa);
         if (!r)
             return -ENOMEM;
+        if (!head_is_shared && pa - HOSTED_HEAD_PA < hosted_boot->head_len)
+            share_head();
         u64 n = min(len, r->pa + r->len - pa);
         int err = call_mmap(va, n, prot, r->shared ? MAP_SHARED : MAP_PRIVATE, r->fd,
                             r->offset + (pa - r->pa));
@@ -166,8 +192,6 @@ int hosted_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
     return err;
 }
 
-enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */, HOST_DONTNEED = 4 };
-
 static int move_host(u64 from, u64 to, u64 len)
 {
     long got = host_call(HOST_MREMAP, from, len, len, HOST_MREMAP_MOVE, to, 0);
@@ -261,9 +285,12 @@ const struct plat_areas hosted_areas = {
 
 /* ---- the kernel's own ---- */
 
+/* For kernel stacks, which nobody looks at in any other way: memory of their own, not that at @pa.
+ */
 int hosted_kernel_map(u64 va, u64 pa, u64 len, u32 prot)
 {
-    return show(va, pa, len, prot);
+    (void)pa;
+    return call_mmap(va, len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 void hosted_kernel_unmap(u64 va, u64 len)

@@ -181,6 +181,8 @@ void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *
         take_call(info, mc);
         return;
     default:
+        if (sig == SIGSEGV && hosted_relocate_cold(mc->cr2))
+            return;
         if (depth++) {
             struct trap_frame f;
             fill_frame(&f, mc);

@@ -18,11 +18,10 @@
 enum {
     LINK_BASE = 0x100000,     /* of kernel.lds */
     VDSO_PAGE_PA = PAGE_SIZE, /* of our memory: the vDSO's data, which programs see too */
-    FIRST_FREE_PA = 2 * PAGE_SIZE,
+    FIRST_FREE_PA = HOSTED_HEAD_PA,
 };
 
 extern u32 process_vector_mask; /* entry.S */
-extern char kernel_rodata_end[];
 static const struct cpuid_table *cpuids_of(const struct hosted_boot *boot)
 {
     return (const struct cpuid_table *)(uintptr_t)boot->cpuids;
@@ -224,9 +223,7 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
 {
     u64 base = boot->kernel_base;
 
-    plat_relocate(base - LINK_BASE, base - LINK_BASE);
-    host_call(HOST_MPROTECT, (u64)(uintptr_t)kernel_text_end,
-              (u64)(kernel_rodata_end - kernel_text_end), PROT_READ, 0, 0, 0);
+    hosted_relocate(base - LINK_BASE);
     arch_in_process = true;
     arch_program_end = arch_kernel_base = boot->floor;
     hosted_boot = boot;

@@ -29,7 +29,6 @@ enum {
 #define DIRECT_LIMIT GIB(512) /* one top-level slot */
 
 extern char kernel_rodata_end[], boot_stack_guard[];
-extern u64 relr_start[], relr_end[];
 extern u64 boot_pml4[], boot_pdpt[], boot_pd[];
 
 struct boot_info boot_info;
@@ -226,24 +225,6 @@ static u64 choose_places(const struct boot_info *bi)
 /* Packed relative relocations (generic ELF ABI, SHT_RELR): an even word is an address, an odd one a
  * bitmap of the 63 words behind the last.  @here: where we are, @delta: where we go, less the link
  * address. */
-void plat_relocate(u64 here, u64 delta)
-{
-    u64 *where = NULL;
-
-    for (const u64 *r = relr_start; r < relr_end; r++) {
-        if (!(*r & 1)) {
-            where = (u64 *)(uintptr_t)(here + *r);
-            *where++ += delta;
-            continue;
-        }
-        u64 *p = where;
-        for (u64 bits = *r >> 1; bits; bits >>= 1, p++)
-            if (bits & 1)
-                *p += delta;
-        where += 63;
-    }
-}
-
 /* Returns the distance from where we run to where the image is mapped; the final tables are loaded.
  */
 u64 pc_boot_early(const struct hvm_start_info *si)
@@ -272,7 +253,7 @@ u64 pc_boot_early(const struct hvm_start_info *si)
     split_direct_around_image(bi);
 
     kernel_pml4[0] = boot_pml4[0];
-    plat_relocate(load_pa - LINK_BASE, image_va - LINK_BASE);
+    plat_relocate(load_pa - LINK_BASE, image_va - LINK_BASE, 0, UINT64_MAX);
     __asm__ volatile("mov %0, %%cr3" ::"r"(kernel_pml4) : "memory");
     return image_va - load_pa;
 }
