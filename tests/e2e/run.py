@@ -17,6 +17,7 @@ from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run 
 import bad_input  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
+import impair  # noqa: E402
 import machines  # noqa: E402
 import networds  # noqa: E402
 import patches  # noqa: E402
@@ -30,7 +31,7 @@ OUT = os.path.join(BUILD, "tests", "e2e")
 
 def build_programs():
     os.makedirs(OUT, exist_ok=True)
-    for name in ("filter", "greet", "target"):
+    for name in ("filter", "greet", "target", "impair"):
         source, target = os.path.join(SOURCES, name + ".c"), os.path.join(OUT, name + "-static")
         subprocess.run(["gcc", "-static", "-O1", source, "-o", target], check=True)
     if shutil.which("rustc"):
@@ -98,6 +99,7 @@ def main():
     clients.add_to(suite)
     networds.add_to(suite)
     storms.add_to(suite, long)
+    impair.add_to(suite)
     return suite.run(words)
 
 

@@ -1,5 +1,6 @@
 /* A server to be stormed: one thread, epoll, as many connections as there are descriptors.
  *   7  says everything back       9  takes connections and never reads, until they are reset
+ *   8  likewise, every byte, and one connection at a time
  *  13  says one line and closes  79  reads a path, sends that file, closes */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST = 20000, ECHO = 7, HOLD = 9, LINE = 13, FILES = 79 };
+enum { MOST = 20000, ECHO = 7, WHOLE = 8, HOLD = 9, LINE = 13, FILES = 79 };
 
 static unsigned char service[MOST]; /* by descriptor */
 static int epoll;
@@ -41,12 +42,31 @@ static void serve(int port)
     watch(fd, port | 128, EPOLLIN);
 }
 
+static void say_all_back(int fd)
+{
+    static char data[65536];
+
+    fcntl(fd, F_SETFL, 0);
+    for (ssize_t len; (len = read(fd, data, sizeof(data))) > 0;) {
+        for (ssize_t at = 0, n; at < len; at += n) {
+            n = write(fd, data + at, (size_t)(len - at));
+            if (n < 0) {
+                close(fd);
+                return;
+            }
+        }
+    }
+    close(fd);
+}
+
 static void take(int listener, int port)
 {
     for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;) {
         if (fd >= MOST || port == LINE) {
             (void)!write(fd, "one line\n", 9); /* reset already: it missed something */
             close(fd);
+        } else if (port == WHOLE) {
+            say_all_back(fd);
         } else {
             watch(fd, port, port == HOLD ? 0 : EPOLLIN);
         }
@@ -94,6 +114,7 @@ int main(void)
     setrlimit(RLIMIT_NOFILE, &files);
     epoll = epoll_create1(0);
     serve(ECHO);
+    serve(WHOLE);
     serve(HOLD);
     serve(LINE);
     serve(FILES);
