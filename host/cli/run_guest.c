@@ -242,6 +242,16 @@ static void run_set_layers(struct run_guest *guest, const struct image *image)
     guest->config.nr_layers = count;
 }
 
+/* It runs, each a little at a time, but hardly as it was meant. */
+static void run_note_cpus(long wanted)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (online > 0 && wanted > online)
+        fprintf(stderr, "ingot run: --cpus %ld: this machine has %ld, which they share\n", wanted,
+                online);
+}
+
 static int run_set_machine(struct run_guest *guest, const struct run_options *options,
                            struct err *err)
 {
@@ -259,6 +269,7 @@ static int run_set_machine(struct run_guest *guest, const struct run_options *op
                        options->memory, LEAST_MEMORY >> 20);
     if (options->cpus < 1 || options->cpus > 255)
         return err_set(err, ERR_USAGE, "--cpus: %ld is not in 1 to 255", options->cpus);
+    run_note_cpus(options->cpus);
     while (choice < ARRAY_LEN(accels) && strcmp(accels[choice], accel) != 0)
         choice++;
     if (choice == ARRAY_LEN(accels))

@@ -139,14 +139,14 @@ static char *qemu_cmdline(const struct qemu_plan *plan)
  * byte a turn there, and programs would trust the promise. */
 static void qemu_add_cpu(const struct qemu_plan *plan, struct strs *argv)
 {
-    bool kvm = plan->config->accel == VM_ACCEL_KVM;
+    bool kvm = plan->config->accel == VM_ACCEL_KVM, several = plan->config->cpus > 1;
 
-    qemu_add(argv, "-accel", str_dup(kvm ? "kvm" : "tcg"));
+    qemu_add(argv, "-accel", str_dup(kvm ? "kvm" : several ? "tcg,thread=multi" : "tcg"));
     qemu_add(argv, "-cpu", str_dup(kvm ? "host" : "max,-erms,-fsrm"));
     qemu_add(argv, "-m",
              str_printf("%lluk", (unsigned long long)plan->config->memory_bytes / 1024));
-    if (plan->config->cpus > 1)
-        qemu_add(argv, "-smp", str_printf("%u", plan->config->cpus));
+    if (several) /* of one socket, so that CPUID tells of the others */
+        qemu_add(argv, "-smp", str_printf("%u,sockets=1", plan->config->cpus));
 }
 
 void qemu_argv(const struct qemu_plan *plan, struct strs *argv)

@@ -11,7 +11,7 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "pipe", "poll", "event", "time", "proc", "misc",
             "unix", "unix_msg", "socket", "packet", "procnet", "bad", "leak", "patch",
-            "fork", "exec"]
+            "fork", "exec", "smp"]
 
 # Families that a sandboxed process cannot have: it is one process.
 VM_ONLY = {"fork", "exec"}
