@@ -83,7 +83,8 @@ void device_break(struct device *dev, const char *why)
         return;
     dev->broken = true;
     dev->running = false;
-    fprintf(stderr, "ingot-device: %s: shut off, the guest's driver made %s\n", dev->name, why);
+    fprintf(dev->guest->words, "ingot-device: %s: shut off, the guest's driver made %s\n",
+            dev->name, why);
     __atomic_store_n(&dev->page->trouble, WINDOW_STATUS_NEEDS_RESET, __ATOMIC_RELEASE);
     device_config_changed(dev);
 }

@@ -10,6 +10,7 @@
 #include "device/ring.h"
 
 #include <poll.h>
+#include <stdio.h>
 
 /** Bits of features that belong to the ring (virtio 1.2, 6). */
 enum { DEVICE_F_EVENT_IDX = 29, DEVICE_F_VERSION_1 = 32 };
@@ -19,8 +20,9 @@ struct guest {
     struct guest_memory memory;
     struct window *window;
     u32 nr_devices;
-    int irq_fd; /* pipe to CPUs that wait */
-    int pidfd;  /* of the sandbox, -1 where there is none */
+    int irq_fd;  /* pipe to CPUs that wait */
+    int pidfd;   /* of the sandbox, -1 where there is none */
+    FILE *words; /* where complaints go */
 };
 
 /* A device; its thread's own. */
@@ -90,6 +92,8 @@ struct disk {
     u64 sectors;
 };
 
+/** Do all requests that are there.  True if there was one. */
+bool disk_serve(struct disk *disk);
 /** Serve until the guest is gone.  @disk: struct disk; the thread's function. */
 void *disk_run(void *disk);
 

@@ -187,24 +187,30 @@ static void serve_one(struct disk *disk, struct ring_chain *chain)
     ring_give(&disk->dev.ring[QUEUE], chain->head, (u32)(written + 1));
 }
 
+bool disk_serve(struct disk *disk)
+{
+    struct ring_chain chain;
+    bool served = false;
+
+    device_update(&disk->dev);
+    while (device_take(&disk->dev, QUEUE, &chain)) {
+        serve_one(disk, &chain);
+        device_publish(&disk->dev, QUEUE);
+        served = true;
+    }
+    return served;
+}
+
 void *disk_run(void *arg)
 {
     struct disk *disk = arg;
-    struct ring_chain chain;
     struct pollfd doorbell[1];
 
     for (;;) {
-        device_update(&disk->dev);
-        bool served = false;
-        while (device_take(&disk->dev, QUEUE, &chain)) {
-            serve_one(disk, &chain);
-            device_publish(&disk->dev, QUEUE);
-            served = true;
-        }
-        if (!served && disk->dev.gone)
+        if (disk_serve(disk))
+            continue;
+        if (disk->dev.gone)
             return NULL;
-        if (!served)
-            device_wait(&disk->dev, doorbell, 0, -1, 0);
+        device_wait(&disk->dev, doorbell, 0, -1, 0);
     }
-    return NULL;
 }

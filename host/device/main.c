@@ -146,6 +146,7 @@ static void map_guest(struct guest *guest, const struct plan *plan)
         .nr_devices = plan->nr_devices,
         .irq_fd = FD_IRQ,
         .pidfd = FD_PIDFD,
+        .words = stderr,
     };
     map(guest->memory.at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, FD_MEMORY, 0);
     map_layers(&guest->memory, plan);

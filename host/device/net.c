@@ -41,11 +41,12 @@ u64 net_hold(struct net *net)
 void net_received(struct net *net, u64 bytes)
 {
     struct net_held *held = &net->held;
-    struct net_hdr *hdr = held->piece[held->first].iov_base;
+    char *hdr = held->piece[held->first].iov_base; /* wherever the guest has put it */
     u16 buffers = 0;
 
     if (net->pcap >= 0)
-        pcap_frame(net->pcap, held->piece + held->first, held->count, sizeof(*hdr), bytes);
+        pcap_frame(net->pcap, held->piece + held->first, held->count, sizeof(struct net_hdr),
+                   bytes);
     while (bytes && held->count) {
         u64 used = min(bytes, (u64)held->piece[held->first].iov_len);
         ring_give(&net->dev.ring[NET_RX], held->head[held->first], (u32)used);
@@ -54,7 +55,7 @@ void net_received(struct net *net, u64 bytes)
         buffers++;
         bytes -= used;
     }
-    hdr->num_buffers = buffers;
+    memcpy(hdr + offsetof(struct net_hdr, num_buffers), &buffers, sizeof(buffers));
     if (!held->count)
         held->first = 0;
 }
@@ -133,8 +134,8 @@ static void start(struct net *net)
         return;
     int err = tap_start(net);
     if (err)
-        fprintf(stderr, "ingot-device: net: the tap refuses what the driver chose: %s\n",
-                strerror(-err));
+        fprintf(net->dev.guest->words,
+                "ingot-device: net: the tap refuses what the driver chose: %s\n", strerror(-err));
 }
 
 static void wait_for_work(struct net *net)

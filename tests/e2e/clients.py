@@ -160,4 +160,5 @@ def ask(test, way, ground):
 def add_to(suite):
     for test in CLIENTS:
         for way in ("user", "tap"):
-            suite.add(f"client: {test.__name__} by {way}", ask, test, way, "vm")
+            for ground in ("vm", "process"):
+                suite.add(f"client: {test.__name__} by {way} in a {ground}", ask, test, way, ground)

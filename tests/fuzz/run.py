@@ -52,6 +52,8 @@ TARGETS = {
     "config": ("kernel", ["kernel/sys/config.c", "kernel/sys/json.c", "kernel/core/cmdline_parse.c",
                           "lib/string.c", "lib/format.c", "tests/fake/cmdline.c", *FAKES], []),
     "kernel_elf": ("kernel", ["kernel/sys/elf_parse.c", "lib/string.c"], []),
+    "device": ("host", [*("host/device/" + name + ".c" for name in (
+        "device", "disk", "net", "offer", "pcap", "ring", "tap")), "tests/fake/device_guest.c", "tests/fake/user_net.c"], []),
     "host_elf": ("host", ["host/image/elf_file.c", *HOST_LIB], ["-ljansson"]),
     "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
     "patch": ("host", ["host/image/patch/" + name + ".c" for name in (
