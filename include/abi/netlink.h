@@ -22,6 +22,19 @@ struct rtattr_abi {
     u16 type;
 };
 
+/** Protocols of AF_NETLINK. */
+enum { NETLINK_ROUTE = 0, NETLINK_SOCK_DIAG = 4 };
+/** Options at SOL_NETLINK. */
+enum { NETLINK_ADD_MEMBERSHIP = 1, NETLINK_DROP_MEMBERSHIP = 2 };
+/** Groups of NETLINK_ROUTE. */
+enum rtnl_group {
+    RTNLGRP_LINK = 1,
+    RTNLGRP_IPV4_IFADDR = 5,
+    RTNLGRP_IPV4_ROUTE = 7,
+    RTNLGRP_IPV6_IFADDR = 9,
+    RTNLGRP_IPV6_ROUTE = 11,
+};
+
 enum netlink_type { NLMSG_NOOP = 1, NLMSG_ERROR = 2, NLMSG_DONE = 3, NLMSG_MIN_TYPE = 16 };
 enum netlink_flags {
     NLM_F_REQUEST = 1,
@@ -33,6 +46,7 @@ enum netlink_flags {
 enum rtm_type {
     RTM_NEWLINK = 16,
     RTM_GETLINK = 18,
+    RTM_SETLINK = 19,
     RTM_NEWADDR = 20,
     RTM_DELADDR = 21,
     RTM_GETADDR = 22,
@@ -69,7 +83,17 @@ struct ifaddrmsg_abi {
     u8 family, prefix, flags, scope;
     u32 index;
 };
-enum ifa_type { IFA_ADDRESS = 1, IFA_LOCAL = 2, IFA_LABEL = 3, IFA_BROADCAST = 4, IFA_FLAGS = 8 };
+enum ifa_type {
+    IFA_ADDRESS = 1,
+    IFA_LOCAL = 2,
+    IFA_LABEL = 3,
+    IFA_BROADCAST = 4,
+    IFA_CACHEINFO = 6,
+    IFA_FLAGS = 8
+};
+struct ifa_cacheinfo_abi {
+    u32 preferred, valid, created, updated; /* seconds; ~0: for ever */
+};
 enum { IFA_F_PERMANENT = 0x80 };
 
 struct rtmsg_abi {
@@ -83,11 +107,16 @@ enum rta_type {
     RTA_PRIORITY = 6,
     RTA_PREFSRC = 7,
     RTA_TABLE = 15,
+    RTA_PREF = 20,
+    RTA_UID = 25,
 };
 enum rt_values {
     RT_TABLE_MAIN = 254,
     RTPROT_KERNEL = 2,
     RTPROT_BOOT = 3,
+    RTPROT_RA = 9,
+    RTPROT_DHCP = 16,
+    RTM_F_CLONED = 0x200,
     RTN_UNICAST = 1,
     RTN_LOCAL = 2,
     RT_SCOPE_UNIVERSE = 0,

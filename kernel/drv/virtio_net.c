@@ -441,7 +441,7 @@ static void read_link(struct vnet *vn)
     if ((vn->netif.flags & NETIF_UP) == up)
         return;
     vn->netif.flags = (vn->netif.flags & ~(u32)NETIF_UP) | up;
-    net_config_changed();
+    netif_link_changed(&vn->netif);
 }
 
 /* With MSI-X this comes with every interrupt: one that brought packets is not asked for more. */
@@ -536,6 +536,7 @@ static void setup_netif(struct vnet *vn)
     netif->mtu = read_mtu(vn);
     if (!virtio_has(vn->dev, F_MRG_RXBUF))
         netif->mtu = min(netif->mtu, (u32)(PAGE_SIZE - HDR_LEN - sizeof(struct eth_hdr)));
+    netif->max_mtu = virtio_has(vn->dev, F_MTU) ? netif->mtu : max(netif->mtu, 1500u);
     read_mac(vn);
     read_link(vn);
 }

@@ -6,6 +6,7 @@
 #include "lib/string.h"
 #include "net/ip.h"
 #include "net/net_priv.h"
+#include "net/netlink.h"
 #include "net/stats.h"
 
 struct spinlock net_config_lock;
@@ -150,7 +151,29 @@ int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix)
     if (prefix < addr_bits(addr))
         (void)route_add(&connected); /* a full table: the address serves, its network does not */
     net_config_changed();
+    rtnetlink_tell_addr(netif, addr, prefix, true);
     return 0;
+}
+
+int netif_set_mtu(struct netif *netif, u32 mtu)
+{
+    enum { LEAST = 68 };
+    u32 most = netif->max_mtu ? netif->max_mtu : 65535;
+
+    if (mtu < LEAST || mtu > most)
+        return -EINVAL;
+    spin_lock(&net_config_lock);
+    netif->mtu = mtu;
+    spin_unlock(&net_config_lock);
+    net_config_changed();
+    rtnetlink_tell_link(netif);
+    return 0;
+}
+
+void netif_link_changed(struct netif *netif)
+{
+    net_config_changed();
+    rtnetlink_tell_link(netif);
 }
 
 int netif_remove_addr(struct netif *netif, const struct ip_addr *addr)
@@ -167,6 +190,7 @@ int netif_remove_addr(struct netif *netif, const struct ip_addr *addr)
         return -EADDRNOTAVAIL;
     (void)route_remove(&connected); /* a host's address has none */
     net_config_changed();
+    rtnetlink_tell_addr(netif, addr, connected.prefix, false);
     return 0;
 }
 

@@ -44,6 +44,7 @@ struct netif {
     u32 index;                   /* [I] from 1 */
     u32 flags;                   /* [N] enum netif_flags */
     u32 mtu;                     /* [N] of IP packets */
+    u32 max_mtu;                 /* [I] the device's, or 0: it has told none */
     u8 mac[6];                   /* [I] */
     struct netif_addr {
         struct ip_addr addr; /* family 0: unused */
@@ -88,6 +89,10 @@ struct netif *netif_default(void);
 int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix);
 /** Take an address and its route away. 0 or -EADDRNOTAVAIL. */
 int netif_remove_addr(struct netif *netif, const struct ip_addr *addr);
+/** Another MTU; -EINVAL below what IP needs (RFC 791) or above what the device takes. */
+int netif_set_mtu(struct netif *netif, u32 mtu);
+/** The driver has seen the link come or go: .flags say which. */
+void netif_link_changed(struct netif *netif);
 /** The address of @family on @netif that @dst would see as its peer's, or NULL. */
 const struct ip_addr *netif_source(const struct netif *netif, const struct ip_addr *dst);
 /* The rare ways of netif_send(). */

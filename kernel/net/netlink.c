@@ -1,6 +1,6 @@
 /* AF_NETLINK sockets.  A request is answered before send returns: the answers wait in the socket's
- * queue, one datagram each, as netlink(7) has them.  There are no notifications: who joins a group
- * hears nothing. */
+ * queue, one datagram each, as netlink(7) has them.  Who joins a group of NETLINK_ROUTE hears of
+ * links, addresses and routes as they change. */
 #include "net/netlink.h"
 
 #include "lib/list.h"
@@ -12,7 +12,9 @@ enum {
     PIECE_BYTES = 3776,  /* a datagram that fits the page that C libraries read into */
     MESSAGE_MAX = 640,   /* no message of ours is longer */
     REQUEST_MAX = 16384, /* bytes of one send */
-    QUEUE_MAX = 256,     /* pieces that nobody has read */
+    QUEUE_MAX = 4096,    /* pieces that nobody has read */
+    NOTICES_MAX = 64,    /* of which notices may be */
+    GROUPS = 32,         /* those that a mask can name */
 };
 
 struct nl_piece {
@@ -28,7 +30,12 @@ struct nl_sock {
     struct list_head queue; /* [L] */
     u32 nr_queued;          /* [L] */
     u32 port, groups;       /* [L] */
+    struct list_head node;  /* [H] in heard_by while .groups is not 0 */
 };
+
+static struct spinlock heard_lock = SPINLOCK_INIT; /* [H] before a socket's */
+static struct list_head heard_by = LIST_INIT(heard_by);
+static u32 heard_groups; /* [A] all that anybody is in */
 
 /* ---- messages ---- */
 
@@ -61,7 +68,7 @@ void nl_begin(struct nl_reply *r, u16 type, const void *header, u32 len)
 
     if (r->piece && r->piece->len + MESSAGE_MAX > PIECE_BYTES)
         finish_piece(r);
-    if (!r->piece && r->nl->nr_queued < QUEUE_MAX) {
+    if (!r->piece && r->nl->nr_queued < (r->notice ? NOTICES_MAX : QUEUE_MAX)) {
         r->piece = kmalloc(sizeof(*r->piece));
         if (r->piece)
             r->piece->len = 0;
@@ -70,7 +77,7 @@ void nl_begin(struct nl_reply *r, u16 type, const void *header, u32 len)
         r->err = -ENOBUFS;
     if (r->err)
         return;
-    head.port = r->nl->port;
+    head.port = r->notice ? 0 : r->nl->port;
     r->head = put(r, &head, sizeof(head));
     put(r, header, len);
 }
@@ -146,7 +153,8 @@ static void serve(struct nl_sock *nl, const struct nl_request *request)
     if (!(head->flags & NLM_F_REQUEST))
         return;
     if (head->type >= NLMSG_MIN_TYPE)
-        err = rtnetlink_request(request, &r);
+        err = nl->sock->protocol == NETLINK_SOCK_DIAG ? sock_diag_request(request, &r)
+                                                      : rtnetlink_request(request, &r);
     if (dump && !err)
         finish_dump(&r);
     else if (err || head->flags & NLM_F_ACK)
@@ -180,21 +188,69 @@ static struct nl_sock *nl_of(const struct socket *sock)
 
 static int nl_create(struct socket *sock)
 {
-    if (sock->protocol) /* NETLINK_ROUTE is 0, and all there is */
+    if (sock->protocol != NETLINK_ROUTE && sock->protocol != NETLINK_SOCK_DIAG)
         return -EPROTONOSUPPORT;
     struct nl_sock *nl = kzalloc(sizeof(*nl));
     if (!nl)
         return -ENOMEM;
     nl->sock = sock;
     list_init(&nl->queue);
+    list_init(&nl->node);
     sock->data = nl;
     return 0;
+}
+
+/* ---- groups ---- */
+
+static void set_groups(struct nl_sock *nl, u32 groups)
+{
+    struct nl_sock *other;
+    u32 all = 0;
+
+    spin_lock(&heard_lock);
+    nl->groups = groups;
+    list_remove(&nl->node);
+    if (groups && nl->sock->protocol == NETLINK_ROUTE)
+        list_add_tail(&heard_by, &nl->node);
+    list_for_each(other, &heard_by, node)
+        all |= other->groups;
+    __atomic_store_n(&heard_groups, all, __ATOMIC_RELAXED);
+    spin_unlock(&heard_lock);
+}
+
+bool netlink_is_heard(u32 group)
+{
+    return __atomic_load_n(&heard_groups, __ATOMIC_RELAXED) >> (group - 1) & 1;
+}
+
+void netlink_notify(u32 group, void (*fill)(struct nl_reply *reply, const void *arg),
+                    const void *arg)
+{
+    static const struct nlmsghdr_abi no_header;
+    static const struct nl_request no_request = {.head = &no_header};
+    struct nl_sock *nl;
+
+    if (!netlink_is_heard(group))
+        return;
+    spin_lock(&heard_lock);
+    list_for_each(nl, &heard_by, node) {
+        struct nl_reply r = {.nl = nl, .request = &no_request, .notice = true};
+        if (!(nl->groups >> (group - 1) & 1))
+            continue;
+        fill(&r, arg);
+        finish_piece(&r);
+        if (r.err)
+            sock_set_error(nl->sock, ENOBUFS); /* it has missed something, and is told so */
+        waitq_wake_all(&nl->sock->waitq, POLLIN | POLLRDNORM);
+    }
+    spin_unlock(&heard_lock);
 }
 
 static void nl_close(struct socket *sock)
 {
     struct nl_sock *nl = nl_of(sock);
 
+    set_groups(nl, 0);
     while (!list_empty(&nl->queue)) {
         struct nl_piece *piece = list_first(&nl->queue, struct nl_piece, node);
         list_remove(&piece->node);
@@ -229,7 +285,7 @@ static int nl_bind(struct socket *sock, const struct sock_addr *addr)
     if (nl->port && name.port != nl->port)
         return -EINVAL;
     take_port(nl, name.port);
-    nl->groups = name.groups;
+    set_groups(nl, name.groups);
     return 0;
 }
 
@@ -329,9 +385,13 @@ static ssize_t nl_recv(struct socket *sock, struct sock_msg *msg)
     if (msg->flags & MSG_OOB)
         return -EOPNOTSUPP;
     while (!(piece = take_piece(nl))) {
+        int missed = sock_take_error(sock);
+        if (missed)
+            return missed;
         if (msg->flags & MSG_DONTWAIT)
             return -EAGAIN;
-        int err = wait_event(&sock->waitq, has_pieces(nl), true, sock_deadline(timeout_ns));
+        int err = wait_event(&sock->waitq, has_pieces(nl) || sock->error, true,
+                             sock_deadline(timeout_ns));
         if (err)
             return sock_wait_error(err, timeout_ns);
     }
@@ -354,13 +414,30 @@ static u32 nl_ready(struct socket *sock)
 {
     u32 mask = POLLOUT | POLLWRNORM | POLLWRBAND;
 
+    if (sock->error)
+        mask |= POLLERR;
     return has_pieces(nl_of(sock)) ? mask | POLLIN | POLLRDNORM : mask;
 }
 
 static int nl_setopt(struct socket *sock, int level, int name, const void *value, u32 len)
 {
-    (void)sock, (void)name, (void)value, (void)len;
-    return level == SOL_NETLINK ? 0 : -ENOPROTOOPT; /* what they ask for is never sent */
+    struct nl_sock *nl = nl_of(sock);
+    u32 group;
+
+    if (level != SOL_NETLINK)
+        return -ENOPROTOOPT;
+    if (name != NETLINK_ADD_MEMBERSHIP && name != NETLINK_DROP_MEMBERSHIP)
+        return 0; /* what they ask for is never sent */
+    if (len < sizeof(group))
+        return -EINVAL;
+    memcpy(&group, value, sizeof(group));
+    if (!group)
+        return -EINVAL;
+    if (group > GROUPS)
+        return 0; /* nothing of theirs ever happens */
+    u32 bit = 1u << (group - 1);
+    set_groups(nl, name == NETLINK_ADD_MEMBERSHIP ? nl->groups | bit : nl->groups & ~bit);
+    return 0;
 }
 
 #define NETLINK_COMMON                                                                             \

@@ -23,6 +23,7 @@ struct nl_reply {
     struct nl_piece *piece;    /* what is being filled; NULL: nothing yet */
     struct nlmsghdr_abi *head; /* of the message that is open */
     u16 flags;                 /* NLM_F_MULTI in a dump */
+    bool notice;               /* nobody has asked: from the kernel to a group */
     int err;                   /* -ENOBUFS: no memory, or the program does not read */
 };
 
@@ -36,5 +37,24 @@ void nl_end(struct nl_reply *r);
  * is not there. */
 const void *nl_find(const struct nl_request *request, u32 header_len, u16 type, u32 len);
 
+/** Would anybody hear of it? */
+bool netlink_is_heard(u32 group);
+/**
+ * Tell every NETLINK_ROUTE socket in @group (RTNLGRP_*) what @fill puts into its reply. May be
+ * called under other locks; does not sleep.
+ */
+void netlink_notify(u32 group, void (*fill)(struct nl_reply *reply, const void *arg),
+                    const void *arg);
+
+struct netif;
+struct ip_addr;
+struct route_entry;
+/** An interface, an address or a route has changed, come (@added) or gone: tell who listens. */
+void rtnetlink_tell_link(struct netif *netif);
+void rtnetlink_tell_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix, bool added);
+void rtnetlink_tell_route(const struct route_entry *line, bool added);
+
+/** Answer a request of NETLINK_SOCK_DIAG. 0 or a negative errno for the program. */
+int sock_diag_request(const struct nl_request *request, struct nl_reply *reply);
 /** Answer a request of NETLINK_ROUTE. 0 or a negative errno for the program. */
 int rtnetlink_request(const struct nl_request *request, struct nl_reply *reply);

@@ -62,15 +62,10 @@ static void put_stats(struct nl_reply *r, const struct netif_stats *s)
     nl_attr(r, IFLA_STATS64, v, sizeof(v));
 }
 
-static int show_link(struct netif *netif, void *arg)
+static void put_link(struct nl_reply *r, struct netif *netif)
 {
     static const u8 broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, zero[6];
     bool loopback = netif->flags & NETIF_LOOPBACK, up = netif->flags & NETIF_UP;
-    struct walk *w = arg;
-    struct nl_reply *r = w->reply;
-
-    if ((w->index && w->index != netif->index) || (w->name && strcmp(w->name, netif->name)))
-        return 0;
     struct ifinfomsg_abi msg = {.type = loopback ? ARPHRD_LOOPBACK : ARPHRD_ETHER,
                                 .index = (s32)netif->index,
                                 .flags = netif_abi_flags(netif)};
@@ -88,8 +83,42 @@ static int show_link(struct netif *netif, void *arg)
     nl_attr(r, IFLA_BROADCAST, loopback ? zero : broadcast, sizeof(broadcast));
     put_stats(r, &netif->stats);
     nl_end(r);
+}
+
+static int show_link(struct netif *netif, void *arg)
+{
+    struct walk *w = arg;
+
+    if ((w->index && w->index != netif->index) || (w->name && strcmp(w->name, netif->name)))
+        return 0;
+    put_link(w->reply, netif);
     w->shown++;
     return 0;
+}
+
+/* `ip link set`: a smaller or larger MTU; up, which they are. */
+static int change_link(const struct nl_request *q)
+{
+    struct ifinfomsg_abi msg;
+    u32 mtu;
+
+    if (q->body_len < sizeof(msg))
+        return -EINVAL;
+    get_header(q, &msg, sizeof(msg));
+    const char *name = nl_find(q, sizeof(msg), IFLA_IFNAME, 1);
+    u32 room = name ? (u32)(q->body + q->body_len - (const u8 *)name) : 0;
+    struct netif *netif = msg.index > 0                   ? netif_by_index((u32)msg.index)
+                          : room && memchr(name, 0, room) ? netif_by_name(name)
+                                                          : NULL;
+    if (!netif)
+        return -ENODEV;
+    if (msg.change & IFF_UP && !(msg.flags & IFF_UP))
+        return -EOPNOTSUPP;
+    const void *value = nl_find(q, sizeof(msg), IFLA_MTU, sizeof(mtu));
+    if (!value)
+        return 0;
+    memcpy(&mtu, value, sizeof(mtu));
+    return netif_set_mtu(netif, mtu);
 }
 
 static int get_links(const struct nl_request *q, struct nl_reply *r)
@@ -132,15 +161,17 @@ static void put_broadcast(struct nl_reply *r, const struct netif_addr *a)
     nl_attr_u32(r, IFA_BROADCAST, all);
 }
 
-static void show_addr(struct nl_reply *r, const struct netif *netif, const struct netif_addr *a)
+static void put_netif_addr(struct nl_reply *r, u16 type, const struct netif *netif,
+                           const struct netif_addr *a)
 {
+    static const struct ifa_cacheinfo_abi for_ever = {UINT32_MAX, UINT32_MAX, 0, 0};
     struct ifaddrmsg_abi msg = {.family = (u8)a->addr.family,
                                 .prefix = a->prefix,
                                 .flags = IFA_F_PERMANENT,
                                 .scope = scope_of(&a->addr),
                                 .index = netif->index};
 
-    nl_begin(r, RTM_NEWADDR, &msg, sizeof(msg));
+    nl_begin(r, type, &msg, sizeof(msg));
     put_addr(r, IFA_ADDRESS, &a->addr);
     if (a->addr.family == ADDR_INET) {
         put_addr(r, IFA_LOCAL, &a->addr);
@@ -149,6 +180,7 @@ static void show_addr(struct nl_reply *r, const struct netif *netif, const struc
         nl_attr(r, IFA_LABEL, netif->name, (u32)strlen(netif->name) + 1);
     }
     nl_attr_u32(r, IFA_FLAGS, IFA_F_PERMANENT);
+    nl_attr(r, IFA_CACHEINFO, &for_ever, sizeof(for_ever));
     nl_end(r);
 }
 
@@ -160,7 +192,7 @@ static int show_addrs(struct netif *netif, void *arg)
         struct netif_addr a = netif->addrs[i];
         if (a.addr.family && (!w->family || w->family == a.addr.family) &&
             (!w->index || w->index == netif->index))
-            show_addr(w->reply, netif, &a);
+            put_netif_addr(w->reply, RTM_NEWADDR, netif, &a);
     }
     return 0;
 }
@@ -197,23 +229,45 @@ static int change_addr(const struct nl_request *q, bool add)
 
 /* ---- routes ---- */
 
-static void show_route(struct nl_reply *r, const struct route_entry *line)
+static u8 protocol_of(const struct route_entry *line)
+{
+    if (!line->gateway.family)
+        return RTPROT_KERNEL;
+    return addr_is_link_local(&line->gateway) && line->dst.family == ADDR_INET6 ? RTPROT_RA
+                                                                                : RTPROT_BOOT;
+}
+
+/* The address of ours in the network of @line, for which it was made. */
+static const struct ip_addr *own_address(const struct route_entry *line)
+{
+    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+        const struct ip_addr *addr = &line->netif->addrs[i].addr;
+        if (addr->family == line->dst.family && addr_in_prefix(addr, &line->dst, line->prefix))
+            return addr;
+    }
+    return NULL;
+}
+
+static void put_route(struct nl_reply *r, u16 type, const struct route_entry *line)
 {
     bool via = line->gateway.family;
+    const struct ip_addr *own = via || line->dst.family == ADDR_INET6 ? NULL : own_address(line);
     struct rtmsg_abi msg = {.family = (u8)line->dst.family,
                             .dst_len = line->prefix,
                             .table = RT_TABLE_MAIN,
-                            .protocol = via ? RTPROT_BOOT : RTPROT_KERNEL,
+                            .protocol = protocol_of(line),
                             .scope = via || line->dst.family == ADDR_INET6 ? RT_SCOPE_UNIVERSE
                                                                            : RT_SCOPE_LINK,
                             .type = RTN_UNICAST};
 
-    nl_begin(r, RTM_NEWROUTE, &msg, sizeof(msg));
+    nl_begin(r, type, &msg, sizeof(msg));
     nl_attr_u32(r, RTA_TABLE, RT_TABLE_MAIN);
     if (line->prefix)
         put_addr(r, RTA_DST, &line->dst);
     if (via)
         put_addr(r, RTA_GATEWAY, &line->gateway);
+    if (own)
+        put_addr(r, RTA_PREFSRC, own);
     if (line->metric)
         nl_attr_u32(r, RTA_PRIORITY, line->metric);
     nl_attr_u32(r, RTA_OIF, line->netif->index);
@@ -234,7 +288,8 @@ static int find_one(const struct nl_request *q, struct nl_reply *r, const struct
     struct rtmsg_abi msg = {.family = asked->family,
                             .dst_len = (u8)addr_bits(&dst),
                             .table = RT_TABLE_MAIN,
-                            .type = ip_is_local(&dst) ? RTN_LOCAL : RTN_UNICAST};
+                            .type = ip_is_local(&dst) ? RTN_LOCAL : RTN_UNICAST,
+                            .flags = RTM_F_CLONED};
     nl_begin(r, RTM_NEWROUTE, &msg, sizeof(msg));
     nl_attr_u32(r, RTA_TABLE, RT_TABLE_MAIN);
     put_addr(r, RTA_DST, &dst);
@@ -243,6 +298,7 @@ static int find_one(const struct nl_request *q, struct nl_reply *r, const struct
     nl_attr_u32(r, RTA_OIF, route.netif->index);
     if (route.source.family)
         put_addr(r, RTA_PREFSRC, &route.source);
+    nl_attr_u32(r, RTA_UID, 0);
     nl_end(r);
     return 0;
 }
@@ -255,9 +311,11 @@ static int get_routes(const struct nl_request *q, struct nl_reply *r)
     get_header(q, &msg, sizeof(msg));
     if (!(r->flags & NLM_F_MULTI))
         return find_one(q, r, &msg);
-    for (u32 i = 0; route_get(i, &line); i++)
-        if ((!msg.family || msg.family == line.dst.family) && !(line.netif->flags & NETIF_LOOPBACK))
-            show_route(r, &line);
+    for (u32 whole = 0; whole < 2; whole++) /* default routes come first, as on Linux */
+        for (u32 i = 0; route_get(i, &line); i++)
+            if ((!msg.family || msg.family == line.dst.family) &&
+                !(line.netif->flags & NETIF_LOOPBACK) && !line.prefix == !whole)
+                put_route(r, RTM_NEWROUTE, &line);
     return 0;
 }
 
@@ -324,6 +382,9 @@ static int get_neighbours(const struct nl_request *q, struct nl_reply *r)
 int rtnetlink_request(const struct nl_request *q, struct nl_reply *r)
 {
     switch (q->head->type) {
+    case RTM_NEWLINK:
+    case RTM_SETLINK:
+        return change_link(q);
     case RTM_GETLINK:
         return get_links(q, r);
     case RTM_GETADDR:
@@ -343,4 +404,60 @@ int rtnetlink_request(const struct nl_request *q, struct nl_reply *r)
     default:
         return -EOPNOTSUPP;
     }
+}
+
+/* ---- notices ---- */
+
+static void fill_link(struct nl_reply *r, const void *arg)
+{
+    put_link(r, *(struct netif *const *)arg);
+}
+
+void rtnetlink_tell_link(struct netif *netif)
+{
+    netlink_notify(RTNLGRP_LINK, fill_link, &netif);
+}
+
+struct addr_notice {
+    struct netif *netif;
+    struct netif_addr addr;
+    bool added;
+};
+
+static void fill_addr(struct nl_reply *r, const void *arg)
+{
+    const struct addr_notice *n = arg;
+
+    put_netif_addr(r, n->added ? RTM_NEWADDR : RTM_DELADDR, n->netif, &n->addr);
+}
+
+void rtnetlink_tell_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix, bool added)
+{
+    struct addr_notice n = {
+        netif, {*addr, prefix},
+         added
+    };
+
+    netlink_notify(addr->family == ADDR_INET ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR, fill_addr,
+                   &n);
+}
+
+struct route_notice {
+    const struct route_entry *line;
+    bool added;
+};
+
+static void fill_route(struct nl_reply *r, const void *arg)
+{
+    const struct route_notice *n = arg;
+
+    put_route(r, n->added ? RTM_NEWROUTE : RTM_DELROUTE, n->line);
+}
+
+void rtnetlink_tell_route(const struct route_entry *line, bool added)
+{
+    struct route_notice n = {line, added};
+
+    netlink_notify(line->dst.family == ADDR_INET ? RTNLGRP_IPV4_ROUTE : RTNLGRP_IPV6_ROUTE,
+                   fill_route, &n);
 }

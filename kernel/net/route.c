@@ -4,6 +4,7 @@
 #include "core/time.h"
 #include "lib/string.h"
 #include "net/net_priv.h"
+#include "net/netlink.h"
 
 enum { MAX_ROUTES = 64, PMTU_SLOTS = 128 };
 static const u64 pmtu_lifetime_ns = 600 * NSEC_PER_SEC; /* RFC 1191, 6.3 */
@@ -55,6 +56,8 @@ int route_add(const struct route_entry *entry)
         routes[nr_routes++] = line;
     spin_unlock(&net_config_lock);
     net_config_changed();
+    if (!err)
+        rtnetlink_tell_route(&line, true);
     return err;
 }
 
@@ -69,12 +72,15 @@ int route_remove(const struct route_entry *entry)
         if (!same_line(&routes[i], &line) ||
             (line.gateway.family && !addr_equal(&routes[i].gateway, &line.gateway)))
             continue;
+        line = routes[i];
         routes[i] = routes[--nr_routes];
         err = 0;
         break;
     }
     spin_unlock(&net_config_lock);
     net_config_changed();
+    if (!err)
+        rtnetlink_tell_route(&line, false);
     return err;
 }
 

@@ -7,6 +7,8 @@
 #include "net/pkt.h"
 
 struct socket;
+struct tcp_conn;
+struct tcp_info_abi;
 
 /** Shards, tables, keys; registers the transport and the protocols. Once, before any interface. */
 void tcp_init(void);
@@ -54,7 +56,10 @@ struct tcp_entry {
     u32 send_queue, recv_queue; /* bytes; of a listener: its backlog and waiting connections */
     u32 rto_ms, cwnd;           /* cwnd in segments */
     struct socket *sock; /* NULL: nobody's; only to be compared or looked into inside of @fn */
+    const struct tcp_conn *conn; /* NULL: a listener, request or TIME-WAIT; likewise */
 };
+/** TCP_INFO of tcp_entry.conn; inside of @fn. */
+void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info_abi *out);
 /** Call @fn for every listener, connection, request and TIME-WAIT record until it returns non-zero;
  * returns that. @fn runs under a spinlock: it must not sleep nor call TCP. */
 int tcp_for_each(int (*fn)(const struct tcp_entry *entry, void *arg), void *arg);

@@ -212,7 +212,7 @@ static u32 segments(const struct tcp_conn *c, u32 bytes)
     return c->mss ? DIV_UP(bytes, c->mss) : 0;
 }
 
-static void fill_info(const struct tcp_conn *c, struct tcp_info_abi *info)
+void tcp_conn_info(const struct tcp_conn *c, struct tcp_info_abi *info)
 {
     *info = (struct tcp_info_abi){
         .tcpi_state = c->state,
@@ -374,7 +374,7 @@ int tcp_getopt(struct socket *sock, int level, int name, void *value, u32 *len)
     bool wants_info = level == IPPROTO_TCP && name == TCP_INFO;
     int err = wants_info ? 0 : get_int(c, level, name, &v);
     if (wants_info)
-        fill_info(c, &info);
+        tcp_conn_info(c, &info);
     shard_unlock(shard);
     if (err)
         return err;

@@ -50,6 +50,7 @@ static void describe_conn(const struct tcp_conn *c, struct tcp_entry *entry)
         .rto_ms = c->rto_ms,
         .cwnd = c->mss ? c->cwnd / c->mss : 0,
         .sock = c->sock,
+        .conn = c,
     };
     describe_timer(c, entry);
 }

@@ -502,7 +502,14 @@ static void describe(struct unix_sock *u, struct unix_info *info)
     info->state = u->state == UNIX_CONNECTED ? SS_CONNECTED : SS_UNCONNECTED;
     spin_lock(&u->lock);
     info->ino = u->sock ? u->sock->ino : 0;
+    info->recv_queue = listens ? u->nr_queued : (u32)u->queued_bytes;
     spin_unlock(&u->lock);
+    info->send_queue = listens ? u->backlog : __atomic_load_n(&u->charged, __ATOMIC_RELAXED);
+    if (u->peer) {
+        spin_lock(&u->peer->lock);
+        info->peer_ino = u->peer->sock ? u->peer->sock->ino : 0;
+        spin_unlock(&u->peer->lock);
+    }
     unix_show_name(u, &info->name);
 }
 

@@ -27,8 +27,9 @@ void unix_init(const struct unix_files *files);
 struct unix_info {
     const void *id;
     u32 refs, flags, type, state; /* flags 0x10000: it listens; state as Linux's SS_* */
-    u64 ino;
-    struct sock_addr name; /* len 2: none */
+    u64 ino, peer_ino;            /* 0: none */
+    u32 recv_queue, send_queue; /* bytes; of a listener: connections that wait, and how many may */
+    struct sock_addr name;      /* len 2: none */
 };
 /** Call @fn for each socket until it returns non-zero. @fn must not sleep. */
 int unix_for_each(int (*fn)(const struct unix_info *info, void *arg), void *arg);

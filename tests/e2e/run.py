@@ -23,6 +23,7 @@ import networds  # noqa: E402
 import patches  # noqa: E402
 import servers  # noqa: E402
 import storms  # noqa: E402
+import tools  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = os.path.join(HERE, "programs")
@@ -100,6 +101,7 @@ def main():
     networds.add_to(suite)
     storms.add_to(suite, long)
     impair.add_to(suite)
+    tools.add_to(suite)
     return suite.run(words)
 
 

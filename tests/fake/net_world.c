@@ -301,6 +301,21 @@ void netlink_init(void)
 {
 }
 
+void rtnetlink_tell_link(struct netif *netif)
+{
+    (void)netif;
+}
+
+void rtnetlink_tell_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix, bool added)
+{
+    (void)netif, (void)addr, (void)prefix, (void)added;
+}
+
+void rtnetlink_tell_route(const struct route_entry *line, bool added)
+{
+    (void)line, (void)added;
+}
+
 static struct world_frame frames[WORLD_FRAMES];
 static u32 first_frame, nr_frames;
 
