@@ -52,6 +52,37 @@ static void skip_used(struct iov_iter *it)
     }
 }
 
+/* Between @buf and the program's segments: writev and sendmsg, whose segments are short. @n is at
+ * most .left. */
+static inline size_t move_segments(struct iov_iter *it, bool out, char *buf, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n) {
+        size_t part = min(n - done, (size_t)(it->iov->len - it->offset));
+        if (!part) {
+            if (it->segments <= 1) /* segments hold less than .left says */
+                break;
+            it->iov++;
+            it->segments--;
+            it->offset = 0;
+            continue;
+        }
+        uaddr_t addr = it->iov->base + it->offset;
+        if (!is_user_range(addr, part))
+            break;
+        void *place = (void *)(uintptr_t)addr;
+        size_t missing =
+            out ? arch_copy_user(place, buf + done, part) : arch_copy_user(buf + done, place, part);
+        done += part - missing;
+        it->offset += part - missing;
+        if (missing)
+            break;
+    }
+    it->left -= done;
+    return done;
+}
+
 static size_t iter_move(struct iov_iter *it, enum move move, char *buf, size_t n)
 {
     size_t done = 0;
@@ -59,6 +90,8 @@ static size_t iter_move(struct iov_iter *it, enum move move, char *buf, size_t n
     n = min(n, (size_t)it->left);
     if (!it->iov)
         return iter_advance(it, n - move_user(move, (void *)(uintptr_t)it->at, buf, n));
+    if (likely(!it->kernel && move != MOVE_ZERO))
+        return move_segments(it, move == MOVE_OUT, buf, n);
     while (done < n) {
         skip_used(it);
         size_t part = min(n - done, (size_t)(it->iov->len - it->offset));

@@ -159,7 +159,7 @@ static void grow_send_buffer(struct tcp_conn *c)
     c->sndbuf = min(2 * c->cwnd, (u32)TCP_SNDBUF_MAX);
 }
 
-void tcp_wake_writer(struct tcp_conn *c)
+void tcp_wake_writer_now(struct tcp_conn *c)
 {
     grow_send_buffer(c);
     if (!__atomic_load_n(&c->want_room, __ATOMIC_RELAXED) || !tcp_writable(c))

@@ -38,21 +38,18 @@ static inline bool sends_calmly(const struct tcp_conn *c, u32 ack)
 }
 
 /* No hole, no FIN, room in the window and in memory, somebody to read. */
-static inline bool receives_calmly(const struct tcp_conn *c, const struct pkt *pkt, u32 len)
+static inline bool receives_calmly(const struct tcp_conn *c, u32 len)
 {
-    u32 size = c->recvq.charged + pkt_truesize(pkt);
-
     return (s32)(c->rcv_adv - c->rcv_nxt - len) >= 0 && !c->recvq.nr_ooo && !c->fin_pending &&
-           size <= 2 * c->rcvbuf && c->shard->memory <= c->shard->memory_high &&
+           c->recvq.charged <= c->rcvbuf && c->shard->memory <= c->shard->memory_high &&
            (c->sock || c->listener);
 }
 
-static inline bool is_expected(const struct tcp_conn *c, const struct pkt *pkt,
-                               const struct news *news)
+static inline bool is_expected(const struct tcp_conn *c, const struct news *news)
 {
     return c->state == TCP_ESTABLISHED && c->ts_ok && !c->ecn_ok && news->seq == c->rcv_nxt &&
            !seq_before(news->tsval, c->ts_recent) && sends_calmly(c, news->ack) &&
-           receives_calmly(c, pkt, news->len);
+           receives_calmly(c, news->len);
 }
 
 /* All that was under way has arrived. */
@@ -90,10 +87,12 @@ static inline void take_headers(struct tcp_conn *c, const struct news *news)
     }
     c->last_ack_recv = now;
     c->probes = 0;
-    c->snd_wnd = news->window;
-    c->snd_wl1 = news->seq;
-    c->snd_wl2 = news->ack;
-    c->max_window = max(c->max_window, news->window);
+    if (likely((s32)(news->seq - c->snd_wl1) >= 0 && !seq_after(c->snd_wl2, news->ack))) {
+        c->snd_wnd = news->window;
+        c->snd_wl1 = news->seq;
+        c->snd_wl2 = news->ack;
+        c->max_window = max(c->max_window, news->window);
+    }
     if (c->sent.count)
         take_ack(c);
 }
@@ -116,7 +115,7 @@ bool tcp_input_expected(struct pkt *pkt, u32 skip, struct flow *flow, const stru
     bool found = c && (!netif || (c->route.netif == netif && route_valid(&c->route)));
     if (likely(found))
         read_news(&news, c, h, pkt->total - skip - HEADER);
-    if (unlikely(!found || !is_expected(c, pkt, &news))) {
+    if (unlikely(!found || !is_expected(c, &news))) {
         spin_unlock(&shard->lock); /* no timer was touched */
         return false;
     }

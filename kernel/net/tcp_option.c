@@ -29,6 +29,7 @@ static void set_cork(struct tcp_conn *c, bool on)
     c->cork = on;
     if (on || !was || !tcp_synchronized(c->state))
         return;
+    tcp_timer_clear(c, TIMER_CORK);
     c->cork_over = true; /* what it held goes at once, whatever Nagle says */
     tcp_output(c);
 }

@@ -430,8 +430,14 @@ bool tcp_input_expected4(struct netif *netif, struct pkt *pkt, u32 src, u32 dst)
 /** Process the acknowledgement; false: the segment is to be dropped. */
 bool tcp_ack(struct tcp_conn *c, const struct tcp_segment *seg);
 void tcp_rtt_sample(struct tcp_conn *c, u32 rtt_us);
+/* tcp_wake_writer() where there is something to do. */
+void tcp_wake_writer_now(struct tcp_conn *c);
 /** Room in the send queue: tell who waits for it, and let the buffer follow cwnd. */
-void tcp_wake_writer(struct tcp_conn *c);
+static inline void tcp_wake_writer(struct tcp_conn *c)
+{
+    if (unlikely(2 * c->cwnd > c->sndbuf || __atomic_load_n(&c->want_room, __ATOMIC_RELAXED)))
+        tcp_wake_writer_now(c);
+}
 
 /* tcp_recovery.c */
 
@@ -495,8 +501,17 @@ static inline void tcp_recvq_release(struct tcp_conn *c)
 }
 /** @pkt leaves the queue. */
 void tcp_uncharge(struct tcp_conn *c, const struct pkt *pkt);
+/* tcp_receive_taken() when it may be time. */
+void tcp_receive_taken_some(struct tcp_conn *c);
 /** The program has taken bytes: grow the buffer, tell the peer of the room. */
-void tcp_receive_taken(struct tcp_conn *c);
+static inline void tcp_receive_taken(struct tcp_conn *c)
+{
+    s32 given = (s32)(c->rcv_adv - c->rcv_nxt);
+
+    /* tcp_window_space() is a half of .rcvbuf at most, and news to the peer when twice as much */
+    if (unlikely(c->copied - c->copied_mark >= c->rcvbuf / 8 || given <= (s32)(c->rcvbuf / 4)))
+        tcp_receive_taken_some(c);
+}
 
 /* tcp_output.c */
 

@@ -114,7 +114,7 @@ static void grow_buffer(struct tcp_conn *c)
         c->rcvbuf = want;
 }
 
-void tcp_receive_taken(struct tcp_conn *c)
+void tcp_receive_taken_some(struct tcp_conn *c)
 {
     u32 given = seq_after(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
     u32 space = tcp_window_space(c), enough = min(space / 2, 2u * c->rcv_mss);

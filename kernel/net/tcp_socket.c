@@ -425,11 +425,23 @@ static u32 ready_out(struct tcp_conn *c)
     return tcp_writable(c) ? POLLOUT | POLLWRNORM : 0; /* room may have come meanwhile */
 }
 
+/* Nothing is to be told but bytes to read and room to write. */
+static inline bool is_open_both_ways(const struct tcp_conn *c)
+{
+    return c->state == TCP_ESTABLISHED && !c->fin_rcvd && !c->shut_read && !c->urgent_valid &&
+           !c->sock->error && c->notsent_low == UINT32_MAX;
+}
+
 static u32 stream_ready(struct socket *sock)
 {
     struct tcp_conn *c = tcp_conn_of(sock);
     u8 state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
 
+    u32 queued = c->sendq.bytes;
+    bool room = queued < TCP_SEND_ALWAYS && queued <= c->sndbuf / 2; /* tcp_writable(), then */
+
+    if (likely(room && is_open_both_ways(c) && c->sock->options.recv_low == 1))
+        return POLLOUT | POLLWRNORM | (tcp_available(c) ? POLLIN | POLLRDNORM : 0);
     if (state == TCP_LISTEN)
         return has_waiting(c->listener) ? POLLIN | POLLRDNORM : 0;
     u32 bits = ready_out(c) | (tcp_is_opening(c) ? 0 : ready_in(c));

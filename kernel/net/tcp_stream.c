@@ -348,7 +348,8 @@ static bool has_enough(const struct tcp_conn *c, u32 low)
     return tcp_available(c) >= low || tcp_at_end(c) || c->sock->error;
 }
 
-ssize_t tcp_stream_recv(struct socket *sock, struct sock_msg *msg)
+/* All other ways to receive. */
+static __attribute__((noinline)) ssize_t recv_any(struct socket *sock, struct sock_msg *msg)
 {
     struct tcp_conn *c = tcp_conn_of(sock);
     u64 timeout = sock->options.recv_timeout_ns, left = msg->data->left, done = 0;
@@ -379,4 +380,52 @@ ssize_t tcp_stream_recv(struct socket *sock, struct sock_msg *msg)
             return done ? (ssize_t)done : sock_wait_error(err, timeout);
     }
     return (ssize_t)done;
+}
+
+/* What recv_one() takes: all that is there, in the first packet's linear part. The queue's head is
+ * the caller's. NULL: it is not so. */
+static inline struct pkt *only_packet(struct tcp_conn *c, u64 room, u32 *n)
+{
+    *n = tcp_available(c);
+    if (!*n || *n > room || c->urgent_valid || c->fin_rcvd)
+        return NULL;
+    struct pkt *pkt = list_first(&c->recvq.pkts, struct pkt, node);
+    return pkt->seq == c->copied && pkt->total == *n && pkt->len == *n ? pkt : NULL;
+}
+
+/* One small packet is there and fits the program's buffer: most. Bytes, or 0: it is not so. */
+static inline ssize_t recv_one(struct tcp_conn *c, struct sock_msg *msg)
+{
+    enum { OTHERWISE = MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_WAITALL };
+    u32 n, done = 0;
+
+    if (unlikely(msg->flags & OTHERWISE || c->sock->options.recv_low > 1 || !tcp_recvq_claim(c)))
+        return 0;
+    struct pkt *pkt = only_packet(c, msg->data->left, &n);
+    if (likely(pkt))
+        done = (u32)iter_write(msg->data, pkt->data, n);
+    if (unlikely(!pkt || done < n)) {
+        iter_revert(msg->data, done);
+        end_reading(c);
+        return 0;
+    }
+    struct shard *shard = tcp_conn_lock_quick(c);
+    __atomic_store_n(&c->copied, c->copied + n, __ATOMIC_RELEASE);
+    list_remove(&pkt->node);
+    tcp_uncharge(c, pkt);
+    pkt_free(pkt);
+    tcp_receive_taken(c);
+    end_reading(c);
+    shard_unlock(shard);
+    return n;
+}
+
+ssize_t tcp_stream_recv(struct socket *sock, struct sock_msg *msg)
+{
+    struct tcp_conn *c = tcp_conn_of(sock);
+    ssize_t quick = recv_one(c, msg);
+
+    if (likely(quick))
+        return quick;
+    return recv_any(sock, msg);
 }

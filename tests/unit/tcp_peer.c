@@ -51,9 +51,8 @@ void peer_start(void)
     world_output = output;
 }
 
-void peer_send(struct seg seg)
+struct pkt *peer_packet(struct seg seg)
 {
-    struct ip_addr us = world_addr(ADDR_INET, 1), peer = world_addr(ADDR_INET, 2);
     u8 bytes[60 + 4096] = {0};
 
     if (seg.len > 4096)
@@ -73,13 +72,22 @@ void peer_send(struct seg seg)
         bytes[20 + options + i] = (u8)('a' + (seg.seq + i) % 26);
     struct pkt *pkt = pkt_alloc();
     if (!pkt)
-        return;
+        return NULL;
     if (!pkt_append(pkt, bytes, 20 + options + seg.len)) {
         pkt_free(pkt);
-        return;
+        return NULL;
     }
     pkt->csum = CSUM_GOOD;
-    world_deliver(pkt, &peer, &us, seg.ecn);
+    return pkt;
+}
+
+void peer_send(struct seg seg)
+{
+    struct ip_addr us = world_addr(ADDR_INET, 1), peer = world_addr(ADDR_INET, 2);
+    struct pkt *pkt = peer_packet(seg);
+
+    if (pkt)
+        world_deliver(pkt, &peer, &us, seg.ecn);
 }
 
 struct seg peer_take(void)

@@ -37,6 +37,8 @@ void peer_start(void);
 /** Send a segment to the stack; sequence numbers are absolute. Data bytes are 'a' + their number.
  */
 void peer_send(struct seg seg);
+/** The packet that peer_send() sends, .data at the TCP header. NULL: no memory. */
+struct pkt *peer_packet(struct seg seg);
 /** Take the oldest segment the stack has sent; all zero: there is none. */
 struct seg peer_take(void);
 /** Forget what has been sent so far. */

@@ -18,7 +18,7 @@ arch_copy_user:
     cmpq $1, %rdx
     jbe 10f
     cmpq $8, %rdx
-    jb 3f
+    jb 13f
     cmpq $16, %rdx
     ja 5f
 1:  movq (%rsi), %rax           /* two words that overlap */
@@ -74,6 +74,14 @@ arch_copy_user:
 12: movb %al, (%rdi)
     xorl %eax, %eax
     ret
+13: cmpq $4, %rdx
+    jb 3b
+14: movl (%rsi), %eax
+15: movl -4(%rsi, %rdx), %ecx
+16: movl %eax, (%rdi)
+17: movl %ecx, -4(%rdi, %rdx)
+    xorl %eax, %eax
+    ret
     EX 1b, 3b
     EX 2b, 3b
     EX 21b, 3b
@@ -90,6 +98,10 @@ arch_copy_user:
     EX 7b, 9b
     EX 11b, 4b
     EX 12b, 4b
+    EX 14b, 3b
+    EX 15b, 3b
+    EX 16b, 3b
+    EX 17b, 3b
     .size arch_copy_user, . - arch_copy_user
 
 /* size_t arch_clear_user(void *dst, size_t n) */

@@ -150,9 +150,11 @@ static bool item_wake(struct wait_entry *entry, u32 events)
     return mark_ready(item);
 }
 
-static u32 item_ready(struct epoll_item *item)
+static inline u32 item_ready(struct epoll_item *item)
 {
-    return file_ready(item->file) & item->events & ~EP_PRIVATE;
+    struct file *file = item->file; /* has a ready(): check_ctl() */
+
+    return file->ops->ready(file) & item->events & ~EP_PRIVATE;
 }
 
 /* ---- adding and removing ---- */
@@ -340,7 +342,7 @@ static bool any_listed(const struct epoll *ep)
 }
 
 /* The first item of @batch, taken off it, or NULL. ep locked. */
-static struct epoll_item *next_listed(struct epoll *ep, struct list_head *batch)
+static inline struct epoll_item *next_listed(struct epoll *ep, struct list_head *batch)
 {
     struct epoll_item *item = NULL;
 
@@ -355,7 +357,7 @@ static struct epoll_item *next_listed(struct epoll *ep, struct list_head *batch)
 }
 
 /* Back on the ready list, unless a wake-up has put it there meanwhile. @first: where it was. */
-static void list_again(struct epoll *ep, struct epoll_item *item, bool first)
+static inline void list_again(struct epoll *ep, struct epoll_item *item, bool first)
 {
     spin_lock(&ep->ready_lock);
     if (!list_empty(&item->ready_node))
@@ -382,7 +384,7 @@ static void move_list(struct epoll *ep, struct list_head *from, struct list_head
 }
 
 /* Report one item. 1, 0 (not ready after all), or -EFAULT. ep locked. */
-static int report(struct epoll *ep, struct epoll_item *item, uaddr_t to)
+static inline int report(struct epoll *ep, struct epoll_item *item, uaddr_t to)
 {
     struct epoll_event_abi event = {.events = item_ready(item), .data = item->data};
 
