@@ -45,7 +45,7 @@ struct vma *area_prev(const struct vma *vma)
 
 struct vma *area_find(struct mm *mm, u64 addr)
 {
-    struct vma *found = mm->hint;
+    struct vma *found = __atomic_load_n(&mm->hint, __ATOMIC_RELAXED);
 
     if (found && found->start <= addr && addr < found->end)
         return found;
@@ -62,7 +62,7 @@ struct vma *area_find(struct mm *mm, u64 addr)
         }
     }
     if (found)
-        mm->hint = found;
+        __atomic_store_n(&mm->hint, found, __ATOMIC_RELAXED);
     return found;
 }
 

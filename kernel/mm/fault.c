@@ -29,7 +29,7 @@ static paddr_t zero_page_pa(void)
 
 static void count_mapped(struct mm *mm, u64 pages)
 {
-    mm->resident_pages += pages;
+    __atomic_fetch_add(&mm->resident_pages, pages, __ATOMIC_RELAXED);
 }
 
 static int sigbus(int *code)
@@ -243,7 +243,8 @@ int fault_locked(struct mm *mm, struct vma *vma, u64 va, bool write, bool presen
     int err = present ? fault_present(mm, vma, va, write) : -EAGAIN;
 
     vma->touched = true;
-    vma->copied |= write;
+    if (write)
+        vma->copied = true;
     if (err == -EAGAIN)
         err = vma->backing ? fault_file(mm, vma, va, write) : fault_anon(mm, vma, va, write);
     if (err == -EEXIST)
@@ -304,6 +305,33 @@ static int fault_area(struct mm *mm, u64 addr, enum fault_access access, bool pr
                         code);
 }
 
+/* Can this fault be resolved side by side with others?  It maps a page where none is, and whoever
+ * is quicker with the same page is as right. */
+static bool may_share(const struct vma *vma, u64 va, bool write)
+{
+    if (vma->backing)
+        return !write || !area_is_shared(vma);
+    return !area_is_ground(vma) && !wants_huge(vma, va);
+}
+
+/* The common faults; -EAGAIN: to be looked at by one alone. */
+static int fault_side_by_side(struct mm *mm, u64 addr, enum fault_access access, int *code)
+{
+    struct vma *vma = area_find(mm, addr);
+    u64 va = ALIGN_DOWN(addr, PAGE_SIZE);
+    bool write = access == ACCESS_WRITE;
+
+    if (!vma || vma->start > addr || !area_allows(vma, access) || !may_share(vma, va, write))
+        return -EAGAIN;
+    vma->touched = true;
+    if (write)
+        vma->copied = true;
+    int err = vma->backing ? fault_file(mm, vma, va, write) : fault_anon(mm, vma, va, write);
+    if (likely(!err) || err == -EEXIST) /* what is there now will do, or fault again */
+        return 0;
+    return err == -EAGAIN ? sigbus(code) : signal_of(err, code);
+}
+
 int mm_fault(struct mm *mm, u64 addr, enum fault_access access, int *code)
 {
     mm_lock(&mm->lock);
@@ -330,9 +358,17 @@ int page_fault(struct trap_frame *frame, u64 addr, u32 error)
     (void)frame;
     if (unlikely(!mm || addr >= USER_TOP))
         return SIGSEGV_NR | code << 8;
-    mm_lock(&mm->lock);
-    int result = fault_area(mm, addr, access, error & FAULT_PRESENT, &code);
-    mm_unlock(&mm->lock);
+    int result = -EAGAIN;
+    if (likely(!(error & FAULT_PRESENT))) {
+        mm_lock_shared(&mm->lock);
+        result = fault_side_by_side(mm, addr, access, &code);
+        mm_unlock_shared(&mm->lock);
+    }
+    if (unlikely(result == -EAGAIN)) {
+        mm_lock(&mm->lock);
+        result = fault_area(mm, addr, access, error & FAULT_PRESENT, &code);
+        mm_unlock(&mm->lock);
+    }
     if (likely(!result))
         return 0;
     if (result == -SIGKILL_NR)

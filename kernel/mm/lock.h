@@ -1,11 +1,17 @@
-/* The lock of an address space: it may be held across I/O, so waiters sleep.  Sleeping belongs to a
- * higher room, which hands its two functions down with mm_set_lock_hooks(). */
+/* The lock of an address space: one may change it, or several may look and resolve faults.  It may
+ * be held across I/O, so waiters sleep.  Sleeping belongs to a higher room, which hands its two
+ * functions down with mm_set_lock_hooks(). */
 #pragma once
 
 #include "lib/types.h"
 
+/* Bits of mm_lock.state; the others count those who share it. */
+#define MM_LOCK_OWNED  0x80000000u /* by one alone */
+#define MM_LOCK_WAITED 0x40000000u /* somebody sleeps; nobody else comes in to share it */
+#define MM_LOCK_SHARED 0x3fffffffu
+
 struct mm_lock {
-    u32 state; /* [A] 0 free, 1 held, 2 held and somebody waits */
+    u32 state; /* [A] */
 };
 
 /** Sleep while *@word is @value, and wake everybody who sleeps on @word. */
@@ -17,22 +23,44 @@ struct mm_lock_hooks {
 void mm_set_lock_hooks(const struct mm_lock_hooks *hooks);
 
 void mm_lock_slow(struct mm_lock *lock);
+void mm_lock_shared_slow(struct mm_lock *lock);
 void mm_unlock_slow(struct mm_lock *lock);
+void mm_unlock_shared_slow(struct mm_lock *lock);
 
+/** Take it alone. */
 static inline void mm_lock(struct mm_lock *lock)
 {
     u32 free = 0;
 
-    if (unlikely(!__atomic_compare_exchange_n(&lock->state, &free, 1, false, __ATOMIC_ACQUIRE,
-                                              __ATOMIC_RELAXED)))
+    if (unlikely(!__atomic_compare_exchange_n(&lock->state, &free, MM_LOCK_OWNED, false,
+                                              __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
         mm_lock_slow(lock);
 }
 static inline void mm_unlock(struct mm_lock *lock)
 {
-    if (unlikely(__atomic_exchange_n(&lock->state, 0, __ATOMIC_RELEASE) == 2))
+    u32 owned = MM_LOCK_OWNED;
+
+    if (unlikely(!__atomic_compare_exchange_n(&lock->state, &owned, 0, false, __ATOMIC_RELEASE,
+                                              __ATOMIC_RELAXED)))
         mm_unlock_slow(lock);
 }
+
+/** Take it together with others who do no more than look and map pages where none are. */
+static inline void mm_lock_shared(struct mm_lock *lock)
+{
+    u32 before = __atomic_fetch_add(&lock->state, 1, __ATOMIC_ACQUIRE);
+
+    if (unlikely(before & (MM_LOCK_OWNED | MM_LOCK_WAITED)))
+        mm_lock_shared_slow(lock);
+}
+static inline void mm_unlock_shared(struct mm_lock *lock)
+{
+    if (unlikely(__atomic_sub_fetch(&lock->state, 1, __ATOMIC_RELEASE) == MM_LOCK_WAITED))
+        mm_unlock_shared_slow(lock);
+}
+
+/** For assertions: somebody holds it, alone or not. */
 static inline bool mm_lock_held(const struct mm_lock *lock)
 {
-    return __atomic_load_n(&lock->state, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&lock->state, __ATOMIC_RELAXED) & (MM_LOCK_OWNED | MM_LOCK_SHARED);
 }

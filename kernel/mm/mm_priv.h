@@ -11,14 +11,15 @@ enum {
     STACK_GUARD = 256 * 4096,
 };
 
-/* [I], [A], [L] under .lock, which is taken before any inode or page-cache lock. */
+/* [I], [A], [L] under .lock; [S] likewise, but atomic where it is held shared.  The lock is taken
+ * before any inode or page-cache lock. */
 struct mm {
     u32 refs;              /* [A] processes, and who looks at one */
     struct list_head node; /* under the lock of the list of all */
     struct mm_lock lock;
     struct plat_as as;    /* [L] changes; the CPU reads it freely */
     struct rb_root areas; /* [L] by address; each node knows the greatest gap below it */
-    struct vma *hint;     /* [L] the area found last, or NULL */
+    struct vma *hint;     /* [S] the area found last, or NULL */
     u64 last_end;         /* [L] end of the highest area, USER_BASE if none */
     u64 brk_start, brk;   /* [L] */
     u64 mmap_top;         /* [L] areas are placed from here downward */
@@ -28,11 +29,11 @@ struct mm {
     bool stands_in;       /* [A] some area has had code that stands in for other code */
     u32 nr_areas;         /* [L] */
     u64 virtual_pages;    /* [L] */
-    u64 resident_pages;   /* [L] */
+    u64 resident_pages;   /* [S] */
     u64 peak_pages;       /* [L] */
 };
 
-/* area.c: the tree of areas.  All under mm->lock. */
+/* area.c: the tree of areas.  All under mm->lock; those that only look under the shared one too. */
 
 /** An empty tree. */
 void area_init(struct mm *mm);

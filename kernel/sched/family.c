@@ -473,7 +473,7 @@ static int set_group_locked(struct process *self, int pid, int pgid)
         thread_table_lock();
         p = process_lookup_locked(pid);
         thread_table_unlock();
-        if (!p || p->parent != self || p->zombie)
+        if (!p || p->parent != self)
             return -ESRCH;
         if (p->sid != self->sid)
             return -EPERM;
