@@ -8,7 +8,7 @@ import tempfile
 import threading
 
 from harness import INGOT, need, run
-from netlab import (OUTSIDE, TAP, Site, background, certificate, command, find, namespace, need_programs,
+from netlab import (OUTSIDE, TAP, WAYS, Site, background, certificate, command, find, namespace, need_programs,
                     net_options, same, until, write)
 
 
@@ -159,6 +159,5 @@ def ask(test, way, ground):
 
 def add_to(suite):
     for test in CLIENTS:
-        for way in ("user", "tap"):
-            for ground in ("vm", "process"):
-                suite.add(f"client: {test.__name__} by {way} in a {ground}", ask, test, way, ground)
+        for ground, way in WAYS:
+            suite.add(f"client: {test.__name__} by {way} in a {ground}", ask, test, way, ground)

@@ -21,6 +21,7 @@ HOST, GUEST, TAP = "10.77.0.1", "10.77.0.2", "tap0"
 HOST6, GUEST6 = "fd00:77::1", "fd00:77::2"
 OUTSIDE = {"user": "10.0.2.2", "tap": HOST}    # how a guest calls this side
 INSIDE = {"user": "127.0.0.1", "tap": GUEST}   # how this side calls the guest
+WAYS = [(ground, way) for ground in ("vm", "process") for way in ("user", "tap")]
 TAP_WORD = f"tap:{TAP},ip={GUEST}/24,gw={HOST},dns={HOST}"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -88,7 +89,7 @@ class Guest:
     """A guest that runs: its child process and what it has said so far."""
 
     def __init__(self, child, log):
-        self.child, self.log = child, log
+        self.child, self.log, self.ends_with = child, log, (0, 130, 143, -signal.SIGINT)
 
     def said(self):
         self.log.seek(0)
@@ -98,7 +99,7 @@ class Guest:
         """Ctrl-C, and the end that it wants within ten seconds."""
         self.child.send_signal(signal.SIGINT)
         status = self.child.wait(timeout=20)
-        need(status in (0, 130, 143, -signal.SIGINT), f"status {status} after Ctrl-C")
+        need(status in self.ends_with, f"status {status} after Ctrl-C")
 
     def need_alive(self):
         need(self.child.poll() is None, f"the guest has ended, status {self.child.poll()}")
