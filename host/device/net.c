@@ -18,13 +18,13 @@ static void hold_one(struct net *net, const struct ring_chain *chain)
     held->piece[at] = chain->piece[0];
     held->head[at] = chain->head;
     held->count++;
+    held->bytes += chain->in_bytes;
 }
 
 u64 net_hold(struct net *net)
 {
     struct net_held *held = &net->held;
     struct ring_chain chain;
-    u64 bytes = 0;
 
     if (held->first && held->first + held->count == NET_HELD) {
         memmove(held->piece, held->piece + held->first, held->count * sizeof(held->piece[0]));
@@ -33,9 +33,15 @@ u64 net_hold(struct net *net)
     }
     while (held->first + held->count < NET_HELD && device_take(&net->dev, NET_RX, &chain))
         hold_one(net, &chain);
-    for (u32 i = 0; i < held->count; i++)
-        bytes += held->piece[held->first + i].iov_len;
-    return net->dev.running ? bytes : 0;
+    return net->dev.running ? held->bytes : 0;
+}
+
+bool net_has_room(struct net *net)
+{
+    bool large = net->dev.features & (BIT(NET_F_GUEST_TSO4) | BIT(NET_F_GUEST_TSO6));
+    u64 room = net_hold(net);
+
+    return room && (!large || room >= NET_FRAME_MAX || ring_is_seen(&net->dev.ring[NET_RX]));
 }
 
 void net_received(struct net *net, u64 bytes)
@@ -50,6 +56,7 @@ void net_received(struct net *net, u64 bytes)
     while (bytes && held->count) {
         u64 used = min(bytes, (u64)held->piece[held->first].iov_len);
         ring_give(&net->dev.ring[NET_RX], held->head[held->first], (u32)used);
+        held->bytes -= held->piece[held->first].iov_len;
         held->first++;
         held->count--;
         buffers++;
@@ -129,7 +136,7 @@ static u32 user_serve(struct net *net)
 /* The link is up from the start; a driver that starts again has given all buffers back. */
 static void start(struct net *net)
 {
-    net->held.first = net->held.count = 0;
+    net->held = (struct net_held){0};
     if (net->tap < 0)
         return;
     int err = tap_start(net);
@@ -141,14 +148,15 @@ static void start(struct net *net)
 static void wait_for_work(struct net *net)
 {
     struct pollfd fds[2];
-    bool room = net_hold(net) > 0;
+    bool room = net->dev.running && net_has_room(net);
+    bool some = net->held.count; /* the guest may have no more to give, and not say so */
 
     if (net->user) {
         user_wait(net->user, RECEIVE_BIT * user_flush(net->user));
         return;
     }
     fds[1] = (struct pollfd){.fd = net->tap, .events = POLLIN};
-    device_wait(&net->dev, fds, room ? 1 : 0, -1, room ? RECEIVE_BIT : 0);
+    device_wait(&net->dev, fds, room ? 1 : 0, some && !room ? 1 : -1, room ? RECEIVE_BIT : 0);
 }
 
 void net_run(struct net *net)

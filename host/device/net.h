@@ -27,7 +27,7 @@ static_assert(sizeof(struct net_hdr) == 12, "virtio 1.2, 5.1.6");
 
 enum {
     NET_HDR_DATA_VALID = 2,
-    NET_HELD = 64, /* receive buffers that are taken and not used yet */
+    NET_HELD = 256, /* receive buffers that are taken and not used yet */
     NET_FRAME_MAX = 65550 + sizeof(struct net_hdr),
     NET_BURST = 64, /* frames each way before the other has its turn */
 };
@@ -37,6 +37,7 @@ struct user_net;
 /* Buffers for what is received, in the order they will be used: one piece each. */
 struct net_held {
     u32 first, count;
+    u64 bytes; /* of all pieces */
     struct iovec piece[NET_HELD];
     u16 head[NET_HELD];
 };
@@ -56,6 +57,8 @@ void net_run(struct net *net);
 
 /** Take buffers up to NET_HELD.  The number of bytes they have room for. */
 u64 net_hold(struct net *net);
+/** Is there room for the largest frame, or all that the guest can give?  Else it will give more. */
+bool net_has_room(struct net *net);
 /** The first @bytes of what is held are filled, their header too: give them to the guest. */
 void net_received(struct net *net, u64 bytes);
 /** Copy @frame, without a header, to the guest.  False: there is no room now. */

@@ -81,6 +81,11 @@ bool ring_has_work(const struct ring *ring)
     return __atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE) != ring->next_avail;
 }
 
+bool ring_is_seen(const struct ring *ring)
+{
+    return !ring->event_idx || used_event(ring) == ring->published;
+}
+
 /* The descriptor at @i, each word read once. */
 static struct ring_desc read_desc(const struct ring *ring, u16 i)
 {

@@ -56,6 +56,12 @@ int ring_take(struct ring *ring, struct ring_chain *chain, const char **why);
 /** Put back the last @count chains taken, as if they had not been. */
 void ring_untake(struct ring *ring, u16 count);
 
+/**
+ * Has the guest seen all that was given back?  Then what it offers is all it has.  Known only with
+ * EVENT_IDX, where it asks to be told of the next; else yes.
+ */
+bool ring_is_seen(const struct ring *ring);
+
 /** Is there a chain to take?  One load. */
 bool ring_has_work(const struct ring *ring);
 

@@ -54,9 +54,9 @@ static u32 tap_receive(struct net *net)
     u32 count = 0;
 
     while (count < NET_BURST) {
-        u64 room = net_hold(net);
-        if (!room)
+        if (!net_has_room(net))
             break;
+        u64 room = net_hold(net);
         ssize_t n = readv(net->tap, held->piece + held->first, (int)held->count);
         if (n < 0 && errno == EAGAIN)
             break;

@@ -219,7 +219,7 @@ static u32 receive_burst(struct vnet *vn)
         if (pkt)
             netif_receive(&vn->netif, pkt);
     }
-    if (n > vn->rx_target / 2)
+    if (rx_held(vn) < vn->rx_target / 2) /* frames of many pages empty it as many frames do */
         vn->rx_target = min(vn->rx_target * 2, (u32)vn->rx.size);
     refill(vn);
     return n;
