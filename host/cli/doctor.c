@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/run_priv.h"
 
+#include "image/patch/add.h"
 #include "image/store.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
@@ -130,6 +131,22 @@ static void doctor_tool(struct report *report, const char *name, const char *pro
              path ? "" : "; needed ", path ? "" : purpose);
 }
 
+/* Without it images are built all the same, and their programs run slower in a process. */
+static void doctor_patcher(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "patcher");
+    struct buf words CLEANUP(buf_free) = {0};
+    char *program CLEANUP(mem_free) = patch_program();
+    const char *const argv[] = {program, NULL};
+    int status = proc_run(&(struct proc){.argv = argv, .errors = &words}, NULL);
+
+    finding->verdict = status ? DOCTOR_NOTE : DOCTOR_OK;
+    finding->package = status == 2 ? "libzydis4.0" : NULL;
+    snprintf(finding->text, sizeof(finding->text), "%.100s%s%.*s", program,
+             status ? ": system calls stay instructions; " : "",
+             (int)strcspn(buf_text(&words), "\n"), buf_text(&words));
+}
+
 /* May we write to @path, or make it? */
 static bool doctor_writable(const char *path)
 {
@@ -207,6 +224,7 @@ static void doctor_examine(struct report *report)
     doctor_isolation(report);
     doctor_kernel(report);
     doctor_tool(report, "erofs", "mkfs.erofs", "erofs-utils", DOCTOR_MISSING, "to build images");
+    doctor_patcher(report);
     doctor_tool(report, "cc", "cc", "gcc", DOCTOR_NOTE, "to run C sources");
     doctor_tool(report, "c++", "c++", "g++", DOCTOR_NOTE, "to run C++ sources");
     doctor_tool(report, "make", "make", "make", DOCTOR_NOTE, "to run project folders");

@@ -10,6 +10,7 @@
 #include "lib/err.h"
 #include "lib/fs.h"
 #include "lib/json.h"
+#include "lib/own.h"
 #include "vm/cmdline.h"
 #include "vm/cpu_facts.h"
 #include "vm/terminal.h"
@@ -33,24 +34,8 @@ static bool run_is_file(const char *path)
     return fs_exists(path) && !fs_is_dir(path);
 }
 
-/* The folder of this program's own file, with a slash. */
-static bool run_own_folder(char *out, size_t size)
-{
-    ssize_t len = readlink("/proc/self/exe", out, size - 1);
-
-    if (len <= 0)
-        return false;
-    out[len] = 0;
-    char *slash = strrchr(out, '/');
-    if (!slash)
-        return false;
-    slash[1] = 0;
-    return true;
-}
-
 char *run_find_kernel(const char *wish, struct err *err)
 {
-    char own[512];
     const char *variable = getenv("INGOT_KERNEL");
 
     if (!wish && variable && *variable)
@@ -61,14 +46,9 @@ char *run_find_kernel(const char *wish, struct err *err)
         err_set(err, ENOENT, "kernel '%s': no such file", wish);
         return NULL;
     }
-    static const char *const beside[] = {"ingot-kernel", "../libexec/ingot/ingot-kernel"};
-    for (size_t i = 0; run_own_folder(own, sizeof(own)) && i < ARRAY_LEN(beside); i++) {
-        char *path CLEANUP(mem_free) = str_printf("%s%s", own, beside[i]);
-        if (run_is_file(path))
-            return TAKE(path, NULL);
-    }
-    if (run_is_file(INGOT_LIBEXECDIR "/ingot-kernel"))
-        return str_dup(INGOT_LIBEXECDIR "/ingot-kernel");
+    char *kernel = own_path("ingot-kernel");
+    if (kernel)
+        return kernel;
     err_set(err, ENOENT,
             "no kernel found beside this program or in %s; name one with --kernel or INGOT_KERNEL",
             INGOT_LIBEXECDIR);

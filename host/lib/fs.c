@@ -24,13 +24,15 @@ int fs_read(const char *path, size_t limit, struct buf *out, struct err *err)
     for (;;) {
         enum { PIECE = 64 * 1024 };
         size_t want = min((size_t)PIECE, limit - out->len + 1);
+        if (S_ISREG(st.st_mode) && (size_t)st.st_size >= out->len)
+            want = min(want, (size_t)st.st_size - out->len + 1); /* one more finds the end */
         ssize_t n = read(fd, buf_grow(out, want), want);
         int why = errno;
         out->len -= want - (size_t)max(n, (ssize_t)0);
         out->data[out->len] = 0;
         if (n < 0)
             return err_errno(err, why, "%s", path);
-        if (n == 0)
+        if (n == 0 || (S_ISREG(st.st_mode) && (size_t)n < want && out->len == (size_t)st.st_size))
             return 0;
         if (out->len > limit)
             return err_set(err, EFBIG, "%s: larger than the %zu bytes that make sense here", path,

@@ -5,6 +5,7 @@
 #include "lib/types.h"
 
 #include <errno.h>
+#include <sys/auxv.h>
 
 const char *json_str(const json_t *object, const char *key, const char *otherwise)
 {
@@ -52,6 +53,8 @@ json_t *json_read(const char *path, struct err *err)
     struct buf text CLEANUP(buf_free) = {0};
     json_error_t why;
 
+    const size_t *random = (const size_t *)getauxval(AT_RANDOM);
+    json_object_seed(random ? *random : 0); /* else it opens /dev/urandom */
     if (fs_read(path, MIB(16), &text, err) < 0)
         return NULL;
     json_t *root = json_loadb(buf_text(&text), text.len, JSON_REJECT_DUPLICATES, &why);

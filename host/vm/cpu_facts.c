@@ -12,21 +12,24 @@
 static const struct {
     u32 leaf, count;
 } by_subleaf[] = {
-    {0x4,        5},
-    {0x7,        3},
-    {0xb,        3},
+    {0x4,        4},
+    {0x7,        2},
+    {0xb,        2},
     {0xd,        9},
     {0x14,       2},
-    {0x1f,       4},
+    {0x1f,       2},
     {0x8000001d, 5},
 };
 
-enum {
-    BASIC_LAST = 0x1f,
-    HYPERVISOR = 0x40000000,
-    HYPERVISOR_LAST = 0x40000001,
-    EXTENDED = 0x80000000,
-    EXTENDED_LAST = 0x80000021,
+/* What C libraries, compilers' run-time libraries and cryptography ask; there is room for it all.
+ */
+static const struct {
+    u32 first, last;
+} asked[] = {
+    {0,          0x1f      },
+    {0x80000000, 0x80000008},
+    {0x80000019, 0x8000001e},
+    {0x40000000, 0x40000001},
 };
 
 static const char fact_name[] = "cpu";
@@ -55,10 +58,10 @@ static void add_leaf(struct cpuid_table *t, u32 leaf)
 
 static void add_leaves(struct cpuid_table *t, u32 first, u32 last)
 {
-    u32 highest, b, c, d;
+    u32 base = first & 0xc0000000, highest, b, c, d;
 
-    __cpuid(first, highest, b, c, d);
-    if (highest < first || highest - first > 0x1000)
+    __cpuid(base, highest, b, c, d);
+    if (highest < base || highest - base > 0x1000)
         return;
     for (u32 leaf = first; leaf <= min(last, highest); leaf++)
         add_leaf(t, leaf);
@@ -68,9 +71,8 @@ static void find_facts(struct hosted_facts *facts)
 {
     *facts = (struct hosted_facts){
         .magic = HOSTED_MAGIC, .version = HOSTED_FACTS_VERSION, .tsc_khz = tsc_find()};
-    add_leaves(&facts->cpuids, 0, BASIC_LAST);
-    add_leaves(&facts->cpuids, EXTENDED, EXTENDED_LAST);
-    add_leaves(&facts->cpuids, HYPERVISOR, HYPERVISOR_LAST);
+    for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+        add_leaves(&facts->cpuids, asked[i].first, asked[i].last);
 }
 
 static bool still_says(const struct cpuid_table *t, u32 leaf)
@@ -97,6 +99,8 @@ static bool read_facts(int fd, struct hosted_facts *facts)
            still_says(&facts->cpuids, 7);
 }
 
+static int facts_fd = -1; /* the file, once cpu_facts() has been called */
+
 const struct hosted_facts *cpu_facts(void)
 {
     static struct hosted_facts facts;
@@ -104,17 +108,19 @@ const struct hosted_facts *cpu_facts(void)
 
     if (known)
         return &facts;
-    int fd CLEANUP(fd_close) = boot_cache_open(fact_name);
     known = true;
-    if (fd >= 0 && read_facts(fd, &facts))
+    facts_fd = boot_cache_open(fact_name);
+    if (facts_fd >= 0 && read_facts(facts_fd, &facts))
         return &facts;
     find_facts(&facts);
     boot_cache_put_bytes(fact_name, &facts, sizeof(facts));
+    fd_close(&facts_fd);
+    facts_fd = boot_cache_open(fact_name);
     return &facts;
 }
 
-int cpu_facts_open(void)
+int cpu_facts_fd(void)
 {
     (void)cpu_facts(); /* so that there is a file, and one that is right */
-    return boot_cache_open(fact_name);
+    return facts_fd;
 }

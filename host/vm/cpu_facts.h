@@ -7,5 +7,5 @@
 /** The facts; they stay valid and in place.  Never NULL. */
 const struct hosted_facts *cpu_facts(void);
 
-/** The file with them, for a guest; the descriptor is the caller's.  -1: there is none. */
-int cpu_facts_open(void);
+/** The file with them, for a guest to read; the descriptor stays ours.  -1: there is none. */
+int cpu_facts_fd(void);

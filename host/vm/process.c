@@ -125,7 +125,7 @@ static int plan_open(struct child_plan *plan, const struct vm_config *config, st
         if (plan->ours[FD_LAYERS + i] < 0)
             return err_errno(err, errno, "layer '%s'", layer->path);
     }
-    int facts CLEANUP(fd_close) = cpu_facts_open();
+    int facts = cpu_facts_fd();
     if (facts >= 0) /* a guest without them starts slower, and that is all */
         plan->ours[FD_FACTS] = open_high(NULL, facts);
     return 0;
@@ -270,9 +270,8 @@ static int process_describe(const struct vm_config *config, char **text, struct 
     for (size_t i = 1; i < plan.argv.len; i++)
         buf_printf(&line, strchr(plan.argv.at[i], ' ') ? " '%s'" : " %s", plan.argv.at[i]);
     buf_printf(&line, " %d<%s", FD_KERNEL, config->kernel);
-    int facts CLEANUP(fd_close) = cpu_facts_open();
     char path[PATH_MAX];
-    if (fd_path(facts, path, sizeof(path)))
+    if (fd_path(cpu_facts_fd(), path, sizeof(path)))
         buf_printf(&line, " %d<%s", FD_FACTS, path);
     for (size_t i = 0; i < config->nr_layers; i++)
         buf_printf(&line, " %zu<%s", FD_LAYERS + i, config->layers[i].path);

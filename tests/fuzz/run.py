@@ -57,8 +57,8 @@ TARGETS = {
     "host_elf": ("host", ["host/image/elf_file.c", *HOST_LIB], ["-ljansson"]),
     "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
     "patch": ("host", ["host/image/patch/" + name + ".c" for name in (
-        "calls", "disasm", "eh_frame", "object", "patch", "ranges", "sites", "targets")]
-        + ["lib/patch.c", *HOST_LIB], ["-ljansson"]),
+        "calls", "check", "disasm", "eh_frame", "object", "patch", "ranges", "sites", "targets")]
+        + ["host/image/patch/cpuid_stub.S", "lib/patch.c", *HOST_LIB], ["-ljansson"]),
     "erofs": ("kernel", EROFS, []),
     "net": ("kernel", NET, []),
     "tcp": ("kernel", [*TCP, *FAKES, "kernel/arch/x86_64/layout.c"], []),

@@ -6,12 +6,21 @@
 #include "image/patch/patch.h"
 #include "image/tree.h"
 #include "lib/cleanup.h"
+#include "lib/own.h"
 #include "lib/patch.h"
+#include "lib/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+
+char *patch_program(void)
+{
+    char *path = own_path("ingot-patch");
+
+    return path ? path : str_dup("ingot-patch");
+}
 
 /* Most files of an image are none: look at four bytes before mapping one. */
 static bool add_is_elf(const char *path)
@@ -41,23 +50,37 @@ static int add_or_void(struct tree *tree, const char *path, const struct buf *pa
     return tree_add_data(tree, path, "", 0, 0644, err);
 }
 
+/* By a program of its own, which may be missing or lack its disassembler: *@why says so then. */
+static int make_patch(const char *guest, const char *host, struct buf *patch, char **why,
+                      struct err *err)
+{
+    struct buf words CLEANUP(buf_free) = {0};
+    char *program CLEANUP(mem_free) = patch_program();
+    const char *const argv[] = {program, guest, host, NULL};
+    int status = proc_run(&(struct proc){.argv = argv, .out = patch, .errors = &words}, err);
+
+    if (status == -ENOENT)
+        *why = str_dup("ingot-patch is not beside this program");
+    else if (status < 0 || status > 2)
+        return status < 0 ? status
+                          : err_set(err, EIO, "%s: ingot-patch failed: %s", host, buf_text(&words));
+    else if (status == 2)
+        *why = str_printf("%.*s", (int)strcspn(buf_text(&words), "\n"), buf_text(&words));
+    return status ? -ENOEXEC : 0;
+}
+
 static int add_object(struct tree *tree, const char *guest, const char *host, char **why,
                       struct err *err)
 {
-    struct elf_map map CLEANUP(elf_unmap) = {0};
     struct buf patch CLEANUP(buf_free) = {0};
     struct patch_header header;
-    struct err refused = {0};
     struct patch_id id = {0};
     char name[PATCH_NAME_SIZE];
 
-    int failed = elf_map(host, &map, err);
-    if (failed)
+    int failed = make_patch(guest, host, &patch, why, err);
+    if (failed && failed != -ENOEXEC)
         return failed;
-    failed = patch_make(guest, map.data, map.len, &patch, &refused);
-    if (failed == -ENOENT)
-        *why = str_dup(refused.text);
-    if (failed || !patch.len || !patch_check(patch.data, patch.len, &header))
+    if (failed || !patch_check(patch.data, patch.len, &header))
         return 0; /* it runs as it is */
     id.len = header.id_len;
     memcpy(id.bytes, header.id, sizeof(id.bytes));

@@ -27,3 +27,6 @@ int patch_add_all(struct tree *tree, char **why, struct err *err);
  */
 int patch_add_calls(struct tree *tree, const struct strs *below, const struct strs *allow,
                     bool *complete, struct err *err);
+
+/** The program that makes patches (patch/main.c); the string is the caller's. */
+char *patch_program(void);

@@ -362,12 +362,3 @@ int patch_make(const char *name, const u8 *data, size_t len, struct buf *out, st
         failed = object_open(data, len, &object, err);
     return failed ? failed : make(&m, name, &sites, out, err);
 }
-
-bool patch_check(const void *bytes, size_t len, struct patch_header *out)
-{
-    if (len < sizeof(*out))
-        return false;
-    memcpy(out, bytes, sizeof(*out));
-    return !patch_header_fault(out, len) && out->sites_patched <= out->sites &&
-           out->sites_unknown <= out->sites;
-}
