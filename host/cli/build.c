@@ -15,7 +15,7 @@
 #include <string.h>
 
 struct build_options {
-    struct strs tags, files, with, env, labels, expose, allow;
+    struct strs tags, files, with, env, labels, expose, allow, exec;
     const char *recipe, *program, *entrypoint, *workdir, *stopsignal;
     bool quiet, no_patch, seal;
 };
@@ -49,15 +49,18 @@ static const struct option_spec build_specs[] = {
      "refuse system calls that are not in the image"},
     {"allow",                                           0, OPTION_TEXTS, offsetof(struct build_options, allow), "CALL",
      "a call that a sealed image may make all the same; repeatable"},
-    {"quiet",                                                  'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
+    {"allow-exec",                                                  0, OPTION_TEXTS, offsetof(struct build_options, exec), "PROGRAM",
+     "a program that it may start: a path, a name, @image or @any; repeatable"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
      "print the image id only"},
-    {0},
+    {0                                              },
 };
 
 static void build_options_free(struct build_options *options)
 {
-    struct strs *const lists[] = {&options->tags,   &options->files,  &options->with, &options->env,
-                                  &options->labels, &options->expose, &options->allow};
+    struct strs *const lists[] = {&options->tags,  &options->files,  &options->with,
+                                  &options->env,   &options->labels, &options->expose,
+                                  &options->allow, &options->exec};
 
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         strs_free(lists[i]);
@@ -180,7 +183,8 @@ static int build_image(const char *path, const struct build_options *options, st
                                     .quiet = options->quiet,
                                     .no_patch = options->no_patch,
                                     .seal = options->seal,
-                                    .allow = &options->allow};
+                                    .allow = &options->allow,
+                                    .exec = &options->exec};
     const struct target_changes changes = {build_apply, options};
     char id[65];
 

@@ -27,6 +27,8 @@ static const struct option_spec run_option_specs[] = {
     {"rebuild",      0,   OPTION_FLAG,   OPTION(rebuild),      NULL,           "build anew, whatever the cache has"     },
     {"no-patch",     0,   OPTION_FLAG,   OPTION(no_patch),     NULL,           "leave system calls as they are"         },
     {"seal",         0,   OPTION_FLAG,   OPTION(seal),         NULL,           "refuse calls that are not in the image" },
+    {"allow-exec",   0,   OPTION_TEXTS,  OPTION(exec),         "PROGRAM",      "let it start this program too"          },
+    {"single",       0,   OPTION_FLAG,   OPTION(single),       NULL,           "one process: no fork, no execve"        },
     {"interactive",  'i', OPTION_SWITCH, OPTION(interactive),  NULL,
      "pass standard input (the default; =false: empty)"                                                                 },
     {"tty",          't', OPTION_SWITCH, OPTION(tty),          NULL,
@@ -63,6 +65,7 @@ static void run_options_fini(struct run_options *options)
     strs_free(&options->append);
     strs_free(&options->with);
     strs_free(&options->publish);
+    strs_free(&options->exec);
 }
 
 static int run_check(const struct run_options *options, struct err *err)
@@ -130,6 +133,7 @@ static int run_main(int argc, char **argv, struct err *err)
         return failed;
     struct image_opts opts = {
         .with = &options.with,
+        .exec = &options.exec,
         .program = options.program,
         .quiet = options.quiet,
         .rebuild = options.rebuild,

@@ -2,6 +2,8 @@
  * something only a VM has was asked for; else a sandboxed process. */
 #include "cli/run_priv.h"
 
+#include "image/config.h"
+#include "image/image.h"
 #include "lib/err.h"
 #include "vm/boot_cache.h"
 #include "vm/kvm.h"
@@ -35,11 +37,17 @@ static void ground_tell(const struct kvm_info *kvm)
             kvm->why);
 }
 
-static const struct vmm *ground_auto(const struct run_options *options)
+/* Only a VM has several processes: who names programs to start wants them. */
+static bool ground_wants_processes(const struct run_options *options, const struct image *image)
+{
+    return options->exec.len || config_getenv(&image->config.labels, "org.ingot.exec");
+}
+
+static const struct vmm *ground_auto(const struct run_options *options, const struct image *image)
 {
     struct kvm_info kvm;
 
-    if (options->machine || options->cpus > 1 ||
+    if (options->machine || options->cpus > 1 || ground_wants_processes(options, image) ||
         (options->accel && strcmp(options->accel, "auto") != 0))
         return &qemu_vmm;
     kvm_probe(&kvm);
@@ -50,7 +58,8 @@ static const struct vmm *ground_auto(const struct run_options *options)
     return &process_vmm;
 }
 
-int run_choose_ground(const struct run_options *options, const struct vmm **vmm, struct err *err)
+int run_choose_ground(const struct run_options *options, const struct image *image,
+                      const struct vmm **vmm, struct err *err)
 {
     const char *wish = ground_wish(options);
 
@@ -59,7 +68,7 @@ int run_choose_ground(const struct run_options *options, const struct vmm **vmm,
     else if (strcmp(wish, "process") == 0)
         *vmm = &process_vmm;
     else if (strcmp(wish, "auto") == 0)
-        *vmm = ground_auto(options);
+        *vmm = ground_auto(options, image);
     else
         return err_set(err, ERR_USAGE, "--isolation: '%s' is none of vm, process and auto", wish);
     return 0;

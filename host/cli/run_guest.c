@@ -91,6 +91,16 @@ static void run_add_terminal(struct buf *params)
         buf_printf(params, " ingot.columns=%u ingot.rows=%u", columns, rows);
 }
 
+static void run_add_exec(struct buf *params, const struct strs *exec)
+{
+    struct buf words CLEANUP(buf_free) = {0};
+
+    for (size_t i = 0; i < exec->len; i++)
+        buf_printf(&words, "%s%s", i ? ":" : "", exec->at[i]);
+    if (exec->len)
+        cmdline_add_pair(params, "ingot.exec", buf_text(&words));
+}
+
 /* The words that are never the program's business. */
 static int run_add_kernel_words(struct run_guest *guest, const struct run_options *options,
                                 struct err *err)
@@ -110,6 +120,9 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
         buf_puts(params, " ingot.missing=1");
     if (options->seal)
         buf_puts(params, " ingot.seal=1");
+    if (options->single)
+        buf_puts(params, " ingot.single=1");
+    run_add_exec(params, &options->exec);
     if (options->hostname)
         cmdline_add_pair(params, "ingot.hostname", options->hostname);
     char *net CLEANUP(mem_free) = vm_net_word(&guest->net, options->hostname);
@@ -310,7 +323,7 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
     *guest = (struct run_guest){
         .extra_layer = -1,
     };
-    int failed = run_choose_ground(options, &guest->vmm, err);
+    int failed = run_choose_ground(options, image, &guest->vmm, err);
     if (failed)
         return failed;
     guest->config.no_input = options->interactive == 0;

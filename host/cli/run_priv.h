@@ -11,12 +11,12 @@ struct image;
 
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */
 struct run_options {
-    struct strs env, env_files, files, append, with, publish;
+    struct strs env, env_files, files, append, with, publish, exec;
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
-    bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal;
+    bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal, single;
 };
 
 /** A guest about to start: the VMM's configuration and what it borrows. */
@@ -40,7 +40,8 @@ enum {
 
 /** A VM or a process: --isolation, INGOT_ISOLATION, or what suits this machine.  Says once when
  * that is not a VM.  Returns 0 or ERR_USAGE. */
-int run_choose_ground(const struct run_options *options, const struct vmm **vmm, struct err *err);
+int run_choose_ground(const struct run_options *options, const struct image *image,
+                      const struct vmm **vmm, struct err *err);
 
 /**
  * Make everything ready for @image with the words @args (NULL-terminated) for its program.

@@ -33,6 +33,7 @@ void builder_fini(struct builder *b)
     tree_free(&b->tree);
     image_config_free(&b->config);
     strs_free(&b->base);
+    strs_free(&b->started);
     free(b->program);
     fs_tmpdir_remove(&b->scratch);
 }
@@ -146,9 +147,14 @@ static int builder_fill(struct builder *b, struct err *err)
     struct strs env CLEANUP(strs_free) = {0};
 
     int failed = builder_add_pairs(&b->tree, b->opts->files, err);
+    for (size_t i = 0; !failed && b->opts->exec && i < b->opts->exec->len; i++)
+        if (builder_add_exec(b, b->opts->exec->at[i], err))
+            failed = err_prefix(err, "--allow-exec");
     bool asked = b->opts->with && b->opts->with->len;
     if (!failed && (b->scratch_base || b->program || asked))
         failed = extras_add(&b->closure, b->program, b->opts->with, !b->scratch_base, &env, err);
+    for (size_t i = 0; !failed && i < b->started.len; i++)
+        failed = extras_add(&b->closure, b->started.at[i], NULL, true, &env, err);
     if (failed)
         return failed;
     builder_add_env(b, &env);

@@ -15,6 +15,7 @@ struct builder {
     char *scratch;                 /* temporary folder inside the store */
     struct timespec began;         /* when: what changes later may be in or not */
     char *program;                 /* host path of the main program, links resolved; or NULL */
+    struct strs started;           /* host paths of programs that it may start */
     bool scratch_base;             /* FROM scratch, or no FROM: needs what every image has */
 };
 
@@ -36,6 +37,14 @@ int builder_add_program(struct builder *b, const char *path, struct strs *argv, 
  * What is no ELF program of this machine is left as it is.
  */
 int builder_complete_program(struct builder *b, const char *host, struct err *err);
+
+/**
+ * Let the image's programs start another one (label org.ingot.exec), and add that with all it
+ * needs.
+ * @word: a path, a name to be found in PATH, "@image", "@any", or a folder with a slash at the end.
+ * A path may be one of the image already, or of the image below.
+ */
+int builder_add_exec(struct builder *b, const char *word, struct err *err);
 
 /** Add "HOST:GUEST" pairs of --file to @tree. */
 int builder_add_pairs(struct tree *tree, const struct strs *pairs, struct err *err);

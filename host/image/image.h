@@ -45,6 +45,7 @@ struct image_opts {
     bool no_patch;            /* system calls stay instructions */
     bool seal;                /* the kernel shall refuse calls that the image does not contain */
     const struct strs *allow; /* ... but for these, by name or number */
+    const struct strs *exec;  /* --allow-exec: programs that it may start: builder_add_exec() */
 };
 
 /**

@@ -36,6 +36,7 @@ static const struct {
                     false,                                                                        true },
     [INGOT_CMD] = {"CMD",        1, INGOT_WORDS_MAX, "CMD [\"ARG\", ...]",                false, true },
     [INGOT_STOPSIGNAL] = {"STOPSIGNAL", 1, 1,               "STOPSIGNAL SIGTERM",                false, false},
+    [INGOT_EXEC] = {"EXEC",       1, INGOT_WORDS_MAX, "EXEC PROGRAM...",                   false, false},
     [INGOT_LABEL] = {"LABEL",      1, INGOT_WORDS_MAX, "LABEL KEY=VALUE...",                true,  false},
 };
 static_assert(ARRAY_LEN(ingot_verbs) == INGOT_VERBS, "a row a keyword");
@@ -195,7 +196,7 @@ static int ingot_unknown(const struct ingot_parser *p, int line, const char *wor
         return ingot_fail(p, line, "unknown keyword '%.40s'; did you mean %s?", word, nearest);
     return ingot_fail(p, line,
                       "unknown keyword '%.40s'; there are FROM COPY PROGRAM ENV WORKDIR EXPOSE "
-                      "VOLUME ENTRYPOINT CMD STOPSIGNAL LABEL",
+                      "VOLUME ENTRYPOINT CMD STOPSIGNAL EXEC LABEL",
                       word);
 }
 

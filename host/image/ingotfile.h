@@ -18,6 +18,7 @@ enum ingot_verb {
     INGOT_ENTRYPOINT, /* ENTRYPOINT ["PROGRAM", "ARG"] | PROGRAM ARG */
     INGOT_CMD,        /* CMD ["ARG"] | ARG */
     INGOT_STOPSIGNAL, /* STOPSIGNAL NAME */
+    INGOT_EXEC,       /* EXEC PROGRAM... */
     INGOT_LABEL,      /* LABEL KEY=VALUE... */
     INGOT_VERBS
 };

@@ -1,6 +1,7 @@
 /* Programs: ELF executables, and scripts with the interpreter that their first line names. */
 #include "image/builder.h"
 
+#include "image/config.h"
 #include "image/script.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -24,7 +25,7 @@ static bool program_is_elf(const char *path)
 }
 
 /* What `env NAME` would start; wrapper scripts are passed over for the program behind them. */
-static char *program_in_path(const char *name, struct err *err)
+static char *program_in_path(const char *name, bool (*fits)(const char *path))
 {
     const char *path = getenv("PATH");
     char *all CLEANUP(mem_free) = str_dup(path ? path : "/usr/local/bin:/usr/bin:/bin");
@@ -34,10 +35,9 @@ static char *program_in_path(const char *name, struct err *err)
         return str_dup(name);
     while ((dir = strsep(&rest, ":"))) {
         char *full CLEANUP(mem_free) = fs_join(*dir ? dir : ".", name);
-        if (program_is_elf(full))
+        if (fits(full))
             return path_clean("/", full);
     }
-    err_set(err, ENOENT, "%s: interpreter not found in PATH", name);
     return NULL;
 }
 
@@ -58,9 +58,9 @@ static int program_add_env(struct builder *b, const struct script *script, struc
     if (!word || !*word || word[0] == '-')
         return err_set(err, ENOEXEC, "cannot tell what '#!%s %s' starts", script->interpreter,
                        script->argument);
-    char *found CLEANUP(mem_free) = program_in_path(word, err);
+    char *found CLEANUP(mem_free) = program_in_path(word, program_is_elf);
     if (!found)
-        return -err->code;
+        return err_set(err, ENOENT, "%s: interpreter not found in PATH", word);
     int failed = program_add(b, found, argv, scripts + 1, err);
     while (!failed && (word = strsep(&rest, " \t")))
         if (*word)
@@ -134,4 +134,66 @@ int builder_add_program(struct builder *b, const char *path, struct strs *argv, 
         return -err->code;
     char *clean CLEANUP(mem_free) = path_clean(cwd, path);
     return program_add(b, clean, argv, 0, err);
+}
+
+static void exec_add_label(struct builder *b, const char *word)
+{
+    const char *old = config_getenv(&b->config.labels, "org.ingot.exec");
+    char *label CLEANUP(mem_free) =
+        str_printf("org.ingot.exec=%s%s%s", old ? old : "", old && *old ? ":" : "", word);
+
+    config_setenv(&b->config.labels, label);
+}
+
+static bool exec_is_runnable(const char *path)
+{
+    return access(path, X_OK) == 0 && !fs_is_dir(path);
+}
+
+/* The kernel starts a script by its first line, word for word: `env` and what that finds. */
+static int exec_add_env(struct builder *b, const char *path, const struct strs *argv,
+                        struct err *err)
+{
+    struct script script CLEANUP(script_free) = {0};
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+
+    int failed = elf_map(path, &map, err);
+    if (failed || !script_parse(map.data, map.len, &script) ||
+        strcmp(fs_name(script.interpreter), "env") != 0)
+        return failed;
+    exec_add_label(b, argv->at[0]);
+    return closure_add_program(&b->closure, script.interpreter, false, err);
+}
+
+int builder_add_exec(struct builder *b, const char *word, struct err *err)
+{
+    struct strs argv CLEANUP(strs_free) = {0};
+    const struct tree_node *node = word[0] == '/' ? tree_follow(&b->tree, word) : NULL;
+
+    if (!*word || strpbrk(word, ": \t\n"))
+        return err_set(err, EINVAL, "'%s': write one path or name, without blanks and colons",
+                       word);
+    exec_add_label(b, word);
+    if (word[0] == '@' && strcmp(word, "@image") != 0 && strcmp(word, "@any") != 0)
+        return err_set(err, EINVAL, "'%s': neither '@image' nor '@any'", word);
+    if (word[0] == '@' || str_ends(word, "/"))
+        return 0;
+    if (node && node->kind == TREE_FILE)
+        return program_is_elf(node->source)
+                   ? closure_add_program(&b->closure, node->source, true, err)
+                   : 0;
+    char *path CLEANUP(mem_free) = program_in_path(word, exec_is_runnable);
+    if (!path || !exec_is_runnable(path))
+        return b->scratch_base ? err_set(err, ENOENT, "'%s': no such program", word) : 0;
+    char *program = TAKE(b->program, NULL); /* stays what it was, if there was one */
+    int failed = program_add(b, path, &argv, 0, err);
+    if (!failed)
+        failed = exec_add_env(b, path, &argv, err);
+    if (b->program)
+        strs_take(&b->started, b->program);
+    b->program = program;
+    char *old CLEANUP(mem_free) = str_printf("/bin/%s", fs_name(path));
+    if (!failed && exec_is_runnable(old)) /* where programs have looked for it since 1971 */
+        failed = tree_add_host(&b->tree, old, err);
+    return failed;
 }

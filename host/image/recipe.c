@@ -169,6 +169,15 @@ static int recipe_volume(struct recipe *r, const struct strs *words, struct err 
     return failed;
 }
 
+static int recipe_exec(struct recipe *r, const struct strs *words, struct err *err)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < words->len && !failed; i++)
+        failed = builder_add_exec(r->b, words->at[i], err);
+    return failed ? err_prefix(err, "EXEC") : 0;
+}
+
 static int recipe_line(struct recipe *r, const struct ingot_line *line, struct err *err)
 {
     struct image_config *config = &r->b->config;
@@ -185,6 +194,8 @@ static int recipe_line(struct recipe *r, const struct ingot_line *line, struct e
         return recipe_workdir(r, words->at[0], err);
     case INGOT_VOLUME:
         return recipe_volume(r, words, err);
+    case INGOT_EXEC:
+        return recipe_exec(r, words, err);
     case INGOT_EXPOSE:
         recipe_expose(&config->exposed, words);
         return 0;

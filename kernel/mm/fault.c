@@ -340,8 +340,20 @@ int mm_fault(struct mm *mm, u64 addr, enum fault_access access, int *code)
     return result;
 }
 
-static _Noreturn void out_of_memory(struct mm *mm)
+static enum mm_rescue (*kill_somebody)(void);
+
+void mm_set_killer(enum mm_rescue (*kill)(void))
 {
+    kill_somebody = kill;
+}
+
+/* There is no page to be had.  Where another process can be ended the fault comes again. */
+static enum mm_rescue out_of_memory(struct mm *mm)
+{
+    enum mm_rescue rescue = kill_somebody ? kill_somebody() : MM_HOPELESS;
+
+    if (rescue != MM_HOPELESS)
+        return rescue;
     fatal_error("out of memory: the program holds %llu of %llu KiB",
                 (unsigned long long)(mm->resident_pages << (PAGE_SHIFT - 10)),
                 (unsigned long long)(boot_info.ram_bytes >> 10));
@@ -371,7 +383,7 @@ int page_fault(struct trap_frame *frame, u64 addr, u32 error)
     }
     if (likely(!result))
         return 0;
-    if (result == -SIGKILL_NR)
-        out_of_memory(mm);
+    if (result == -SIGKILL_NR && out_of_memory(mm) == MM_TRY_AGAIN)
+        return 0;
     return -result | code << 8;
 }

@@ -179,6 +179,15 @@ u64 mm_real_pc(struct mm *mm, u64 pc);
 /** The backing of the area that holds @addr with a reference, and where that begins, or NULL. */
 struct vm_backing *mm_backing_at(struct mm *mm, u64 addr, u64 *start);
 
+/** What to do about a fault that finds no memory. */
+enum mm_rescue {
+    MM_HOPELESS,  /* end the VM */
+    MM_TRY_AGAIN, /* another process ends; some time has passed */
+    MM_GIVE_UP    /* the current process ends */
+};
+/** @kill is asked then. At start. */
+void mm_set_killer(enum mm_rescue (*kill)(void));
+
 enum fault_access { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
 /**
  * Resolve a fault of the program, or of the kernel on the program's behalf.

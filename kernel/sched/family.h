@@ -64,6 +64,10 @@ int family_wait(const struct wait_request *request, struct wait_result *out);
 /** The status word of wait4(2) for it. */
 int wait_status(const struct wait_result *result);
 
+/** End the process that holds most memory, but the first; one log line names the greatest. For
+ * mm_set_killer(). */
+enum mm_rescue oom_kill(void);
+
 /* ---- groups and sessions ---- */
 
 /** setpgid(2) of @pid, 0 being the current one. 0, -ESRCH, -EPERM, -EACCES. */

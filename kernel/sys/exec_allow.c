@@ -1,6 +1,7 @@
 #include "sys/exec_allow.h"
 
 #include "core/log.h"
+#include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "sched/thread.h"
@@ -82,23 +83,34 @@ static bool is_below(const char *dir, size_t len, const char *path)
     return !memcmp(dir, path, min(len, strlen(path) + 1));
 }
 
-/** Does the word of @len bytes, which is a path, stand for @file?  Links are followed. */
-static bool names_file(const char *word, size_t len, struct file *file, const char *real)
+/** Does @dir with the word of @len bytes behind it lead to @file?  Links are followed. */
+static bool leads_to(const char *dir, const char *word, size_t len, struct file *file)
 {
     char text[256];
     struct path path;
 
-    if (word[len - 1] == '/')
-        return is_below(word, len, real);
-    if (len >= sizeof(text))
-        return false;
-    memcpy(text, word, len);
-    text[len] = 0;
-    if (path_lookup_kernel(text, LOOKUP_FOLLOW | LOOKUP_QUIET, &path))
+    if ((size_t)format(text, sizeof(text), "%s%.*s", dir, (int)len, word) >= sizeof(text) ||
+        path_lookup_kernel(text, LOOKUP_FOLLOW | LOOKUP_QUIET, &path))
         return false;
     bool same = path.dentry->inode == file->inode;
     path_put(&path);
     return same;
+}
+
+/** Does the word stand for @file: a path, a directory's, or a name in the usual places? */
+static bool names_file(const char *word, size_t len, struct file *file, const char *real)
+{
+    static const char *const places[] = {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/",
+                                         "/usr/bin/",        "/sbin/",          "/bin/"};
+
+    if (word[len - 1] == '/')
+        return is_below(word, len, real);
+    if (*word == '/')
+        return leads_to("", word, len, file);
+    for (u32 i = 0; i < ARRAY_LEN(places); i++)
+        if (leads_to(places[i], word, len, file))
+            return true;
+    return false;
 }
 
 static bool word_is(const char *word, size_t len, const char *text)
@@ -112,7 +124,7 @@ static bool word_allows(const char *word, size_t len, struct file *file, const c
         return true;
     if (!is_of_image(file->inode)) /* what was written since may be anybody's */
         return false;
-    return word_is(word, len, "@image") || (*word == '/' && names_file(word, len, file, real));
+    return word_is(word, len, "@image") || names_file(word, len, file, real);
 }
 
 static bool is_separator(char c)

@@ -41,6 +41,7 @@ void processes_init(void)
     u64 limit = cmdline_get_u64("ingot.pids", 0);
 
     single = cmdline_get_u64("ingot.single", 0) != 0;
+    mm_set_killer(oom_kill);
     process_hooks.exit = process_gone;
     process_hooks.session_end = tty_session_ended;
     if (limit)

@@ -160,6 +160,58 @@ def test_a_program_that_wants_too_much():
         need("panic" not in result.errors(), f"a panic\n{result.show()}")
 
 
+def shell(home, script, *options):
+    return home.ingot("run", "--isolation", "vm", *options, "/bin/sh", "-c", script)
+
+
+def test_programs_that_the_image_does_not_allow():
+    with Home() as home:
+        allow = ["--allow-exec", "cat", "--allow-exec", "cp"]
+        got = shell(home, "cp /bin/cat /tmp/mine; /tmp/mine /dev/null; echo $?", *allow)
+        need(got.out == b"126\n", f"what was written was started\n{got.show()}")
+        need("'/tmp/mine'" in got.errors() and "--allow-exec" in got.errors(), got.show())
+        got = shell(home, "cp /bin/cat /tmp/mine; echo a | /tmp/mine", *allow, "--allow-exec", "@any")
+        need(got.out == b"a\n" and got.status == 0, got.show())
+        one_line(home.ingot("run", "--allow-exec", "no-such-program", "/bin/true"), "--allow-exec", "no-such-program")
+        one_line(home.ingot("run", "--allow-exec", "a b", "/bin/true"), "'a b'")
+
+
+def test_a_second_process_where_there_is_none():
+    with Home() as home:
+        got = shell(home, "(echo never)", "--single")
+        need(got.status != 0 and b"never" not in got.out and "--single" in got.errors(), got.show())
+        got = home.ingot("run", "--isolation", "process", "/bin/sh", "-c", "(echo never)")
+        need(got.status != 0 and b"never" not in got.out and "--isolation vm" in got.errors(), got.show())
+
+
+def test_a_fork_bomb():
+    with Home() as home:
+        bomb = "bomb() { bomb | bomb & }; bomb; while :; do (exit 0) && break; done; echo alive"
+        got = home.ingot("run", "--isolation", "vm", "-m", "64M", "--timeout", "40", "--append", "ingot.pids=70", "/bin/sh",
+                         "-c", bomb)
+        need(got.status not in (124, 125) or b"panic" not in got.err, got.show())
+
+
+def test_processes_that_want_too_much_memory():
+    with Home() as home:
+        program = os.path.join(home.path, "eat")
+        compile_c(program, "-static", source="""#include <stdio.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void) {
+    int status, pid = fork();
+    if (!pid) for (;;) { char *p = malloc(1 << 20); if (!p) _exit(1); memset(p, 1, 1 << 20); }
+    waitpid(pid, &status, 0);
+    printf("%d %d\\n", WIFSIGNALED(status), WTERMSIG(status));
+    return 0;
+}""")
+        got = home.ingot("run", "--isolation", "vm", "-m", "64M", program)
+        need(got.out == b"1 9\n" and got.status == 0, got.show())
+        need(len(got.errors().strip().splitlines()) == 1 and "out of memory" in got.errors(), got.show())
+
+
 def test_unknown_words():
     with Home() as home:
         one_line(home.ingot("run", "--memry", "3", "/bin/true"), "--memry", "--memory", statuses=(2, 125))

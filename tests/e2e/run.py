@@ -90,7 +90,8 @@ def main():
     suite = Suite("e2e")
     with open(os.path.join(HERE, "programs.toml"), "rb") as file:
         for entry in tomllib.load(file)["program"]:
-            suite.add("process: " + entry["name"], program_test, entry, "process")
+            if not entry.get("processes"):
+                suite.add("process: " + entry["name"], program_test, entry, "process")
             suite.add("program: " + entry["name"], program_test, entry, "vm")
     commands.add_to(suite)
     bad_input.add_to(suite, long)

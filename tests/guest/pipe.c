@@ -286,6 +286,21 @@ CASE(a_pipe_is_opened_again_by_its_link)
     close(fds[0]);
 }
 
+CASE(a_pipe_without_writers_is_opened_again_at_once)
+{
+    int fds[2];
+    char path[64], text[8];
+    NEED(pipe(fds) == 0);
+    CHECK_EQ(write(fds[1], "left", 4), 4);
+    close(fds[1]);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+    int again = open(path, O_RDONLY);
+    CHECK_EQ(read(again, text, sizeof(text)), 4);
+    CHECK_EQ(read(again, text, sizeof(text)), 0);
+    close(again);
+    close(fds[0]);
+}
+
 CASE(a_fifo_is_opened_by_both_sides)
 {
     char buf[8];

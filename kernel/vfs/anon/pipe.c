@@ -337,14 +337,19 @@ static int join_waiting(struct pipe *pipe, struct file *file)
     return err;
 }
 
+/* By its link in /proc: nobody waits for another end, which may have come and gone (a shell's
+ * <(...) whose command was quick). */
 static int pipe_reopen(struct inode *inode, struct file *file)
 {
     struct pipe *pipe = inode->data;
 
     mutex_lock(&pipe->lock);
-    int err = join_waiting(pipe, file);
+    join(pipe, file);
+    if (file->mode & FILE_READ)
+        file->pos = -1;
+    wake_everyone(pipe, POLLIN | POLLOUT);
     mutex_unlock(&pipe->lock);
-    return err;
+    return 0;
 }
 
 static const struct anon_kind pipe_kind = {.ops = {.open = pipe_reopen}, .evict = pipe_free};
