@@ -1,5 +1,7 @@
 # A guest in a process under gdb, kernel and program in one debugger:
-#     gdb -x tools/ingot.gdb --args build/ingot run --isolation process TARGET
+#     gdb -x tools/ingot.gdb --args build/ingot run --isolation process IMAGE
+# (or a target that has been run before: what builds an image are child processes too, and the debugger
+# follows the first one)
 #     (gdb) run                       it stops once the kernel is mapped, with its symbols
 #     (gdb) break sys_write
 #     (gdb) continue

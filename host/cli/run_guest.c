@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/sysinfo.h>
 
 enum {
     DEFAULT_MEMORY = 256 << 20,
@@ -245,6 +246,14 @@ static void run_note_cpus(long wanted)
                 online);
 }
 
+/* Memory and swap of this machine; UINT64_MAX if it does not tell. */
+static u64 run_host_memory(void)
+{
+    struct sysinfo info;
+
+    return sysinfo(&info) < 0 ? UINT64_MAX : ((u64)info.totalram + info.totalswap) * info.mem_unit;
+}
+
 static int run_set_machine(struct run_guest *guest, const struct run_options *options,
                            struct err *err)
 {
@@ -260,6 +269,10 @@ static int run_set_machine(struct run_guest *guest, const struct run_options *op
     if (config->memory_bytes < LEAST_MEMORY)
         return err_set(err, EINVAL, "--memory: '%s' is too little; %d MiB is the least that boots",
                        options->memory, LEAST_MEMORY >> 20);
+    if (config->memory_bytes > run_host_memory())
+        return err_set(err, EINVAL,
+                       "--memory: '%s' is more than the %llu MiB that this machine has",
+                       options->memory, (unsigned long long)run_host_memory() >> 20);
     if (options->cpus < 1 || options->cpus > 255)
         return err_set(err, ERR_USAGE, "--cpus: %ld is not in 1 to 255", options->cpus);
     run_note_cpus(options->cpus);

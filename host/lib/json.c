@@ -5,6 +5,7 @@
 #include "lib/types.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/auxv.h>
 
 const char *json_str(const json_t *object, const char *key, const char *otherwise)
@@ -51,10 +52,13 @@ json_t *json_from_strs(const struct strs *list)
 json_t *json_read(const char *path, struct err *err)
 {
     struct buf text CLEANUP(buf_free) = {0};
+    const void *random = (const void *)getauxval(AT_RANDOM);
     json_error_t why;
+    size_t seed = 0;
 
-    const size_t *random = (const size_t *)getauxval(AT_RANDOM);
-    json_object_seed(random ? *random : 0); /* else it opens /dev/urandom */
+    if (random)
+        memcpy(&seed, random, sizeof(seed));
+    json_object_seed(seed); /* else it opens /dev/urandom */
     if (fs_read(path, MIB(16), &text, err) < 0)
         return NULL;
     json_t *root = json_loadb(buf_text(&text), text.len, JSON_REJECT_DUPLICATES, &why);

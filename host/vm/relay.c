@@ -7,10 +7,12 @@
 #include "vm/vmm.h"
 
 #include <errno.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +25,7 @@ enum {
     ESCAPE_KEY = 0x1d, /* Ctrl-] */
     ESCAPE_TIMES = 3,
     ESCAPE_MS = 1000,
+    TRIM_AFTER_MS = 100,
     LINGER_MS = 2000, /* what a VMM gets to end by itself after the guest's last words */
 };
 
@@ -57,6 +60,7 @@ struct state {
     bool killed, timed_out;
     bool device_lost; /* the process that plays the guest's devices ended before the guest */
     bool lost;        /* a sink refused bytes for another reason than that its reader had left */
+    bool trimmed;     /* pages of this program that only a start needs were let go */
     unsigned escapes;
     u64 escape_since_ms;
 };
@@ -297,7 +301,32 @@ static void relay_poll_flow(const struct flow *flow, struct pollfd *entry)
         entry->fd = -1;
 }
 
-static int relay_poll(const struct state *state, struct pollfd *set)
+static int relay_forget_segment(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    enum { PAGE = 4096 };
+
+    (void)size, (void)arg;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t start = ALIGN_DOWN(info->dlpi_addr + p->p_vaddr, (uintptr_t)PAGE);
+        if (p->p_type == PT_LOAD && !(p->p_flags & PF_W))
+            (void)madvise((void *)start, info->dlpi_addr + p->p_vaddr + p->p_memsz - start,
+                          MADV_DONTNEED); /* what is wanted comes back from the page cache */
+    }
+    return 0;
+}
+
+/* A guest that is still there will be for a while, and what we needed to start it is in the way: a
+ * megabyte of code, of which little is used from here on. */
+static void relay_trim(struct state *state, int ready)
+{
+    if (ready || state->trimmed)
+        return;
+    state->trimmed = true;
+    dl_iterate_phdr(relay_forget_segment, NULL);
+}
+
+static int relay_poll(struct state *state, struct pollfd *set)
 {
     const struct relay *relay = state->relay;
     u64 at = UINT64_MAX;
@@ -321,8 +350,12 @@ static int relay_poll(const struct state *state, struct pollfd *set)
         if (deadlines[i])
             at = min(at, deadlines[i]);
     u64 now = relay_now_ms();
+    if (!state->trimmed)
+        at = min(at, now + TRIM_AFTER_MS);
     int wait_ms = at == UINT64_MAX ? -1 : at <= now ? 0 : (int)min(at - now, (u64)INT_MAX);
-    return poll(set, NR_SLOTS, wait_ms);
+    int ready = poll(set, NR_SLOTS, wait_ms);
+    relay_trim(state, ready);
+    return ready;
 }
 
 static void relay_output(struct state *state, struct flow *flow, short ready, short sink,

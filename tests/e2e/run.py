@@ -17,6 +17,7 @@ from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run 
 import bad_input  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
+import hosted  # noqa: E402
 import impair  # noqa: E402
 import machines  # noqa: E402
 import networds  # noqa: E402
@@ -97,6 +98,7 @@ def main():
     bad_input.add_to(suite, long)
     machines.add_to(suite, long)
     patches.add_to(suite)
+    hosted.add_to(suite)
     servers.add_to(suite)
     clients.add_to(suite)
     networds.add_to(suite)
