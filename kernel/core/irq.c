@@ -2,6 +2,7 @@
 
 #include "abi/errno.h"
 #include "core/panic.h"
+#include "core/spinlock.h"
 #include "plat/plat.h"
 
 enum { MAX_HANDLERS = 64 };
@@ -12,25 +13,31 @@ struct handler {
     struct handler *next; /* on the same line */
 };
 
-/* [I] once registered; devices are found at start. */
+/* [L] under .lock; those of a line are read without it, and stay. */
+static struct spinlock lock = SPINLOCK_INIT;
 static struct handler handlers[MAX_HANDLERS];
 static struct handler *lines[PEND_LINES];
 static u32 nr_handlers;
 
 static struct handler *add_handler(u32 line, irq_handler fn, void *arg)
 {
-    if (nr_handlers == MAX_HANDLERS)
-        return NULL;
-    struct handler *h = &handlers[nr_handlers++];
-    *h = (struct handler){fn, arg, lines[line]};
-    __atomic_store_n(&lines[line], h, __ATOMIC_RELEASE);
+    struct handler *h = NULL;
+
+    spin_lock(&lock);
+    if (nr_handlers < MAX_HANDLERS) {
+        h = &handlers[nr_handlers++];
+        *h = (struct handler){fn, arg, lines[line]};
+        __atomic_store_n(&lines[line], h, __ATOMIC_RELEASE);
+    }
+    spin_unlock(&lock);
     return h;
 }
 
 int irq_register(irq_handler fn, void *arg)
 {
     static u32 next;
-    u32 line = PEND_DEVICE + next++ % (PEND_LINES - PEND_DEVICE);
+    u32 turn = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+    u32 line = PEND_DEVICE + turn % (PEND_LINES - PEND_DEVICE);
 
     return add_handler(line, fn, arg) ? (int)line : -ENOSPC;
 }

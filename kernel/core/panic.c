@@ -21,14 +21,28 @@ static void (*hooks[MAX_HOOKS])(void);
 static u32 nr_hooks;
 static u32 panicking; /* [A] number of the CPU that does, plus one */
 
+static _Noreturn void halt_for_ever(void)
+{
+    for (;;)
+        cpu_relax();
+}
+
 void vm_end_hook(void (*fn)(void))
 {
     assert(nr_hooks < MAX_HOOKS);
     hooks[nr_hooks++] = fn;
 }
 
+/* One CPU ends the machine; another that wants to as well waits for that. */
 static void run_hooks(void)
 {
+    static u32 ending; /* [A] number of the CPU that does, plus one */
+    u32 own = cpu_id() + 1, first = 0;
+
+    if (!__atomic_compare_exchange_n(&ending, &first, own, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED) &&
+        first != own)
+        halt_for_ever();
     while (nr_hooks)
         hooks[--nr_hooks]();
 }
@@ -110,12 +124,6 @@ static void print_last_log(void)
     n = log_read(&pos, tail, sizeof(tail));
     plat.console_write("last log lines:\n", 16);
     plat.console_write(tail, n);
-}
-
-static _Noreturn void halt_for_ever(void)
-{
-    for (;;)
-        cpu_relax();
 }
 
 /* One CPU panics.  The others stop, wherever they are, so that what it tells is what was. */

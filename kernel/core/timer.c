@@ -63,30 +63,56 @@ static bool take_out(struct timer *t)
     return false;
 }
 
+/* Put @t into @cpu's heap, unless another CPU has just set it too. */
+static bool put_in(struct cpu *cpu, struct timer *t, u64 deadline_ns)
+{
+    struct cpu *none = NULL;
+
+    spin_lock(lock_of(cpu));
+    bool ours =
+        __atomic_compare_exchange_n(&t->cpu, &none, cpu, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    if (likely(ours)) {
+        t->deadline_ns = deadline_ns;
+        pheap_insert(&cpu->timer_heap, &t->node, fires_before);
+    }
+    spin_unlock(lock_of(cpu));
+    return ours;
+}
+
 void timer_set(struct timer *t, u64 deadline_ns)
 {
     struct cpu *cpu = this_cpu();
 
-    take_out(t);
-    if (deadline_ns == TIME_NEVER)
-        return;
-    spin_lock(lock_of(cpu));
-    t->deadline_ns = deadline_ns;
-    pheap_insert(&cpu->timer_heap, &t->node, fires_before);
-    __atomic_store_n(&t->cpu, cpu, __ATOMIC_RELEASE);
-    u64 first = first_deadline(cpu);
-    spin_unlock(lock_of(cpu));
-    arm(cpu, first);
+    do {
+        take_out(t);
+        if (deadline_ns == TIME_NEVER)
+            return;
+    } while (!put_in(cpu, t, deadline_ns));
+    arm(cpu, deadline_ns); /* an earlier one has been armed, or will be by timers_run() */
 }
 
+/* Wait until @t's callback has ended on all other CPUs; false if it ran on none. */
+static bool await_end(const struct timer *t)
+{
+    const struct cpu *cpu;
+    bool waited = false;
+
+    cpu_for_each(cpu, i) {
+        while (cpu != this_cpu() && __atomic_load_n(&cpu->timer_running, __ATOMIC_ACQUIRE) == t) {
+            cpu_relax();
+            waited = true;
+        }
+    }
+    return waited;
+}
+
+/* A callback that was waited for may have set the timer again. */
 bool timer_cancel(struct timer *t)
 {
     bool was_set = take_out(t);
 
-    for (u32 i = 0; i < cpu_count; i++)
-        while (cpus[i] != this_cpu() &&
-               __atomic_load_n(&cpus[i]->timer_running, __ATOMIC_ACQUIRE) == t)
-            cpu_relax();
+    while (await_end(t))
+        was_set |= take_out(t);
     return was_set;
 }
 

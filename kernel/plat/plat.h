@@ -129,6 +129,8 @@ struct plat_ops {
      * bit there (core/irq.h).  Any context but a handler of cpu_stop().
      */
     void (*cpu_kick)(struct cpu *cpu);
+    /** Every other CPU that runs a program has passed a full barrier when this returns. */
+    void (*cpu_barrier)(void);
     /**
      * Interrupt another CPU wherever it is, even in kernel code, and let it call cpu_stopped()
      * (core/panic.h) with the frame of what was interrupted.  NULL: cannot be had.

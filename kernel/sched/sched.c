@@ -28,7 +28,7 @@ static const u32 nice_weight[40] = {
 };
 
 static struct runqueue boot_runqueue;
-static u64 cpus_idle; /* [A] one bit a CPU; only kept where there are several */
+u64 cpus_idle; /* [A] one bit a CPU; only kept where there are several */
 
 static struct runqueue *rq_of(const struct thread *t)
 {
@@ -149,8 +149,12 @@ static void slice_ended(struct timer *timer)
 /** PEND_KICK: another CPU has queued something here, or marked the running thread. */
 static void kicked(void *arg)
 {
+    struct runqueue *rq = this_cpu()->rq;
+
     (void)arg;
-    start_slice_timer(this_cpu()->rq);
+    start_slice_timer(rq);
+    if (unlikely(cpu_count > 1))
+        watch_kicked(rq);
 }
 
 void thread_set_work(struct thread *t, u32 bits)
@@ -353,8 +357,10 @@ static void idle_locked(struct runqueue *rq)
             plat.cpu_idle();
         irq_run_pending();
     }
-    if (unlikely(bit))
+    if (unlikely(bit)) {
         __atomic_fetch_and(&cpus_idle, ~bit, __ATOMIC_RELAXED);
+        watch_begin();
+    }
     spin_lock(&rq->lock);
     rq->idle = false;
     u64 now = time_ns();
@@ -538,11 +544,10 @@ void thread_set_affinity(struct thread *t, u64 mask)
         list_remove(&t->run_node);
         rq->nr_queued--;
     }
-    bool runs = moves && rq->running == t;
     spin_unlock(&rq->lock);
     if (waits)
         move_elsewhere(t);
-    if (runs)
+    else if (moves) /* it runs, or is between two queues: it looks before it goes on */
         thread_set_work(t, WORK_RESCHED);
 }
 
@@ -599,6 +604,7 @@ void runqueue_init(struct runqueue *rq, struct cpu *cpu)
     list_init(&rq->queue);
     rq->min_vruntime = 1ull << 40; /* so that a credit never wraps */
     timer_init(&rq->slice_timer, slice_ended);
+    watch_init(rq);
     cpu->rq = rq;
 }
 

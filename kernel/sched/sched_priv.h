@@ -18,7 +18,24 @@ struct runqueue {
     u64 min_vruntime;         /* [L] never falls; where sleepers are placed near */
     struct timer slice_timer; /* [C] set while somebody waits */
     u64 idle_ns, switches;    /* [L] */
+    struct timer watch_timer; /* [C] see watch.c */
+    u32 beats;                /* [A] kicks it has come to see to */
+    u32 seen_beats, missed;   /* [C] of the CPU it watches */
 };
+
+/* ---- watch.c ---- */
+
+extern bool watching; /* [A] */
+void watch_start(void);
+/** A CPU has something to do: let each be watched by another. */
+static inline void watch_begin(void)
+{
+    if (unlikely(!__atomic_load_n(&watching, __ATOMIC_RELAXED)))
+        watch_start();
+}
+/** @rq's CPU, which is the running one, has come to a safe point and found a kick. */
+void watch_kicked(struct runqueue *rq);
+void watch_init(struct runqueue *rq);
 
 /* ---- thread.c ---- */
 
@@ -57,6 +74,8 @@ void family_remove(struct process *process);
 
 /* ---- sched.c ---- */
 
+/** One bit a CPU; only kept where there are several. [A] */
+extern u64 cpus_idle;
 /** An empty queue, @cpu's. */
 void runqueue_init(struct runqueue *rq, struct cpu *cpu);
 /** Fill what the scheduler keeps of a new thread. */

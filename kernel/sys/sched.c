@@ -236,14 +236,12 @@ long sys_sched_getattr(int pid, uaddr_t uattr, unsigned size, unsigned flags)
 
 /* ---- membarrier ---- */
 
-/* One CPU at a time runs the program's threads that are not running here now; each passes through
- * the scheduler's barriers before it goes on.  With more CPUs running, each is interrupted. */
+/* Threads that do not run now pass through the scheduler's barriers before they go on. */
 static void barrier_everywhere(void)
 {
     mb();
-    for (u32 i = 0; i < cpu_count; i++)
-        if (cpus[i] != this_cpu() && cpus[i]->rq && cpus[i]->arch.thread)
-            thread_set_work(cpus[i]->arch.thread, WORK_RESCHED);
+    if (cpu_count > 1 && plat.cpu_barrier)
+        plat.cpu_barrier();
 }
 
 long sys_membarrier(int cmd, unsigned flags, int cpu)

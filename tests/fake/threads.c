@@ -69,6 +69,11 @@ u64 time_real_ns(void)
     return time_ns() + 1000 * NSEC_PER_SEC;
 }
 
+void log_raw(const char *fmt, ...)
+{
+    (void)fmt;
+}
+
 void log_print(enum log_level level, const char *fmt, ...)
 {
     (void)level, (void)fmt;

@@ -128,6 +128,7 @@ struct plat_ops plat = {
     .cpu_size = sizeof(struct pc_cpu),
     .cpu_start = pc_cpu_start,
     .cpu_stop = pc_cpu_stop,
+    .cpu_barrier = pc_tlb_barrier,
     .cpu_idle = pc_cpu_idle,
     .cpu_kick = pc_cpu_kick,
     .timer_arm = pc_timer_arm,

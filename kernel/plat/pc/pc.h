@@ -53,6 +53,8 @@ void pc_read_mptable(void); /* calls pc_cpu_found() */
 /* Let no CPU keep translations of [@va, +@len) in @as, NULL: the kernel's half, that were taken out
  * of its tables; @tables: page tables are about to be freed too. */
 void pc_tlb_flush(struct plat_as *as, u64 va, u64 len, bool tables);
+/* Every other CPU that is awake has answered. */
+void pc_tlb_barrier(void);
 /* No CPU has @as loaded when this returns; nobody switches to it any more. */
 void pc_tlb_leave(struct plat_as *as);
 /* Before and after a CPU sleeps: meanwhile it need not be interrupted. */

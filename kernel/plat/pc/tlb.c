@@ -182,6 +182,15 @@ void pc_tlb_flush(struct plat_as *as, u64 va, u64 len, bool tables)
         ask_others(targets, va, va + len, tables);
 }
 
+/* An interrupt that asks for nothing; who rests passes a barrier before he runs a program. */
+void pc_tlb_barrier(void)
+{
+    u64 targets = __atomic_load_n(&cpus_online, __ATOMIC_RELAXED);
+
+    mb();
+    ask_others(targets & ~cpu_bit(cpu_id()), UINT64_MAX, 0, false);
+}
+
 void pc_tlb_leave(struct plat_as *as)
 {
     struct cpu *here = this_cpu();
