@@ -129,6 +129,8 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
     char *net CLEANUP(mem_free) = vm_net_word(&guest->net, options->hostname);
     if (net)
         buf_printf(params, " %s", net);
+    if (guest->net.unasked && guest->vmm == &process_vmm) /* where a start waits for nothing */
+        buf_puts(params, " ingot.net=used");
     if (options->workdir)
         cmdline_add_pair(params, "ingot.cwd", options->workdir);
     if (options->stop_signal) {
@@ -291,15 +293,14 @@ static int run_set_machine(struct run_guest *guest, const struct run_options *op
 static int run_set_net(struct run_guest *guest, const struct run_options *options, struct err *err)
 {
     struct vm_net *net = &guest->net;
-    bool wanted = guest->vmm == &qemu_vmm || options->publish.len; /* a process more costs a ms */
-    const char *unasked = wanted ? "user" : "none";
-    int failed = vm_net_parse(net, options->net ? options->net : unasked, err);
+    int failed = vm_net_parse(net, options->net ? options->net : "user", err);
 
     for (size_t i = 0; !failed && i < options->publish.len; i++)
         failed = vm_net_publish(net, options->publish.at[i], err);
     if (failed)
         return failed;
     net->pcap = options->pcap;
+    net->unasked = !options->net && !options->publish.len && !options->pcap;
     guest->config.net = net;
     return vm_net_check(net, err);
 }

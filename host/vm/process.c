@@ -227,8 +227,8 @@ static int process_start(const struct vm_config *config, struct vm *vm, struct e
     if (!failed)
         failed = plan_channels(&plan, config, vm, err);
     if (!failed && devices)
-        failed = process_plan_device(&device, &plan.ours[FD_LAYERS + config->nr_layers], config, vm,
-                                     err);
+        failed =
+            process_plan_device(&device, &plan.ours[FD_LAYERS + config->nr_layers], config, err);
     if (failed)
         goto fail;
     failed = child_spawn(&plan, &vm->pid);
@@ -236,7 +236,9 @@ static int process_start(const struct vm_config *config, struct vm *vm, struct e
         failed = err_errno(err, -failed, "%s", plan.program);
         goto fail;
     }
-    if (devices)
+    if (devices && process_may_delay(config))
+        failed = process_delay_device(&device, vm, err);
+    else if (devices)
         failed = process_start_device(&device, vm, err);
     if (!failed)
         return 0;
@@ -301,4 +303,5 @@ const struct vmm process_vmm = {
     .describe = process_describe,
     .start = process_start,
     .stop = process_stop,
+    .up = process_device_rang,
 };

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -161,7 +163,7 @@ static int plan_device(struct child_plan *device, const struct vm_config *config
 }
 
 int process_plan_device(struct child_plan *device, int *sandbox, const struct vm_config *config,
-                        struct vm *vm, struct err *err)
+                        struct err *err)
 {
     int failed = plan_device(device, config, err);
 
@@ -176,13 +178,8 @@ int process_plan_device(struct child_plan *device, int *sandbox, const struct vm
         device->ours[FD_MEMORY] = child_fd(sandbox[0]);
     if (!failed)
         failed = make_channels(device, sandbox, process_count_devices(config));
-    int words = -1;
-    if (!failed)
-        failed = make_pipe(&words, &device->ours[FD_WORDS]);
     if (failed)
         return err_errno(err, -failed, "no memory or channels for the guest's devices");
-    vm->ch.diag = words;
-    device->ours[1] = child_fd(device->ours[FD_WORDS]);
     return 0;
 }
 
@@ -192,8 +189,41 @@ int process_start_device(struct child_plan *device, struct vm *vm, struct err *e
 
     if (pidfd >= 0) /* an older kernel: a guest that computes hears of its devices a little later */
         device->ours[FD_SANDBOX] = child_fd(pidfd);
-    int failed = child_spawn(device, &vm->device);
+    int failed = make_pipe(&vm->ch.diag, &device->ours[FD_WORDS]);
+    if (!failed)
+        device->ours[1] = child_fd(device->ours[FD_WORDS]);
+    if (!failed)
+        failed = child_spawn(device, &vm->device);
     return failed ? err_errno(err, -failed, "%s", device->program) : 0;
+}
+
+bool process_may_delay(const struct vm_config *config)
+{
+    return !config->nr_disks && has_net(config) && config->net->unasked;
+}
+
+int process_delay_device(struct child_plan *device, struct vm *vm, struct err *err)
+{
+    vm->control = fcntl(device->ours[FD_DOORBELLS], F_DUPFD_CLOEXEC, 0);
+    if (vm->control < 0)
+        return err_errno(err, errno, "a channel to the guest");
+    vm->late = mem_new(sizeof(*vm->late));
+    *vm->late = *device;
+    child_init(device);
+    vm->wants_up = true;
+    return 0;
+}
+
+void process_device_rang(struct vm *vm)
+{
+    struct err err = {0};
+
+    fd_close(&vm->control);
+    if (process_start_device(vm->late, vm, &err))
+        fprintf(stderr, "ingot: the guest has no network: %s\n", err.text);
+    child_fini(vm->late);
+    free(TAKE(vm->late, NULL));
+    vm->late_started = true;
 }
 
 int process_describe_device(const struct vm_config *config, struct buf *line, struct err *err)

@@ -37,14 +37,19 @@ size_t process_count_devices(const struct vm_config *config);
 /**
  * Make ready what both sides share: memory with its window, interrupts, doorbells; open tap and
  * capture.
- * @sandbox: where the sandbox's descriptors for it go, right behind those of the layers; @vm gets
- * the channel of complaints
+ * @sandbox: where the sandbox's descriptors for it go, right behind those of the layers
  */
 int process_plan_device(struct child_plan *device, int *sandbox, const struct vm_config *config,
-                        struct vm *vm, struct err *err);
+                        struct err *err);
 
 /** Once the sandbox is there. */
 int process_start_device(struct child_plan *device, struct vm *vm, struct err *err);
+
+/** Only once it rings, if nothing but a network that nobody asked for needs it.  Takes @device. */
+int process_delay_device(struct child_plan *device, struct vm *vm, struct err *err);
+bool process_may_delay(const struct vm_config *config);
+/** It has rung. */
+void process_device_rang(struct vm *vm);
 
 /** Its command, behind the sandbox's. */
 int process_describe_device(const struct vm_config *config, struct buf *line, struct err *err);

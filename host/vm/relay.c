@@ -430,7 +430,10 @@ static void relay_dispatch(struct state *state, const struct pollfd *set)
         relay_input(state);
     if (set[SLOT_UP].revents) {
         relay->vm->wants_up = false;
-        relay->vm->vmm->up(relay->vm);
+        if (set[SLOT_UP].revents & POLLIN) /* else the other side is gone */
+            relay->vm->vmm->up(relay->vm);
+        state->diag_open |= relay->vm->ch.diag >= 0 && relay->vm->late_started;
+        relay->vm->late_started = false;
     }
     if (set[SLOT_SIGNALS].revents)
         relay_signal(state);

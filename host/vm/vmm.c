@@ -2,9 +2,11 @@
 
 #include "lib/cleanup.h"
 #include "vm/kvm.h"
+#include "vm/process_priv.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 enum vm_accel vm_choose_accel(enum vm_accel wish)
@@ -67,5 +69,8 @@ void vm_fini(struct vm *vm)
     fd_close(&vm->ch.log);
     fd_close(&vm->ch.diag);
     fd_close(&vm->control);
+    if (vm->late)
+        child_fini(vm->late);
+    free(vm->late);
     vm_init(vm);
 }

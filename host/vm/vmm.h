@@ -11,6 +11,7 @@
 
 #include "lib/types.h"
 
+struct child_plan;
 struct err;
 struct vm_net;
 
@@ -68,11 +69,13 @@ struct vm_channels {
 struct vm {
     const struct vmm *vmm;
     struct vm_channels ch;
-    pid_t pid;         /* 0 once reaped or never started */
-    pid_t device;      /* the process that plays its devices; 0 where there is none, or no more */
-    int device_status; /* how it ended before the guest did, as waitpid() gives it */
-    int control;       /* VMM's own control channel, -1 where there is none */
-    bool wants_up;     /* the VMM's up() is to be called once .control has something to read */
+    pid_t pid;    /* 0 once reaped or never started */
+    pid_t device; /* the process that plays its devices; 0 where there is none, or no more */
+    struct child_plan *late; /* the same, not started before the guest uses it; owned, or NULL */
+    bool late_started;       /* just now, so that .ch.diag is new */
+    int device_status;       /* how it ended before the guest did, as waitpid() gives it */
+    int control;             /* VMM's own control channel, -1 where there is none */
+    bool wants_up; /* the VMM's up() is to be called once .control has something to read */
 };
 
 /** What is known of a VMM on this machine. */

@@ -171,6 +171,7 @@ static const char *const kernel_words[] = {
     "ingot.columns",
     "ingot.rows",
     "ingot.ip6",
+    "ingot.net",
     "BOOT_IMAGE",
     "initrd",
     "rcupdate.rcu_expedited",

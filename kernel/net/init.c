@@ -2,6 +2,7 @@
  * or who asks from outside for a program that has run for a while. A short one does not pay for it.
  */
 #include "core/init.h"
+#include "core/cmdline.h"
 #include "core/time.h"
 #include "core/timer.h"
 #include "net/config.h"
@@ -64,7 +65,7 @@ void net_start(void)
 {
     static struct timer unasked;
 
-    if (!netif_is_offered())
+    if (!netif_is_offered() || cmdline_get("ingot.net"))
         return;
     timer_init(&unasked, init_unasked);
     timer_set(&unasked, time_after_ns(unasked_ns));

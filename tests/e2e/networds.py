@@ -36,48 +36,48 @@ BAD = [  # options, status, what the line says
 ]
 
 
-def refused(options, status, pattern):
-    result = run([INGOT, "run", "--isolation", "vm", *options, PROGRAM], timeout=20)
+def refused(ground, options, status, pattern):
+    result = run([INGOT, "run", "--isolation", ground, *options, PROGRAM], timeout=20)
     lines = result.errors().splitlines()
     need(len(lines) == 1 and re.search(pattern, lines[0]), f"{options}: not one line with '{pattern}'\n{result.show()}")
     need(result.status == status, f"{options}: status {result.status}, not {status}\n{result.show()}")
 
 
-def bad_words():
+def bad_words(ground):
     for options, status, pattern in BAD:
-        refused(options, status, pattern)
+        refused(ground, options, status, pattern)
 
 
-def taken_ports():
+def taken_ports(ground):
     with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         tcp.bind(("127.0.0.1", 0))
         tcp.listen()
         udp.bind(("127.0.0.1", 0))
         for link, suffix in ((tcp, ""), (udp, "/udp")):
             port = link.getsockname()[1]
-            refused(["-p", f"127.0.0.1:{port}:80{suffix}"], 1, rf"port {port} of 127\.0\.0\.1 is taken")
+            refused(ground, ["-p", f"127.0.0.1:{port}:80{suffix}"], 1, rf"port {port} of 127\.0\.0\.1 is taken")
 
 
-def taken_tap():
+def taken_tap(ground):
     """A tap that another guest has, and one that is another user's."""
     with namespace(TAP):
-        with guest(["sleep", "30"], net_options("tap")) as first:
+        with guest(["sleep", "30"], net_options("tap"), ground=ground) as first:
             until(lambda: first.need_alive() or ping_once(GUEST))
-            refused(net_options("tap"), 1, r"--net: tap 'tap0'.*busy")
+            refused(ground, net_options("tap"), 1, r"--net: tap 'tap0'.*busy")
 
 
 def ping_once(address):
     return command("ping", "-c", "1", "-W", "1", address)
 
 
-def capture():
+def capture(ground):
     """What --pcap wrote, tcpdump reads: the handshake, the request, the end."""
     need_programs("tcpdump")
     with namespace(), tempfile.TemporaryDirectory() as folder:
         file, site = os.path.join(folder, "packets"), Site(folder, 1)
         words = ["/usr/bin/python3", "-m", "http.server", "80", "-d", "/site"]
         options = [*net_options("user", [80]), "--pcap", file, "--file", f"{site.folder}:/site"]
-        with guest(words, options):
+        with guest(words, options, ground=ground):
             until(lambda: ask(INSIDE["user"], 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\n"))
             site.check(f"http://{INSIDE['user']}")
         text = command("tcpdump", "-nn", "-r", file, "tcp port 80").decode()
@@ -86,9 +86,9 @@ def capture():
             need(re.search(what, text), f"no '{what}' among {len(text.splitlines())} packets")
 
 
-def nobody_listens(way):
+def nobody_listens(way, ground):
     """A port that no program has open refuses at once, in a guest that has not opened a socket at all."""
-    with namespace(*([TAP] if way == "tap" else [])), guest(["sleep", "30"], net_options(way, [80])) as it:
+    with namespace(*([TAP] if way == "tap" else [])), guest(["sleep", "30"], net_options(way, [80]), ground=ground) as it:
         if way == "tap":
             until(lambda: ping_once(GUEST))
             start = time.monotonic()
@@ -110,7 +110,7 @@ def nobody_listens(way):
         until(closed, deadline=10)
 
 
-def without_a_word():
+def without_a_word(ground):
     """The default network is there for who uses it, names and all; --net none has none."""
     need_programs("curl")
     with namespace(), tempfile.TemporaryDirectory() as folder:
@@ -119,16 +119,17 @@ def without_a_word():
                               stderr=subprocess.DEVNULL) as server:
             until(lambda: fetch("http://127.0.0.1:8000/index.html"))
             words = ["/usr/bin/curl", "-sS", "-m", "10", f"http://{OUTSIDE['user']}:8000/index.html"]
-            result = run([INGOT, "run", "--isolation", "vm", *words])
+            result = run([INGOT, "run", "--isolation", ground, *words])
             need(result.status == 0 and len(result.out) == 613, f"no page\n{result.show()}")
-            result = run([INGOT, "run", "--isolation", "vm", "--net", "none", *words])
+            result = run([INGOT, "run", "--isolation", ground, "--net", "none", *words])
             need(result.status == 7, f"--net none: status {result.status}\n{result.show()}")
             need(result.seconds < 8, f"--net none: it took {result.seconds:.0f} s to say so")
             server.kill()
 
 
 def add_to(suite):
-    for test in (bad_words, taken_ports, taken_tap, capture, without_a_word):
-        suite.add(f"net: {test.__name__}", test)
-    for way in ("user", "tap"):
-        suite.add(f"net: nobody_listens by {way}", nobody_listens, way)
+    for ground in ("vm", "process"):
+        for test in (bad_words, taken_ports, taken_tap, capture, without_a_word):
+            suite.add(f"net: {test.__name__} in a {ground}", test, ground)
+        for way in ("user", "tap"):
+            suite.add(f"net: nobody_listens by {way} in a {ground}", nobody_listens, way, ground)
