@@ -14,6 +14,7 @@
 #include "net/ping.h"
 #include "net/tcp.h"
 #include "net/udp.h"
+#include "net/vsock.h"
 #include "sched/wait.h"
 
 static const u64 unasked_ns = 50 * NSEC_PER_MSEC;
@@ -35,6 +36,7 @@ static void init_locked(void)
     netlink_init();
     raw_init();
     packet_init();
+    vsock_init();
     tcp_init();
     ipconfig_init();
 }

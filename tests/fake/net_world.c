@@ -46,6 +46,12 @@ u64 random_u64(void)
     return fake_random();
 }
 
+void random_bytes(void *buf, size_t n)
+{
+    for (u8 *to = buf; n--; to++)
+        *to = (u8)fake_random();
+}
+
 u64 random_below(u64 limit)
 {
     return fake_random() % limit;

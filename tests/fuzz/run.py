@@ -35,7 +35,7 @@ NET = ["kernel/net/" + name + ".c" for name in (
     "addr", "arp", "bpf", "csum", "dgram", "dgram_option", "dhcp", "eth", "frag", "gro", "icmp", "icmp6", "init", "ip",
     "ip4", "ip6", "ipconfig", "loopback", "mcast", "ndp", "neigh", "netif", "packet", "packet_ring", "packet_tap", "pkt",
     "raw", "route", "sock_addr",
-    "socket", "socket_opt", "udp", "udp_socket")] + [
+    "socket", "socket_opt", "udp", "udp_socket", "vsock", "vsock_packet")] + [
     "kernel/core/irq.c", "kernel/mm/iter.c", "kernel/arch/x86_64/layout.c",
     "lib/string.c", "lib/format.c", "tests/fake/net_world.c", *FAKES]
 
