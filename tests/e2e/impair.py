@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 
-from harness import BUILD, need
+from harness import BUILD, Failure, need
 from netlab import (GUEST, HOST, TAP, Site, background, command, fetch, guest, namespace, net_options, same,
                     until)
 
@@ -52,18 +52,26 @@ def both_ways(megabytes, timeout):
     data = os.urandom(1 << 20) * megabytes
     link = until(lambda: socket.create_connection((GUEST, WHOLE), timeout=timeout))
     got = hashlib.sha256()
-    with link:
+    with link, link.dup() as out:
+        out.settimeout(None)  # it may take long in all: what may not last is a pause, which the receiver sees
+
         def send():
             with contextlib.suppress(OSError):  # the receiver tells
-                link.sendall(data)
-                link.shutdown(socket.SHUT_WR)
+                out.sendall(data)
+                out.shutdown(socket.SHUT_WR)
         sender = threading.Thread(target=send, daemon=True)
         sender.start()
         count = 0
-        while more := link.recv(1 << 20):
-            got.update(more)
-            count += len(more)
-        sender.join()
+        try:
+            while more := link.recv(1 << 20):
+                got.update(more)
+                count += len(more)
+        except TimeoutError:
+            raise Failure(f"a pause of {timeout} s after {count} bytes") from None
+        finally:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+            sender.join()
     need(count == len(data), f"{count} of {len(data)} bytes came")
     need(got.digest() == hashlib.sha256(data).digest(), "the stream came back changed")
 

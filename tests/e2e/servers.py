@@ -258,6 +258,26 @@ def without_rights():
         until(lambda: ask("127.0.0.1", port, b"PING\r\n", b"+PONG\r\n"))
 
 
+LEAST = {  # MiB, and what is asked: the little memory in which a server still serves
+    "redis-server": (13, ["--protected-mode", "no", "--save", ""], 6379, b"SET a b\r\n", b"+OK\r\n"),
+    "nginx": (10, ["-g", "daemon off; master_process off;"], 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+    "memcached": (10, ["-u", "root"], 11211, b"set a 0 0 1\r\nb\r\nget a\r\n", b"STORED\r\nVALUE a 0 1\r\nb\r\n"),
+}
+
+
+def least_memory(program):
+    memory, args, port, request, wanted = LEAST[program]
+    with namespace(TAP), tempfile.TemporaryDirectory() as folder:
+        page, _ = write(folder, "index.html", b"x" * 612)
+        config, _ = write(folder, "nginx.conf", "user root; error_log stderr; pid /tmp/nginx.pid; events { }\n"
+                          "http { access_log off; server { listen 80; root /site; } }\n")
+        options = [*net_options("tap"), "--file", f"{page}:/site/index.html", "--file", f"{config}:/etc/nginx/nginx.conf"]
+        with guest([program, *args], options, memory=f"{memory}M"):
+            until(lambda: ask(INSIDE["tap"], port, request, wanted))
+            for _ in range(200):
+                need(ask(INSIDE["tap"], port, request, wanted), "no answer")
+
+
 def serve(test, way, ground):
     with namespace(*([TAP] if way == "tap" else [])), tempfile.TemporaryDirectory() as folder:
         test(way, folder, ground)
@@ -265,6 +285,8 @@ def serve(test, way, ground):
 
 def add_to(suite):
     suite.add("server: without_rights", without_rights)
+    for program in LEAST:
+        suite.add(f"server: {program} in {LEAST[program][0]} MiB", least_memory, program)
     for test in SERVERS:
         for ground, way in WAYS:
             suite.add(f"server: {test.__name__} by {way} in a {ground}", serve, test, way, ground)
