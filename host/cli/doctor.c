@@ -15,10 +15,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum verdict {
     DOCTOR_OK,
@@ -37,7 +41,7 @@ struct finding {
 };
 
 struct report {
-    struct finding at[24];
+    struct finding at[32];
     size_t len;
 };
 
@@ -107,6 +111,48 @@ static void doctor_isolation(struct report *report)
                        "kernel; the host's kernel is shared"
                      : "not possible: this host has no seccomp filters",
              seccomp && kvm.state != KVM_QUICK ? "; the default" : "");
+}
+
+/* In a child, which may then end as it is: a namespace of users in which something is mounted. */
+static bool doctor_has_namespaces(void)
+{
+    int status = 1;
+    pid_t child = fork();
+
+    if (child == 0) {
+        bool made = !unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) &&
+                    !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+        _exit(!made);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return child > 0 && !status;
+}
+
+/* Plays the network of a guest in a process. */
+static void doctor_device(struct report *report)
+{
+    struct finding *finding = doctor_add(report, "device");
+    char own[512] = "";
+    ssize_t len = readlink("/proc/self/exe", own, sizeof(own) - sizeof("ingot-device"));
+    char *slash = len > 0 ? strrchr(own, '/') : NULL;
+
+    if (slash)
+        memcpy(slash + 1, "ingot-device", sizeof("ingot-device"));
+    if (access(own, X_OK) != 0 && access(INGOT_LIBEXECDIR "/ingot-device", X_OK) != 0) {
+        finding->verdict = DOCTOR_NOTE;
+        snprintf(finding->text, sizeof(finding->text),
+                 "no ingot-device: a guest in a process has no network");
+        return;
+    }
+    bool namespaces = doctor_has_namespaces();
+    finding->verdict = namespaces ? DOCTOR_OK : DOCTOR_NOTE;
+    snprintf(finding->text, sizeof(finding->text), "%s",
+             namespaces ? "the device process of a guest in a process has a seccomp filter, no "
+                          "rights, and user, mount, IPC and UTS namespaces of its own"
+                        : "this host makes no user namespaces: the device process of a guest in a "
+                          "process has a seccomp filter and no rights, and with --net user it may "
+                          "read what this user may");
 }
 
 static void doctor_kernel(struct report *report)
@@ -222,6 +268,7 @@ static void doctor_examine(struct report *report)
     doctor_kvm(report);
     doctor_vmm(report);
     doctor_isolation(report);
+    doctor_device(report);
     doctor_kernel(report);
     doctor_tool(report, "erofs", "mkfs.erofs", "erofs-utils", DOCTOR_MISSING, "to build images");
     doctor_patcher(report);
