@@ -11,6 +11,7 @@ u64 played_features;
 u8 played_config[64];
 char played_why[128];
 void *played_kept[64];
+u32 played_head;
 
 static struct virtq *queues[PLAYED_QUEUES];
 static u16 taken[PLAYED_QUEUES];
@@ -117,7 +118,10 @@ static int next_head(u32 q)
     const struct virtq *vq = queues[q];
     const u16 *avail = phys_to_virt(vq->avail_pa);
 
-    return avail[1] == taken[q] ? -1 : avail[2 + taken[q]++ % vq->size];
+    if (avail[1] == taken[q])
+        return -1;
+    played_head = avail[2 + taken[q]++ % vq->size];
+    return (int)played_head;
 }
 
 void played_use(u32 q, u32 id, u32 len)

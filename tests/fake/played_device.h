@@ -13,6 +13,8 @@ extern char played_why[128]; /* why virtio_break() was called; "" while it was n
 
 extern void *played_kept[64]; /* drivers of earlier devices, which are for ever */
 
+extern u32 played_head; /* the first descriptor of the buffer that was used last */
+
 /** Let @driver have it. 0 or the driver's error. */
 int played_start(const struct virtio_driver *driver);
 /** Use the oldest buffer of queue @q, filled with @len bytes. False: there is none. */

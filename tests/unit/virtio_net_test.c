@@ -98,8 +98,8 @@ TEST(used_entries_that_were_never_made_shut_the_device_off)
 TEST(the_same_buffer_twice_shuts_the_device_off)
 {
     up();
-    played_use(RX, 5, HDR + 2000); /* large: the buffer is kept, and not offered again yet */
-    played_use(RX, 5, HDR + 2000);
+    REQUIRE(played_fill(RX, frame, HDR + 2000), "a buffer"); /* which is kept: it is large */
+    played_use(RX, played_head, HDR + 2000);
     played_interrupt();
     EXPECT_TRUE(played.broken, "shut off");
     EXPECT_TRUE(strstr(played_why, "never made") != NULL, played_why);
