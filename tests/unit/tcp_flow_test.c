@@ -122,6 +122,12 @@ TEST(nagle_holds_back_a_second_small_segment)
     set(&l, TCP_CORK, 0);
     EXPECT_EQ(peer_take().len, 5, "or until it is drawn");
     l.ours += 8;
+    peer_send(plain(&l, TCP_ACK, 0));
+    world_send(l.sock, "eight", 5, MSG_MORE);
+    set(&l, TCP_CORK, 0);
+    peer_wait(TCP_CORK_MS + 2);
+    EXPECT_EQ(peer_take().len, 5, "what MSG_MORE holds goes though no cork was there to draw");
+    l.ours += 5;
     finish(&l);
 }
 
