@@ -38,6 +38,8 @@ CALLS = {
     "mmap_touch_munmap": ("mmap + touch + munmap 4 KiB", None),
     "fault": ("anonymous fault (with clearing: 512 turns of `rep stosq`)", 700 + 512),
     "pthread_create_join": ("pthread create + join", 8000),
+    "fork_exit_wait": ("fork + exit + wait (three descriptors)", 23100),
+    "posix_spawn": ("posix_spawn of a static program + wait", 99100),
     "pipe_ping_pong": ("pipe ping-pong of two threads, round trip", 2500),
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -164,6 +166,30 @@ static void op_thread(int n)
     }
 }
 
+static void op_fork(int n)
+{
+    for (int i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (!pid)
+            _exit(0);
+        must(waitpid(pid, NULL, 0), "waitpid");
+    }
+}
+
+static char *program; /* this one: with the argument "exit" it does nothing else */
+
+static void op_spawn(int n)
+{
+    static char word[] = "exit";
+    char *argv[] = {program, word, NULL}, *envp[] = {NULL};
+    pid_t pid;
+    for (int i = 0; i < n; i++) {
+        if (posix_spawn(&pid, program, NULL, NULL, argv, envp))
+            die("posix_spawn");
+        must(waitpid(pid, NULL, 0), "waitpid");
+    }
+}
+
 static void *answer(void *arg)
 {
     char c;
@@ -187,6 +213,8 @@ static const struct op {
     int rounds;
 } ops[] = {
     {"loop",                op_loop,              1000},
+    {"fork_exit_wait",      op_fork,              50  },
+    {"posix_spawn",         op_spawn,             50  },
     {"getpid",              op_getpid,            1000},
     {"clock_gettime",       op_clock_gettime,     1000},
     {"futex_wake",          op_futex_wake,        1000},
@@ -248,10 +276,14 @@ static void measure(const struct op *op)
 int main(int argc, char **argv)
 {
     pthread_t thread;
+    if (argc > 1 && !strcmp(argv[1], "exit"))
+        _exit(0);
+    program = argv[0];
     bool is_init = argc > 1 && !strcmp(argv[1], "reboot");
 
-    set_up();
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        if (ops[i].run == op_getpid) /* fork is measured with the usual three descriptors */
+            set_up();
         if (ops[i].run == op_ping_pong && pthread_create(&thread, NULL, answer, NULL))
             die("pthread_create");
         measure(&ops[i]);

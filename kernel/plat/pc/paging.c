@@ -166,9 +166,15 @@ int pc_as_create(struct plat_as *as)
     return 0;
 }
 
+/* @count is a multiple of 8; few of the entries are in use. */
 static void free_tables(u64 *table, u32 level, u32 count)
 {
     for (u32 i = 0; i < count; i++) {
+        const u64 *e = &table[i];
+        if (!(i % 8) && !(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7])) {
+            i += 7;
+            continue;
+        }
         if (!is_table(table[i], level))
             continue;
         if (level > LEVEL_PD)
