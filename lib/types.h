@@ -50,6 +50,19 @@ static inline u64 le64_get(le64 v)
     return v.raw;
 }
 
+static inline le16 le16_of(u16 v)
+{
+    return (le16){v};
+}
+static inline le32 le32_of(u32 v)
+{
+    return (le32){v};
+}
+static inline le64 le64_of(u64 v)
+{
+    return (le64){v};
+}
+
 #define ARRAY_LEN(array)                (sizeof(array) / sizeof((array)[0]))
 #define KIB(n)                          ((u64)(n) << 10)
 #define MIB(n)                          ((u64)(n) << 20)

@@ -343,6 +343,8 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
     guest->config.no_input = options->interactive == 0;
     failed = run_set_machine(guest, options, err);
     if (!failed)
+        failed = run_open_volumes(guest, options, err);
+    if (!failed)
         failed = run_set_net(guest, options, err);
     if (!failed)
         failed = run_set_terminal(guest, options, err);
@@ -375,5 +377,6 @@ void run_guest_fini(struct run_guest *guest)
     buf_free(&guest->params);
     buf_free(&guest->args);
     fd_close(&guest->extra_layer);
+    run_close_volumes(guest);
     vm_net_fini(&guest->net);
 }

@@ -11,7 +11,7 @@ struct image;
 
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */
 struct run_options {
-    struct strs env, env_files, files, append, with, publish, exec;
+    struct strs env, env_files, files, append, with, publish, exec, volumes;
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     long cpus, loglevel, stop_timeout, timeout;
@@ -28,7 +28,8 @@ struct run_guest {
     struct buf args;   /* the program's */
     struct vm_net net;
     struct vm_layer *layers;
-    int extra_layer; /* descriptor of the layer made for this run; -1 for none */
+    struct vm_volume *volumes; /* owned, with their descriptors and their .mount */
+    int extra_layer;           /* descriptor of the layer made for this run; -1 for none */
 };
 
 enum {
@@ -52,6 +53,11 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
 
 /** Free what the guest owns. */
 void run_guest_fini(struct run_guest *guest);
+
+/** Open and lock the volumes of @options for the guest alone. 0; EBUSY names one that another guest
+ * has. */
+int run_open_volumes(struct run_guest *guest, const struct run_options *options, struct err *err);
+void run_close_volumes(struct run_guest *guest);
 
 /** Find the kernel file: --kernel, INGOT_KERNEL, beside this program, or where it was installed.
  * Returns a path the caller frees, or NULL. */

@@ -111,6 +111,20 @@ static int qemu_open_initrd(const struct vm_config *config, struct err *err)
     return TAKE(memory, -1);
 }
 
+static int qemu_open_volumes(const struct qemu_plan *plan, struct qemu_fds *fds, struct err *err)
+{
+    const struct vm_config *config = plan->config;
+    size_t disks = plan->disks ? config->nr_layers : 0;
+
+    for (size_t i = 0; i < config->nr_volumes; i++) {
+        int fd = fcntl(config->volumes[i].fd, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+            return err_errno(err, errno, "volume '%s'", config->volumes[i].path);
+        fds->ours[QEMU_FD_DISK + disks + i] = fd;
+    }
+    return 0;
+}
+
 static int qemu_open_layers(const struct qemu_plan *plan, struct qemu_fds *fds, struct err *err)
 {
     const struct vm_config *config = plan->config;
@@ -244,6 +258,8 @@ static int qemu_start(const struct vm_config *config, struct vm *vm, struct err 
         failed = qemu_plan_init(&plan, config, layer_bytes, err);
     if (!failed)
         failed = qemu_open_layers(&plan, &fds, err);
+    if (!failed)
+        failed = qemu_open_volumes(&plan, &fds, err);
     if (!failed)
         failed = qemu_open_net(config, &fds, err);
     if (!failed)

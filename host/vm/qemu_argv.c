@@ -50,6 +50,9 @@ int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 l
         return err_set(err, EINVAL,
                        "an image of %zu layers needs more memory: at least %llu MiB, see --memory",
                        config->nr_layers, (unsigned long long)(layer_bytes * 4 / MIB(1) + 1));
+    if (config->nr_volumes + (plan->disks ? config->nr_layers : 0) > QEMU_MAX_DISKS)
+        return err_set(err, EINVAL, "%zu volumes are more than a VM of this image takes",
+                       config->nr_volumes);
     plan->program = proc_find("qemu-system-x86_64", err);
     return plan->program ? 0 : -ENOENT;
 }
@@ -117,16 +120,38 @@ static void qemu_add_layers(const struct qemu_plan *plan, struct strs *argv)
     }
 }
 
+/* Behind the layers' disks; on microvm in the slots behind the network's. */
+static void qemu_add_volumes(const struct qemu_plan *plan, struct strs *argv)
+{
+    const struct vm_config *config = plan->config;
+    size_t disks = plan->disks ? config->nr_layers : 0;
+    size_t slot = 1 + disks + (config->net && config->net->kind != VM_NET_NONE);
+
+    for (size_t i = 0; i < config->nr_volumes; i++) {
+        qemu_add(argv, "-drive",
+                 str_printf("if=none,id=volume%zu,format=raw,readonly=%s,file.locking=off,"
+                            "cache=writeback,discard=unmap,file=/proc/self/fd/%zu",
+                            i, config->volumes[i].readonly ? "on" : "off",
+                            QEMU_FD_DISK + disks + i));
+        char *options CLEANUP(mem_free) = str_printf(",drive=volume%zu", i);
+        qemu_add_virtio(plan, argv, "virtio-blk", options, (int)(slot + i));
+    }
+}
+
 static char *qemu_cmdline(const struct qemu_plan *plan)
 {
     const struct vm_config *config = plan->config;
     size_t disks = plan->disks ? config->nr_layers : 0;
-    size_t slots = 1 + disks + (config->net && config->net->kind != VM_NET_NONE);
+    size_t slots =
+        1 + disks + (config->net && config->net->kind != VM_NET_NONE) + config->nr_volumes;
     struct buf line = {0};
 
     buf_puts(&line, config->params);
     for (size_t i = 0; i < disks; i++)
         buf_printf(&line, " %s/dev/vd%c", i ? "ingot.layer=" : "root=", (char)('a' + i));
+    for (size_t i = 0; i < config->nr_volumes; i++)
+        buf_printf(&line, " ingot.mount=/dev/vd%c:%s%s", (char)('a' + disks + i),
+                   config->volumes[i].mount, config->volumes[i].readonly ? ":ro" : "");
     for (size_t slot = 0; plan->machine->mmio && slot < slots; slot++)
         buf_printf(&line, " virtio_mmio.device=%d@0x%llx:%zu", MMIO_SIZE,
                    (unsigned long long)MMIO_BASE + slot * MMIO_SIZE, MMIO_IRQ + slot);
@@ -170,6 +195,7 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
     qemu_add_layers(plan, argv);
     if (config->net && config->net->kind != VM_NET_NONE)
         qemu_net_argv(plan, argv, plan->disks ? (int)config->nr_layers + 1 : 1);
+    qemu_add_volumes(plan, argv);
     qemu_add(argv, "-device", str_dup("isa-debug-exit,iobase=0x501,iosize=2"));
     qemu_add(argv, "-kernel", str_dup(config->kernel));
     qemu_add(argv, "-append", qemu_cmdline(plan));

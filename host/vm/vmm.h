@@ -35,6 +35,14 @@ struct vm_layer {
     int fd;           /* open for reading, borrowed; or -1: @path is opened */
 };
 
+/** A disk with a file system of its own, mounted in the guest. */
+struct vm_volume {
+    const char *path;  /* of the image, for messages; borrowed */
+    const char *mount; /* where in the guest; borrowed */
+    bool readonly;
+    int fd; /* open, and locked for this guest alone; borrowed */
+};
+
 /** What to run.  All strings and arrays are borrowed until the guest has started. */
 struct vm_config {
     const char *name;   /* shown in the process list; NULL for none */
@@ -43,6 +51,8 @@ struct vm_config {
     const char *args;   /* what follows "--", quoted; NULL for nothing */
     const struct vm_layer *layers; /* the lowest first */
     size_t nr_layers;
+    const struct vm_volume *volumes;
+    size_t nr_volumes;
     u64 memory_bytes;
     unsigned cpus;
     const char *machine;      /* "microvm", "q35", "pc"; NULL for the quickest */

@@ -5,9 +5,10 @@
 #include "abi/stat.h"
 #include "core/spinlock.h"
 #include "lib/string.h"
+#include "mm/heap.h"
 #include "sched/wait.h"
 
-enum { SEGMENT_MAX = 1 << 20 };
+enum { SEGMENT_MAX = 1 << 20, BATCH_REQUESTS = 8, BATCH_BYTES = 1 << 18 };
 
 static struct list_head disks = LIST_INIT(disks); /* only ever added to, at start */
 static struct spinlock disks_lock;                /* a leaf */
@@ -71,7 +72,7 @@ static void request_done(struct block_request *request)
         waitq_wake_all(&batch->wait, 0);
 }
 
-int block_run(struct block_dev *bd, struct block_request *requests, u32 count)
+static int run(struct block_dev *bd, struct block_request *requests, u32 count)
 {
     struct batch batch = {.left = count + 1}; /* one for ourselves, until all are submitted */
     int err = 0;
@@ -89,6 +90,16 @@ int block_run(struct block_dev *bd, struct block_request *requests, u32 count)
     for (u32 i = 0; i < count && !err; i++)
         err = requests[i].status;
     return err;
+}
+
+int block_run(struct block_dev *bd, struct block_request *requests, u32 count)
+{
+    bool fua = false;
+
+    for (u32 i = 0; i < count; i++)
+        fua |= requests[i].fua;
+    int err = run(bd, requests, count);
+    return !err && fua && !bd->has_fua ? block_flush(bd) : err;
 }
 
 /* Cut [sector, sector + count) into requests of one segment each. */
@@ -127,5 +138,128 @@ int block_flush(struct block_dev *bd)
 {
     struct block_request request = {.op = BLOCK_FLUSH};
 
-    return block_run(bd, &request, 1);
+    return bd->readonly || !bd->volatile_cache ? 0 : run(bd, &request, 1);
+}
+
+static int run_range(struct block_dev *bd, enum block_op op, u64 sector, u64 count, u32 max_bytes)
+{
+    u64 most = (max_bytes ? min(max_bytes, (u32)GIB(1)) : (u32)GIB(1)) / SECTOR_SIZE;
+
+    if (bd->readonly)
+        return -EROFS;
+    if (sector > bd->sectors || count > bd->sectors - sector)
+        return -EINVAL;
+    for (u64 done = 0, n; done < count; done += n) {
+        struct block_request request = {.op = op, .sector = sector + done, .nr_segments = 1};
+        n = min(count - done, most);
+        request.segments[0].len = (u32)(n * SECTOR_SIZE);
+        int err = run(bd, &request, 1);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+int block_discard(struct block_dev *bd, u64 sector, u64 count)
+{
+    u32 align = max(bd->discard_align / SECTOR_SIZE, 1u);
+    u64 first = DIV_UP(sector, align) * align, end = (sector + count) / align * align;
+
+    if (!bd->has_discard || first >= end)
+        return 0;
+    return run_range(bd, BLOCK_DISCARD, first, end - first, bd->max_discard_bytes);
+}
+
+int block_write_zeroes(struct block_dev *bd, u64 sector, u64 count)
+{
+    if (!bd->has_write_zeroes)
+        return -EOPNOTSUPP;
+    return run_range(bd, BLOCK_WRITE_ZEROES, sector, count, bd->max_zeroes_bytes);
+}
+
+void block_batch_init(struct block_batch *batch, struct block_dev *bd, enum block_op op)
+{
+    batch->bd = bd;
+    batch->op = op;
+    batch->nr = 0;
+    batch->err = op == BLOCK_WRITE && bd->readonly ? -EROFS : 0;
+    batch->requests = NULL;
+    batch->max = 1;
+}
+
+static struct block_request *batch_requests(struct block_batch *batch)
+{
+    return batch->requests ? batch->requests : &batch->one;
+}
+
+static void batch_run(struct block_batch *batch)
+{
+    if (!batch->nr)
+        return;
+    int err = batch->err ? 0 : block_run(batch->bd, batch_requests(batch), batch->nr);
+    if (err)
+        batch->err = err;
+    batch->nr = 0;
+}
+
+/* A request of its own for what does not continue the last one. */
+static struct block_request *batch_next(struct block_batch *batch, u64 sector)
+{
+    if (batch->nr == 1 && !batch->requests) {
+        struct block_request *many = kmalloc(BATCH_REQUESTS * sizeof(*many));
+        if (many) {
+            many[0] = batch->one;
+            batch->requests = many;
+            batch->max = BATCH_REQUESTS;
+        }
+    }
+    if (batch->nr == batch->max)
+        batch_run(batch);
+    struct block_request *request = batch_requests(batch) + batch->nr++;
+    request->op = batch->op;
+    request->fua = false;
+    request->sector = sector;
+    request->nr_segments = 0;
+    batch->bytes = 0;
+    return request;
+}
+
+static bool batch_continues(const struct block_batch *batch, const struct block_request *last,
+                            u64 sector, u32 len)
+{
+    const struct block_dev *bd = batch->bd;
+    u32 max_segments = bd->max_segments ? bd->max_segments : BLOCK_MAX_SEGMENTS;
+    u32 max_bytes = bd->max_bytes ? min(bd->max_bytes, (u32)BATCH_BYTES) : (u32)BATCH_BYTES;
+
+    return last->sector + batch->bytes / SECTOR_SIZE == sector &&
+           last->nr_segments < max_segments && batch->bytes + len <= max_bytes;
+}
+
+void block_batch_add(struct block_batch *batch, u64 sector, void *buf, u32 len)
+{
+    struct block_request *request = batch->nr ? batch_requests(batch) + batch->nr - 1 : NULL;
+    u64 count = len / SECTOR_SIZE;
+
+    if (!batch->err && (sector > batch->bd->sectors || count > batch->bd->sectors - sector))
+        batch->err = -EINVAL;
+    if (batch->err)
+        return;
+    if (!request || !batch_continues(batch, request, sector, len))
+        request = batch_next(batch, sector);
+    struct block_segment *segment = &request->segments[request->nr_segments];
+    if (request->nr_segments && (u8 *)segment[-1].buf + segment[-1].len == buf) {
+        segment[-1].len += len;
+    } else {
+        *segment = (struct block_segment){buf, len};
+        request->nr_segments++;
+    }
+    batch->bytes += len;
+}
+
+int block_batch_finish(struct block_batch *batch)
+{
+    batch_run(batch);
+    kfree(batch->requests);
+    batch->requests = NULL;
+    return batch->err;
 }

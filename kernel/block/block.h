@@ -1,5 +1,7 @@
 /* Disks as the rest of the kernel sees them.  Drivers add them; file systems read through
- * block_read() or straight into pages. */
+ * block_read() or straight into pages, many pieces at once through a block_batch.
+ * A write that has finished is durable after the next block_flush() that begins later, not before;
+ * writes in flight are in no order. */
 #pragma once
 
 #include "lib/list.h"
@@ -9,7 +11,9 @@ struct block_dev;
 struct waitq;
 
 enum { SECTOR_SIZE = 512, BLOCK_MAX_SEGMENTS = 32 };
-enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
+/** Of DISCARD the contents are unspecified afterwards, of WRITE_ZEROES zero; both have one segment
+ * without a buffer, whose .len is the range. */
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
 
 /** A piece of kernel memory that a device reads or writes: direct-map address, below 4 GiB long. */
 struct block_segment {
@@ -20,6 +24,7 @@ struct block_segment {
 /* One transfer.  The submitter owns it until .done was called. */
 struct block_request {
     enum block_op op;
+    bool fua;   /* a write that is durable when it is done; only where .has_fua, see block_run() */
     u64 sector; /* of 512 bytes */
     u32 nr_segments;
     struct block_segment segments[BLOCK_MAX_SEGMENTS];
@@ -46,6 +51,13 @@ struct block_dev {
     u32 max_segments;            /* [I] of one request, at most BLOCK_MAX_SEGMENTS; 0 means that */
     u32 max_bytes;               /* [I] of one request; 0: no limit */
     bool readonly;               /* [I] */
+    bool has_fua;                /* [I] takes .fua; else a flush follows */
+    bool volatile_cache;         /* [I] flushes do something */
+    bool has_discard;            /* [I] */
+    bool has_write_zeroes;       /* [I] */
+    u32 max_discard_bytes;       /* [I] of one request; 0: no limit */
+    u32 max_zeroes_bytes;        /* [I] likewise */
+    u32 discard_align;           /* [I] bytes; 0: a sector */
     u64 dev;                     /* [I] device number; set by block_add() if 0 */
     void *data;                  /* [I] the driver's */
     struct list_head node;       /* [I] */
@@ -68,8 +80,33 @@ int block_read(struct block_dev *bd, u64 sector, void *buf, size_t count);
 int block_write(struct block_dev *bd, u64 sector, const void *buf, size_t count);
 /** Make what was written durable. 0 or -EIO. */
 int block_flush(struct block_dev *bd);
+/** The contents of [@sector, +@count) are not needed any more. 0 (also where the disk cannot), or
+ * -EIO. */
+int block_discard(struct block_dev *bd, u64 sector, u64 count);
+/** Make them zero, by the disk itself. -EOPNOTSUPP where it cannot: write zeros then. */
+int block_write_zeroes(struct block_dev *bd, u64 sector, u64 count);
 /**
  * Run several requests at once and wait for all of them; .done and .owner are used.
+ * A .fua on a disk that has none becomes a flush after all are done.
  * 0 or the first failure; each request's own is in .status.
  */
 int block_run(struct block_dev *bd, struct block_request *requests, u32 count);
+
+/* Pieces that are gathered into few requests: what continues the piece before, on the disk, is
+ * merged with it, and several requests are in flight at once. */
+struct block_batch {
+    struct block_dev *bd;
+    struct block_request *requests; /* owns; NULL: .one */
+    struct block_request one;
+    enum block_op op;
+    u32 nr, max;
+    u32 bytes; /* of the last request */
+    int err;   /* the first failure */
+};
+/** @op: BLOCK_READ or BLOCK_WRITE. Without memory it is slower, no less. */
+void block_batch_init(struct block_batch *batch, struct block_dev *bd, enum block_op op);
+/** Add @len bytes at @buf; the memory must stay until block_batch_finish(), and may be read or
+ * written from now on. Waits when many are gathered. */
+void block_batch_add(struct block_batch *batch, u64 sector, void *buf, u32 len);
+/** Wait for all. 0, or the first failure: -EIO, -EINVAL (past the end), -EROFS. */
+int block_batch_finish(struct block_batch *batch);

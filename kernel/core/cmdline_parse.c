@@ -168,6 +168,7 @@ static const char *const kernel_words[] = {
     "ingot.stopsignal",
     "ingot.entropy",
     "ingot.layer",
+    "ingot.mount",
     "ingot.columns",
     "ingot.rows",
     "ingot.ip6",

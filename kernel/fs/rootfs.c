@@ -12,6 +12,7 @@
 #include "fs/skeleton.h"
 #include "fs/sysfs.h"
 #include "fs/tmpfs.h"
+#include "fs/volumes.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "plat/plat.h"
@@ -141,4 +142,5 @@ void fs_init(void)
     mount_kind("proc", "/proc");
     mount_kind("sysfs", "/sys");
     mount_kind("tmpfs", "/dev/shm");
+    volumes_mount();
 }

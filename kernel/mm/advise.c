@@ -140,7 +140,8 @@ static bool shown_range(const struct vma *vma, u64 index, u64 n, u64 *start, u64
     return true;
 }
 
-struct forget {
+/* Pages of a file, in whatever address space. */
+struct file_range {
     bool (*is_file)(struct vm_backing *backing, void *arg);
     void *arg;
     u64 index, n;
@@ -148,7 +149,7 @@ struct forget {
 
 static bool forget_in(struct mm *mm, void *arg)
 {
-    const struct forget *f = arg;
+    const struct file_range *f = arg;
     u64 start, end;
 
     mm_lock(&mm->lock);
@@ -162,9 +163,41 @@ static bool forget_in(struct mm *mm, void *arg)
 
 void mm_forget(bool (*is_file)(struct vm_backing *backing, void *arg), void *arg, u64 index, u64 n)
 {
-    struct forget f = {is_file, arg, index, n};
+    struct file_range f = {is_file, arg, index, n};
 
     mm_for_each(forget_in, &f);
+}
+
+static void protect_range(struct mm *mm, const struct vma *vma, u64 start, u64 end)
+{
+    for (u64 va = start; va < end; va += PAGE_SIZE) {
+        u32 prot;
+        if (plat.query(&mm->as, va, NULL, &prot) && prot & PLAT_WRITE)
+            (void)plat.protect(&mm->as, va, PAGE_SIZE,
+                               plat_prot_of(vma->prot & ~(u32)PROT_WRITE)); /* a 4 KiB leaf */
+    }
+}
+
+static bool protect_in(struct mm *mm, void *arg)
+{
+    const struct file_range *f = arg;
+    u64 start, end;
+
+    mm_lock(&mm->lock);
+    for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
+        if (vma->backing && vma->touched && area_is_shared(vma) &&
+            f->is_file(vma->backing, f->arg) && shown_range(vma, f->index, f->n, &start, &end))
+            protect_range(mm, vma, start, end);
+    mm_unlock(&mm->lock);
+    return true;
+}
+
+void mm_write_protect(bool (*is_file)(struct vm_backing *backing, void *arg), void *arg, u64 index,
+                      u64 n)
+{
+    struct file_range f = {is_file, arg, index, n};
+
+    mm_for_each(protect_in, &f);
 }
 
 static int populate_page(struct mm *mm, u64 va, bool write)
@@ -214,7 +247,7 @@ int mm_resident(struct mm *mm, u64 addr, u64 pages, u8 *resident)
 }
 
 /* Tell the backing of each dirty page and watch for the next write. */
-static int sync_area(struct mm *mm, struct vma *vma, u64 start, u64 end, u32 flags)
+static void tell_dirty(struct mm *mm, struct vma *vma, u64 start, u64 end)
 {
     const struct vm_backing_ops *ops = vma->backing->ops;
 
@@ -225,9 +258,23 @@ static int sync_area(struct mm *mm, struct vma *vma, u64 start, u64 end, u32 fla
         ops->dirty(vma->backing, area_index(vma, va));
         plat.clear_marks(&mm->as, va, PAGE_SIZE);
     }
-    if (!(flags & MS_SYNC) || !ops->sync)
+}
+
+/* Gives the lock up while the backing writes. */
+static int sync_area(struct mm *mm, struct vma *vma, u64 start, u64 end, u32 flags)
+{
+    struct vm_backing *backing = vma->backing;
+    u64 index = area_index(vma, start);
+
+    tell_dirty(mm, vma, start, end);
+    if (!(flags & MS_SYNC) || !backing->ops->sync)
         return 0;
-    return ops->sync(vma->backing, area_index(vma, start), (end - start) >> PAGE_SHIFT);
+    backing->ops->get(backing);
+    mm_unlock(&mm->lock);
+    int err = backing->ops->sync(backing, index, (end - start) >> PAGE_SHIFT);
+    backing->ops->put(backing);
+    mm_lock(&mm->lock);
+    return err;
 }
 
 int mm_sync(struct mm *mm, u64 addr, u64 len, u32 flags)

@@ -22,6 +22,8 @@ enum {
 /* What an untouched page of anonymous memory reads as. */
 static alignas(4096) u8 zero_page[4096];
 
+bool (*mm_wait_for_memory)(void);
+
 static paddr_t zero_page_pa(void)
 {
     return image_to_phys(zero_page);
@@ -383,6 +385,8 @@ int page_fault(struct trap_frame *frame, u64 addr, u32 error)
     }
     if (likely(!result))
         return 0;
+    if (result == -SIGKILL_NR && mm_wait_for_memory && mm_wait_for_memory())
+        return 0; /* it faults again */
     if (result == -SIGKILL_NR && out_of_memory(mm) == MM_TRY_AGAIN)
         return 0;
     return -result | code << 8;

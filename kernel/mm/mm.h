@@ -48,7 +48,8 @@ struct vm_backing_ops {
      * NULL: nobody wants to know, and pages are mapped writable at once.
      */
     void (*dirty)(struct vm_backing *backing, u64 index);
-    /** msync(MS_SYNC) of @n pages from @index, after dirty(): 0 or -EIO. NULL: nothing to do. */
+    /** msync(MS_SYNC) of @n pages from @index, after dirty(), without mm->lock: 0 or -EIO. NULL:
+     * nothing to do. */
     int (*sync)(struct vm_backing *backing, u64 index, u64 n);
     /** MADV_REMOVE: make @n pages from @index a hole. 0 or -errno. NULL: -EOPNOTSUPP. */
     int (*punch)(struct vm_backing *backing, u64 index, u64 n);
@@ -143,6 +144,12 @@ int mm_sync(struct mm *mm, u64 addr, u64 len, u32 flags);
  * after the file has changed. In all address spaces.
  */
 void mm_forget(bool (*is_file)(struct vm_backing *backing, void *arg), void *arg, u64 index, u64 n);
+/** The next write to these pages of the file in a shared mapping shall ask its backing again; in
+ * all address spaces. */
+void mm_write_protect(bool (*is_file)(struct vm_backing *backing, void *arg), void *arg, u64 index,
+                      u64 n);
+/** Called when a fault finds no memory, without locks of mm: true where trying again may help. */
+extern bool (*mm_wait_for_memory)(void);
 /** mincore(2): *@resident[i] = 1 where the page is in memory. At most @pages of them; -ENOMEM where
  * the range has a hole. */
 int mm_resident(struct mm *mm, u64 addr, u64 pages, u8 *resident);

@@ -2,32 +2,7 @@
  * 4443), UDP (768).  All fields have alignment 1, so a header may lie anywhere. */
 #pragma once
 
-#include "lib/types.h"
-
-/** Integers in network order; a forgotten swap does not compile. */
-typedef struct {
-    u16 raw;
-} __attribute__((packed)) be16;
-typedef struct {
-    u32 raw;
-} __attribute__((packed)) be32;
-
-static inline u16 be16_get(be16 v)
-{
-    return __builtin_bswap16(v.raw);
-}
-static inline u32 be32_get(be32 v)
-{
-    return __builtin_bswap32(v.raw);
-}
-static inline be16 be16_of(u16 v)
-{
-    return (be16){__builtin_bswap16(v)};
-}
-static inline be32 be32_of(u32 v)
-{
-    return (be32){__builtin_bswap32(v)};
-}
+#include "lib/be.h"
 
 enum ether_type { ETH_IP4 = 0x0800, ETH_ARP = 0x0806, ETH_VLAN = 0x8100, ETH_IP6 = 0x86dd };
 

@@ -6,6 +6,7 @@
 #include "sys/fs.h"
 #include "sys/socket_file.h"
 #include "syscalls.h"
+#include "vfs/errseq.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
 #include "vfs/mount.h"
@@ -222,6 +223,8 @@ long sys_syncfs(int fd)
     struct super_block *sb = ref.file->inode ? ref.file->inode->sb : NULL;
     if (sb && sb->ops && sb->ops->sync)
         err = sb->ops->sync(sb);
+    int told = sb ? errseq_take(&sb->error, &ref.file->fs_error_seen) : 0;
+    err = told ? told : err;
     fd_return(ref);
     return err;
 }

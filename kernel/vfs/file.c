@@ -370,6 +370,11 @@ void inode_forget_mapped(struct inode *inode, u64 index, u64 n)
     mm_forget(is_backing_of, inode, index, n);
 }
 
+void inode_clean_mapped(struct inode *inode, u64 index, u64 n)
+{
+    mm_write_protect(is_backing_of, inode, index, n);
+}
+
 static int backing_page(struct vm_backing *backing, u64 index, bool write, paddr_t *pa)
 {
     return inode_map_page(backing_file(backing)->inode, index, write, pa);
@@ -402,5 +407,28 @@ const struct vm_backing_ops generic_backing_ops = {
     .page = backing_page,
     .cached = backing_cached,
     .dirty = backing_dirty,
+    .name = backing_name,
+};
+
+static void no_dirty(struct vm_backing *backing, u64 index)
+{
+    (void)backing, (void)index; /* the first write told */
+}
+
+static int backing_sync(struct vm_backing *backing, u64 index, u64 n)
+{
+    struct file *file = backing_file(backing);
+
+    (void)index, (void)n;
+    return file->ops->sync ? file->ops->sync(file, true) : 0;
+}
+
+const struct vm_backing_ops tracked_backing_ops = {
+    .get = backing_get,
+    .put = backing_put,
+    .page = backing_page,
+    .cached = backing_cached,
+    .dirty = no_dirty,
+    .sync = backing_sync,
     .name = backing_name,
 };

@@ -59,6 +59,8 @@ struct file {
     const char *anon_name;      /* [I] "pipe", "[eventfd]" ... for /proc/self/fd; static */
     struct vm_backing backing;  /* see mm.h */
     struct list_head watchers;  /* epoll items on this file; under epoll's own lock */
+    u32 error_seen;             /* [P] errseq of the inode's page cache; for fsync */
+    u32 fs_error_seen;          /* [P] of its file system; for syncfs */
 };
 
 enum file_mode { FILE_READ = 1, FILE_WRITE = 2, FILE_PATH = 4, FILE_SEEK = 8, FILE_NOWAIT = 16 };
@@ -96,6 +98,8 @@ extern const struct file_ops generic_ro_file_ops;
 extern const struct file_ops generic_dir_file_ops;
 /** vm_backing of files on such inodes; other kinds set file.backing.ops themselves. */
 extern const struct vm_backing_ops generic_backing_ops;
+/** The same where inode_ops.map_page learns of every first write, and msync is file_ops.sync. */
+extern const struct vm_backing_ops tracked_backing_ops;
 ssize_t generic_file_read(struct file *file, struct iov_iter *to, s64 *pos);
 s64 generic_file_seek(struct file *file, s64 offset, int whence);
 /** Bytes of a regular file at @pos into @to, stopping at its size. Bytes or a negative errno. */

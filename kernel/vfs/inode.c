@@ -151,6 +151,8 @@ static int read_run(struct inode *inode, u64 index)
 
 int inode_get_page(struct inode *inode, u64 index, struct page **out)
 {
+    if (inode->ops->get_page)
+        return inode->ops->get_page(inode, index, out);
     if (!inode->pages || !inode->ops->readpages)
         return -EIO;
     for (;;) {

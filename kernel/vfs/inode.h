@@ -103,6 +103,8 @@ struct inode_ops {
     const void *(*direct)(struct inode *inode, u64 offset, u64 *len);
     /** Fill @nr consecutive pages from @index on; bytes past the size are cleared. Sleeps. [EIO] */
     int (*readpages)(struct inode *inode, u64 index, struct page **pages, u32 nr);
+    /** As inode_get_page(), for who reads ahead and locks by himself. [by .readpages] */
+    int (*get_page)(struct inode *inode, u64 index, struct page **out);
     /** As vm_backing_ops.page; inode->lock must not be taken. [.direct, then .readpages] */
     int (*map_page)(struct inode *inode, u64 index, bool write, paddr_t *pa);
     /** As inode_cached_run(), for inodes with .map_page. [0] */
@@ -123,6 +125,7 @@ struct super_block {
     u64 next_ino;                /* [A] for file systems that number as they go */
     u32 inode_extra;             /* [I] bytes behind each struct inode, where .data points */
     bool readonly;               /* [I] */
+    u32 error;                   /* [A] errseq: what write-back failed with; for syncfs */
     struct dentry *root;         /* [I] owns */
     void *data;                  /* [I] the file system's own */
 };
@@ -132,7 +135,10 @@ struct super_ops {
     /** Fill blocks, free blocks, files, free files of statfs; struct statfs64 is in abi/stat.h. */
     int (*statfs)(struct super_block *sb, struct statfs64 *out);
     int (*sync)(struct super_block *sb);
+    /** Write everything and leave the disk clean; whoever still has files on it gets errors. */
     void (*unmount)(struct super_block *sb);
+    /** After .unmount and the last inode: free .data. */
+    void (*free)(struct super_block *sb);
 };
 
 /** A fresh inode with one reference, times set to now, nlink 1 and the next number, or NULL.
@@ -160,6 +166,9 @@ int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa);
 /** Unmap @n pages from @index wherever a program has them mapped: the file no longer has them, or
  * has others. inode->lock may be held, mm->lock not. */
 void inode_forget_mapped(struct inode *inode, u64 index, u64 n);
+/** Let the next write to these pages through a shared mapping be seen again: .map_page is asked.
+ * mm->lock not held. */
+void inode_clean_mapped(struct inode *inode, u64 index, u64 n);
 /** Has the current program a shared mapping of it that is writable, or may become so? */
 bool inode_is_mapped_writable(struct inode *inode);
 /** vm_backing_ops.cached for any regular file. */

@@ -5,6 +5,7 @@
 #include "vfs/anon/pipe.h"
 #include "vfs/dentry.h"
 #include "vfs/device.h"
+#include "vfs/errseq.h"
 #include "vfs/mount.h"
 #include "vfs/notify.h"
 #include "vfs/walk.h"
@@ -66,6 +67,7 @@ int vfs_open_path(const struct path *path, u32 flags, struct file **out)
         file->mode |= FILE_SEEK;
     if (S_ISREG(inode->mode))
         file->backing.ops = &generic_backing_ops;
+    file->fs_error_seen = errseq_sample(&inode->sb->error);
     err = attach(inode, file);
     if (!err && flags & O_TRUNC && S_ISREG(inode->mode))
         err = vfs_truncate(inode, 0);

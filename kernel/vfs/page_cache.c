@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "vfs/inode.h"
+#include "vfs/writeback.h"
 
 static struct spinlock lru_lock; /* after a cache's lock */
 static struct list_head lru = LIST_INIT(lru);
@@ -16,6 +17,7 @@ void page_cache_init(struct page_cache *pc, struct inode *inode, bool reclaimabl
 {
     *pc = (struct page_cache){.inode = inode, .reclaimable = reclaimable};
     spin_init(&pc->lock);
+    list_init(&pc->dirty);
 }
 
 enum {
@@ -122,11 +124,26 @@ static bool set_page(struct page_cache *pc, u64 index, struct page *page)
     return !index || slot;
 }
 
+/* Out of the list of dirty ones.  Locked. */
+static void clean_locked(struct page_cache *pc, struct page *page)
+{
+    list_remove(&page->lru);
+    pc->nr_dirty--;
+    writeback_count(-1);
+    __atomic_and_fetch(&page->flags, (u16)~PAGE_DIRTY, __ATOMIC_RELAXED);
+}
+
 /* Take out the page at @index.  Locked; the caller lets go of the page after this. */
 static void clear_page(struct page_cache *pc, u64 index)
 {
+    struct page *page = page_cache_peek(pc, index);
+
     set_page(pc, index, NULL);
     pc->nr_pages--;
+    if (page->flags & PAGE_DIRTY)
+        clean_locked(pc, page);
+    pc->released += page->spare;
+    page->spare = 0;
     __atomic_store_n(&pc->removals, pc->removals + 1, __ATOMIC_RELEASE);
 }
 
@@ -150,6 +167,7 @@ static void adopt(struct page_cache *pc, u64 index, struct page *page)
     page_get(page);
     page->owner = pc;
     page->index = index;
+    page->spare = 0;
     list_init(&page->lru);
     /* where nothing is reclaimed nobody needs to know which pages are used */
     u16 flags = pc->reclaimable ? PAGE_CACHED : PAGE_CACHED | PAGE_REFERENCED;
@@ -226,7 +244,7 @@ static void drop_page(struct page *page, bool reclaimable)
 {
     if (reclaimable)
         lru_remove(page);
-    __atomic_and_fetch(&page->flags, (u16) ~(PAGE_CACHED | PAGE_DIRTY), __ATOMIC_RELAXED);
+    __atomic_and_fetch(&page->flags, (u16)~PAGE_CACHED, __ATOMIC_RELAXED);
     page->owner = NULL;
     page_account(offsetof(struct page_stats, page_cache), -1);
     page_put(page);
@@ -256,6 +274,72 @@ u64 page_cache_remove(struct page_cache *pc, u64 first, u64 last)
             break;
     }
     return removed;
+}
+
+bool page_cache_mark_dirty(struct page_cache *pc, struct page *page, u8 promise)
+{
+    bool took = false;
+
+    spin_lock(&pc->lock);
+    if (page->owner == pc) {
+        took = promise && !page->spare;
+        if (took)
+            page->spare = promise;
+        if (!(page->flags & PAGE_DIRTY)) {
+            lru_remove(page);
+            list_add_tail(&pc->dirty, &page->lru);
+            pc->nr_dirty++;
+            writeback_count(1);
+            __atomic_or_fetch(&page->flags, PAGE_DIRTY, __ATOMIC_RELAXED);
+        }
+    }
+    spin_unlock(&pc->lock);
+    return took;
+}
+
+/* Few are out of order: they became dirty one after the other. */
+static void sort_by_index(struct page **pages, u32 n)
+{
+    for (u32 gap = n / 2; gap; gap = gap > 2 ? gap * 5 / 11 : gap / 2) {
+        for (u32 i = gap; i < n; i++) {
+            struct page *page = pages[i];
+            u32 at = i;
+            for (; at >= gap && pages[at - gap]->index > page->index; at -= gap)
+                pages[at] = pages[at - gap];
+            pages[at] = page;
+        }
+    }
+}
+
+u32 page_cache_take_dirty(struct page_cache *pc, u64 first, u64 last, struct page **out, u32 max)
+{
+    struct page *page, *next;
+    u32 n = 0;
+
+    spin_lock(&pc->lock);
+    list_for_each_safe(page, next, &pc->dirty, lru)
+    {
+        if (n == max)
+            break;
+        if (page->index < first || page->index > last)
+            continue;
+        page_get(page);
+        clean_locked(pc, page);
+        lru_add(page);
+        out[n++] = page;
+    }
+    spin_unlock(&pc->lock);
+    sort_by_index(out, n);
+    return n;
+}
+
+u64 page_cache_take_released(struct page_cache *pc)
+{
+    spin_lock(&pc->lock);
+    u64 released = pc->released;
+    pc->released = 0;
+    spin_unlock(&pc->lock);
+    return released;
 }
 
 static void free_nodes(struct radix_node *node, u32 level)

@@ -3,7 +3,8 @@
  * changed under a spinlock.  A lookup takes a page reference; a read takes neither lock nor
  * reference and looks afterwards whether a page has been taken out meanwhile: page_cache_read().
  * Pages of a cache that is `reclaimable` stand in one LRU and go when memory is wanted and nobody
- * else holds them; a file system that lives in memory only (tmpfs) has caches that are not. */
+ * else holds them; a file system that lives in memory only (tmpfs) has caches that are not.
+ * Dirty pages stand in a list of their cache instead, until write-back takes them. */
 #pragma once
 
 #include "abi/errno.h"
@@ -14,17 +15,27 @@
 struct inode;
 
 /** Marks in page.flags; the bits below 8 are mm's. */
-enum page_cache_flags { PAGE_DIRTY = 0x100, PAGE_CACHED = 0x200, PAGE_REFERENCED = 0x400 };
+enum page_cache_flags {
+    PAGE_DIRTY = 0x100,
+    PAGE_CACHED = 0x200,
+    PAGE_REFERENCED = 0x400,
+    PAGE_MAPPED_WRITE = 0x800, /* a program may have it mapped so that it can write */
+    PAGE_BLOCKS = 0x1000,      /* the file system knows a place for each of its bytes */
+};
 
 /* [L] under .lock, [A] written under it and read without, [I]. */
 struct page_cache {
-    struct spinlock lock; /* a leaf but for the LRU's */
-    u32 removals;         /* [A] how often pages were taken out; counted before they are let go */
-    struct page *first;   /* [A] index 0 */
-    uintptr_t root;       /* [A] address of the top node | levels of nodes below it and itself */
-    u64 nr_pages;         /* [L] */
-    struct inode *inode;  /* [I] borrows: whose pages these are */
-    bool reclaimable;     /* [I] */
+    struct spinlock lock;   /* a leaf but for the LRU's */
+    u32 removals;           /* [A] how often pages were taken out; counted before they are let go */
+    struct page *first;     /* [A] index 0 */
+    uintptr_t root;         /* [A] address of the top node | levels of nodes below it and itself */
+    u64 nr_pages;           /* [L] */
+    struct inode *inode;    /* [I] borrows: whose pages these are */
+    bool reclaimable;       /* [I] */
+    struct list_head dirty; /* [L] pages, by page.lru */
+    u64 nr_dirty;           /* [L] */
+    u64 released;           /* [L] sum of page.spare of pages taken out: blocks promised to them */
+    u32 error;              /* [A] errseq: what write-back failed with */
 };
 
 void page_cache_init(struct page_cache *pc, struct inode *inode, bool reclaimable);
@@ -78,5 +89,18 @@ int page_cache_insert(struct page_cache *pc, u64 index, struct page *page);
 struct page *page_cache_next(struct page_cache *pc, u64 *index);
 /** Take out the pages of [first, last]; returns how many there were. */
 u64 page_cache_remove(struct page_cache *pc, u64 first, u64 last);
+
+/**
+ * Mark a page of the cache dirty. @promise: blocks that were promised for it, kept in page.spare.
+ * True: it took the promise (there was none yet, and the page is still in the cache).
+ */
+bool page_cache_mark_dirty(struct page_cache *pc, struct page *page, u8 promise);
+/**
+ * Take up to @max dirty pages of [first, last] for write-back, in order of their index, a reference
+ * each, and clean from now on. Returns how many; where there are more than @max of them, some.
+ */
+u32 page_cache_take_dirty(struct page_cache *pc, u64 first, u64 last, struct page **out, u32 max);
+/** Sum of the promises of pages that were taken out since the last call. */
+u64 page_cache_take_released(struct page_cache *pc);
 
 void page_cache_start(void);

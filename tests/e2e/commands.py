@@ -121,7 +121,7 @@ def test_missing_lists_paths():
 
 def test_verbose_shows_the_vmm():
     with Home() as home:
-        result = home.ingot("run", "-v", "/bin/true")
+        result = home.ingot("run", "--verbose", "/bin/true")
         need(result.status == 0 and "qemu-system" in result.errors(), f"no command\n{result.show()}")
 
 

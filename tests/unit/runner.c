@@ -20,6 +20,11 @@ void test_register(struct test *test)
     *last = test;
 }
 
+bool test_has_failed(void)
+{
+    return failed_expectations != 0;
+}
+
 void test_fail(const char *file, int line, const char *fmt, ...)
 {
     va_list args;

@@ -31,6 +31,9 @@ void test_register(struct test *test);
 void test_fail(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** Has an expectation of the running test failed? For a test that ends its process itself. */
+bool test_has_failed(void);
+
 /** Compare and report; true when equal.  The text is the expression as the test has it. */
 bool test_equal(const char *file, int line, s64 got, s64 want, const char *text, const char *why);
 bool test_equal_str(const char *file, int line, const char *got, const char *want, const char *text,

@@ -1,0 +1,136 @@
+/* readdir of an indexed directory: in the order of hashes, so that a position stays true while
+ * leaves are split.  A position is the hash, both halves; leaves whose first hash goes on from the
+ * one before are sorted with it. */
+#include "abi/errno.h"
+#include "fs/ext4/priv.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+
+enum { CHAIN_MAX = 16 };
+
+struct listed {
+    u64 pos;
+    const struct ext4_dir_entry *entry;
+};
+
+struct listing {
+    struct ext4_buf *leaves[CHAIN_MAX];
+    u32 nr_leaves, nr;
+    struct listed *entries; /* owns */
+};
+
+static u64 pos_of(const struct ext4_hash *hash)
+{
+    return READDIR_FIRST + ((u64)(hash->major >> 1) << 32 | hash->minor);
+}
+
+static struct ext4_hash hash_at(u64 pos)
+{
+    pos -= READDIR_FIRST;
+    return (struct ext4_hash){(u32)(pos >> 32) << 1, (u32)pos};
+}
+
+static int add_leaf(struct inode *dir, const struct dx_path *path, struct listing *l)
+{
+    const struct ext4_fs *fs = ext4_of(dir->sb);
+    struct ext4_buf *leaf;
+
+    if (l->nr_leaves == CHAIN_MAX)
+        return -EUCLEAN;
+    int err = ext4_dir_block(dir, dx_leaf(path), &leaf);
+    if (err)
+        return err;
+    l->leaves[l->nr_leaves++] = leaf;
+    u32 most = l->nr + fs->block_size / 12;
+    struct listed *more = krealloc(l->entries, most * sizeof(*more));
+    if (!more)
+        return -ENOMEM;
+    l->entries = more;
+    for (u32 at = 0; at < dir_room(fs); at += dir_rec_len(dir_entry_at(leaf->data, at))) {
+        const struct ext4_dir_entry *e = dir_entry_at(leaf->data, at);
+        struct ext4_hash hash;
+        if (!le32_get(e->inode))
+            continue;
+        ext4_hash_name(fs, path->hash_version, e->name, e->name_len, &hash);
+        l->entries[l->nr++] = (struct listed){pos_of(&hash), e};
+    }
+    return 0;
+}
+
+static void sort(struct listing *l)
+{
+    struct listed *map = l->entries;
+
+    for (u32 gap = l->nr / 2; gap; gap = gap > 2 ? gap * 5 / 11 : gap / 2) {
+        for (u32 i = gap; i < l->nr; i++) {
+            struct listed one = map[i];
+            u32 at = i;
+            for (; at >= gap && map[at - gap].pos > one.pos; at -= gap)
+                map[at] = map[at - gap];
+            map[at] = one;
+        }
+    }
+}
+
+static void clear(struct ext4_fs *fs, struct listing *l)
+{
+    while (l->nr_leaves)
+        buf_put(fs, l->leaves[--l->nr_leaves]);
+    l->nr = 0;
+}
+
+/* Gather the leaf at @path and those that go on with its last hash. 1: @path is at the next one,
+ * 0: there is none, or an error. */
+static int gather(struct inode *dir, struct dx_path *path, struct listing *l)
+{
+    int err;
+
+    do {
+        err = add_leaf(dir, path, l);
+        if (err)
+            return err;
+        err = dx_next_leaf(dir, path, false);
+    } while (err > 0 &&
+             dx_hash(path->frames[path->nr - 1].entries, path->frames[path->nr - 1].at) & 1);
+    sort(l);
+    return err;
+}
+
+/* True while the sink has room. */
+static bool emit(struct listing *l, u64 *pos, struct dir_sink *sink)
+{
+    u64 from = *pos;
+
+    for (u32 i = 0; i < l->nr; i++) {
+        const struct listed *one = &l->entries[i];
+        const struct ext4_dir_entry *e = one->entry;
+        if (one->pos < from)
+            continue;
+        if (!sink->add(sink, e->name, e->name_len, le32_get(e->inode), one->pos + 1,
+                       ext4_dt_of(e->file_type)))
+            return false;
+        *pos = one->pos + 1;
+    }
+    return true;
+}
+
+int dx_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink)
+{
+    struct ext4_fs *fs = ext4_of(dir->sb);
+    struct ext4_hash hash = hash_at(*pos);
+    struct listing l = {.nr = 0};
+    struct dx_path path;
+
+    int err = dx_find_path(dir, &hash, NULL, 0, &path);
+    if (err)
+        return err;
+    bool more = true;
+    do {
+        err = gather(dir, &path, &l);
+        more = err >= 0 && emit(&l, pos, sink);
+        clear(fs, &l);
+    } while (err > 0 && more);
+    dx_put_path(fs, &path);
+    kfree(l.entries);
+    return err < 0 ? err : 0;
+}

@@ -1,0 +1,100 @@
+/* Volumes: ingot.mount=/dev/vdX:/path[:ro], one word a volume, each an ext4 file system on a disk
+ * of its own.  They are unmounted when the program has ended, whatever its end. */
+#include "fs/volumes.h"
+#include "abi/errno.h"
+#include "block/block.h"
+#include "core/cmdline.h"
+#include "core/log.h"
+#include "core/panic.h"
+#include "fs/ext4.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+#include "vfs/inode.h"
+#include "vfs/mount.h"
+#include "vfs/path.h"
+
+/* What a word says. */
+struct volume {
+    char *disk, *path; /* .disk owns the memory of both; it stays, as the mount's source */
+    bool readonly;
+};
+
+static void parse(const char *word, struct volume *v)
+{
+    v->disk = kstrdup(word);
+    if (!v->disk)
+        fatal_error("out of memory: cannot mount %s", word);
+    v->path = strchr(v->disk, ':');
+    if (!v->path || v->path[1] != '/' || !v->path[2])
+        fatal_error("ingot.mount=%s: not /dev/DISK:/PATH[:ro]", word);
+    *v->path++ = '\0';
+    char *option = strchr(v->path, ':');
+    v->readonly = option && !strcmp(option, ":ro");
+    if (option && !v->readonly && strcmp(option, ":rw"))
+        fatal_error("ingot.mount=%s: '%s' is neither ro nor rw", word, option + 1);
+    if (option)
+        *option = '\0';
+}
+
+/* Every folder on the way. */
+static int make_path(char *path)
+{
+    int err = 0;
+
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        err = vfs_mkdir(path, 0755);
+        *slash = '/';
+    }
+    err = vfs_mkdir(path, 0755);
+    return err == -EEXIST ? 0 : err;
+}
+
+static int unmount_visit(struct mount *mount, void *arg)
+{
+    struct super_block *sb = mount->sb;
+
+    (void)arg;
+    if (sb->ops && sb->ops->unmount)
+        sb->ops->unmount(sb);
+    return 0;
+}
+
+static void unmount_all(void)
+{
+    mount_for_each(unmount_visit, NULL);
+}
+
+static void mount_volume(const char *word)
+{
+    struct block_dev *bd;
+    struct super_block *sb;
+    struct volume v;
+    char why[200];
+
+    parse(word, &v);
+    bd = block_find(v.disk);
+    if (!bd)
+        fatal_error("%s: no such disk: '%s'", v.path, v.disk);
+    int err = ext4_mount(bd, v.readonly, why, sizeof(why), &sb);
+    if (err)
+        fatal_error("volume at %s: %s", v.path, why);
+    if (*why)
+        log_warn("volume at %s: %s", v.path, why);
+    err = make_path(v.path);
+    if (!err)
+        err = mount_at(sb, v.disk, v.path, v.readonly);
+    if (err)
+        fatal_error("volume: cannot mount at %s (error %d)", v.path, -err);
+}
+
+void volumes_mount(void)
+{
+    const char *word;
+    u32 pos = 0, nr = 0;
+
+    for (; (word = cmdline_next("ingot.mount", &pos)); nr++)
+        mount_volume(word);
+    if (nr)
+        vm_end_hook(unmount_all);
+}
