@@ -1,0 +1,100 @@
+"""Servers in a process behind a tap, beside the same servers as a container has its network: a namespace
+behind a veth pair.  Both hang on one bridge, and are asked in turns from the bridge's side."""
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+
+from guests import BUILD
+from net import GUEST, HOST, LOAD, SERVERS, TAP, Namespace, missing, rate, write_files
+
+INGOT = os.path.join(BUILD, "ingot")
+CONTAINER = "10.77.0.3"
+ROUNDS = 3
+
+
+@contextlib.contextmanager
+def bridge(space):
+    """The tap and a veth pair on one bridge; yields the namespace at the pair's far end."""
+    inner = space.name + "-c"
+    subprocess.run(["ip", "netns", "add", inner], check=True)
+    try:
+        for words in (("addr", "del", HOST + "/24", "dev", TAP), ("link", "add", "br0", "type", "bridge"),
+                      ("addr", "add", HOST + "/24", "dev", "br0"), ("link", "set", "br0", "up"),
+                      ("link", "set", TAP, "master", "br0"),
+                      ("link", "add", "veth0", "type", "veth", "peer", "name", "eth0", "netns", inner),
+                      ("link", "set", "veth0", "master", "br0", "up")):
+            space.run("ip", *words)
+        for words in (("addr", "add", CONTAINER + "/24", "dev", "eth0"), ("link", "set", "eth0", "up")):
+            subprocess.run(["ip", "-n", inner, *words], check=True)
+        yield inner
+    finally:
+        subprocess.run(["ip", "netns", "delete", inner], check=False)
+
+
+class Asked:
+    """A load as it is, or sent to the container."""
+
+    def __init__(self, load, address):
+        self.title, self.requests = load.title, 4 * load.requests
+        self.command = lambda count: [address if word == GUEST else word for word in load.command(count)]
+
+
+@contextlib.contextmanager
+def running(command, **kwargs):
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             **kwargs)
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def native_command(inner, server, program, paths):
+    args = [paths.get(word, word) for word in server.args]
+    return ["ip", "netns", "exec", inner, program, *args]
+
+
+def native_files(server, folder):
+    """Configurations with the folder in place of the guest's root."""
+    files = {path: content.replace(b"/site", folder.encode() + b"/site") for path, content in server.files.items()}
+    for path, content in files.items():
+        target = folder + path
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(content)
+    return {path: folder + path for path in files}
+
+
+def compare(space, inner, server, program):
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as root:
+        os.chmod(root, 0o755)
+        files = [word for path, host in write_files(folder, server).items() for word in ("--file", f"{host}:{path}")]
+        ours = space.inside([INGOT, "run", "-q", "--isolation", "process", "--net", f"tap:{TAP},ip={GUEST}/24", *files,
+                             program, *server.args])
+        theirs = native_command(inner, server, program, native_files(server, root))
+        port, request = server.first
+        with running(ours), running(theirs, cwd=root):
+            for address in (GUEST, CONTAINER):
+                space.run(LOAD, address, str(port), "1", "1", request, timeout=30)
+            for load in server.loads:
+                best = {GUEST: 0, CONTAINER: 0}
+                for _ in range(ROUNDS):
+                    for address in best:
+                        best[address] = max(best[address], rate(space, Asked(load, address)))
+                yield [load.title, *(f"{best[address]:,.0f}" for address in best), f"{best[GUEST] / best[CONTAINER]:.2f}"]
+
+
+def bench_net_process(report, _machines):
+    if missing():
+        report.add(f"net in a process: skipped: {missing()}.\n")
+        return
+    rows = []
+    with Namespace() as space, bridge(space) as inner:
+        for server in SERVERS:
+            program = shutil.which(server.program)
+            if program:
+                rows += compare(space, inner, server, program)
+    report.table(["requests/s, 50 clients, a bridge", "in a process, tap", "native, veth", "ratio"], rows)
