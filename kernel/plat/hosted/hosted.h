@@ -25,6 +25,8 @@ enum {
     HOST_EXIT_GROUP = 231,
 };
 
+enum { HOST_DONTNEED = 4 }; /* of madvise */
+
 struct host_pollfd {
     s32 fd;
     s16 events, revents;

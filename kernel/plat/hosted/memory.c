@@ -43,7 +43,7 @@ void hosted_memory_init(u64 pa)
     shared_page.offset += pa;
 }
 
-enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */, HOST_DONTNEED = 4 };
+enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */ };
 
 static bool head_is_shared;
 

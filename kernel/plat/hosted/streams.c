@@ -8,6 +8,7 @@
 #include "plat/hosted/hosted.h"
 
 enum {
+    REST_NS = 100000000,
     NR_STREAMS = 3,
     MAX_POLLED,        /* and the interrupts of devices */
     PIPE_CHUNK = 4096, /* what poll(2) promises that a pipe takes: PIPE_BUF */
@@ -57,7 +58,9 @@ static void stream_watch(u32 (*want)(u32 stream), void (*ready)(u32 stream, u32 
     tell_ready = ready;
 }
 
-static void look_at_streams(const void *timeout)
+/* What the host says of the streams and devices: how many are ready, 0 after @timeout, or a
+ * negative errno.  @idle: wait even if there is nothing to look at. */
+static long look_at_streams(const struct linux_timespec *timeout, bool idle)
 {
     struct host_pollfd fds[MAX_POLLED];
     u32 streams[NR_STREAMS], n = 0, nr_fds;
@@ -72,26 +75,36 @@ static void look_at_streams(const void *timeout)
     nr_fds = n;
     if (hosted_devices_fd() >= 0)
         fds[nr_fds++] = (struct host_pollfd){.fd = hosted_devices_fd(), .events = POLLIN};
-    if (!nr_fds && timeout)
-        return;
+    if (!nr_fds && !idle)
+        return 0;
     long got = host_wait(fds, nr_fds, timeout);
     for (u32 i = 0; got > 0 && i < n; i++)
         if (fds[i].revents)
             tell_ready(streams[i], (u32)(u16)fds[i].revents);
     if (got > 0 && nr_fds > n && fds[n].revents)
         hosted_devices_ready((u32)(u16)fds[n].revents);
+    return got;
 }
 
+/* A guest that rests for the first time needs little of our code for a while, and the host has
+ * mapped nearly all of it: what is wanted comes back from its page cache. */
 void hosted_streams_wait(void)
 {
-    look_at_streams(NULL);
+    static const struct linux_timespec a_rest = {0, REST_NS};
+    static bool has_rested;
+
+    if (look_at_streams(has_rested ? NULL : &a_rest, true) || has_rested)
+        return;
+    has_rested = true;
+    host_call(HOST_MADVISE, (u64)(uintptr_t)kernel_start, (u64)(kernel_text_end - kernel_start),
+              HOST_DONTNEED, 0, 0, 0);
 }
 
 void hosted_streams_look(void)
 {
     static const struct linux_timespec none;
 
-    look_at_streams(&none);
+    look_at_streams(&none, false);
 }
 
 struct plat_streams hosted_streams = {
