@@ -1,7 +1,11 @@
 """A guest in a process beside the same program on the host: pairs of runs, the least of each."""
 import os
+import re
+import resource
+import shutil
 import subprocess
 import tempfile
+import time
 
 from guests import BUILD
 
@@ -32,22 +36,22 @@ def spawn(*command, rounds=ROUNDS, **kwargs):
     return tuple(float(word) for word in ended.stdout.split())
 
 
-def tender_command(env):
+def tender_command(env, *target):
     """The tender's command and its files by descriptor, as `ingot run --dry-run` tells them."""
-    text = subprocess.run([INGOT, "run", "--isolation", "process", "--dry-run", "bench:1"], check=True,
+    text = subprocess.run([INGOT, "run", "--isolation", "process", "--dry-run", *target], check=True,
                           capture_output=True, text=True, env=env).stdout
     quoted = text.split("'")
-    program, line, rest = quoted[0].strip(), quoted[1], quoted[2].split()
+    program, line, rest = quoted[0].strip(), "'".join(quoted[1:-1]), quoted[-1].split()
     words = [word for word in rest if "<" not in word]
     files = dict(word.split("<", 1) for word in rest if "<" in word)
     return [program, line, *words], {int(fd): path for fd, path in files.items()}
 
 
-def tender(env):
-    command, files = tender_command(env)
+def tender(env, *target, rounds=ROUNDS):
+    command, files = tender_command(env, *(target or ["bench:1"]))
     redirections = " ".join(f"{fd}<'{path}'" for fd, path in files.items())
     shell = f'exec "$@" 3>/dev/null {redirections}'
-    ended = subprocess.run(["sh", "-c", shell, "sh", SPAWN, str(ROUNDS), *command], check=True,
+    ended = subprocess.run(["sh", "-c", shell, "sh", SPAWN, str(rounds), *command], check=True,
                            capture_output=True, text=True)
     return tuple(float(word) for word in ended.stdout.split())
 
@@ -66,8 +70,141 @@ def bench_starts(report):
     report.table(["static hello, start to exit, µs", "least", "median"], rows)
 
 
+# command -> rounds; each is a program of the distribution, from exec to exit
+STARTS = {
+    ("/usr/bin/perl", "-e", "1"): 200,
+    ("/usr/bin/python3", "-c", "pass"): 60,
+    ("/usr/bin/node", "-e", "0"): 15,
+}
+LOOP = "n = 0\nfor i in range(12000000): n += i & 7"
+
+
+def ratio(ours, native):
+    return f"{ours / native:.2f}"
+
+
+def bench_programs(report):
+    """Programs that start and end: in turn, so that a busy machine slows both."""
+    rows = []
+    with tempfile.TemporaryDirectory() as store:
+        env = {**os.environ, "INGOT_HOME": store}
+        for command, rounds in STARTS.items():
+            if not os.path.exists(command[0]):
+                continue
+            subprocess.run([INGOT, "build", "-q", "-t", "start:1", command[0]], check=True, env=env, stdout=subprocess.DEVNULL)
+            best = [(1e12, 1e12)] * 3
+            for _ in range(3):
+                now = [spawn(*command, rounds=rounds), tender(env, "start:1", *command[1:], rounds=rounds),
+                       spawn(INGOT, "run", "--isolation", "process", "start:1", *command[1:], env=env, rounds=rounds)]
+                best = [tuple(map(min, pair)) for pair in zip(best, now)]
+            native, ours, whole = (pair[0] for pair in best)
+            rows.append([" ".join([os.path.basename(command[0]), *command[1:]]), f"{native:.0f}", f"{ours:.0f}", f"{whole:.0f}",
+                         ratio(ours, native), "1.10"])
+    report.table(["start to exit, least, µs", "native", "the tender", "`ingot run`", "tender to native", "goal"], rows)
+
+
+def cpu_time(command, env=None):
+    """Seconds of processor that it and its children took: a busy machine adds little to that."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def sha256_rate(command, env=None):
+    """Seconds a GB that `openssl speed` measures itself."""
+    text = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
+    return 1e6 / float(re.findall(r"([0-9.]+)k", text)[-1])
+
+
+def bench_computing(report):
+    speed = ["/usr/bin/openssl", "speed", "-elapsed", "-seconds", "1", "-bytes"]
+    work = [
+        ("xz -6 of a program", cpu_time, ["/usr/bin/xz", "-6", "-k", "-c", "/usr/bin/perl"]),
+        ("a loop in Python", cpu_time, ["/usr/bin/python3", "-c", LOOP]),
+        ("openssl sha256, 16 bytes", sha256_rate, [*speed, "16", "sha256"]),
+        ("openssl sha256, 8 KiB", sha256_rate, [*speed, "8192", "sha256"]),
+    ]
+    rows = []
+    with tempfile.TemporaryDirectory() as store:
+        env = {**os.environ, "INGOT_HOME": store}
+        for title, measure, command in work:
+            if not os.path.exists(command[0]):
+                continue
+            guest = [INGOT, "run", "-q", "--isolation", "process", "--file", "/usr/bin/perl:/usr/bin/perl", *command]
+            measure(guest, env)  # it is built now
+            pairs = [(measure(command), measure(guest, env)) for _ in range(7)]
+            native, ours = min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
+            rows.append([title, f"{native:.3f}", f"{ours:.3f}", ratio(ours, native), "1.01"])
+    report.table(["computing, least of 7 pairs, s of processor (openssl: s a GB)", "native", "in a process", "ratio", "goal"], rows)
+
+
+def pss(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return int(re.search(r"^Pss: +(\d+)", file.read(), re.M).group(1))
+
+
+def family(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [pid] + [one for child in file.read().split() for one in family(int(child))]
+
+
+def resting_memory(command, env=None):
+    """KiB of all its processes once it has said hello and waits for input."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
+        process.stdout.readline()
+        time.sleep(0.5)
+        sizes = sum(pss(pid) for pid in family(process.pid))
+        process.stdin.close()
+        process.wait()
+    return sizes
+
+
+def bench_memory_of_hello(report):
+    with tempfile.TemporaryDirectory() as store:
+        env = {**os.environ, "INGOT_HOME": store}
+        subprocess.run([INGOT, "build", "-q", "-t", "bench:1", HELLO], check=True, env=env, stdout=subprocess.DEVNULL)
+        native = resting_memory([HELLO, "wait"])
+        ours = resting_memory([INGOT, "run", "--isolation", "process", "bench:1", "wait"], env)
+    report.table(["static hello that waits, PSS of all processes, KiB", "native", "`ingot run`", "beyond the program", "goal"],
+                 [["", native, ours, ours - native, 1024]])
+
+
+def container_start(bundle):
+    """`crun run` of the same hello, if this machine lets it: (least, median), or why not."""
+    if not shutil.which("crun"):
+        return "crun is not installed"
+    os.makedirs(os.path.join(bundle, "rootfs"))
+    shutil.copy(HELLO, os.path.join(bundle, "rootfs", "hello"))
+    subprocess.run(["crun", "spec"], cwd=bundle, check=True)
+    config = os.path.join(bundle, "config.json")
+    with open(config, encoding="ascii") as file:
+        text = file.read().replace('"terminal": true', '"terminal": false').replace('"sh"', '"/hello"')
+    with open(config, "w", encoding="ascii") as file:
+        file.write(text)
+    command = ["crun", "run", "-b", bundle, "ingot-bench"]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        return (tried.stdout + tried.stderr).strip().splitlines()[-1]
+    return spawn(*command, rounds=20)
+
+
+def bench_containers(report):
+    with tempfile.TemporaryDirectory() as folder:
+        found = container_start(os.path.join(folder, "bundle"))
+    if isinstance(found, str):
+        report.add(f"`crun run` does not run here, so it is not compared: {found}")
+        report.add()
+    else:
+        report.table(["`crun run` of the same hello, µs", "least", "median"], [["", *found]])
+
+
 def bench_process(report, _machines):
     bench_starts(report)
+    bench_containers(report)
+    bench_memory_of_hello(report)
+    bench_programs(report)
+    bench_computing(report)
     native, ours = times(TIMES), times(INGOT, "run", "-q", "--isolation", "process", TIMES)
     rows = []
     for name, (title, goal) in OPERATIONS.items():

@@ -11,6 +11,8 @@ int main(int argc, char **argv)
     puts("Hello");
     fflush(stdout);
     MARK(1);
+    if (argc > 1 && !strcmp(argv[1], "wait"))
+        getchar();
     if (argc > 1 && !strcmp(argv[1], "reboot"))
         reboot(RB_AUTOBOOT);
     return 0;
