@@ -2,7 +2,8 @@
 """Ingot beside Linux guests: same QEMU, same options, same run.  Prints a markdown table and writes it to
 build/bench.md.
 
-    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process]     all without arguments
+    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process] [smp]
+    all without arguments
 
 Instructions are counted by bench/plugin/insn.c and do not depend on how busy the machine is; times
 do, so only their ratios within one run mean something."""
@@ -16,6 +17,7 @@ from guests import BUILD, OUT, Floor, Ingot, linux_guests
 from net import bench_net
 from net_process import bench_net_process
 from process import bench_process
+from smp import bench_smp
 
 HELLO = os.path.join(BUILD, "bench", "bench-hello")
 HELLO_DYNAMIC = os.path.join(BUILD, "bench", "bench-hello-dynamic")
@@ -214,7 +216,8 @@ def bench_size(report, machines):
 def main():
     os.makedirs(OUT, exist_ok=True)
     parts = {"boot": bench_boot, "calls": bench_calls, "start": bench_start, "memory": bench_memory,
-             "size": bench_size, "process": bench_process, "net": bench_net, "net-process": bench_net_process}
+             "size": bench_size, "process": bench_process, "net": bench_net, "net-process": bench_net_process,
+             "smp": bench_smp}
     chosen = sys.argv[1:] or list(parts)
     unknown = [word for word in chosen if word not in parts]
     if unknown:

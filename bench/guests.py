@@ -186,8 +186,9 @@ class Linux(Machine):
         """Bytes of the initramfs."""
         return os.path.getsize(self._initrd(program))
 
-    def run(self, program, memory=256, first=b"Hello", plugin=False, timeout=60, **_):
-        command = self._command(memory, self._initrd(program), "-- reboot")
+    def run(self, program, memory=256, first=b"Hello", plugin=False, timeout=60, cpus=1, **_):
+        options = ["-smp", str(cpus)] if cpus > 1 else []
+        command = self._command(memory, self._initrd(program), "-- reboot", options)
         return self._run(command, first, plugin, program, timeout)
 
     def _command(self, memory, initrd, words, options=()):
@@ -236,8 +237,9 @@ class Ingot(Machine):
         return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", "256M", "--net",
                 f"tap:{tap},ip={address}/24", *copies, program, *args]
 
-    def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=()):
-        command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", program, *args]
+    def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), cpus=1):
+        command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--cpus", str(cpus),
+                   program, *args]
         return self._run(command, first, plugin, program, timeout)
 
 

@@ -1,6 +1,7 @@
 /* The table of operations of a PC, and the small ones among them. */
 #include "plat/pc/pc.h"
 
+#include "arch/atomic.h"
 #include "arch/cpu.h"
 #include "arch/features.h"
 #include "core/irq.h"
@@ -16,6 +17,7 @@ enum {
     DEBUG_EXIT = 0x501, /* QEMU's isa-debug-exit */
     KBD_COMMAND = 0x64,
     KBD_PULSE_RESET = 0xfe,
+    POLL_US = 20,
 };
 
 /* The look and the sleep must not be parted by an interrupt; STI takes effect after the HLT began.
@@ -29,6 +31,19 @@ static void look_and_halt(void)
         __asm__ volatile("sti\n hlt" ::: "memory");
 }
 
+/* Another CPU often has work for us at once, and to be woken from a halt costs far more. */
+static bool comes_soon(void)
+{
+    u64 until = rdtsc() + boot_info.tsc_khz * POLL_US / 1000;
+
+    do {
+        if (irq_is_pending())
+            return true;
+        cpu_relax();
+    } while (rdtsc() < until);
+    return false;
+}
+
 static void pc_cpu_idle(void)
 {
     struct cpu *cpu = this_cpu();
@@ -38,7 +53,8 @@ static void pc_cpu_idle(void)
         return;
     }
     pc_tlb_rest(cpu);
-    look_and_halt();
+    if (!comes_soon())
+        look_and_halt();
     pc_tlb_resume(cpu);
 }
 
