@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 
-from harness import Failure, need
+from harness import Failure, Skip, need
 from netlab import (INSIDE, OUTSIDE, Site, TAP, WAYS, ask, background, certificate, command, fetch, find, guest,
                     namespace, need_programs, net_options, same, until, write)
 
@@ -29,6 +29,17 @@ def redis(way, folder, ground):
         command("redis-benchmark", "-h", address, "-q", "-c", "50", "-n", "2000", "-t", "set,incr,lpush", "-P", "4")
         need(command("redis-cli", "-h", address, "get", "counter:__rand_int__") == b"2000\n", "not all INCR counted")
         subscribers(address)
+        if ground == "vm":
+            save(address, digest)
+
+
+def save(address, digest):
+    """BGSAVE: a child writes what was there at the fork, whatever is changed meanwhile."""
+    need(b"started" in command("redis-cli", "-h", address, "bgsave"), "no background save")
+    command("redis-benchmark", "-h", address, "-q", "-n", "500", "-t", "set")
+    until(lambda: b"rdb_bgsave_in_progress:0" in command("redis-cli", "-h", address, "info", "persistence"))
+    need(b"rdb_last_bgsave_status:ok" in command("redis-cli", "-h", address, "info", "persistence"), "the save failed")
+    same(command("redis-cli", "-h", address, "--raw", "get", "k")[:-1], digest, "the value after the save")
 
 
 def subscribers(address):
@@ -94,6 +105,26 @@ def nginx(way, folder, ground):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for got in pool.map(fetch, [f"http://{address}/large.bin"] * 8):
                 same(got, site.large, "one of eight at once")
+
+
+def nginx_workers(way, folder, ground):
+    """A master and two workers, and a reload while it is asked."""
+    if ground != "vm":
+        raise Skip("a sandboxed process is one process")
+    address, site = INSIDE[way], Site(folder)
+    config, _ = write(folder, "nginx.conf", "user root; worker_processes 2; error_log stderr; pid /tmp/nginx.pid;"
+                      "events {} http { access_log off; server { listen 80 reuseport; root /site; } }")
+    script = "nginx; sleep 2; kill -HUP $(cat /tmp/nginx.pid); sleep 1; touch /site/reloaded; sleep 60"
+    options = [*net_options(way, [80]), "--file", f"{site.folder}:/site", "--file", f"{config}:/etc/nginx/nginx.conf"]
+    for name in ("nginx", "sleep", "cat", "touch"):
+        options += ["--allow-exec", name]
+    with guest(["/bin/sh", "-c", script], options, ground=ground, stops=False):
+        until(lambda: ask(address, 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"))
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for got in pool.map(fetch, [f"http://{address}/large.bin"] * 4):
+                same(got, site.large, "one of four at once")
+        until(lambda: ask(address, 80, b"GET /reloaded HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"))
+        site.check(f"http://{address}")
 
 
 def python(way, folder, ground):
@@ -245,7 +276,7 @@ def lighttpd(way, folder, ground):
         site.check(f"http://{INSIDE[way]}")
 
 
-SERVERS = (redis, memcached, nginx, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd)
+SERVERS = (redis, memcached, nginx, nginx_workers, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd)
 
 
 def without_rights():
