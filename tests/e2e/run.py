@@ -26,6 +26,7 @@ import patches  # noqa: E402
 import servers  # noqa: E402
 import storms  # noqa: E402
 import tools  # noqa: E402
+import volumes  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = os.path.join(HERE, "programs")
@@ -107,6 +108,7 @@ def main():
     storms.add_to(suite, long)
     impair.add_to(suite)
     tools.add_to(suite)
+    volumes.add_to(suite)
     return suite.run(words)
 
 
