@@ -210,13 +210,26 @@ static ssize_t file_write_(struct file *file, struct iov_iter *from, s64 *pos)
 
 static ssize_t file_read_(struct file *file, struct iov_iter *to, s64 *pos)
 {
-    if (unlikely(file->flags & O_DIRECT)) {
-        ssize_t n = ext4_direct_read(file, to, (u64)*pos);
-        if (n > 0)
-            *pos += n;
-        return n;
+    struct inode *inode = file->inode;
+    u64 at = (u64)*pos, in_page = at & (PAGE_SIZE - 1);
+    u64 size = __atomic_load_n(&inode->size, __ATOMIC_RELAXED);
+    ssize_t n = -EAGAIN;
+
+    if (unlikely(at >= size))
+        return 0;
+    u64 want = min(to->left, size - at);
+    if (unlikely(file->flags & O_DIRECT))
+        n = ext4_direct_read(file, to, at);
+    else if (likely(in_page + want <= PAGE_SIZE)) /* what most reads are: of one cached page */
+        n = page_cache_read(&ext4_i(inode)->cache, at >> PAGE_SHIFT, in_page, to, want);
+    if (unlikely(n <= 0)) {
+        if (!(file->flags & O_DIRECT))
+            n = inode_read(inode, to, at);
+        if (n <= 0)
+            return n;
     }
-    return generic_file_read(file, to, pos);
+    *pos = (s64)at + n;
+    return n;
 }
 
 static int file_sync(struct file *file, bool data_only)
