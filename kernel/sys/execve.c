@@ -286,11 +286,13 @@ long sys_execveat(int dirfd, uaddr_t upath, uaddr_t argv, uaddr_t envp, int flag
 
     if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
-    if (!processes_allowed("execve"))
-        return -ENOSYS;
     long err = name_from_user(&name, upath);
     if (err)
         return err;
+    if (!processes_allowed("execve")) {
+        name_free(&name);
+        return -ENOSYS;
+    }
     char *buf = kmalloc(NAME_MAX_BYTES);
     err = buf ? open_at(dirfd, &name, flags, &file) : -ENOMEM;
     if (!err) {

@@ -1,5 +1,6 @@
 """Guests in a process: what hosts refuse, odd code in patched programs, memory, a debugger, Go."""
 import os
+import shutil
 import subprocess
 
 from commands import Home
@@ -166,6 +167,8 @@ def test_more_memory_than_the_machine_has():
 
 
 def test_a_debugger_sees_kernel_and_program():
+    if not shutil.which("gdb"):
+        raise Skip("gdb is not installed")
     with Home() as home:
         path = compile_c(os.path.join(home.path, "write"), """#include <unistd.h>
 int main(void) { return write(1, "debugged\\n", 9) != 9; }
