@@ -11,8 +11,8 @@
  *         `mark-ID` for each marker.h point, and each line that somebody writes to the FIFO, at
  *         once: for guests that execute no markers
  *     distinct EARLY KERNEL USER    different instruction addresses ever translated
- * With profile=on each line of the FIFO also writes FILE.NAME: `ADDRESS COUNT` of every kernel
- * instruction so far, for bench/profile.py.
+ * With profile=on each line of the FIFO, and the program's first instruction, also writes FILE.NAME:
+ * `ADDRESS COUNT` of every kernel instruction so far, for bench/profile.py.
  *
  * An iteration of a `rep` instruction counts as one.  One virtual CPU only: version 1 of the
  * interface shares an inline counter between CPUs. */
@@ -150,6 +150,8 @@ static void note_firsts(uint64_t address)
     if (kernel_seen && !program_seen && program && address == program) {
         program_seen = true;
         note("program");
+        if (profiling)
+            write_profile("program");
     }
     if (!kernel_seen && address >> 63) {
         kernel_seen = true;
@@ -197,7 +199,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
                                                    (void *)(uintptr_t)marker);
         qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &counts[part],
                                                    1);
-        if (profiling && part == KERNEL)
+        if (profiling && part != USER)
             qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
                                                        tally_of(address), 1);
     }

@@ -68,7 +68,7 @@ const char *cmdline_next(const char *key, u32 *pos)
 
     while (*pos < boot_line.nr_options) {
         const char *w = boot_line.words[(*pos)++];
-        if (!strncmp(w, key, len) && w[len] == '=')
+        if (*w == *key && !strncmp(w, key, len) && w[len] == '=')
             return w + len + 1;
     }
     return NULL;

@@ -110,7 +110,7 @@ const char *cmdline_find(const struct cmdline *cl, const char *key)
 
     for (u32 i = cl->nr_options; i-- > 0;) {
         const char *w = cl->words[i];
-        if (strncmp(w, key, len))
+        if (*w != *key || strncmp(w, key, len))
             continue;
         if (w[len] == '=')
             return w + len + 1;
@@ -184,7 +184,8 @@ bool cmdline_is_kernel_word(const char *word)
     size_t len = eq ? (size_t)(eq - word) : strlen(word);
 
     for (size_t i = 0; i < ARRAY_LEN(kernel_words); i++)
-        if (!strncmp(kernel_words[i], word, len) && !kernel_words[i][len])
+        if (*kernel_words[i] == *word && !strncmp(kernel_words[i], word, len) &&
+            !kernel_words[i][len])
             return true;
     return false;
 }

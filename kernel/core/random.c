@@ -1,5 +1,6 @@
-/* Fast key erasure (djb, 2017): each request makes a new key first and then its output, so what was
- * given out cannot be computed from what is kept. */
+/* Fast key erasure (djb, 2017): each block makes a new key first and then its output, which is kept
+ * for small requests and forgotten as it is given out: nothing given out can be computed from what
+ * is kept. */
 #include "core/random.h"
 
 #include "arch/cpu.h"
@@ -12,6 +13,8 @@
 static struct spinlock lock;
 static u32 key[8];  /* [lock] */
 static bool seeded; /* [lock] */
+static u8 pool[32]; /* [lock] output of the last block */
+static size_t left; /* [lock] bytes at the end of pool that nobody has had */
 
 /* The key becomes a function of itself and @words. */
 static void mix_in(const u32 words[8])
@@ -53,19 +56,30 @@ static void seed(void)
     seeded = true;
 }
 
-/* Take a key for one request, and leave another one behind. */
-static void next_key(u32 out[8])
+static void refill(void)
 {
     static const u32 nonce[3];
     u32 block[16];
 
-    spin_lock(&lock);
     if (!seeded)
         seed();
     chacha20_block(key, 0, nonce, (u8 *)block);
     memcpy(key, block, sizeof(key));
+    memcpy(pool, block + 8, sizeof(pool));
+    left = sizeof(pool);
+}
+
+/* @len is at most the pool's size. */
+static void take_few(void *buf, size_t len)
+{
+    spin_lock(&lock);
+    if (left < len)
+        refill();
+    u8 *from = pool + sizeof(pool) - left;
+    memcpy(buf, from, len);
+    memset(from, 0, len);
+    left -= len;
     spin_unlock(&lock);
-    memcpy(out, block + 8, 32);
 }
 
 void random_bytes(void *buf, size_t len)
@@ -74,11 +88,11 @@ void random_bytes(void *buf, size_t len)
     u32 own[8];
     u8 block[64], *to = buf;
 
-    next_key(own);
-    if (len <= sizeof(own)) {
-        memcpy(buf, own, len);
+    if (len <= sizeof(pool)) {
+        take_few(buf, len);
         return;
     }
+    take_few(own, sizeof(own));
     for (u32 counter = 0; len; counter++) {
         size_t n = min(len, sizeof(block));
         chacha20_block(own, counter, nonce, block);
@@ -104,5 +118,6 @@ void random_add_entropy(const void *buf, size_t len)
 {
     spin_lock(&lock);
     mix_bytes(buf, len);
+    left = 0; /* what comes next has it */
     spin_unlock(&lock);
 }

@@ -9,7 +9,9 @@ struct trap_frame;
  * page fault touched.  Thread context; may sleep. */
 void plat_take_trap(struct trap_frame *frame, u64 addr);
 
-extern u64 relr_start[], relr_end[]; /* kernel.lds: SHT_RELR of the generic ABI */
+/* kernel.lds: packed relative relocations (generic ELF ABI, SHT_RELR): an even word is an address,
+ * an odd one a bitmap of the 63 words behind the last. */
+extern u64 relr_start[], relr_end[];
 
 /**
  * Add @delta to every word of the image at [@from, @to) that holds an address.  @here: where the
@@ -17,20 +19,20 @@ extern u64 relr_start[], relr_end[]; /* kernel.lds: SHT_RELR of the generic ABI 
  */
 static inline void plat_relocate(u64 here, u64 delta, u64 from, u64 to)
 {
-    u64 at = 0;
+    u64 at = 0; /* the word that the next bitmap's first bit stands for */
 
     for (const u64 *r = relr_start; r < relr_end; r++) {
-        if (!(*r & 1)) {
-            at = here + *r;
-            if (at >= from && at < to)
-                *(u64 *)(uintptr_t)at += delta;
-            at += sizeof(u64);
+        bool is_bitmap = *r & 1;
+        u64 base = is_bitmap ? at : here + *r, bits = is_bitmap ? *r >> 1 : 1;
+
+        at = base + (is_bitmap ? 63 : 1) * sizeof(u64);
+        if (base >= to || at <= from)
             continue;
-        }
-        u64 p = at;
-        for (u64 bits = *r >> 1; bits; bits >>= 1, p += sizeof(u64))
-            if ((bits & 1) && p >= from && p < to)
-                *(u64 *)(uintptr_t)p += delta;
-        at += 63 * sizeof(u64);
+        if (base < from)
+            bits &= ~0ul << (from - base) / sizeof(u64);
+        if (at > to)
+            bits &= ~(~0ul << (to - base) / sizeof(u64));
+        for (; bits; bits &= bits - 1)
+            ((u64 *)(uintptr_t)base)[__builtin_ctzl(bits)] += delta;
     }
 }

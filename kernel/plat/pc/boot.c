@@ -158,47 +158,45 @@ static bool map_direct_range(struct boot_info *bi, u64 base, u64 end, bool gib_p
     return true;
 }
 
-/* Protection of the image's page at @offset. */
-static u64 image_bits(u64 offset)
+/* @n entries of a lowest table for the pages from @pa on. */
+static void map_pages(u64 *entries, u64 pa, u64 n, u64 bits)
 {
-    if (offset < (u64)(kernel_text_end - kernel_start))
-        return PTE_P | PTE_A | PTE_G;
-    if (offset < (u64)(kernel_rodata_end - kernel_start))
-        return PTE_P | PTE_A | PTE_G | PTE_NX;
-    if (offset == (u64)(boot_stack_guard - kernel_start))
-        return 0;
-    return PTE_P | PTE_W | PTE_A | PTE_D | PTE_G | PTE_NX;
+    for (u64 i = 0; i < n; i++, pa += PAGE_SIZE)
+        entries[i] = pa | bits;
+}
+
+static u64 pages_up_to(const char *label)
+{
+    return (u64)(label - kernel_start) >> PAGE_SHIFT;
 }
 
 /* The 2 MiB pages of the direct map that hold the image, as 4 KiB ones with the image's protection.
  */
 static void split_direct_around_image(const struct boot_info *bi)
 {
-    u64 first = ALIGN_DOWN(bi->kernel_pa, HUGE_SIZE);
+    u64 first = ALIGN_DOWN(bi->kernel_pa, HUGE_SIZE), *entries = direct_pt[0];
+    u32 tables = bi->kernel_pa + bi->kernel_len > first + HUGE_SIZE ? PT_COUNT : 1;
 
-    for (u32 t = 0; t < PT_COUNT; t++) {
-        u64 base = first + t * HUGE_SIZE;
-        if (base >= bi->kernel_pa + bi->kernel_len)
-            return;
-        for (u64 i = 0; i < ENTRIES; i++) {
-            u64 pa = base + i * PAGE_SIZE, bits = PTE_P | PTE_W | PTE_A | PTE_D | PTE_G;
-            if (pa - bi->kernel_pa < (u64)(kernel_rodata_end - kernel_start))
-                bits = PTE_P | PTE_A | PTE_G;
-            direct_pt[t][i] = pa | bits | PTE_NX;
-        }
-        direct_pd0[base >> HUGE_SHIFT] = entry_of(direct_pt[t]) | PTE_NX;
-    }
+    map_pages(entries, first, tables * ENTRIES, PTE_P | PTE_W | PTE_A | PTE_D | PTE_G | PTE_NX);
+    map_pages(entries + ((bi->kernel_pa - first) >> PAGE_SHIFT), bi->kernel_pa,
+              pages_up_to(kernel_rodata_end), PTE_P | PTE_A | PTE_G | PTE_NX);
+    for (u32 t = 0; t < tables; t++)
+        direct_pd0[(first >> HUGE_SHIFT) + t] = entry_of(direct_pt[t]) | PTE_NX;
 }
 
 static void map_image(const struct boot_info *bi, u64 va)
 {
+    u64 text = pages_up_to(kernel_text_end), rodata = pages_up_to(kernel_rodata_end);
+
     kernel_pml4[va >> 39 & 511] = entry_of(image_pdpt);
     image_pdpt[va >> 30 & 511] = entry_of(image_pd);
     image_pd[va >> 21 & 511] = entry_of(image_pt);
-    for (u64 off = 0; off < bi->kernel_len; off += PAGE_SIZE) {
-        u64 bits = image_bits(off);
-        image_pt[off >> PAGE_SHIFT] = bits ? (bi->kernel_pa + off) | bits : 0;
-    }
+    map_pages(image_pt, bi->kernel_pa, text, PTE_P | PTE_A | PTE_G);
+    map_pages(image_pt + text, bi->kernel_pa + (text << PAGE_SHIFT), rodata - text,
+              PTE_P | PTE_A | PTE_G | PTE_NX);
+    map_pages(image_pt + rodata, bi->kernel_pa + (rodata << PAGE_SHIFT),
+              pages_up_to(kernel_end) - rodata, PTE_P | PTE_W | PTE_A | PTE_D | PTE_G | PTE_NX);
+    image_pt[pages_up_to(boot_stack_guard)] = 0;
 }
 
 /* Three different top-level slots of the upper half, and places within them. */
@@ -222,9 +220,6 @@ static u64 choose_places(const struct boot_info *bi)
     return 0xffff000000000000ul | image << 39 | (early_random(&seed) & 0x3ffff) << 21;
 }
 
-/* Packed relative relocations (generic ELF ABI, SHT_RELR): an even word is an address, an odd one a
- * bitmap of the 63 words behind the last.  @here: where we are, @delta: where we go, less the link
- * address. */
 /* Returns the distance from where we run to where the image is mapped; the final tables are loaded.
  */
 u64 pc_boot_early(const struct hvm_start_info *si)
