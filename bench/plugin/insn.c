@@ -11,8 +11,8 @@
  *         `mark-ID` for each marker.h point, and each line that somebody writes to the FIFO, at
  *         once: for guests that execute no markers
  *     distinct EARLY KERNEL USER    different instruction addresses ever translated
- * With profile=on each line of the FIFO, and the program's first instruction, also writes FILE.NAME:
- * `ADDRESS COUNT` of every kernel instruction so far, for bench/profile.py.
+ * With profile=on each line of the FIFO, the program's first instruction, each mark and the end
+ * also write FILE.NAME: `ADDRESS COUNT` of every kernel instruction so far, for bench/profile.py.
  *
  * An iteration of a `rep` instruction counts as one.  One virtual CPU only: version 1 of the
  * interface shares an inline counter between CPUs. */
@@ -168,6 +168,8 @@ static void on_marker(unsigned int vcpu_index, void *userdata)
     char name[32];
     (void)vcpu_index;
     snprintf(name, sizeof(name), "mark-%" PRIuPTR, (uintptr_t)userdata);
+    if (profiling)
+        write_profile(name);
     note(name);
 }
 
@@ -243,6 +245,8 @@ static void on_end(qemu_plugin_id_t id, void *userdata)
 {
     (void)id, (void)userdata;
     note("end");
+    if (profiling)
+        write_profile("end");
     fprintf(out, "distinct %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", distinct[EARLY],
             distinct[KERNEL], distinct[USER]);
     fclose(out);
