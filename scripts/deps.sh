@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev nettle-dev libarchive-dev libzydis-dev libslirp-dev)
-run=(qemu-system-x86 erofs-utils)
+run=(qemu-system-x86 erofs-utils e2fsprogs)
 check=(clang clang-format libclang-rt-14-dev codespell git gdb)
 # Programs that the tests run unmodified, as a user would.
 programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 gawk jq openssl xz-utils zstd

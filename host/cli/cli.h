@@ -25,7 +25,7 @@ struct command {
 };
 
 extern const struct command command_build, command_run, command_images, command_rmi,
-    command_inspect, command_tag, command_doctor;
+    command_inspect, command_tag, command_doctor, command_volume;
 
 enum option_kind {
     OPTION_FLAG,   /* bool *: set to true; letters may be joined, `-it` */

@@ -10,7 +10,7 @@
 
 static const struct command *const commands[] = {
     &command_build,   &command_run, &command_images, &command_rmi,
-    &command_inspect, &command_tag, &command_doctor,
+    &command_inspect, &command_tag, &command_volume, &command_doctor,
 };
 
 static void main_help(void)

@@ -48,7 +48,7 @@ static const struct vmm *ground_auto(const struct run_options *options, const st
     struct kvm_info kvm;
 
     if (options->machine || options->cpus > 1 || ground_wants_processes(options, image) ||
-        options->volumes.len || (options->accel && strcmp(options->accel, "auto") != 0))
+        (options->accel && strcmp(options->accel, "auto") != 0))
         return &qemu_vmm;
     kvm_probe(&kvm);
     if (kvm.state == KVM_QUICK)
@@ -65,10 +65,6 @@ int run_choose_ground(const struct run_options *options, const struct image *ima
 
     if (strcmp(wish, "vm") == 0)
         *vmm = &qemu_vmm;
-    else if (strcmp(wish, "process") == 0 && options->volumes.len)
-        return err_set(err, ENOTSUP,
-                       "--isolation process: there are no volumes in a process yet; use "
-                       "--isolation vm");
     else if (strcmp(wish, "process") == 0)
         *vmm = &process_vmm;
     else if (strcmp(wish, "auto") == 0)

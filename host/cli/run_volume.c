@@ -1,20 +1,20 @@
-/* Volumes of one run: an ext4 image in a file, for this guest alone as long as it runs. */
+/* Volumes of one run: named ones, which are made where they are missing, and ext4 images in files;
+ * each for this guest alone as long as it runs. */
 #include "cli/run_priv.h"
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/fs.h"
+#include "volume/volume.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { EXT4_MAGIC_AT = 1024 + 56 };
-
-/* Cut "IMAGE:PATH[:ro]" in its parts, which the caller frees. */
-static int volume_parse(const char *text, char **image, char **mount, bool *readonly,
+/* Cut "VOLUME:PATH[:ro]" in its parts, which the caller frees. */
+static int volume_parse(const char *text, char **source, char **mount, bool *readonly,
                         struct err *err)
 {
     size_t len = strlen(text);
@@ -24,59 +24,80 @@ static int volume_parse(const char *text, char **image, char **mount, bool *read
         len -= 3;
     const char *colon = memrchr(text, ':', len);
     if (!colon || colon == text || colon[1] != '/' || (size_t)(text + len - colon) < 3)
-        return err_set(err, ERR_USAGE, "--volume: '%s' is not IMAGE:PATH[:ro]", text);
-    *image = str_printf("%.*s", (int)(colon - text), text);
+        return err_set(err, ERR_USAGE, "--volume: '%s' is not VOLUME:PATH[:ro] or IMAGE:PATH[:ro]",
+                       text);
+    *source = str_printf("%.*s", (int)(colon - text), text);
     *mount = str_printf("%.*s", (int)(text + len - colon - 1), colon + 1);
     if (!strpbrk(*mount, " \t\n\"\\:"))
         return 0;
     return err_set(err, EINVAL, "--volume: '%s': not a path that can be mounted at", *mount);
 }
 
-static int volume_check(int fd, const char *image, struct err *err)
+/* A word with a '/' is a path.  One without is a volume, but for a file here that is none. */
+static int volume_find(char **source, struct err *err)
 {
-    unsigned char magic[2] = {0};
-    struct stat st;
+    if (strchr(*source, '/'))
+        return 0;
+    char *path = volume_is_name(*source) ? volume_path(*source) : NULL;
+    bool is_volume = path && fs_exists(path);
+    int failed = 0;
 
-    if (fstat(fd, &st) < 0)
-        return err_errno(err, errno, "volume '%s'", image);
-    if (S_ISDIR(st.st_mode))
-        return err_set(err, EISDIR, "volume '%s': a folder, not an ext4 image", image);
-    if (pread(fd, magic, sizeof(magic), EXT4_MAGIC_AT) != sizeof(magic) || magic[0] != 0x53 ||
-        magic[1] != 0xef)
-        return err_set(err, EINVAL, "volume '%s': not an ext4 image; mke2fs -t ext4 makes one",
-                       image);
+    if (!is_volume && fs_exists(*source)) {
+        free(path);
+        return 0;
+    }
+    if (!is_volume)
+        failed = volume_create(*source, VOLUME_DEFAULT_BYTES, NULL, err);
+    if (failed && failed != -EEXIST) { /* another guest's start was quicker */
+        free(path);
+        return failed;
+    }
+    free(*source);
+    *source = path;
     return 0;
 }
 
-static int volume_open(struct vm_volume *volume, struct err *err)
+static int volume_open(struct vm_volume *volume, const char *who, struct err *err)
 {
+    char *what CLEANUP(mem_free) = str_printf("volume '%s'", volume->path);
+
     volume->fd = open(volume->path, (volume->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
     if (volume->fd < 0)
-        return err_errno(err, errno, "volume '%s'", volume->path);
-    if (flock(volume->fd, (volume->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
-        return err_set(err, EBUSY, "volume '%s' is in use by another instance", volume->path);
-    return volume_check(volume->fd, volume->path, err);
+        return err_errno(err, errno, "%s", what);
+    int failed = volume_check(volume->fd, what, err);
+    return failed ? failed : volume_lock(volume->fd, volume->readonly, what, who, err);
+}
+
+/* What others are told who want a volume that we have. */
+static char *volume_user_name(const struct run_options *options)
+{
+    return options->name ? str_dup(options->name) : str_printf("%d", (int)getpid());
+}
+
+static int volume_add(struct run_guest *guest, const char *text, const char *who, struct err *err)
+{
+    struct vm_volume *volume = &guest->volumes[guest->config.nr_volumes++];
+    char *source = NULL, *mount = NULL;
+    bool readonly;
+
+    int failed = volume_parse(text, &source, &mount, &readonly, err);
+    if (!failed)
+        failed = volume_find(&source, err);
+    *volume = (struct vm_volume){.path = source, .mount = mount, .readonly = readonly, .fd = -1};
+    return failed ? failed : volume_open(volume, who, err);
 }
 
 int run_open_volumes(struct run_guest *guest, const struct run_options *options, struct err *err)
 {
+    char *who CLEANUP(mem_free) = volume_user_name(options);
     size_t count = options->volumes.len;
+    int failed = 0;
 
     guest->volumes = mem_new((count + 1) * sizeof(*guest->volumes));
     guest->config.volumes = guest->volumes;
-    for (size_t i = 0; i < count; i++) {
-        char *image = NULL, *mount = NULL;
-        bool readonly;
-        int failed = volume_parse(options->volumes.at[i], &image, &mount, &readonly, err);
-        guest->volumes[i] =
-            (struct vm_volume){.path = image, .mount = mount, .readonly = readonly, .fd = -1};
-        guest->config.nr_volumes = i + 1;
-        if (!failed)
-            failed = volume_open(&guest->volumes[i], err);
-        if (failed)
-            return failed;
-    }
-    return 0;
+    for (size_t i = 0; i < count && !failed; i++)
+        failed = volume_add(guest, options->volumes.at[i], who, err);
+    return failed;
 }
 
 void run_close_volumes(struct run_guest *guest)

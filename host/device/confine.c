@@ -86,14 +86,19 @@ void confine_namespaces(const struct confine_needs *needs)
 
 /* ---- rights ---- */
 
-static void drop_rights(void)
+void confine_rights(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-    const struct rlimit zero = {0, 0};
 
     (void)syscall(SYS_capset, &header, none); /* without rights there is nothing to drop */
-    (void)setrlimit(RLIMIT_CORE, &zero);      /* what is refused was not ours either */
+}
+
+static void drop_limits(void)
+{
+    const struct rlimit zero = {0, 0};
+
+    (void)setrlimit(RLIMIT_CORE, &zero); /* what is refused was not ours either */
     (void)setrlimit(RLIMIT_NPROC, &zero);
     (void)setrlimit(RLIMIT_MEMLOCK, &zero);
 }
@@ -210,7 +215,7 @@ int confine_calls(const struct confine_needs *needs)
 {
     static struct filter f;
 
-    drop_rights();
+    drop_limits();
     load(&f, offsetof(struct seccomp_data, arch));
     put(&f, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
     put(&f, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);

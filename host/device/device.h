@@ -106,5 +106,7 @@ struct confine_needs {
 };
 /** Before threads are made: other namespaces, an empty file system, where the host permits it. */
 void confine_namespaces(const struct confine_needs *needs);
+/** Give up this thread's capabilities, and those of the threads that it will start. */
+void confine_rights(void);
 /** When all threads are there: no rights, little memory of names, a filter.  0 or -errno. */
 int confine_calls(const struct confine_needs *needs);

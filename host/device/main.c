@@ -187,11 +187,14 @@ static void init_disk(struct guest *guest, struct disk *disk)
            sizeof(disk->sectors)); /* the runner's, so far */
 }
 
-/* Threads wait here until the process is confined. */
+/* Threads wait here until the process is confined, which is when all of them have come here: the
+ * filter has no calls for a thread's start. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_barrier_t arrival;
 
 static void *disk_thread(void *disk)
 {
+    pthread_barrier_wait(&arrival);
     pthread_mutex_lock(&gate);
     pthread_mutex_unlock(&gate);
     return disk_run(disk);
@@ -229,13 +232,18 @@ int main(int argc, char **argv)
     const struct confine_needs needs = {.sockets = plan.user, .tap = plan.tap >= 0};
     confine_namespaces(&needs);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a new user namespace has forgotten it */
+    confine_rights();                 /* of a thread each: its children have none either */
     pthread_mutex_lock(&gate);
-    for (u32 i = 0; i < plan.nr_disks; i++) {
+    u32 nr_own = plan.nr_disks - (plan.nr_disks && !has_net); /* one may have the first thread */
+    pthread_barrier_init(&arrival, NULL, nr_own + 1);
+    for (u32 i = 0; i < plan.nr_disks; i++)
         init_disk(&guest, &plan.disks[i]);
-        bool own = has_net || i + 1 < plan.nr_disks;
-        if (own && pthread_create(&threads[nr_threads++], NULL, disk_thread, &plan.disks[i]))
+    while (nr_threads < nr_own)
+        if (pthread_create(&threads[nr_threads], NULL, disk_thread, &plan.disks[nr_threads]))
             fail("no thread for a disk", 0);
-    }
+        else
+            nr_threads++;
+    pthread_barrier_wait(&arrival);
     int err = confine_calls(&needs);
     if (err)
         fail("the host refuses the system-call filter (seccomp)", -err);

@@ -32,6 +32,8 @@ static const struct {
     {"meson",              "meson"          },
     {"ninja",              "ninja-build"    },
     {"mke2fs",             "e2fsprogs"      },
+    {"e2fsck",             "e2fsprogs"      },
+    {"debugfs",            "e2fsprogs"      },
 };
 
 static volatile pid_t proc_child;

@@ -65,6 +65,9 @@ static void plan_argv(struct child_plan *plan, const struct vm_config *config)
     struct buf line = {0};
 
     buf_puts(&line, config->params);
+    for (size_t i = 0; i < config->nr_volumes; i++)
+        buf_printf(&line, " ingot.mount=/dev/vd%c:%s%s", (char)('a' + config->nr_disks + i),
+                   config->volumes[i].mount, config->volumes[i].readonly ? ":ro" : "");
     if (config->args)
         buf_printf(&line, " -- %s", config->args);
     strs_take(&plan->argv, str_printf("ingot:%s", config->name ? config->name : "guest"));

@@ -27,7 +27,7 @@ static bool has_net(const struct vm_config *config)
 
 size_t process_count_devices(const struct vm_config *config)
 {
-    return (size_t)has_net(config) + config->nr_disks;
+    return (size_t)has_net(config) + config->nr_disks + config->nr_volumes;
 }
 
 static void plan_argv(struct child_plan *device, const struct vm_config *config)
@@ -49,6 +49,9 @@ static void plan_argv(struct child_plan *device, const struct vm_config *config)
         strs_take(argv, str_printf("layer=%d", fd++));
     for (size_t i = 0; i < config->nr_disks; i++)
         strs_take(argv, str_printf("%s=%d", config->disks[i].readonly ? "disk-ro" : "disk", fd++));
+    for (size_t i = 0; i < config->nr_volumes; i++)
+        strs_take(argv,
+                  str_printf("%s=%d", config->volumes[i].readonly ? "disk-ro" : "disk", fd++));
 }
 
 /* Takes @fd, whatever happens. */
@@ -86,7 +89,18 @@ static int open_files(struct child_plan *device, const int *layers, const struct
         device->ours[number] = child_fd(config->disks[i].fd);
         failed = device->ours[number++] < 0 ? -errno : 0;
     }
+    for (size_t i = 0; i < config->nr_volumes && !failed; i++) {
+        device->ours[number] = child_fd(config->volumes[i].fd);
+        failed = device->ours[number++] < 0 ? -errno : 0;
+    }
     return failed ? err_errno(err, -failed, "a descriptor for the device process") : 0;
+}
+
+static u64 volume_bytes(const struct vm_volume *volume)
+{
+    off_t end = lseek(volume->fd, 0, SEEK_END); /* of a file, or of a disk of the host */
+
+    return end < 0 ? 0 : (u64)end;
 }
 
 static void write_window(struct window *window, const struct vm_config *config)
@@ -96,6 +110,8 @@ static void write_window(struct window *window, const struct vm_config *config)
         offer_net(window, config->net->mac, config->net->kind == VM_NET_TAP);
     for (size_t i = 0; i < config->nr_disks; i++)
         offer_disk(window, config->disks[i].bytes, config->disks[i].readonly);
+    for (size_t i = 0; i < config->nr_volumes; i++)
+        offer_disk(window, volume_bytes(&config->volumes[i]), config->volumes[i].readonly);
 }
 
 /* The guest's memory and behind it the window.  Nobody can make it shorter: who has it mapped would
@@ -153,7 +169,8 @@ static int make_channels(struct child_plan *device, int *sandbox, size_t devices
 static int plan_device(struct child_plan *device, const struct vm_config *config, struct err *err)
 {
     if (process_count_devices(config) > WINDOW_MAX_DEVICES)
-        return err_set(err, EINVAL, "a guest in a process has at most %d disks and interfaces",
+        return err_set(err, EINVAL,
+                       "a guest in a process has at most %d disks, volumes and interfaces",
                        WINDOW_MAX_DEVICES);
     device->program = child_find("ingot-device", config->kernel, err);
     if (!device->program)
@@ -199,7 +216,7 @@ int process_start_device(struct child_plan *device, struct vm *vm, struct err *e
 
 bool process_may_delay(const struct vm_config *config)
 {
-    return !config->nr_disks && has_net(config) && config->net->unasked;
+    return !config->nr_disks && !config->nr_volumes && has_net(config) && config->net->unasked;
 }
 
 int process_delay_device(struct child_plan *device, struct vm *vm, struct err *err)

@@ -1,4 +1,5 @@
 """Volumes: ext4 images of the host in a guest.  e2fsck -fn judges after every test."""
+import json
 import os
 import re
 import signal
@@ -26,14 +27,98 @@ def judge(path):
     need(done.returncode == 0, f"e2fsck: status {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-def family_on_volume(name, *options):
+def family_on_volume(name, isolation, *options):
     """A family of the guest tests with its folder on ext4."""
     program = next(p for p in programs.build_families(GUEST_OUT) if p.name == name)
     with Home() as home:
         image = make_image(os.path.join(home.tmp, "v.img"), "128M", *options)
-        result = home.ingot("run", "--isolation", "vm", "-m", "128M", "-v", image + ":/tmp", program.path, timeout=120)
+        result = home.ingot("run", "--isolation", isolation, "-m", "128M", "-v", image + ":/tmp", program.path, timeout=120)
         need(result.status == 0, f"{name} on ext4\n{result.show()}")
         judge(image)
+
+
+def volume_file(home, name):
+    return os.path.join(home.store, "volumes", name + ".img")
+
+
+def test_named():
+    """Made, filled, used on both grounds, read back, listed and removed."""
+    with Home() as home:
+        home.good("volume", "create", "data", "--size", "32M", "--label", "tier=db")
+        source = os.path.join(home.tmp, "in")
+        os.makedirs(os.path.join(source, "deep"))
+        with open(os.path.join(source, 'a "b" c'), "w", encoding="utf-8") as file:
+            file.write("one\n")
+        os.symlink("a", os.path.join(source, "deep", "link"))
+        home.good("volume", "cp", source, "data:/")
+        for isolation in ("vm", "process"):
+            said = home.good("run", "-q", "--isolation", isolation, "-v", "data:/v", "/bin/sh", "-c",
+                             f"read line < '/v/in/a \"b\" c'; echo $line; echo {isolation} >> /v/log")
+            need(said == "one\n", f"{isolation}: {said}")
+            judge(volume_file(home, "data"))
+        out = os.path.join(home.tmp, "out")
+        home.good("volume", "cp", "data:/log", out)
+        need(open(out, encoding="utf-8").read() == "vm\nprocess\n", "what the guests wrote did not come back")
+        os.mkdir(os.path.join(home.tmp, "tree"))
+        home.good("volume", "cp", "data:/in", os.path.join(home.tmp, "tree"))
+        subprocess.run(["diff", "-r", "--no-dereference", source, os.path.join(home.tmp, "tree", "in")], check=True)
+        listed = json.loads(home.good("volume", "ls", "--format", "json"))
+        need([v["Name"] for v in listed] == ["data"] and listed[0]["Labels"] == {"tier": "db"}, f"ls: {listed}")
+        need(listed[0]["Size"] == 32 << 20 and listed[0]["UsedBy"] is None, f"ls: {listed}")
+        home.good("run", "-q", "-v", "made:/v", "/bin/true")
+        need(home.good("volume", "ls", "-q") == "data\nmade\n", "a run did not make its volume")
+        need(home.ingot("volume", "prune").status == 2, "prune did not ask for --force")
+        home.good("volume", "rm", "data")
+        home.good("volume", "prune", "--force")
+        need(home.good("volume", "ls", "-q") == "", "volumes are left")
+        need(os.listdir(os.path.join(home.store, "volumes")) == [], "files are left")
+
+
+def test_named_refusals():
+    with Home() as home:
+        home.good("volume", "create", "data", "--size", "2M")
+        big = os.path.join(home.tmp, "big")
+        with open(big, "wb") as file:
+            file.write(os.urandom(4 << 20))
+        bad = [
+            (("create", "data"), "already"), (("create", "../x"), "letters"), (("create", "x", "--size", "1k"), "1M"),
+            (("create", "x", "--size", "much"), "no size"), (("create", "x", "--label", "=1"), "KEY=VALUE"),
+            (("rm", "none"), "no volume 'none'"), (("inspect", "none"), "no volume 'none'"),
+            (("cp", "/nowhere", "data:/"), "/nowhere"), (("cp", "data:/none", home.tmp), "/none"),
+            (("cp", big, "data:/"), "full"), (("cp", big, "data:/no/"), "no folder"), (("frob",), "none of"),
+        ]
+        for words, say in bad:
+            result = home.ingot("volume", *words)
+            need(result.status in (1, 2) and say in result.errors(), f"{words}: no word of '{say}'\n{result.show()}")
+        judge(volume_file(home, "data"))
+        need(os.listdir(os.path.join(home.store, "volumes")).count("x.img") == 0, "a refused volume was made")
+
+
+def test_named_in_use():
+    """Who has a volume is named, by all that want it."""
+    with Home() as home:
+        home.good("volume", "create", "data", "--size", "8M")
+        first = subprocess.Popen([INGOT, "run", "-q", "--name", "holder", "--isolation", "process", "-v", "data:/v",
+                                  "/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 env={**os.environ, **home.env()})
+        first.stdin.write(b"up\n")
+        first.stdin.flush()
+        need(first.stdout.readline() == b"up\n", "the first is not up")
+        for words in (("run", "-v", "data:/v", "/bin/true"), ("volume", "rm", "data"),
+                      ("volume", "cp", "data:/x", home.tmp)):
+            result = home.ingot(*words)
+            # A host file system without attributes has the process, not the name.
+            need(result.status != 0 and re.search("in use by (instance 'holder'|process [0-9]+)", result.errors()),
+                 f"{words}\n{result.show()}")
+        home.good("volume", "prune", "--force")
+        need(home.good("volume", "ls", "-q") == "data\n", "prune took a volume that is in use")
+        first.kill()
+        first.wait()
+        first.stdin.close()
+        first.stdout.close()
+        time.sleep(0.2)
+        home.good("run", "-q", "-v", "data:/v", "/bin/true")
+        judge(volume_file(home, "data"))
 
 
 def test_sqlite_survives_kill():
@@ -44,7 +129,8 @@ def test_sqlite_survives_kill():
         for round_nr, mode in enumerate(("delete", "wal")):
             vm = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                   env={**os.environ, **home.env()})
-            vm.stdin.write(f"pragma journal_mode={mode}; pragma synchronous=full;"
+            # "full" lets the unlink of the old journal, which is the commit, wait for a later sync.
+            vm.stdin.write(f"pragma journal_mode={mode}; pragma synchronous=extra;"
                            f"create table if not exists t{round_nr}(n integer primary key, x blob);\n".encode())
             for n in range(1, 3000):
                 vm.stdin.write(f"insert into t{round_nr} values({n}, randomblob(700)); select 'ack', {n};\n".encode())
@@ -124,5 +210,6 @@ def add_to(suite):
         if name.startswith("test_"):
             suite.add("volumes-" + name[5:].replace("_", "-"), function)
     for family in ("file", "dir", "mm"):
-        suite.add(f"volumes-{family}", family_on_volume, family)
-    suite.add("volumes-file-4k", family_on_volume, "file", "-b", "4096")
+        suite.add(f"volumes-{family}", family_on_volume, family, "vm")
+        suite.add(f"volumes-{family}-process", family_on_volume, family, "process")
+    suite.add("volumes-file-4k", family_on_volume, "file", "vm", "-b", "4096")
