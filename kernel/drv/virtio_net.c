@@ -45,6 +45,7 @@ enum {
     TX_CHAIN_MAX = PKT_FRAGS + 1,
 };
 static const u64 rx_pause_ns = 20 * NSEC_PER_USEC;
+static const u64 rx_short_ns = 5 * NSEC_PER_MSEC; /* until memory is asked for once more */
 
 /* Before each frame, either way. */
 struct vnet_hdr {
@@ -64,7 +65,7 @@ struct vnet {
     struct spinlock rx_lock;  /* only tried: one CPU receives, the others need not */
     struct spinlock tx_lock;  /* a leaf */
     u32 rx_target;            /* [R] pages to keep with the device */
-    struct timer rx_again;    /* more came than one burst takes */
+    struct timer rx_again;    /* more came than one burst takes, or pages were short */
     struct list_head backlog; /* [T] packets that the ring has no room for */
     u32 nr_backlog;           /* [T] */
     bool kick_pending;        /* [T] the flush line is pending */
@@ -88,7 +89,7 @@ static bool offer_page(struct vnet *vn, struct page *page)
     return !virtq_add_one(&vn->rx, page_to_phys(page), PAGE_SIZE, true, page);
 }
 
-/* Short of memory the device keeps fewer pages; the next burst tries again. */
+/* Short of memory the device keeps fewer pages; receive() has it tried again. */
 static void refill(struct vnet *vn)
 {
     while (rx_held(vn) < vn->rx_target && !vn->dev->broken) {
@@ -227,8 +228,18 @@ static u32 receive_burst(struct vnet *vn)
 
 static void tx_advance(struct vnet *vn);
 
-/* Work off what has come, then ask for an interrupt; the timer goes on where more came than one
- * burst takes, or something between the last look and the unlock that kept another CPU out. */
+/* Go on by the timer where more came than one burst takes, or something between the last look and
+ * the unlock that kept another CPU out; and where the device has too few pages, for it may have too
+ * few for any frame that is to come, and then no frame brings us here. */
+static void go_on_later(struct vnet *vn, bool full, bool is_short)
+{
+    if (full || virtq_has_used(&vn->rx))
+        timer_set(&vn->rx_again, time_after_ns(rx_pause_ns));
+    else if (is_short)
+        timer_set(&vn->rx_again, time_after_ns(rx_short_ns));
+}
+
+/* Work off what has come, then ask for an interrupt. */
 static void receive(struct vnet *vn)
 {
     if (vn->dev->broken || !spin_trylock(&vn->rx_lock))
@@ -238,9 +249,10 @@ static void receive(struct vnet *vn)
     do
         full = receive_burst(vn) >= RX_BURST;
     while (!full && virtq_enable_notify(&vn->rx) && !vn->dev->broken);
+    bool is_short = rx_held(vn) < vn->rx_target;
     spin_unlock(&vn->rx_lock);
-    if (unlikely(full || virtq_has_used(&vn->rx)))
-        timer_set(&vn->rx_again, time_after_ns(rx_pause_ns));
+    if (unlikely(full || is_short || virtq_has_used(&vn->rx)))
+        go_on_later(vn, full, is_short);
     netif_receive_done(&vn->netif);
     if (virtq_has_used(&vn->tx))
         tx_advance(vn);
@@ -259,10 +271,23 @@ static void rx_used(struct virtq *vq)
     receive(vq->data);
 }
 
+/* No lock is held here, so that caches may give pages back, which refill() must not ask for. */
+static void make_pages_free(void)
+{
+    struct page *page = page_alloc(0, 0);
+
+    if (page)
+        page_put(page);
+}
+
+/* Even if nothing came: see to pages and to the interrupt. */
 static void rx_again(struct timer *t)
 {
-    receive(
-        container_of(t, struct vnet, rx_again)); /* even if nothing came: see to the interrupt */
+    struct vnet *vn = container_of(t, struct vnet, rx_again);
+
+    if (unlikely(rx_held(vn) < vn->rx_target))
+        make_pages_free();
+    receive(vn);
 }
 
 /* ---- sending ---- */

@@ -1,6 +1,8 @@
 /* Split virtqueues: virtio 1.2, 2.7.  The rings in shared memory are written here and never read
  * back, but for the used ring, whose every word is checked: the chains live in vq->slots. */
 #include "abi/errno.h"
+#include "arch/cpu.h"
+#include "arch/features.h"
 #include "core/panic.h"
 #include "core/time.h"
 #include "drv/virtio.h"
@@ -121,6 +123,20 @@ void virtq_fini(struct virtq *vq)
     *vq = (struct virtq){0};
 }
 
+/* What we have written is seen before what follows is read; the device does the same the other way
+ * round, so that one of both notices.  QEMU's TCG leaves barriers and LOCK out where a machine has
+ * one CPU (tcg_gen_mb() of 7.2 without CF_PARALLEL), though devices run on a thread of their own:
+ * the host's processor may then read first, and both sleep for ever.  What TCG does not leave out
+ * is the lock that RDTSC takes inside it. */
+static inline void write_before_read(void)
+{
+    mb();
+    if (unlikely(arch_features.tcg)) {
+        (void)rdtsc();
+        rmb();
+    }
+}
+
 /* The head of a chain goes into the available ring. */
 static inline void make_available(struct virtq *vq, u16 head)
 {
@@ -206,7 +222,7 @@ void virtq_kick(struct virtq *vq)
         return;
     /* The device sees the chains before the index, and our index before we read its wish. */
     __atomic_store_n(&vq->avail->idx, vq->next_avail, __ATOMIC_RELEASE);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    write_before_read();
     bool kick = wants_kick(vq);
     vq->last_kick = vq->next_avail;
     if (kick)
@@ -264,7 +280,7 @@ bool virtq_enable_notify(struct virtq *vq)
         __atomic_store_n(used_event(vq), vq->last_used, __ATOMIC_RELAXED);
     else
         __atomic_store_n(&vq->avail->flags, 0, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    write_before_read();
     return virtq_has_used(vq);
 }
 

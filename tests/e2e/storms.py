@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from frames import ACK, PSH, RST, SYN, Wire, broken_frames, tcp
-from harness import BUILD, need
+from harness import BUILD, Failure, need
 from netlab import GUEST, TAP, Site, ask, fetch, guest, namespace, net_options, until
 
 TARGET = os.path.join(BUILD, "tests", "e2e", "target-static")
@@ -286,7 +286,28 @@ def half_closed():
         until(no_connections, deadline=10)
 
 
+def exchanges(seconds):
+    """One byte there and back, on one to eight connections at a time: after each the guest has nothing to do
+    and must be woken by the next.  A wake-up that is lost on either side shows as a silent guest."""
+    with target(), contextlib.ExitStack() as stack:
+        links = [stack.enter_context(socket.create_connection((GUEST, ECHO), timeout=5)) for _ in range(8)]
+        for link in links:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end, done = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            some = links[:1 + done // 1000 % 8]
+            for link in some:
+                link.sendall(b"?")
+            for link in some:
+                try:
+                    need(link.recv(1) == b"?", "the echo is wrong")
+                except TimeoutError:
+                    raise Failure(f"silent after {done} exchanges") from None
+            done += len(some)
+
+
 def add_to(suite, long):
+    suite.add("storm: exchanges", exchanges, 150 if long else 4)
     suite.add("storm: churn", churn, 100_000 if long else 20_000)
     suite.add("storm: broken_packets", broken_packets, 200_000 if long else 20_000)
     for test in (idle_connections, syn_flood, half_open, resets, slow_senders, never_read, half_closed):

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "abi/errno.h"
+#include "arch/features.h"
 #include "arch/uaccess.h"
 #include "core/cmdline.h"
 #include "core/hostname.h"
@@ -26,7 +27,7 @@
 #include "net/tcp.h"
 
 u64 world_pages;
-bool world_quiet;
+bool world_quiet, world_no_pages;
 
 static struct cpu cpu;
 struct cpu *cpus[MAX_CPUS] = {&cpu};
@@ -34,6 +35,7 @@ u32 cpu_count = 1;
 u64 cpus_online = 1;
 char percpu_reads;
 struct plat_ops plat;
+struct arch_features arch_features;
 u64 direct_map_base;
 char hostname[HOSTNAME_MAX + 1];
 static u64 now_ns = 1000 * NSEC_PER_SEC;
@@ -236,7 +238,7 @@ struct page *page_alloc(unsigned order, unsigned flags)
 {
     struct page *page = free_pages;
 
-    if (order || fault_point(-ENOMEM, "page_alloc"))
+    if (order || world_no_pages || fault_point(-ENOMEM, "page_alloc"))
         return NULL;
     if (page)
         free_pages = page->owner;

@@ -8,6 +8,7 @@
 extern struct netif world_netif; /* "eth0", 10.0.0.2/24 after world_up() */
 extern u64 world_pages;          /* pages that somebody holds */
 extern bool world_quiet;         /* frames that are sent are not kept */
+extern bool world_no_pages;      /* there is no page to be had */
 
 enum { WORLD_FRAMES = 256, WORLD_FRAME_MAX = 2048 };
 struct world_frame {

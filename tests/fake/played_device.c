@@ -13,10 +13,13 @@ char played_why[128];
 void *played_kept[64];
 u32 played_head;
 
-static struct virtq *queues[PLAYED_QUEUES];
+u16 played_queue_size = 32;
+struct virtq *played_queues[PLAYED_QUEUES];
+void (*played_notified)(struct virtq *vq);
+
 static u16 taken[PLAYED_QUEUES];
 
-enum { DESC_NEXT = 1, DESC_WRITE = 2, QUEUE_SIZE = 32 };
+enum { DESC_NEXT = 1, DESC_WRITE = 2 };
 
 struct desc {
     u64 addr;
@@ -28,7 +31,8 @@ struct desc {
 
 int virtio_negotiate(struct virtio_dev *dev, u64 wanted)
 {
-    dev->features = (played_features & wanted) | BIT(VIRTIO_F_VERSION_1);
+    dev->features =
+        (played_features & (wanted | BIT(VIRTIO_F_EVENT_IDX))) | BIT(VIRTIO_F_VERSION_1);
     return 0;
 }
 
@@ -73,19 +77,21 @@ static u64 get_features(struct virtio_dev *dev)
 static u16 queue_max(struct virtio_dev *dev, u16 index)
 {
     (void)dev;
-    return index < PLAYED_QUEUES ? QUEUE_SIZE : 0;
+    return index < PLAYED_QUEUES ? played_queue_size : 0;
 }
 
 static int queue_enable(struct virtio_dev *dev, struct virtq *vq)
 {
     (void)dev;
-    queues[vq->index] = vq;
+    played_queues[vq->index] = vq;
     return 0;
 }
 
 static void notify(struct virtio_dev *dev, struct virtq *vq)
 {
-    (void)dev, (void)vq;
+    (void)dev;
+    if (played_notified)
+        played_notified(vq);
 }
 
 static void read_config(struct virtio_dev *dev, u32 offset, void *buf, u32 len)
@@ -115,7 +121,7 @@ int played_start(const struct virtio_driver *driver)
 /* The head of the oldest chain that is available, or -1. */
 static int next_head(u32 q)
 {
-    const struct virtq *vq = queues[q];
+    const struct virtq *vq = played_queues[q];
     const u16 *avail = phys_to_virt(vq->avail_pa);
 
     if (avail[1] == taken[q])
@@ -126,7 +132,7 @@ static int next_head(u32 q)
 
 void played_use(u32 q, u32 id, u32 len)
 {
-    struct virtq *vq = queues[q];
+    struct virtq *vq = played_queues[q];
     u16 *idx = (u16 *)(uintptr_t)vq->used + 1;
     u32 *elem = (u32 *)(uintptr_t)vq->used + 1 + 2 * (*idx % vq->size);
 
@@ -141,7 +147,7 @@ bool played_fill(u32 q, const void *bytes, u32 len)
 
     if (head < 0)
         return false;
-    const struct desc *d = (const struct desc *)phys_to_virt(queues[q]->desc_pa) + head;
+    const struct desc *d = (const struct desc *)phys_to_virt(played_queues[q]->desc_pa) + head;
     if (len <= d->len)
         memcpy(phys_to_virt(d->addr), bytes, len);
     played_use(q, (u32)head, len);
@@ -155,7 +161,7 @@ int played_take(u32 q, void *buf, u32 size)
 
     if (head < 0)
         return -1;
-    const struct desc *ring = phys_to_virt(queues[q]->desc_pa);
+    const struct desc *ring = phys_to_virt(played_queues[q]->desc_pa);
     for (u32 i = (u32)head;; i = ring[i].next) {
         u32 n = ring[i].len < size ? ring[i].len : size;
         memcpy(to, phys_to_virt(ring[i].addr), n);

@@ -15,6 +15,10 @@ extern void *played_kept[64]; /* drivers of earlier devices, which are for ever 
 
 extern u32 played_head; /* the first descriptor of the buffer that was used last */
 
+extern u16 played_queue_size;                      /* entries of each queue */
+extern struct virtq *played_queues[PLAYED_QUEUES]; /* by number, once the driver has made them */
+extern void (*played_notified)(struct virtq *vq);  /* the driver tells the device; or NULL */
+
 /** Let @driver have it. 0 or the driver's error. */
 int played_start(const struct virtio_driver *driver);
 /** Use the oldest buffer of queue @q, filled with @len bytes. False: there is none. */

@@ -3,6 +3,7 @@
 #include "unit/test.h"
 
 #include "abi/errno.h"
+#include "arch/features.h"
 #include "core/log.h"
 #include "core/time.h"
 #include "drv/console_port.h"
@@ -25,6 +26,7 @@ static bool quick; /* the device answers while it is being told */
 /* ---- the rest of the kernel ---- */
 
 u32 loglevel;
+struct arch_features arch_features;
 
 void log_print(enum log_level level, const char *fmt, ...)
 {
