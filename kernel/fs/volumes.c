@@ -9,6 +9,7 @@
 #include "fs/ext4.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "sched/thread.h"
 #include "vfs/inode.h"
 #include "vfs/mount.h"
 #include "vfs/path.h"
@@ -62,6 +63,7 @@ static int unmount_visit(struct mount *mount, void *arg)
 
 static void unmount_all(void)
 {
+    sched_stop_programs(); /* what is written from now on is what was there at the end */
     mount_for_each(unmount_visit, NULL);
 }
 

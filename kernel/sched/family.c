@@ -80,6 +80,21 @@ void family_remove(struct process *p)
     family_unlock();
 }
 
+void family_set_work(u32 work)
+{
+    struct process *p;
+    struct thread *t;
+    family_lock();
+    list_for_each(p, &family.all, all_node) {
+        spin_lock(&p->siglock);
+        list_for_each(t, &p->threads, process_node)
+            if (t != current)
+                thread_set_work(t, work);
+        spin_unlock(&p->siglock);
+    }
+    family_unlock();
+}
+
 struct process *process_next(int pid)
 {
     struct process *p, *next = NULL;

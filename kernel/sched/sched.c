@@ -301,6 +301,8 @@ void sched_thread_init(struct thread *t)
 
 void sched_thread_start(struct thread *t)
 {
+    if (unlikely(__atomic_load_n(&programs_stopped, __ATOMIC_RELAXED)) && t->process)
+        t->work |= WORK_PARK;
     struct runqueue *rq = choose_rq(t);
     spin_lock(&rq->lock);
     t->state = THREAD_RUNNING;
@@ -498,6 +500,14 @@ void sched_point(void)
     pend_own_work();
 }
 
+static _Noreturn void park(void)
+{
+    for (;;) {
+        thread_prepare_sleep(false);
+        schedule();
+    }
+}
+
 void program_exit_work(struct trap_frame *frame)
 {
     for (;;) {
@@ -506,6 +516,8 @@ void program_exit_work(struct trap_frame *frame)
         u32 work = __atomic_load_n(&current->work, __ATOMIC_ACQUIRE);
         if (!work)
             return;
+        if (unlikely(work & WORK_PARK))
+            park();
         if (work & WORK_EXIT)
             thread_exit();
         if (work & WORK_RESCHED)

@@ -23,6 +23,10 @@ struct runqueue {
     u32 seen_beats, missed;   /* [C] of the CPU it watches */
 };
 
+/* ---- smp.c ---- */
+
+extern bool programs_stopped; /* [A] no thread goes back to its program any more */
+
 /* ---- watch.c ---- */
 
 extern bool watching; /* [A] */
@@ -71,6 +75,8 @@ void process_finish(struct process *process);
 /** Into the list of all, without a parent; and out of it, if it is there. */
 void family_add(struct process *process);
 void family_remove(struct process *process);
+/** Every thread of every process but the current one shall do @work. */
+void family_set_work(u32 work);
 
 /* ---- sched.c ---- */
 

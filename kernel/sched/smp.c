@@ -11,7 +11,10 @@
 #include "plat/plat.h"
 #include "sched/sched_priv.h"
 
-enum { START_NS = 1000000000 }; /* one that has not come by then is reported */
+enum {
+    START_NS = 1000000000, /* one that has not come by then is reported */
+    STOP_NS = 500000000,   /* one that has not stopped its program by then is left alone */
+};
 
 /* What a CPU does when there is nothing to do and nobody left to do it. */
 static void stay_home(void *arg)
@@ -113,4 +116,32 @@ void cpu_main(void)
     __atomic_fetch_or(&cpus_online, cpu_bit(cpu->arch.id), __ATOMIC_SEQ_CST);
     stay_home(NULL);
     panic("a CPU has no home");
+}
+
+/* ---- the end ---- */
+
+bool programs_stopped;
+
+/* A CPU that has seen to a kick since then looks at its thread's work before it goes on with the
+ * program. */
+static void wait_for_beat(struct cpu *cpu, u32 beats, u64 deadline_ns)
+{
+    while (__atomic_load_n(&cpu->rq->beats, __ATOMIC_ACQUIRE) == beats && time_ns() < deadline_ns)
+        cpu_relax();
+}
+
+void sched_stop_programs(void)
+{
+    u32 beats[MAX_CPUS];
+    u64 others = __atomic_load_n(&cpus_online, __ATOMIC_ACQUIRE) & ~cpu_bit(cpu_id());
+
+    __atomic_store_n(&programs_stopped, true, __ATOMIC_SEQ_CST);
+    family_set_work(WORK_PARK);
+    cpu_for_each_in(i, others) {
+        beats[i] = __atomic_load_n(&cpus[i]->rq->beats, __ATOMIC_SEQ_CST);
+        irq_pend_on(cpus[i], PEND_KICK);
+    }
+    u64 deadline_ns = time_after_ns(STOP_NS);
+    cpu_for_each_in(i, others)
+        wait_for_beat(cpus[i], beats[i], deadline_ns);
 }

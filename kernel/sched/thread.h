@@ -32,7 +32,8 @@ enum thread_state {
 enum thread_work {
     WORK_SIGNAL = 1,  /* a deliverable signal may be pending */
     WORK_RESCHED = 2, /* another thread should run */
-    WORK_EXIT = 4     /* the thread must end */
+    WORK_EXIT = 4,    /* the thread must end */
+    WORK_PARK = 8     /* the machine ends: the thread must run no more of its program */
 };
 
 /* Fields: [C] the thread itself or its CPU, [I] fixed once started, [A] atomic, [Q] its run queue's
@@ -185,6 +186,12 @@ void thread_destroy(struct thread *thread);
 void thread_exit(void) __attribute__((noreturn));
 /** End the current thread, a kernel thread, and start @next in its place. Never returns. */
 void thread_exit_to(struct thread *next) __attribute__((noreturn));
+/**
+ * Before the machine ends: no other thread goes on with its program.  Those that are in the kernel
+ * come as far as its border.  Returns when no other CPU runs a program, or after half a second
+ * where one does not come to a safe point.  Thread context, with no lock held.
+ */
+void sched_stop_programs(void);
 /** End the whole process with @status as wait(2) reports it; the first process ends the VM. */
 void process_exit(int status) __attribute__((noreturn));
 /** A process without threads, with the next pid, the caller's reference, no files, no mm.  NULL: no

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -151,6 +152,31 @@ def test_sqlite_survives_kill():
             need(result.status == 0 and lines[:1] == ["ok"], f"after the kill\n{result.show()}")
             need(int(lines[1]) >= acked, f"{acked} were acknowledged, {lines[1]} are there ({mode})")
             judge(image)
+
+
+def counters(image, name, out):
+    """The first word of each page of a file."""
+    subprocess.run(["debugfs", "-R", f"dump /{name} {out}", image], check=True, capture_output=True)
+    with open(out, "rb") as file:
+        data = file.read()
+    return [struct.unpack_from("<Q", data, at)[0] for at in range(0, len(data), 4096)]
+
+
+def test_nobody_writes_while_it_ends():
+    """Threads on other CPUs stop before what they wrote is brought to the disk."""
+    with Home() as home:
+        image = make_image(os.path.join(home.tmp, "v.img"))
+        program = os.path.join(home.tmp, "two_files")
+        source = os.path.join(ROOT, "tests", "e2e", "programs", "two_files.c")
+        subprocess.run(["gcc", "-O1", "-static", "-pthread", "-o", program, source], check=True)
+        for cpus in ("4", "1"):
+            result = home.ingot("run", "--isolation", "vm", "--cpus", cpus, "-w", "/v", "-v", image + ":/v", program)
+            need(result.status == 0, f"{cpus} CPUs\n{result.show()}")
+            judge(image)
+            pages = [counters(image, name, os.path.join(home.tmp, name)) for name in ("first", "second")]
+            for thread, (one, two) in enumerate(zip(*pages)):
+                need(two > 0 and one - two in (0, 1),
+                     f"{cpus} CPUs: thread {thread} went on while the volume was written: {one}, {two}")
 
 
 def test_volume_in_use():
