@@ -225,10 +225,27 @@ int vm_net_check(const struct vm_net *net, struct err *err)
     return min(fd, 0);
 }
 
+/* Whether a tap has several queues was said when it was made, and must be said again. */
+static int net_attach_tap(int fd, const struct vm_net *net, short more_flags)
+{
+    struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | more_flags)};
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", net->ifname);
+    return ioctl(fd, TUNSETIFF, &request);
+}
+
+unsigned vm_net_queues(const struct vm_net *net, unsigned cpus)
+{
+    if (!net || net->kind != VM_NET_TAP || cpus < 2 || !if_nametoindex(net->ifname))
+        return 1;
+    int fd CLEANUP(fd_close) = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    if (fd < 0 || net_attach_tap(fd, net, IFF_MULTI_QUEUE) < 0)
+        return 1;
+    return min(cpus, (unsigned)VM_NET_MAX_QUEUES);
+}
+
 int vm_net_open_tap(const struct vm_net *net, struct err *err)
 {
-    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-
     if (!if_nametoindex(net->ifname))
         return err_set(err, ENODEV,
                        "--net: no interface '%s'; make it with: ip tuntap add %s mode tap user %u",
@@ -236,8 +253,8 @@ int vm_net_open_tap(const struct vm_net *net, struct err *err)
     int fd CLEANUP(fd_close) = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "--net: /dev/net/tun");
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", net->ifname);
-    if (ioctl(fd, TUNSETIFF, &request) < 0)
+    if (net_attach_tap(fd, net, 0) < 0 &&
+        (errno != EINVAL || net_attach_tap(fd, net, IFF_MULTI_QUEUE) < 0))
         return err_errno(err, errno, "--net: tap '%s'", net->ifname);
     return TAKE(fd, -1);
 }

@@ -49,8 +49,16 @@ int vm_net_publish(struct vm_net *net, const char *text, struct err *err);
  */
 int vm_net_check(const struct vm_net *net, struct err *err);
 
-/** Open the tap. A descriptor, or a negative errno. */
+/** Open the tap, or one more queue of a tap of several. A descriptor, or a negative errno. */
 int vm_net_open_tap(const struct vm_net *net, struct err *err);
+
+enum { VM_NET_MAX_QUEUES = 8 };
+
+/**
+ * How many queues a guest of @cpus gets: one a CPU, up to VM_NET_MAX_QUEUES, of a tap that was made
+ * with `multi_queue`; of any other network one.
+ */
+unsigned vm_net_queues(const struct vm_net *net, unsigned cpus);
 
 /** The kernel's `ip=` word for this network, without a blank; the caller frees it. NULL: none. */
 char *vm_net_word(const struct vm_net *net, const char *hostname);

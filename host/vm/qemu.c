@@ -235,12 +235,17 @@ static int qemu_spawn(char *const *argv, const struct qemu_fds *fds, pid_t *pid)
     return failed;
 }
 
-static int qemu_open_net(const struct vm_config *config, struct qemu_fds *fds, struct err *err)
+static int qemu_open_net(const struct qemu_plan *plan, struct qemu_fds *fds, struct err *err)
 {
-    if (!config->net || config->net->kind != VM_NET_TAP)
-        return 0;
-    fds->ours[QEMU_FD_TAP] = vm_net_open_tap(config->net, err);
-    return min(fds->ours[QEMU_FD_TAP], 0);
+    const struct vm_net *net = plan->config->net;
+
+    for (unsigned i = 0; net && net->kind == VM_NET_TAP && i < plan->queues; i++) {
+        int fd = vm_net_open_tap(net, err);
+        if (fd < 0)
+            return fd;
+        fds->ours[QEMU_FD_TAP + i] = fd;
+    }
+    return 0;
 }
 
 static int qemu_start(const struct vm_config *config, struct vm *vm, struct err *err)
@@ -261,7 +266,7 @@ static int qemu_start(const struct vm_config *config, struct vm *vm, struct err 
     if (!failed)
         failed = qemu_open_volumes(&plan, &fds, err);
     if (!failed)
-        failed = qemu_open_net(config, &fds, err);
+        failed = qemu_open_net(&plan, &fds, err);
     if (!failed)
         failed = qemu_open_channels(config, &fds, vm, err);
     if (failed)

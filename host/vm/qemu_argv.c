@@ -44,6 +44,7 @@ int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 l
     if (!plan->machine)
         return err_set(err, EINVAL, "unknown machine '%s'; there are microvm, q35 and pc",
                        config->machine);
+    plan->queues = vm_net_queues(config->net, config->cpus);
     /* An initrd is copied at start and takes memory from the program; a disk is read as needed. */
     plan->disks = layer_bytes > config->memory_bytes / 4;
     if (plan->disks && config->nr_layers > QEMU_MAX_DISKS)

@@ -26,16 +26,27 @@ static char *user_options(const struct vm_net *net)
     return buf_take(&text);
 }
 
+/* "tap,id=net,fd=17", or fds=17:18 with several queues. */
+static char *tap_options(const struct qemu_plan *plan)
+{
+    struct buf text = {0};
+
+    buf_puts(&text, plan->queues > 1 ? "tap,id=net,fds=" : "tap,id=net,fd=");
+    for (unsigned i = 0; i < plan->queues; i++)
+        buf_printf(&text, "%s%u", i ? ":" : "", QEMU_FD_TAP + i);
+    return buf_take(&text);
+}
+
 void qemu_net_argv(const struct qemu_plan *plan, struct strs *argv, int slot)
 {
     const struct vm_net *net = plan->config->net;
     const u8 *m = net->mac;
-    char *device CLEANUP(mem_free) = str_printf(",netdev=net,mac=%02x:%02x:%02x:%02x:%02x:%02x",
-                                                m[0], m[1], m[2], m[3], m[4], m[5]);
+    char *device CLEANUP(mem_free) =
+        str_printf(",netdev=net,mac=%02x:%02x:%02x:%02x:%02x:%02x%s", m[0], m[1], m[2], m[3], m[4],
+                   m[5], plan->queues > 1 ? ",mq=on" : "");
 
     strs_add(argv, "-netdev");
-    strs_take(argv, net->kind == VM_NET_TAP ? str_printf("tap,id=net,fd=%d", QEMU_FD_TAP)
-                                            : user_options(net));
+    strs_take(argv, net->kind == VM_NET_TAP ? tap_options(plan) : user_options(net));
     qemu_add_virtio(plan, argv, "virtio-net", device, slot);
     if (!net->pcap)
         return;

@@ -1,6 +1,7 @@
 /* What the files of the QEMU back end share. */
 #pragma once
 
+#include "vm/net.h"
 #include "vm/vmm.h"
 
 struct strs;
@@ -15,8 +16,8 @@ enum qemu_fd {
     QEMU_FD_LOG,
     QEMU_FD_CONTROL,
     QEMU_FD_INITRD,
-    QEMU_FD_TAP,
-    QEMU_FD_DISK, /* the first layer's; the others follow */
+    QEMU_FD_TAP,                                    /* its first queue; the others follow */
+    QEMU_FD_DISK = QEMU_FD_TAP + VM_NET_MAX_QUEUES, /* the first layer's; the others follow */
 };
 
 enum {
@@ -33,8 +34,9 @@ struct qemu_machine {
 struct qemu_plan {
     const struct vm_config *config;
     const struct qemu_machine *machine;
-    char *program; /* owned: QEMU's path */
-    bool disks;    /* layers on virtio-blk rather than in an initrd */
+    char *program;   /* owned: QEMU's path */
+    bool disks;      /* layers on virtio-blk rather than in an initrd */
+    unsigned queues; /* of the network, each way */
 };
 
 /**

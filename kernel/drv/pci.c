@@ -26,6 +26,7 @@ enum {
     HEADER_BRIDGE = 1,
     BAR_IO = 1,
     BAR_64 = 4,
+    MSIX_LAST = 0x7ff,
     MSIX_ENABLE = 0x8000,
     MSIX_MASK_ALL = 0x4000,
 };
@@ -137,7 +138,7 @@ void pci_enable(const struct pci_dev *pci)
 }
 
 /* 6.8.2: a table entry is address, data and a mask bit. */
-int pci_enable_msix(const struct pci_dev *pci, u32 line)
+int pci_enable_msix(const struct pci_dev *pci, u32 entry, u32 line, u32 cpu)
 {
     u32 cap = pci_find_capability(pci, 0, PCI_CAP_MSIX);
     if (!cap)
@@ -145,17 +146,19 @@ int pci_enable_msix(const struct pci_dev *pci, u32 line)
 
     u64 addr;
     u32 data, table = pci_config_read(pci, cap + 4, 4);
-    volatile u32 *entry = pci_map_bar(pci, table & 7, table & ~7u, 16);
-    if (!entry)
+    u32 control = pci_config_read(pci, cap + 2, 2);
+    if (entry > (control & MSIX_LAST))
+        return -ENOSPC;
+    volatile u32 *words = pci_map_bar(pci, table & 7, (table & ~7u) + entry * 16ul, 16);
+    if (!words)
         return -ENOMEM;
-    int err = plat.irq_route_msi(line, &addr, &data);
+    int err = plat.irq_route_msi(line, cpu, &addr, &data);
     if (err)
         return err;
-    entry[0] = (u32)addr;
-    entry[1] = (u32)(addr >> 32);
-    entry[2] = data;
-    entry[3] = 0;
-    u32 control = pci_config_read(pci, cap + 2, 2);
+    words[0] = (u32)addr;
+    words[1] = (u32)(addr >> 32);
+    words[2] = data;
+    words[3] = 0;
     pci_config_write(pci, cap + 2, 2, (control | MSIX_ENABLE) & ~(u32)MSIX_MASK_ALL);
     return 0;
 }

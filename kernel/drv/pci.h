@@ -30,5 +30,8 @@ void *pci_map_bar(const struct pci_dev *pci, u32 bar, u64 offset, u64 len);
 /** Switch on memory decoding and bus mastering. */
 void pci_enable(const struct pci_dev *pci);
 
-/** Let MSI-X entry 0 deliver to pending line @line, and switch MSI-X on. 0 or a negative errno. */
-int pci_enable_msix(const struct pci_dev *pci, u32 line);
+/**
+ * Let MSI-X entry @entry deliver to pending line @line of @cpu, and switch MSI-X on.
+ * 0, -ENODEV: there is no MSI-X, -ENOSPC: no such entry, or another negative errno.
+ */
+int pci_enable_msix(const struct pci_dev *pci, u32 entry, u32 line, u32 cpu);

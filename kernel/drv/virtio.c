@@ -88,6 +88,13 @@ int virtio_enable_irq(struct virtio_dev *dev)
     return line < 0 ? line : dev->transport->route_irq(dev, (u32)line);
 }
 
+void virtio_route_queue(struct virtio_dev *dev, u16 index, u32 line, u32 cpu)
+{
+    /* One that is still to come would lose them: the first CPU takes them and tells it. */
+    if (dev->transport->route_queue && cpu_is_online(cpu))
+        (void)dev->transport->route_queue(dev, index, line, cpu); /* else as for all others */
+}
+
 void virtio_driver_ok(struct virtio_dev *dev)
 {
     add_status(dev, STATUS_DRIVER_OK);

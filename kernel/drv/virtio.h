@@ -39,12 +39,16 @@ struct virtio_transport {
     void (*notify)(struct virtio_dev *dev, struct virtq *vq);
     /** Read and acknowledge what the interrupt was for; bit 0 queues, bit 1 configuration. */
     u32 (*ack_interrupt)(struct virtio_dev *dev);
+    bool tells_cause; /* else both bits may be set for either */
     /** Read @len bytes of the device's own configuration at @offset; zeroes past its end. */
     void (*read_config)(struct virtio_dev *dev, u32 offset, void *buf, u32 len);
     /** What messages call the device: "virtio-mmio@feb02e00". */
     void (*describe)(struct virtio_dev *dev, char *text, size_t size);
     /** Deliver the device's interrupts as pending line @line. 0 or a negative errno. */
     int (*route_irq)(struct virtio_dev *dev, u32 line);
+    /** Deliver those of queue @index, not yet enabled, as @line of @cpu, which is online. 0 or a
+     * negative errno: they come as the device's. NULL: they always do. */
+    int (*route_queue)(struct virtio_dev *dev, u16 index, u32 line, u32 cpu);
 };
 
 enum { VIRTIO_MAX_QUEUES = 32 };
@@ -119,6 +123,11 @@ void virtio_add(struct virtio_dev *dev);
 int virtio_negotiate(struct virtio_dev *dev, u64 wanted);
 /** Take interrupts for the queues with a used_fn; call before virtio_driver_ok. */
 int virtio_enable_irq(struct virtio_dev *dev);
+/**
+ * Where the device can, queue @index interrupts @cpu itself, as pending line @line; otherwise its
+ * used_fn is called as for all others. Call before virtq_init.
+ */
+void virtio_route_queue(struct virtio_dev *dev, u16 index, u32 line, u32 cpu);
 /** The device is live from here on. */
 void virtio_driver_ok(struct virtio_dev *dev);
 /** Reset: the device lets go of all queues. */

@@ -149,6 +149,7 @@ static const struct virtio_transport mmio_transport = {
     .queue_enable = mmio_queue_enable,
     .notify = mmio_notify,
     .ack_interrupt = mmio_ack_interrupt,
+    .tells_cause = true,
     .read_config = mmio_read_config,
     .route_irq = mmio_route_irq,
 };

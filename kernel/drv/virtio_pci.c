@@ -1,4 +1,5 @@
-/* Virtio over PCI, modern interface: virtio 1.2, 4.1.  One MSI-X vector serves all queues. */
+/* Virtio over PCI, modern interface: virtio 1.2, 4.1.  MSI-X vector 0 serves the device, all queues
+ * included but those that have one of their own. */
 #include "abi/errno.h"
 #include "core/log.h"
 #include "drv/pci.h"
@@ -46,6 +47,8 @@ struct pci_virtio {
     u32 notify_bytes, notify_multiplier;       /* [I] */
     volatile u8 *config;                       /* [I] NULL: none */
     u32 config_bytes;                          /* [I] */
+    u8 vectors[VIRTIO_MAX_QUEUES];             /* [I] of queues by number; 0: the device's */
+    u8 nr_vectors;                             /* [I] besides the device's */
 };
 
 static volatile struct virtio_pci_common *common_of(struct virtio_dev *dev)
@@ -110,7 +113,7 @@ static int pci_queue_enable(struct virtio_dev *dev, struct virtq *vq)
         return -EINVAL;
     vq->notify_reg = self->notify + offset;
     common->queue_size = vq->size;
-    common->queue_msix_vector = 0;
+    common->queue_msix_vector = vq->index < VIRTIO_MAX_QUEUES ? self->vectors[vq->index] : 0;
     write_address(common->queue_desc, vq->desc_pa);
     write_address(common->queue_driver, vq->avail_pa);
     write_address(common->queue_device, vq->used_pa);
@@ -143,11 +146,31 @@ static void pci_read_device_config(struct virtio_dev *dev, u32 offset, void *buf
 static int pci_route_irq(struct virtio_dev *dev, u32 line)
 {
     struct pci_virtio *self = container_of(dev, struct pci_virtio, dev);
-    int err = pci_enable_msix(&self->pci, line);
+    int err = pci_enable_msix(&self->pci, 0, line, 0);
     if (err)
         return err;
     self->common->config_msix_vector = 0;
     return self->common->config_msix_vector == NO_VECTOR ? -ENOSPC : 0;
+}
+
+/* 4.1.5.1.2: whether the device takes the vector shows when it is read back. */
+static int pci_route_queue(struct virtio_dev *dev, u16 index, u32 line, u32 cpu)
+{
+    struct pci_virtio *self = container_of(dev, struct pci_virtio, dev);
+    u8 vector = (u8)(self->nr_vectors + 1);
+
+    if (index >= VIRTIO_MAX_QUEUES)
+        return -ENOSPC;
+    int err = pci_enable_msix(&self->pci, vector, line, cpu);
+    if (err)
+        return err;
+    self->common->queue_select = index;
+    self->common->queue_msix_vector = vector;
+    if (self->common->queue_msix_vector != vector)
+        return -ENOSPC;
+    self->vectors[index] = vector;
+    self->nr_vectors = vector;
+    return 0;
 }
 
 static void pci_describe(struct virtio_dev *dev, char *text, size_t size)
@@ -169,6 +192,7 @@ static const struct virtio_transport pci_transport = {
     .ack_interrupt = pci_ack_interrupt,
     .read_config = pci_read_device_config,
     .route_irq = pci_route_irq,
+    .route_queue = pci_route_queue,
 };
 
 /* One vendor capability: where a structure lies (4.1.4). */

@@ -130,6 +130,7 @@ static const struct virtio_transport window_transport = {
     .queue_enable = window_queue_enable,
     .notify = window_notify,
     .ack_interrupt = window_ack_interrupt,
+    .tells_cause = true,
     .read_config = window_read_config,
     .describe = window_describe,
     .route_irq = window_route_irq,

@@ -8,7 +8,7 @@
 
 static int add_device(struct netif *netif, void *arg)
 {
-    const struct netif_stats *s = &netif->stats;
+    struct netif_stats all = netif_sum_stats(netif), *s = &all;
     struct text *out = arg;
 
     text_add(out, "%6s: %7lu %7lu %4lu %4lu %4d %5d %10d %9d ", netif->name,

@@ -116,7 +116,7 @@ static int show_carrier(struct text *out, const struct pseudo_ref *ref)
 #define COUNTER(name_, field_)                                                                     \
     static int show_##name_(struct text *out, const struct pseudo_ref *ref)                        \
     {                                                                                              \
-        text_add(out, "%lu\n", (unsigned long)netif_of(ref)->stats.field_);                        \
+        text_add(out, "%lu\n", (unsigned long)netif_sum_stats(netif_of(ref)).field_);              \
         return 0;                                                                                  \
     }
 COUNTER(rx_bytes, rx_bytes)

@@ -18,7 +18,7 @@ void eth_receive(struct netif *netif, struct pkt *pkt)
 
     if (unlikely(!hdr || (hdr->src[0] & 1))) {
         NET_COUNT(eth_in_errors);
-        netif->stats.rx_errors++;
+        netif_count(netif)->rx_errors++;
         pkt_free(pkt);
         return;
     }
@@ -43,7 +43,7 @@ void eth_receive(struct netif *netif, struct pkt *pkt)
         return;
     default: /* a protocol we do not speak */
         NET_COUNT(eth_in_unknown);
-        netif->stats.rx_dropped++;
+        netif_count(netif)->rx_dropped++;
         pkt_free(pkt);
     }
 }

@@ -235,6 +235,6 @@ void ip4_receive(struct netif *netif, struct pkt *pkt)
 truncated:
     NET_COUNT(ip_in_truncated);
 drop:
-    netif->stats.rx_dropped++;
+    netif_count(netif)->rx_dropped++;
     pkt_free(pkt);
 }

@@ -258,6 +258,6 @@ void ip6_receive(struct netif *netif, struct pkt *pkt)
     return;
 
 drop:
-    netif->stats.rx_dropped++;
+    netif_count(netif)->rx_dropped++;
     pkt_free(pkt);
 }

@@ -97,6 +97,17 @@ void ipconfig_apply(struct netif *netif, const struct ip_config *config)
         arp_announce(netif, &config->addr);
 }
 
+void netif_announce(struct netif *netif)
+{
+    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+        struct ip_addr addr = netif->addrs[i].addr;
+        if (addr.family == ADDR_INET)
+            arp_announce(netif, &addr);
+        else if (addr.family == ADDR_INET6)
+            ndp_announce(netif, &addr);
+    }
+}
+
 void ipconfig_withdraw(struct netif *netif, const struct ip_config *config)
 {
     struct route_entry line = {.dst = addr_from_v4(0), .netif = netif, .gateway = config->gateway};

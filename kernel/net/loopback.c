@@ -19,7 +19,7 @@ static void loopback_send(struct netif *netif, struct pkt *pkt)
     struct queue *queue = &queues[cpu_id()];
 
     if (unlikely(queue->count >= QUEUE_MAX)) {
-        netif->stats.tx_dropped++;
+        netif_count(netif)->tx_dropped++;
         pkt_free(pkt);
         return;
     }

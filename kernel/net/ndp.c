@@ -102,6 +102,13 @@ static void advertise(struct netif *netif, const struct ip_addr *target, const s
     icmp6_send(netif, pkt, target, anybody ? &ip6_all_nodes : to, HOPS);
 }
 
+void ndp_announce(struct netif *netif, const struct ip_addr *addr)
+{
+    static const struct ip_addr anybody = {.family = ADDR_INET6};
+
+    advertise(netif, addr, &anybody);
+}
+
 /* The next option from *@at on that lies whole within the message; NULL: no more, or broken. */
 static const u8 *next_option(const struct pkt *pkt, u32 *at)
 {

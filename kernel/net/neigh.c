@@ -168,7 +168,7 @@ static void enqueue(struct neigh *n, struct pkt *pkt, u16 type)
     spin_unlock(&lock);
 
     if (dropped) {
-        netif->stats.tx_dropped++;
+        netif_count(netif)->tx_dropped++;
         pkt_free(dropped);
     }
     if (ask) {

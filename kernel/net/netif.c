@@ -4,6 +4,7 @@
 #include "abi/errno.h"
 #include "abi/socket.h"
 #include "lib/string.h"
+#include "mm/heap.h"
 #include "net/ip.h"
 #include "net/net_priv.h"
 #include "net/netlink.h"
@@ -35,8 +36,31 @@ void net_config_changed(void)
     __atomic_fetch_add(&net_generation, 1, __ATOMIC_RELEASE);
 }
 
+/* Without memory they share counters that nobody trusts. */
+static struct netif_stats *create_stats(void)
+{
+    static struct netif_stats shared[MAX_CPUS];
+    struct netif_stats *stats = kcalloc(cpu_count, sizeof(*stats));
+
+    return stats ? stats : shared;
+}
+
+struct netif_stats netif_sum_stats(const struct netif *netif)
+{
+    struct netif_stats all = {0};
+    u64 *sum = (u64 *)&all;
+
+    for (u32 cpu = 0; cpu < cpu_count; cpu++) {
+        const u64 *one = (const u64 *)&netif->stats[cpu];
+        for (u32 i = 0; i < sizeof(all) / sizeof(u64); i++)
+            sum[i] += one[i];
+    }
+    return all;
+}
+
 void netif_add(struct netif *netif)
 {
+    netif->stats = create_stats();
     netif->index = netif->flags & NETIF_LOOPBACK ? LOOPBACK_INDEX : next_index++;
     if (netif->flags & NETIF_LOOPBACK)
         list_add(&netifs, &netif->node);
@@ -223,12 +247,12 @@ const struct ip_addr *netif_source(const struct netif *netif, const struct ip_ad
 void netif_send_any(struct netif *netif, struct pkt *pkt)
 {
     if (pkt->csum == CSUM_PARTIAL && !(netif->flags & NETIF_CSUM) && !pkt_csum_finish(pkt)) {
-        netif->stats.tx_errors++;
+        netif_count(netif)->tx_errors++;
         pkt_free(pkt);
         return;
     }
-    netif->stats.tx_packets++;
-    netif->stats.tx_bytes += pkt->total;
+    netif_count(netif)->tx_packets++;
+    netif_count(netif)->tx_bytes += pkt->total;
     if (netif->tap)
         netif->tap(netif, pkt, true);
     netif->ops->send(netif, pkt);
@@ -256,8 +280,9 @@ void netif_poll_all(void)
 
 void netif_receive(struct netif *netif, struct pkt *pkt)
 {
-    netif->stats.rx_packets++;
-    netif->stats.rx_bytes += pkt->total;
+    struct netif_stats *stats = netif_count(netif);
+    stats->rx_packets++;
+    stats->rx_bytes += pkt->total;
     pkt->netif = netif;
     if (unlikely(netif->tap))
         netif->tap(netif, pkt, false);

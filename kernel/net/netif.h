@@ -1,6 +1,7 @@
 /* Network interfaces: what a driver gives to the stack and the stack to a driver. */
 #pragma once
 
+#include "core/percpu.h"
 #include "core/spinlock.h"
 #include "net/addr.h"
 #include "net/pkt.h"
@@ -30,6 +31,7 @@ struct netif_ops {
     void (*poll)(struct netif *netif);
 };
 
+/** u64 only: the sum walks it as an array. */
 struct netif_stats {
     u64 rx_packets, rx_bytes, rx_dropped, rx_errors;
     u64 tx_packets, tx_bytes, tx_dropped, tx_errors;
@@ -52,7 +54,7 @@ struct netif {
     } addrs[NETIF_ADDRS];              /* [N] */
     u32 nr_addrs;                      /* [N] slots from here on were never used */
     struct ip_addr gateway4, gateway6; /* [N] family 0: none */
-    struct netif_stats stats;          /* each counter written by one CPU at a time */
+    struct netif_stats *stats;         /* [I] cpu_count of them, [C] each CPU its own */
     struct list_head node;             /* [I] */
     void *driver;                      /* [I] the driver's own */
     /** [A] Packet sockets, while there are any: look at every frame, @sent or received; borrows.
@@ -67,8 +69,17 @@ extern struct spinlock net_config_lock;
 void net_config_changed(void);
 extern u32 net_generation; /* [A] counts the changes */
 
-/** Make an interface known; the driver owns it for ever. Only from an offer's start(). */
+/** Make an interface known, before it may receive; the driver owns it for ever. Only from an
+ * offer's start(). */
 void netif_add(struct netif *netif);
+
+/** The running CPU's counters. */
+static inline struct netif_stats *netif_count(const struct netif *netif)
+{
+    return &netif->stats[cpu_id()];
+}
+/** The sum over all CPUs, not a snapshot of one moment. */
+struct netif_stats netif_sum_stats(const struct netif *netif);
 
 /* A device whose driver waits until somebody has use for a network. */
 struct netif_offer {
@@ -104,14 +115,17 @@ static inline void netif_send(struct netif *netif, struct pkt *pkt)
         netif_send_any(netif, pkt);
         return;
     }
-    netif->stats.tx_packets++;
-    netif->stats.tx_bytes += pkt->total;
+    struct netif_stats *stats = netif_count(netif);
+    stats->tx_packets++;
+    stats->tx_bytes += pkt->total;
     netif->ops->send(netif, pkt);
 }
 /** Ring the doorbells and let go of what waits, on all interfaces. */
 void netif_flush_all(void);
 /** Look for received packets on all interfaces, without an interrupt. */
 void netif_poll_all(void);
+/** Tell the network where our addresses live: the guest has moved. */
+void netif_announce(struct netif *netif);
 /** IFF_* of the ABI. */
 u32 netif_abi_flags(const struct netif *netif);
 struct netif *netif_by_name(const char *name);

@@ -81,7 +81,8 @@ static void put_link(struct nl_reply *r, struct netif *netif)
     nl_attr(r, IFLA_QDISC, "noqueue", 8);
     nl_attr(r, IFLA_ADDRESS, netif->mac, sizeof(netif->mac));
     nl_attr(r, IFLA_BROADCAST, loopback ? zero : broadcast, sizeof(broadcast));
-    put_stats(r, &netif->stats);
+    struct netif_stats stats = netif_sum_stats(netif);
+    put_stats(r, &stats);
     nl_end(r);
 }
 

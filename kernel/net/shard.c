@@ -12,9 +12,11 @@
 #include "mm/page.h"
 #include "net/tcp_priv.h"
 
+/* So many that two CPUs seldom want the same one. */
+enum { SHARDS_A_CPU = 4, MAX_SHARDS = 64 };
 enum { FIRST_BUCKETS = 64, MAX_BUCKETS = 1 << 20 };
 
-struct shard *shards[MAX_CPUS];
+struct shard *shards[MAX_SHARDS];
 u32 nr_shards;
 static u64 hash_key[4];
 
@@ -148,9 +150,12 @@ static struct shard *shard_create(u32 index, u64 memory)
     shard->now = (u32)(shard->now_ns / NSEC_PER_MSEC);
     wheel_init(&shard->wheel, shard->now);
     timer_init(&shard->timer, wheel_due);
+    tw_init(shard, memory);
+    if (cpu_count >
+        1) /* a few flows do not spread evenly: all may take half of it, not a quarter */
+        memory *= 2;
     shard->memory_max = memory / 4;
     shard->memory_high = memory / 8;
-    tw_init(shard, memory);
     return shard;
 }
 
@@ -160,8 +165,9 @@ void shards_init(void)
 
     page_get_stats(&pages);
     random_bytes(hash_key, sizeof(hash_key));
-    for (u32 i = 0; i < cpu_count; i++) {
-        struct shard *shard = shard_create(i, pages.total * PAGE_SIZE / cpu_count);
+    u32 wanted = cpu_count == 1 ? 1 : min(cpu_count * SHARDS_A_CPU, (u32)MAX_SHARDS);
+    for (u32 i = 0; i < wanted; i++) {
+        struct shard *shard = shard_create(i, pages.total * PAGE_SIZE / wanted);
         if (!shard)
             break;
         shards[nr_shards++] = shard;

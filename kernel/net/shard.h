@@ -1,6 +1,7 @@
 /* Shards: what TCP keeps, divided by flow so that CPUs do not meet.  A connection belongs to the
  * shard that its flow's hash names; the shard's lock guards the connection, the tables and the
- * wheel.  Packets of a flow should arrive at the CPU of its number, but need not.
+ * wheel.  One CPU has one shard; several have four times as many as they are, and any CPU works in
+ * any of them.
  *
  * Lock order: a shard's, then the listeners' (tcp_listen.c), then a listener's, then ports; then
  * wait queues, neighbours, device queues.  Two shards' are never held. */

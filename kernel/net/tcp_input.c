@@ -330,6 +330,14 @@ static u32 scope_of(const struct ip_info *info)
     return info->netif && addr_is_link_local(&info->src) ? info->netif->index : 0;
 }
 
+/* It has no flow, so no shard: all CPUs count in the first one's. */
+static void count_bad(bool bad_csum)
+{
+    __atomic_fetch_add(&shards[0]->stats.in_errs, 1, __ATOMIC_RELAXED);
+    if (bad_csum)
+        __atomic_fetch_add(&shards[0]->stats.in_csum_errs, 1, __ATOMIC_RELAXED);
+}
+
 void tcp_input(struct pkt *pkt, const struct ip_info *info)
 {
     struct tcp_segment seg;
@@ -345,8 +353,7 @@ void tcp_input(struct pkt *pkt, const struct ip_info *info)
 
     if (unlikely(decoded != DECODE_OK || addr_is_multicast(&info->dst) ||
                  addr_is_multicast(&info->src))) {
-        shards[0]->stats.in_errs++;
-        shards[0]->stats.in_csum_errs += decoded == DECODE_BAD_CSUM;
+        count_bad(decoded == DECODE_BAD_CSUM);
         pkt_free(pkt);
         return;
     }

@@ -207,9 +207,9 @@ struct plat_ops {
 
     /** Deliver interrupt line @gsi as pending bit @line.  0 or -EINVAL. */
     int (*irq_route_gsi)(u32 gsi, u32 line);
-    /** Address and data to program into an MSI(-X) entry so that it sets pending bit @line on the
-     * boot CPU.  0 or -ENOSPC. */
-    int (*irq_route_msi)(u32 line, u64 *addr, u32 *data);
+    /** Address and data to program into an MSI(-X) entry so that it sets pending bit @line on CPU
+     * @cpu.  0 or -ENOSPC. */
+    int (*irq_route_msi)(u32 line, u32 cpu, u64 *addr, u32 *data);
 
     /** PCI configuration space, 1, 2 or 4 bytes at an aligned offset; all ones where nothing is. */
     u32 (*pci_read)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size);

@@ -51,8 +51,8 @@ def command(*words, timeout=60, stdin=b"", check=True, env=None):
 
 
 @contextlib.contextmanager
-def namespace(*taps):
-    """This thread and all that it starts in a network of their own, with these taps."""
+def namespace(*taps, queues=False):
+    """This thread and all that it starts in a network of their own, with these taps; of several queues?"""
     if os.geteuid() != 0:
         raise Skip("needs root for a network namespace")
     need_programs("ip")
@@ -64,7 +64,7 @@ def namespace(*taps):
         for tap in taps:
             if not os.path.exists("/dev/net/tun"):
                 raise Skip("needs /dev/net/tun")
-            command("ip", "tuntap", "add", tap, "mode", "tap")
+            command("ip", "tuntap", "add", tap, "mode", "tap", *(["multi_queue"] if queues else []))
             command("ip", "link", "set", tap, "up")
         if TAP in taps:
             command("ip", "addr", "add", f"{HOST}/24", "dev", TAP)

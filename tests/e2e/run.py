@@ -17,6 +17,7 @@ from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run 
 import bad_input  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
+import cpus  # noqa: E402
 import disks  # noqa: E402
 import hosted  # noqa: E402
 import impair  # noqa: E402
@@ -103,6 +104,7 @@ def main():
     hosted.add_to(suite)
     servers.add_to(suite)
     clients.add_to(suite)
+    cpus.add_to(suite)
     networds.add_to(suite)
     disks.add_to(suite)
     storms.add_to(suite, long)

@@ -65,9 +65,10 @@ def no_connections():
 
 
 @contextlib.contextmanager
-def target(memory="32M", kept=1600):
+def target(memory="32M", kept=1600, cpus=1):
     """The server with four ports; afterwards all connections are gone and the memory is back."""
-    with namespace(TAP), guest([TARGET], net_options("tap"), memory=memory) as it:
+    options = [*net_options("tap"), "--cpus", str(cpus)]
+    with namespace(TAP, queues=cpus > 1), guest([TARGET], options, memory=memory) as it:
         until(echoes)
         for _ in range(3):
             echoes()
@@ -135,9 +136,9 @@ def short_connections(count, port=LINE, request=b"", wanted=b"one line\n", at_on
     return slowest
 
 
-def churn(count):
+def churn(count, cpus=1):
     """Short connections from one address: more than it has ports where count says so."""
-    with target():
+    with target(kept=1600 * cpus, cpus=cpus):
         slowest = short_connections(count)
         need(slowest < 5, f"one of {count} connections took {slowest:.1f} s")
 
@@ -204,9 +205,9 @@ def half_open():
             wire.send(tcp(port, ECHO, RST, 1001, source=source))
 
 
-def resets():
+def resets(cpus=1):
     """Connections that end by RST at every moment, and forged RSTs that must not end one."""
-    with target(), Wire() as wire:
+    with target(kept=1600 * cpus, cpus=cpus), Wire() as wire:
         for i in range(1500):
             link = socket.create_connection((GUEST, (ECHO, HOLD, LINE)[i % 3]), timeout=5)
             if i % 4:
@@ -310,5 +311,8 @@ def add_to(suite, long):
     suite.add("storm: exchanges", exchanges, 150 if long else 4)
     suite.add("storm: churn", churn, 100_000 if long else 20_000)
     suite.add("storm: broken_packets", broken_packets, 200_000 if long else 20_000)
+    for cpus in (2, 4):
+        suite.add(f"storm: churn on {cpus} CPUs", churn, 4000, cpus)
+        suite.add(f"storm: resets on {cpus} CPUs", resets, cpus)
     for test in (idle_connections, syn_flood, half_open, resets, slow_senders, never_read, half_closed):
         suite.add(f"storm: {test.__name__}", test)

@@ -60,6 +60,11 @@ void virtio_break(struct virtio_dev *dev, const char *why)
     snprintf(played_why, sizeof(played_why), "%s", why);
 }
 
+void virtio_route_queue(struct virtio_dev *dev, u16 index, u32 line, u32 cpu)
+{
+    (void)dev, (void)index, (void)line, (void)cpu;
+}
+
 const char *virtio_name(struct virtio_dev *dev)
 {
     (void)dev;
@@ -172,6 +177,20 @@ int played_take(u32 q, void *buf, u32 size)
     }
     played_use(q, (u32)head, 0);
     return (int)(to - (u8 *)buf);
+}
+
+int played_answer(u32 q, void *buf, u32 size, u8 answer)
+{
+    int head = next_head(q);
+
+    if (head < 0)
+        return -1;
+    const struct desc *ring = phys_to_virt(played_queues[q]->desc_pa), *out = &ring[head];
+    u32 n = out->len < size ? out->len : size;
+    memcpy(buf, phys_to_virt(out->addr), n);
+    *(u8 *)phys_to_virt(ring[out->next].addr) = answer;
+    played_use(q, (u32)head, 1);
+    return (int)n;
 }
 
 void played_interrupt(void)

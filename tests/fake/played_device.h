@@ -4,7 +4,7 @@
 
 #include "drv/virtio.h"
 
-enum { PLAYED_QUEUES = 3 };
+enum { PLAYED_QUEUES = 5 };
 
 extern struct virtio_dev played;
 extern u64 played_features;  /* what it offers besides VERSION_1 */
@@ -27,5 +27,8 @@ bool played_fill(u32 q, const void *bytes, u32 len);
 int played_take(u32 q, void *buf, u32 size);
 /** Put any element into queue @q's used ring. */
 void played_use(u32 q, u32 id, u32 len);
+/** Answer the oldest chain of queue @q, which the driver made of one piece to read into @buf of
+ * @size and one byte to write, with @answer. The length of what was read, or -1. */
+int played_answer(u32 q, void *buf, u32 size, u8 answer);
 /** The interrupt, and the work behind it. */
 void played_interrupt(void);

@@ -4,9 +4,23 @@
 #include "fake/net_world.h"
 #include "fake/played_device.h"
 #include "mm/page.h"
+#include "net/ip6.h"
 
-enum { RX, TX, HDR = 12 };
-enum { F_CSUM = 0, F_GUEST_CSUM = 1, F_MAC = 5, F_GUEST_TSO4 = 7, F_MRG_RXBUF = 15, F_STATUS = 16 };
+#include <arpa/inet.h>
+
+enum { RX, TX, CTRL, HDR = 12 };
+enum { RX2 = 2, TX2 = 3, CTRL_MQ = 4 }; /* with two pairs */
+enum {
+    F_CSUM = 0,
+    F_GUEST_CSUM = 1,
+    F_MAC = 5,
+    F_GUEST_TSO4 = 7,
+    F_MRG_RXBUF = 15,
+    F_STATUS = 16,
+    F_CTRL_VQ = 17,
+    F_GUEST_ANNOUNCE = 21,
+    F_MQ = 22,
+};
 
 static u8 frame[4096];
 
@@ -43,10 +57,10 @@ static void receive(u32 len)
 TEST(frames_are_received_and_counted)
 {
     up();
-    u64 before = ours()->stats.rx_packets;
+    u64 before = netif_sum_stats(ours()).rx_packets;
     for (u32 i = 0; i < 1000; i++)
         receive(HDR + 60 + i);
-    EXPECT_EQ(ours()->stats.rx_packets, before + 1000, NULL);
+    EXPECT_EQ(netif_sum_stats(ours()).rx_packets, before + 1000, NULL);
     EXPECT_FALSE(played.broken, played_why);
     EXPECT_TRUE(world_pages <= 64, "none was lost");
 }
@@ -131,4 +145,101 @@ TEST(a_link_that_goes_down_is_seen)
     played_config[6] = 1;
     played.config_changed(&played);
     EXPECT_TRUE(ours()->flags & NETIF_UP, NULL);
+}
+
+/* ---- commands and several queues ---- */
+
+static u8 command[8], verdict;
+static int command_len;
+static u32 ctrl_queue;
+
+static void answer(struct virtq *vq)
+{
+    if (vq->index == ctrl_queue)
+        command_len = played_answer(vq->index, command, sizeof(command), verdict);
+}
+
+static void listen_to_commands(u32 q, u8 with)
+{
+    ctrl_queue = q;
+    verdict = with;
+    command_len = -1;
+    played_notified = answer;
+}
+
+/* Frames that the device got; the last in .sent. */
+static u8 sent[2048];
+static u32 take_sent(u32 q)
+{
+    u32 count = 0;
+
+    while (played_take(q, sent, sizeof(sent)) >= 0)
+        count++;
+    return count;
+}
+
+TEST(a_guest_that_has_moved_says_where_it_is)
+{
+    up();
+    played_features |= BIT(F_CTRL_VQ) | BIT(F_GUEST_ANNOUNCE);
+    listen_to_commands(CTRL, 0);
+    start();
+    struct netif *netif = netif_by_index(ours()->index + 1);
+    struct ip_addr addr = addr_from_v4(htonl(0x0a4d0002)), addr6 = ip6_link_local(netif);
+    EXPECT_EQ(command_len, -1, "nothing to say at the start");
+    EXPECT_EQ(netif_add_addr(netif, &addr, 24), 0, NULL);
+    EXPECT_EQ(netif_add_addr(netif, &addr6, 64), 0, NULL);
+    world_settle();
+    take_sent(TX);
+    played_config[6] = 1;
+    played.config_changed(&played);
+    world_settle();
+    EXPECT_EQ(take_sent(TX), 0, "nobody asked");
+    played_config[6] = 3;
+    played.config_changed(&played);
+    world_settle();
+    EXPECT_EQ(take_sent(TX), 2, "one a address");
+    EXPECT_EQ(command_len, 2, "and told the device so");
+    EXPECT_EQ(command[0], 3, "VIRTIO_NET_CTRL_ANNOUNCE");
+    EXPECT_EQ(command[1], 0, "_ACK");
+    EXPECT_FALSE(played.broken, played_why);
+}
+
+static struct netif *two_pairs(u8 answer_with)
+{
+    up();
+    played_features |= BIT(F_CTRL_VQ) | BIT(F_MQ);
+    memcpy(played_config + 8, "\x02", 2);
+    cpu_count = 2;
+    listen_to_commands(CTRL_MQ, answer_with);
+    start();
+    return netif_by_index(ours()->index + 1);
+}
+
+TEST(with_two_cpus_both_pairs_receive)
+{
+    struct netif *netif = two_pairs(0);
+
+    EXPECT_EQ(command_len, 4, "a command");
+    EXPECT_EQ(memcmp(command, "\x04\0\x02\0", 4), 0, "VQ_PAIRS_SET 2");
+    for (u32 i = 0; i < 300; i++) {
+        REQUIRE(played_fill(i & 1 ? RX2 : RX, frame, HDR + 60 + i), "a buffer");
+        played_interrupt();
+        world_settle();
+    }
+    EXPECT_EQ(netif_sum_stats(netif).rx_packets, 300, NULL);
+    EXPECT_FALSE(played.broken, played_why);
+}
+
+TEST(a_device_that_refuses_more_pairs_is_used_with_one)
+{
+    struct netif *netif = two_pairs(1);
+    struct ip_addr addr = addr_from_v4(htonl(0x0a4d0002));
+
+    EXPECT_EQ(netif_add_addr(netif, &addr, 24), 0, NULL);
+    netif_announce(netif);
+    world_settle();
+    EXPECT_TRUE(take_sent(TX) > 0, "by the first");
+    EXPECT_EQ(take_sent(TX2), 0, "not by the second");
+    EXPECT_FALSE(played.broken, played_why);
 }

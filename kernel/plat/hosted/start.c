@@ -88,9 +88,9 @@ static int route_gsi(u32 gsi, u32 line)
     return -EINVAL;
 }
 
-static int route_msi(u32 line, u64 *addr, u32 *data)
+static int route_msi(u32 line, u32 cpu, u64 *addr, u32 *data)
 {
-    (void)line, (void)addr, (void)data;
+    (void)line, (void)cpu, (void)addr, (void)data;
     return -ENOSPC;
 }
 

@@ -135,11 +135,11 @@ int pc_irq_route_gsi(u32 gsi, u32 line)
     return -EINVAL;
 }
 
-int pc_irq_route_msi(u32 line, u64 *addr, u32 *data)
+int pc_irq_route_msi(u32 line, u32 cpu, u64 *addr, u32 *data)
 {
-    if (cpus[0]->apic_id > 0xff)
+    if (cpus[cpu]->apic_id > 0xff)
         return -ENOSPC;
-    *addr = 0xfee00000 | cpus[0]->apic_id << 12;
+    *addr = 0xfee00000 | cpus[cpu]->apic_id << 12;
     *data = VECTOR_LINES + line;
     return 0;
 }

@@ -69,7 +69,7 @@ void pc_cpu_kick(struct cpu *cpu);
 void pc_cpu_stop(struct cpu *cpu);
 void pc_apic_send(u32 apic_id, u32 command); /* low word of the ICR */
 int pc_irq_route_gsi(u32 gsi, u32 line);
-int pc_irq_route_msi(u32 line, u64 *addr, u32 *data);
+int pc_irq_route_msi(u32 line, u32 cpu, u64 *addr, u32 *data);
 void pc_ioapic_add(u64 pa, u32 gsi_base);
 u64 pc_lapic_elapsed(void); /* ticks of the timer since pc_apic_init, which was just now */
 
