@@ -25,7 +25,10 @@ struct command {
 };
 
 extern const struct command command_build, command_run, command_images, command_rmi,
-    command_inspect, command_tag, command_doctor, command_volume;
+    command_inspect, command_tag, command_doctor, command_volume, command_ps, command_logs,
+    command_stop, command_kill, command_start, command_restart, command_wait, command_rm,
+    command_rename, command_port, command_stats, command_top, command_events, command_pause,
+    command_unpause, command_attach, command_exec;
 
 enum option_kind {
     OPTION_FLAG,   /* bool *: set to true; letters may be joined, `-it` */
@@ -65,3 +68,7 @@ int cli_format(const char *format, bool *json, struct err *err);
 
 /** "12.3 MB" for people, decimal units as Docker prints. Returns @out, of at least 16 bytes. */
 char *cli_size(unsigned long long bytes, char out[16]);
+
+/** A length of time, "500ms", "30s", "1m30s", "2h" or plain seconds, into milliseconds; 0 or
+ * ERR_USAGE that names @option. */
+int cli_duration(const char *option, const char *text, unsigned long long *ms, struct err *err);

@@ -1,10 +1,11 @@
-/* ingot inspect: everything about images, as JSON in the shape that Docker prints. */
+/* ingot inspect: everything about instances and images, as JSON in the shape that Docker prints. */
 #include "cli/cli.h"
 #include "cli/inspect_priv.h"
 
 #include "image/store.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
+#include "lib/types.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,6 +74,9 @@ static int inspect_one(const struct store *store, const char *target,
     struct store_entry entry CLEANUP(store_entry_free) = {0};
     struct image image CLEANUP(image_free) = {0};
 
+    int found = options->syscalls || options->verify ? 0 : inspect_instance(target, list, err);
+    if (found)
+        return min(found, 0);
     int failed = store_find(store, target, &entry, err);
     if (!failed)
         failed = store_load(store, &entry, &image, err);
@@ -118,8 +122,8 @@ static int inspect_run(int argc, char **argv, struct err *err)
 
 const struct command command_inspect = {
     .name = "inspect",
-    .summary = "Show everything about an image, as JSON",
-    .usage = "[OPTIONS] IMAGE...",
+    .summary = "Show everything about an instance or an image, as JSON",
+    .usage = "[OPTIONS] NAME...",
     .options = inspect_specs,
     .run = inspect_run,
 };

@@ -3,60 +3,79 @@
 #include "cli/run_priv.h"
 
 #include "image/image.h"
+#include "instance/supervisor.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OPTION(field) offsetof(struct run_options, field)
 
 static const struct option_spec run_option_specs[] = {
-    {"env",          'e', OPTION_TEXTS,  OPTION(env),          "NAME[=VALUE]",     "set a variable, or pass ours on"        },
-    {"env-file",     0,   OPTION_TEXTS,  OPTION(env_files),    "FILE",             "set the variables that FILE lists"      },
-    {"memory",       'm', OPTION_TEXT,   OPTION(memory),       "SIZE",             "memory of the guest (256M)"             },
-    {"cpus",         0,   OPTION_NUMBER, OPTION(cpus),         "N",                "CPUs of the guest (1)"                  },
-    {"workdir",      'w', OPTION_TEXT,   OPTION(workdir),      "DIR",              "working directory in the guest"         },
-    {"hostname",     0,   OPTION_TEXT,   OPTION(hostname),     "NAME",             "host name of the guest"                 },
-    {"entrypoint",   0,   OPTION_TEXT,   OPTION(entrypoint),   "PATH",             "start this program instead"             },
-    {"file",         0,   OPTION_TEXTS,  OPTION(files),        "HOST:GUEST",       "add a file or a folder"                 },
-    {"with",         0,   OPTION_TEXTS,  OPTION(with),         "NAME",             "add the run-time extras of NAME"        },
-    {"program",      0,   OPTION_TEXT,   OPTION(program),      "NAME",             "which program of a project folder"      },
-    {"rebuild",      0,   OPTION_FLAG,   OPTION(rebuild),      NULL,               "build anew, whatever the cache has"     },
-    {"no-patch",     0,   OPTION_FLAG,   OPTION(no_patch),     NULL,               "leave system calls as they are"         },
-    {"seal",         0,   OPTION_FLAG,   OPTION(seal),         NULL,               "refuse calls that are not in the image" },
-    {"allow-exec",   0,   OPTION_TEXTS,  OPTION(exec),         "PROGRAM",          "let it start this program too"          },
-    {"single",       0,   OPTION_FLAG,   OPTION(single),       NULL,               "one process: no fork, no execve"        },
-    {"interactive",  'i', OPTION_SWITCH, OPTION(interactive),  NULL,
-     "pass standard input (the default; =false: empty)"                                                                     },
-    {"tty",          't', OPTION_SWITCH, OPTION(tty),          NULL,
-     "give it the terminal (the default on one; =false)"                                                                    },
-    {"rm",           0,   OPTION_FLAG,   OPTION(rm),           NULL,               "accepted: nothing is ever left behind"  },
-    {"name",         0,   OPTION_TEXT,   OPTION(name),         "NAME",             "name shown in the process list"         },
-    {"kernel",       0,   OPTION_TEXT,   OPTION(kernel),       "FILE",             "boot this kernel"                       },
-    {"machine",      0,   OPTION_TEXT,   OPTION(machine),      "TYPE",             "microvm (the default), q35 or pc"       },
-    {"accel",        0,   OPTION_TEXT,   OPTION(accel),        "NAME",             "kvm, tcg or auto: kvm where it is quick"},
-    {"isolation",    0,   OPTION_TEXT,   OPTION(isolation),    "KIND",             "vm, process or auto"                    },
-    {"volume",       'v', OPTION_TEXTS,  OPTION(volumes),      "VOLUME:PATH[:ro]",
-     "mount a volume, or an ext4 image, in it"                                                                              },
-    {"publish",      'p', OPTION_TEXTS,  OPTION(publish),      "HOST:GUEST",
-     "forward a port of this machine to it"                                                                                 },
-    {"net",          0,   OPTION_TEXT,   OPTION(net),          "KIND",             "user, none or tap:NAME[,ip=ADDRESS/N]"  },
-    {"pcap",         0,   OPTION_TEXT,   OPTION(pcap),         "FILE",             "capture its packets"                    },
-    {"append",       0,   OPTION_TEXTS,  OPTION(append),       "WORDS",            "more words for the kernel"              },
-    {"trace",        0,   OPTION_MAYBE,  OPTION(trace),        "[=FILE]",          "print every system call"                },
-    {"missing",      0,   OPTION_FLAG,   OPTION(missing),      NULL,               "print paths looked for and not found"   },
-    {"loglevel",     0,   OPTION_NUMBER, OPTION(loglevel),     "N",                "kernel messages to show, 0 to 7 (4)"    },
-    {"stop-signal",  0,   OPTION_TEXT,   OPTION(stop_signal),  "SIGNAL",           "what Ctrl-C sends"                      },
-    {"stop-timeout", 0,   OPTION_NUMBER, OPTION(stop_timeout), "SECONDS",
-     "time to stop before the VM is ended (10)"                                                                             },
-    {"timeout",      0,   OPTION_NUMBER, OPTION(timeout),      "SECONDS",          "end the VM after this time"             },
-    {"verbose",      0,   OPTION_FLAG,   OPTION(verbose),      NULL,               "show the exact VMM command"             },
-    {"dry-run",      0,   OPTION_FLAG,   OPTION(dry_run),      NULL,               "print the VMM command, start nothing"   },
-    {"quiet",        'q', OPTION_FLAG,   OPTION(quiet),        NULL,               "no progress, no kernel messages"        },
-    {NULL,           0,   OPTION_FLAG,   0,                    NULL,               NULL                                     },
+    {"env",                 'e', OPTION_TEXTS,  OPTION(env),             "NAME[=VALUE]",     "set a variable, or pass ours on"        },
+    {"env-file",            0,   OPTION_TEXTS,  OPTION(env_files),       "FILE",             "set the variables that FILE lists"      },
+    {"memory",              'm', OPTION_TEXT,   OPTION(memory),          "SIZE",             "memory of the guest (256M)"             },
+    {"cpus",                0,   OPTION_NUMBER, OPTION(cpus),            "N",                "CPUs of the guest (1)"                  },
+    {"workdir",             'w', OPTION_TEXT,   OPTION(workdir),         "DIR",              "working directory in the guest"         },
+    {"hostname",            0,   OPTION_TEXT,   OPTION(hostname),        "NAME",             "host name of the guest"                 },
+    {"entrypoint",          0,   OPTION_TEXT,   OPTION(entrypoint),      "PATH",             "start this program instead"             },
+    {"file",                0,   OPTION_TEXTS,  OPTION(files),           "HOST:GUEST",       "add a file or a folder"                 },
+    {"with",                0,   OPTION_TEXTS,  OPTION(with),            "NAME",             "add the run-time extras of NAME"        },
+    {"program",             0,   OPTION_TEXT,   OPTION(program),         "NAME",             "which program of a project folder"      },
+    {"rebuild",             0,   OPTION_FLAG,   OPTION(rebuild),         NULL,               "build anew, whatever the cache has"     },
+    {"no-patch",            0,   OPTION_FLAG,   OPTION(no_patch),        NULL,               "leave system calls as they are"         },
+    {"seal",                0,   OPTION_FLAG,   OPTION(seal),            NULL,               "refuse calls that are not in the image" },
+    {"allow-exec",          0,   OPTION_TEXTS,  OPTION(exec),            "PROGRAM",          "let it start this program too"          },
+    {"single",              0,   OPTION_FLAG,   OPTION(single),          NULL,               "one process: no fork, no execve"        },
+    {"detach",              'd', OPTION_FLAG,   OPTION(detach),          NULL,               "leave it running; print its name"       },
+    {"restart",             0,   OPTION_TEXT,   OPTION(restart),         "POLICY",
+     "no, on-failure[:N], always or unless-stopped"                                                                                   },
+    {"log-driver",          0,   OPTION_TEXT,   OPTION(log_driver),      "NAME",
+     "json (the default), text, syslog, journald or none"                                                                             },
+    {"log-opt",             0,   OPTION_TEXTS,  OPTION(log_opts),        "KEY=VALUE",        "max-size, max-file, tag, address"       },
+    {"health-cmd",          0,   OPTION_TEXT,   OPTION(health_cmd),      "CHECK",            "tcp:PORT or http:PORT/PATH"             },
+    {"health-interval",     0,   OPTION_TEXT,   OPTION(health_interval), "TIME",
+     "time between two checks (30s)"                                                                                                  },
+    {"health-timeout",      0,   OPTION_TEXT,   OPTION(health_timeout),  "TIME",
+     "time that one may take (30s)"                                                                                                   },
+    {"health-start-period", 0,   OPTION_TEXT,   OPTION(health_start),    "TIME",
+     "failures before this do not count"                                                                                              },
+    {"health-retries",      0,   OPTION_NUMBER, OPTION(health_retries),  "N",
+     "failures in a row that count (3)"                                                                                               },
+    {"no-healthcheck",      0,   OPTION_FLAG,   OPTION(no_health),       NULL,               "whatever the image says"                },
+    {"interactive",         'i', OPTION_SWITCH, OPTION(interactive),     NULL,
+     "pass standard input (the default; =false: empty)"                                                                               },
+    {"tty",                 't', OPTION_SWITCH, OPTION(tty),             NULL,
+     "give it the terminal (the default on one; =false)"                                                                              },
+    {"rm",                  0,   OPTION_FLAG,   OPTION(rm),              NULL,               "with -d: remove it once it has ended"   },
+    {"name",                0,   OPTION_TEXT,   OPTION(name),            "NAME",             "its name for the other commands"        },
+    {"kernel",              0,   OPTION_TEXT,   OPTION(kernel),          "FILE",             "boot this kernel"                       },
+    {"machine",             0,   OPTION_TEXT,   OPTION(machine),         "TYPE",             "microvm (the default), q35 or pc"       },
+    {"accel",               0,   OPTION_TEXT,   OPTION(accel),           "NAME",             "kvm, tcg or auto: kvm where it is quick"},
+    {"isolation",           0,   OPTION_TEXT,   OPTION(isolation),       "KIND",             "vm, process or auto"                    },
+    {"volume",              'v', OPTION_TEXTS,  OPTION(volumes),         "VOLUME:PATH[:ro]",
+     "mount a volume, or an ext4 image, in it"                                                                                        },
+    {"publish",             'p', OPTION_TEXTS,  OPTION(publish),         "HOST:GUEST",
+     "forward a port of this machine to it"                                                                                           },
+    {"net",                 0,   OPTION_TEXT,   OPTION(net),             "KIND",             "user, none or tap:NAME[,ip=ADDRESS/N]"  },
+    {"pcap",                0,   OPTION_TEXT,   OPTION(pcap),            "FILE",             "capture its packets"                    },
+    {"append",              0,   OPTION_TEXTS,  OPTION(append),          "WORDS",            "more words for the kernel"              },
+    {"trace",               0,   OPTION_MAYBE,  OPTION(trace),           "[=FILE]",          "print every system call"                },
+    {"missing",             0,   OPTION_FLAG,   OPTION(missing),         NULL,               "print paths looked for and not found"   },
+    {"loglevel",            0,   OPTION_NUMBER, OPTION(loglevel),        "N",                "kernel messages to show, 0 to 7 (4)"    },
+    {"stop-signal",         0,   OPTION_TEXT,   OPTION(stop_signal),     "SIGNAL",           "what Ctrl-C sends"                      },
+    {"stop-timeout",        0,   OPTION_NUMBER, OPTION(stop_timeout),    "SECONDS",
+     "time to stop before the VM is ended (10)"                                                                                       },
+    {"timeout",             0,   OPTION_NUMBER, OPTION(timeout),         "SECONDS",          "end the VM after this time"             },
+    {"verbose",             0,   OPTION_FLAG,   OPTION(verbose),         NULL,               "show the exact VMM command"             },
+    {"dry-run",             0,   OPTION_FLAG,   OPTION(dry_run),         NULL,               "print the VMM command, start nothing"   },
+    {"quiet",               'q', OPTION_FLAG,   OPTION(quiet),           NULL,               "no progress, no kernel messages"        },
+    {NULL,                  0,   OPTION_FLAG,   0,                       NULL,               NULL                                     },
 };
 
 static void run_options_fini(struct run_options *options)
@@ -68,6 +87,7 @@ static void run_options_fini(struct run_options *options)
     strs_free(&options->with);
     strs_free(&options->publish);
     strs_free(&options->exec);
+    strs_free(&options->log_opts);
     strs_free(&options->volumes);
 }
 
@@ -92,6 +112,22 @@ static int run_describe(const struct run_guest *guest, FILE *to, struct err *err
     return failed;
 }
 
+/* A name is for others to find it by: in the foreground it is an instance too, until it ends. */
+static int run_named(const struct run_guest *guest, const struct run_options *options,
+                     const struct image *image, char *const *args, struct err *err)
+{
+    struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
+
+    if (!options->name)
+        return run_guest(guest, options, err);
+    int status = run_register(options, image, args, &instance, err);
+    if (status)
+        return status;
+    status = run_guest(guest, options, err);
+    (void)instance_remove(&instance, NULL); /* what is left of it reads as dead */
+    return status;
+}
+
 static int run_image(const struct run_options *options, const struct image *image,
                      char *const *args, struct err *err)
 {
@@ -104,7 +140,7 @@ static int run_image(const struct run_options *options, const struct image *imag
         return run_describe(&guest, stdout, err);
     if (options->verbose)
         failed = run_describe(&guest, stderr, err);
-    return failed ? failed : run_guest(&guest, options, err);
+    return failed ? failed : run_named(&guest, options, image, args, err);
 }
 
 /* Started with a closed stream, we would hand its number to a channel of the guest. */
@@ -119,34 +155,103 @@ static void run_open_streams(void)
     }
 }
 
-static int run_main(int argc, char **argv, struct err *err)
+static int run_resolve(const struct run_options *options, const char *target, struct image *image,
+                       struct err *err)
 {
-    struct run_options options CLEANUP(run_options_fini) = {
-        .cpus = 1, .loglevel = 4, .stop_timeout = 10, .interactive = -1, .tty = -1};
-    struct image image CLEANUP(image_free) = {0};
-    int words;
-    int done = cli_options(&command_run, argc, argv, OPTIONS_FIRST, &options, &words, err);
+    const struct image_opts opts = {
+        .with = &options->with,
+        .exec = &options->exec,
+        .program = options->program,
+        .quiet = options->quiet,
+        .rebuild = options->rebuild,
+        .no_patch = options->no_patch,
+    };
 
+    run_open_streams();
+    return image_resolve(target, &opts, image, err);
+}
+
+/* Parse argv from "run" on.  1: help was wanted and printed. */
+static int run_parse(struct run_options *options, int argc, char **argv, struct err *err)
+{
+    int words;
+
+    *options = (struct run_options){
+        .cpus = 1, .loglevel = 4, .stop_timeout = 10, .interactive = -1, .tty = -1};
+    int done = cli_options(&command_run, argc, argv, OPTIONS_FIRST, options, &words, err);
     if (done)
-        return min(done, 0);
+        return done;
     if (!words)
         return err_set(err, ERR_USAGE, "nothing to run; see 'ingot run --help'");
-    int failed = run_check(&options, err);
+    return run_check(options, err);
+}
+
+static int run_main(int argc, char **argv, struct err *err)
+{
+    struct run_options options CLEANUP(run_options_fini) = {0};
+    struct image image CLEANUP(image_free) = {0};
+    struct strs written CLEANUP(strs_free) = {0};
+
+    for (int i = 0; i < argc; i++)
+        strs_add(&written, argv[i]);
+    int done = run_parse(&options, argc, argv, err);
+    if (done)
+        return min(done, 0);
+    bool detach = options.detach && !options.dry_run;
+    if (detach)
+        supervisor_note_inherited();
+    int failed = run_resolve(&options, argv[1], &image, err);
     if (failed)
         return failed;
-    struct image_opts opts = {
-        .with = &options.with,
-        .exec = &options.exec,
-        .program = options.program,
-        .quiet = options.quiet,
-        .rebuild = options.rebuild,
-        .no_patch = options.no_patch,
-    };
-    run_open_streams();
-    failed = image_resolve(argv[1], &opts, &image, err);
-    if (failed)
-        return failed;
+    if (detach)
+        return run_detached(&options, &image, argv + 2, &written, NULL, err);
     return run_image(&options, &image, argv + 2, err);
+}
+
+/* What was settled when it was made stays: where it began, its image, its variables, its ground. */
+static int run_settle(const json_t *config, struct run_options *options, struct err *err)
+{
+    strs_free(&options->env);
+    strs_free(&options->env_files);
+    json_strs(config, "Env", &options->env);
+    options->isolation = json_str(config, "Isolation", NULL);
+    setenv("INGOT_HOME", json_str(config, "Store", ""), 1);
+    const char *cwd = json_str(config, "Cwd", "/");
+    return chdir(cwd) < 0 ? err_errno(err, errno, "its working directory '%s'", cwd) : 0;
+}
+
+static int run_from_config(struct instance *instance, const json_t *config, struct err *err)
+{
+    struct run_options options CLEANUP(run_options_fini) = {0};
+    struct image image CLEANUP(image_free) = {0};
+    struct strs words CLEANUP(strs_free) = {0};
+
+    if (!json_strs(config, "Words", &words) || words.len < 2)
+        return err_set(err, EINVAL, "its config.json is damaged");
+    /* The parser moves words about; the list frees each where it was. */
+    char **argv CLEANUP(mem_free) = mem_new((words.len + 1) * sizeof(*argv));
+    memcpy(argv, words.at, words.len * sizeof(*argv));
+    int failed = run_parse(&options, (int)words.len, argv, err);
+    if (!failed)
+        failed = run_settle(config, &options, err);
+    if (!failed)
+        failed = run_resolve(&options, json_str(config, "ImageId", ""), &image, err);
+    if (failed)
+        return failed;
+    return run_detached(&options, &image, argv + 2, NULL, instance, err);
+}
+
+int run_again(struct instance *instance, struct err *err)
+{
+    char *name CLEANUP(mem_free) = str_dup(instance->name);
+
+    int failed = instance_lock(instance, err);
+    if (failed)
+        return failed;
+    json_t *config CLEANUP(json_put) = instance_config(instance, err);
+    failed = config ? run_from_config(instance, config, err) : -err->code;
+    instance_close(instance);
+    return failed && config ? err_prefix(err, "instance '%s'", name) : failed;
 }
 
 const struct command command_run = {

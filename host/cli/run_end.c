@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* Where the kernel's lines go while the guest runs. */
 struct run_printer {
@@ -209,6 +210,8 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     failed = guest->vmm->start(&guest->config, &vm, err);
     if (failed)
         goto release;
+    if (guest->started)
+        (void)!write(guest->started, "", 1); /* whoever waited for it has gone: then nobody does */
     const struct relay relay = {
         .vm = &vm,
         .log = &log,

@@ -8,15 +8,19 @@
 struct err;
 struct guest_log;
 struct image;
+struct instance;
 
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */
 struct run_options {
-    struct strs env, env_files, files, append, with, publish, exec, volumes;
+    struct strs env, env_files, files, append, with, publish, exec, volumes, log_opts;
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
+    const char *restart, *log_driver;
+    const char *health_cmd, *health_interval, *health_timeout, *health_start;
+    long health_retries;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
-    bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal, single;
+    bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal, single, detach, no_health;
 };
 
 /** A guest about to start: the VMM's configuration and what it borrows. */
@@ -29,6 +33,7 @@ struct run_guest {
     struct vm_net net;
     struct vm_layer *layers;
     struct vm_volume *volumes; /* owned, with their descriptors and their .mount */
+    int started;               /* gets a zero byte once the VMM runs; 0 for none */
     int extra_layer;           /* descriptor of the layer made for this run; -1 for none */
 };
 
@@ -72,6 +77,24 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
  * takes our own value or is left out.
  */
 int run_environment(const struct run_options *options, struct strs *env, struct err *err);
+
+/**
+ * Run @image as an instance of its own, which goes on when we have ended; print its name.
+ * @args: the program's words, NULL-terminated
+ * @words: the command line from "run" on, as the user wrote it, so that the instance can be started
+ * again
+ * @again: the instance to start once more, with its lock, closed in any case; NULL: a new one
+ */
+int run_detached(struct run_options *options, const struct image *image, char *const *args,
+                 const struct strs *words, struct instance *again, struct err *err);
+
+/** An instance for a run in the foreground that has a name: others see it until it ends. */
+int run_register(const struct run_options *options, const struct image *image, char *const *args,
+                 struct instance *instance, struct err *err);
+
+/** Start an instance again.  Takes its lock, which nobody may hold, and closes it in any
+ * case.  supervisor_note_inherited() was called before the instance was opened. */
+int run_again(struct instance *instance, struct err *err);
 
 /** "64M", "1g", "4096k" or bytes.  Returns false if it is no size. */
 bool run_parse_size(const char *text, u64 *bytes);

@@ -271,6 +271,8 @@ static int qemu_start(const struct vm_config *config, struct vm *vm, struct err 
         failed = qemu_open_channels(config, &fds, vm, err);
     if (failed)
         goto fail;
+    if (config->monitor) /* without it the guest runs all the same */
+        fds.ours[QEMU_FD_MONITOR] = fcntl(config->monitor, F_DUPFD_CLOEXEC, FD_HIGH);
     vm->wants_up = config->net && config->net->nr_ports;
     qemu_argv(&plan, &argv);
     failed = qemu_spawn(argv.at, &fds, &vm->pid);

@@ -91,6 +91,11 @@ static void qemu_add_console(const struct qemu_plan *plan, struct strs *argv)
     qemu_add(argv, "-serial", str_dup("chardev:log"));
     qemu_add(argv, "-chardev", str_printf("socket,id=control,fd=%d", QEMU_FD_CONTROL));
     qemu_add(argv, "-mon", str_dup("chardev=control,mode=control"));
+    if (plan->config->monitor) {
+        qemu_add(argv, "-chardev",
+                 str_printf("socket,id=monitor,fd=%d,server=on,wait=off", QEMU_FD_MONITOR));
+        qemu_add(argv, "-mon", str_dup("chardev=monitor,mode=control"));
+    }
     /* Port 0 is reserved for a console; ours are 1 to 3. */
     qemu_add_virtio(plan, argv, "virtio-serial", ",max_ports=4", 0);
     if (plan->config->tty) {

@@ -75,7 +75,7 @@ static u64 relay_now_ms(void)
 
 static void relay_signals(sigset_t *set)
 {
-    static const int held[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+    static const int held[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1};
 
     sigemptyset(set);
     for (size_t i = 0; i < ARRAY_LEN(held); i++)
@@ -286,6 +286,8 @@ static void relay_signal(struct state *state)
         return;
     if (info.ssi_signo == SIGTSTP)
         relay_suspend(state);
+    else if (info.ssi_signo == SIGUSR1)
+        state->relay->vm->vmm->stop(state->relay->vm);
     else
         relay_stop(state, (int)info.ssi_signo);
 }

@@ -29,8 +29,8 @@ enum relay_cause {
 };
 
 /**
- * From here on the signals that stop us (INT, TERM, HUP, QUIT, TSTP) wait for relay_run(), and a
- * broken pipe is an error instead of a signal.  Call it before the guest starts.
+ * From here on the signals that stop us (INT, TERM, HUP, QUIT, TSTP, USR1) wait for relay_run(),
+ * and a broken pipe is an error instead of a signal.  Call it before the guest starts.
  */
 void relay_hold_signals(void);
 
@@ -40,7 +40,7 @@ void relay_release_signals(void);
 /**
  * Pass everything on until the guest is gone and its last byte delivered.  The VMM is then dead or
  * dying; vm_wait() or vm_fini() is still the caller's.
- * A first INT, TERM or HUP asks the guest to stop; a second one, QUIT, or Ctrl-] three times on a
- * guest's terminal end the VM.
+ * A first INT, TERM or HUP asks the guest to stop, USR1 does so without a deadline; a second one,
+ * QUIT, or Ctrl-] three times on a guest's terminal end the VM.
  */
 enum relay_cause relay_run(const struct relay *relay);

@@ -61,6 +61,7 @@ struct vm_config {
     const struct vm_net *net; /* NULL for none */
     const struct vm_disk *disks;
     size_t nr_disks;
+    int monitor;   /* a listening socket where who operates the VM finds its VMM; 0 for none */
     bool no_input; /* standard input is empty; for a VMM that takes the user's own streams */
 };
 

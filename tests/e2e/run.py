@@ -21,6 +21,7 @@ import cpus  # noqa: E402
 import disks  # noqa: E402
 import hosted  # noqa: E402
 import impair  # noqa: E402
+import instances  # noqa: E402
 import machines  # noqa: E402
 import networds  # noqa: E402
 import patches  # noqa: E402
@@ -109,6 +110,7 @@ def main():
     disks.add_to(suite)
     storms.add_to(suite, long)
     impair.add_to(suite)
+    instances.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)
     return suite.run(words)

@@ -1,0 +1,318 @@
+"""Instances: started, seen, stopped, killed in every way, and told of rightly by all commands."""
+import concurrent.futures
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from commands import Home
+from harness import INGOT, alive, children_of, need
+from tools import free_port
+
+SLEEP = ["/bin/sleep", "1000"]
+
+
+def until(condition, deadline=10, step=0.02):
+    """Wait for something to become true; who needs it asks again."""
+    end = time.monotonic() + deadline
+    while not condition() and time.monotonic() < end:
+        time.sleep(step)
+
+
+class Lab(Home):
+    """A home with a state directory; whatever still runs at the end is removed."""
+
+    def __init__(self):
+        super().__init__()
+        self.state = os.path.join(self.path, "state")
+
+    def env(self, **more):
+        return super().env(INGOT_STATE=self.state, **more)
+
+    def __exit__(self, *args):
+        names = self.good("ps", "-a", "-q").split()
+        if names:
+            self.ingot("rm", "-f", *names)
+        super().__exit__(*args)
+
+    def start(self, name, *words, ground="process", program=None):
+        out = self.good("run", "-d", "--isolation", ground, "--name", name, *words, *(program or SLEEP))
+        need(out == name + "\n", f"run -d printed {out!r}")
+
+    def row(self, name):
+        rows = json.loads(self.good("ps", "-a", "--format", "json"))
+        return next((row for row in rows if row["Name"] == name), None)
+
+    def is_now(self, name, state, deadline=10):
+        until(lambda: (self.row(name) or {}).get("State") == state, deadline=deadline)
+        row = self.row(name)
+        need(row and row["State"] == state, f"{name} is not {state}: {row}")
+        return row
+
+    def refused(self, *words, why, status=1):
+        result = self.ingot(*words)
+        need(result.status == status, f"status {result.status}, not {status}\n{result.show()}")
+        need(why in result.errors() and len(result.errors().splitlines()) == 1, f"no '{why}'\n{result.show()}")
+
+    def supervisor(self, name):
+        return json.loads(self.good("inspect", name))[0]["State"]["Pid"]
+
+
+def life(ground):
+    with Lab() as lab:
+        lab.start("a", ground=ground)
+        need(lab.row("a")["State"] == "running", "ps does not show it at once")
+        need("a" in lab.good("ps").split(), "not in ps")
+        lab.refused("rm", "a", why="is running")
+        lab.refused("start", "a", why="is running")
+        lab.good("pause", "a")
+        need(lab.row("a")["State"] == "paused", "not paused")
+        lab.refused("pause", "a", why="already paused")
+        lab.good("unpause", "a")
+        need("supervisor" in lab.good("top", "a"), "top shows no supervisor")
+        need(json.loads(lab.good("stats", "--no-stream", "--format", "json"))[0]["MemoryBytes"] > 0, "no memory in stats")
+        lab.good("rename", "a", "b")
+        need(lab.row("a") is None and lab.row("b")["State"] == "running", "not renamed")
+        lab.good("stop", "b")
+        need(lab.row("b")["State"] == "exited" and lab.row("b")["ExitCode"] == 143, f"not stopped: {lab.row('b')}")
+        need(not lab.good("ps", "-q"), "ps still shows it")
+        lab.good("start", "b")
+        lab.good("restart", "-t", "5", "b")
+        lab.is_now("b", "running")
+        lab.good("kill", "b")
+        need(lab.good("wait", "b") == "137\n", "not killed")
+        lab.good("rm", "b")
+        need(lab.row("b") is None, "still there after rm")
+
+
+def what_a_paused_one_does(ground):
+    """A stop reaches it all the same."""
+    with Lab() as lab:
+        lab.start("a", ground=ground)
+        lab.good("pause", "a")
+        lab.good("stop", "-t", "5", "a")
+        need(lab.row("a")["ExitCode"] == 143, f"a paused one did not hear the stop: {lab.row('a')}")
+
+
+def names_in_use():
+    with Lab() as lab:
+        lab.start("a")
+        lab.refused("run", "-d", "--name", "a", "--isolation", "process", *SLEEP, why="name 'a' is in use")
+        lab.refused("run", "--name", "a", "--isolation", "process", *SLEEP, why="name 'a' is in use")
+        lab.refused("run", "-d", "--name", "../x", *SLEEP, why="letters and digits", status=2)
+        lab.refused("stop", "nothing", why="no instance 'nothing'")
+        lab.start("other")
+        lab.refused("rename", "other", "a", why="in use")
+        lab.refused("stop", "othr", why="did you mean 'other'?")
+
+
+def fifty_at_once():
+    with Lab() as lab:
+        def start(name):
+            return lab.ingot("run", "-d", "--isolation", "process", "--name", name, *SLEEP)
+        start("first")
+        with concurrent.futures.ThreadPoolExecutor(50) as pool:
+            many = list(pool.map(start, [f"n{i}" for i in range(25)] + ["same"] * 25))
+        good = [result for result in many if result.status == 0]
+        need(len(good) == 26, f"{len(good)} of 26 names\n{many[-1].show()}")
+        need(all("in use" in result.errors() for result in many if result.status), "another error than the name")
+        need(len(lab.good("ps", "-q").split()) == 27, "ps does not show all")
+        times = [lab.ingot("ps").seconds for _ in range(5)]
+        need(min(times) < 0.1, f"ps takes {min(times):.3f} s")
+
+
+def killed_supervisor(ground):
+    with Lab() as lab:
+        lab.start("a", "--restart", "always", ground=ground)
+        pid = lab.supervisor("a")
+        below = children_of(pid)
+        need(len(below) >= 2, f"no processes below the supervisor: {below}")
+        os.kill(pid, signal.SIGKILL)
+        lab.is_now("a", "dead")
+        until(lambda: not any(alive(child) for child in below), deadline=5)
+        need(not any(alive(child) for child in below), "something outlived the supervisor")
+        lab.good("start", "a")
+        lab.is_now("a", "running")
+
+
+def killed_parts(ground):
+    """Whatever below the supervisor is killed: it sees it, says so, and starts again where it should."""
+    with Lab() as lab:
+        lab.start("a", "--restart", "on-failure", ground=ground)
+        for _ in range(2):
+            runner, *_, last = children_of(lab.supervisor("a"))
+            for pid in (last, runner):
+                before = lab.row("a")["RestartCount"]
+                if alive(pid):
+                    os.kill(pid, signal.SIGKILL)
+                    until(lambda b=before: lab.row("a")["RestartCount"] > b and lab.row("a")["State"] == "running", deadline=20)
+                    need(lab.row("a")["RestartCount"] > before, f"not started again: {lab.row('a')}")
+
+
+def stopped_supervisor():
+    with Lab() as lab:
+        lab.start("a")
+        pid = lab.supervisor("a")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            lab.refused("pause", "a", why=f"its supervisor (process {pid}) does not answer")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def policies():
+    with Lab() as lab:
+        lab.start("a", "--restart", "on-failure:3", program=["/bin/false"])
+        row = lab.is_now("a", "exited")
+        need(row["RestartCount"] == 3 and row["ExitCode"] == 1, f"not three restarts: {row}")
+        lab.start("b", "--restart", "on-failure:3", program=["/bin/true"])
+        need(lab.is_now("b", "exited")["RestartCount"] == 0, "success was started again")
+        lab.start("c", "--restart", "always", program=["/bin/true"])
+        until(lambda: lab.row("c")["RestartCount"] >= 2, deadline=10)
+        need(lab.row("c")["RestartCount"] >= 2, "not always")
+        lab.good("stop", "c")
+        need(lab.row("c")["State"] == "exited", "it goes on after a stop")
+        lab.start("d", "--rm", program=["/bin/true"])
+        until(lambda: lab.row("d") is None, deadline=10)
+        need(lab.row("d") is None, "--rm left it behind")
+        lab.refused("run", "-d", "--restart", "sometimes", *SLEEP, why="none of no, on-failure", status=2)
+        lab.refused("run", "-d", "--restart", "on-failure:x", *SLEEP, why="no count", status=2)
+        need("die c ExitCode=0" in lab.good("events", "--since", "10m", "--until", "0s"), "no event of an end")
+
+
+def logs():
+    script = "echo one; echo two >&2; printf three"
+    with Lab() as lab:
+        for driver in ("json", "text"):
+            lab.start(driver, "--log-driver", driver, program=["/bin/sh", "-c", script])
+            lab.is_now(driver, "exited")
+            result = lab.ingot("logs", driver)
+            need(result.out == b"one\nthree" and result.err == b"two\n", f"{driver}: not what it said\n{result.show()}")
+            need(lab.ingot("logs", "-t", driver).text().startswith("20"), "no time stamps")
+            need(lab.good("logs", "--tail", "1", driver) == "three", "not the last line")
+            need(lab.good("logs", "--since", "1h", driver) == "one\nthree", "since drops lines")
+            need(lab.good("logs", "--until", "1h", driver) == "", "until keeps lines")
+        lab.refused("logs", "--since", "tomorrow", "json", why="no time", status=2)
+        lab.refused("run", "-d", "--log-driver", "jsn", *SLEEP, why="none of json, text", status=2)
+        lab.refused("run", "-d", "--log-opt", "max-sise=1m", *SLEEP, why="did you mean 'max-size'?", status=2)
+
+
+def log_rotation_and_following():
+    script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done"
+    with Lab() as lab:
+        lab.start("a", "--log-opt", "max-size=20k", "--log-opt", "max-file=3", program=["/bin/sh", "-c", script])
+        lab.is_now("a", "exited")
+        folder = os.path.join(lab.state, "instances", "a")
+        files = sorted(name for name in os.listdir(folder) if name.startswith("log"))
+        need(files == ["log", "log.1", "log.2"], f"not three files: {files}")
+        need(max(os.path.getsize(os.path.join(folder, name)) for name in files) < 90000, "larger than asked for")
+        lines = lab.good("logs", "a").splitlines()
+        first = int(lines[0].split()[1])
+        need(lines == [f"line {i}" for i in range(first, 3000)], "lines are lost or torn")
+        lab.start("b", "--allow-exec", "/bin/sleep", ground="vm", program=["/bin/sh", "-c", "echo begin; /bin/sleep 1; echo end"])
+        need(lab.good("logs", "-f", "b", timeout=30) == "begin\nend\n", "not followed to the end")
+
+
+def log_daemons():
+    for driver, marks in (("syslog", (b"<30>", b"mark[", b"hello")), ("journald", (b"MESSAGE=hello\n", b"SYSLOG_IDENTIFIER=mark"))):
+        with Lab() as lab, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            path = os.path.join(lab.path, "daemon")
+            daemon.bind(path)
+            daemon.settimeout(10)
+            lab.start("a", "--log-driver", driver, "--log-opt", f"address=unixgram://{path}", "--log-opt", "tag=mark",
+                      program=["/bin/echo", "hello"])
+            got = daemon.recv(4096)
+            need(all(mark in got for mark in marks), f"{driver}: {got}")
+            lab.refused("logs", "a", why=f"logs to {driver}")
+            daemon.close()
+            lab.start("b", "--log-driver", driver, "--log-opt", f"address={path}", program=["/bin/echo", "lost"])
+            lab.is_now("b", "exited")
+            lost = json.loads(lab.good("inspect", "b"))[0]["State"]["LostLogLines"]
+            need(lost == 1, f"{lost} lost lines")
+
+
+def full_disk():
+    with Lab() as lab:
+        os.mkdir(lab.state)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", lab.state], check=False, capture_output=True)
+        if done.returncode:
+            return
+        try:
+            script = "i=0; while [ $i -lt 9000 ]; do echo a line of a program that says much $i; i=$((i+1)); done; exit 7"
+            lab.start("a", program=["/bin/sh", "-c", script])
+            row = lab.is_now("a", "exited")
+            need(row["ExitCode"] == 7, f"a full disk disturbed the program: {row}")
+            lost = json.loads(lab.good("inspect", "a"))[0]["State"]["LostLogLines"]
+            kept = lab.good("logs", "a").splitlines()
+            need(lost > 0 and len(kept) + lost == 9000, f"{len(kept)} kept and {lost} lost of 9000")
+            lab.refused("run", "-d", "--name", "b", "--isolation", "process", *SLEEP, why="No space left on device")
+            lab.good("rm", "a")
+        finally:
+            subprocess.run(["umount", lab.state], check=False)
+
+
+def attached():
+    with Lab() as lab:
+        lab.start("a", "--allow-exec", "/bin/sleep", ground="vm", program=["/bin/sh", "-c", "/bin/sleep 2; echo out; echo err >&2; exit 3"])
+        result = lab.ingot("attach", "a", timeout=30)
+        need(result.status == 3 and result.out == b"out\n" and result.err == b"err\n", f"not what it said\n{result.show()}")
+        lab.refused("exec", "a", "ls", why="no shell beside it")
+        lab.refused("attach", "a", why="not running")
+
+
+def in_the_foreground():
+    with Lab() as lab:
+        child = subprocess.Popen([INGOT, "run", "--isolation", "process", "--name", "f", *SLEEP], stdin=subprocess.DEVNULL,
+                                 env={**os.environ, **lab.env()}, stderr=subprocess.PIPE)
+        try:
+            lab.is_now("f", "running")
+            lab.refused("logs", "f", why="its own terminal")
+            lab.refused("pause", "f", why="runs on a terminal")
+            lab.good("stop", "f")
+            need(child.wait(10) == 143, f"status {child.returncode}")
+            need(lab.row("f") is None, "left behind")
+        finally:
+            child.kill()
+            child.wait()
+            child.stderr.close()
+        lab.good("run", "--isolation", "process", "/bin/true")
+        need(not lab.good("ps", "-a", "-q"), "one without a name is listed")
+
+
+def what_cannot_start():
+    with Lab() as lab, socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        lab.refused("run", "-d", "--name", "a", "--isolation", "process", "-p", f"127.0.0.1:{port}:80", *SLEEP, why=str(port))
+        need(lab.row("a") is None, "what never started is listed")
+        lab.refused("run", "-d", "-t", *SLEEP, why="no terminal", status=2)
+        lab.refused("run", "-d", "--rm", "--restart", "always", *SLEEP, why="what is removed", status=2)
+        lab.start("b")
+        need(lab.ingot("kill", "-s", "USR1", "b").status == 1, "a signal that cannot enter")
+        lab.refused("kill", "-s", "USR1", "b", why="cannot enter a guest")
+        lab.good("kill", "-s", "TERM", "b")
+        need(lab.good("wait", "b") == "143\n", "the stop signal did not arrive")
+
+
+def health():
+    with Lab() as lab:
+        port = free_port()
+        lab.refused("run", "-d", "--health-cmd", "pg_isready", *SLEEP, why="nothing runs in a guest beside")
+        lab.refused("run", "-d", "--health-cmd", "http:8000/", *SLEEP, why="port 8000 is not published")
+        lab.start("sick", "-p", f"127.0.0.1:{port}:8000", "--health-cmd", "tcp:8000", "--health-interval", "100ms",
+                  "--health-retries", "2")
+        until(lambda: lab.row("sick")["Health"] == "unhealthy", deadline=15)
+        need(lab.row("sick")["Health"] == "unhealthy", f"{lab.row('sick')}")
+        need("unhealthy" in lab.good("ps"), "ps says nothing of it")
+
+
+def add_to(suite):
+    for ground in ("process", "vm"):
+        for test in (life, what_a_paused_one_does, killed_supervisor, killed_parts):
+            suite.add(f"instance: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
+    for test in (names_in_use, fifty_at_once, stopped_supervisor, policies, logs, log_rotation_and_following, log_daemons,
+                 full_disk, attached, in_the_foreground, what_cannot_start, health):
+        suite.add("instance: " + test.__name__.replace("_", " "), test)
