@@ -2,7 +2,7 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all deps demo test test-long bench install format check clean
+.PHONY: all deps deps-runtimes demo test test-long bench install format check clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -16,6 +16,9 @@ have-tools:
 
 deps:
 	@scripts/deps.sh
+
+deps-runtimes:
+	@scripts/deps.sh --runtimes
 
 demo: deps all
 	@scripts/demo.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install what building, running and testing Ingot needs, from Debian's own packages.
 # Does nothing, quickly and without a network, where all of it is present.
+#     deps.sh --runtimes      also the large runtimes and servers (1.2 GB), whose tests are skipped without
 set -euo pipefail
 
 build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev nettle-dev libarchive-dev libzydis-dev libslirp-dev)
@@ -9,12 +10,18 @@ check=(clang clang-format libclang-rt-14-dev codespell git gdb)
 # Programs that the tests run unmodified, as a user would.
 programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 gawk jq openssl xz-utils zstd
           rustc tzdata ca-certificates libpython3-stdlib redis-server nginx-light memcached)
+# Small runtimes and servers, some 110 MB; and large ones.
+runtimes=(php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck unison-2.52 apache2-bin stress-ng sysbench)
+large=(openjdk-17-jdk-headless golang-go r-base-core guile-3.0 sbcl postgresql-15 mariadb-server-core
+       mariadb-client-core)
 # Servers and clients of the network tests, and what makes their networks.
 network=(iproute2 curl wget netcat-openbsd iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto
          mosquitto-clients dnsmasq-base lighttpd)
+[ "${1:-}" = --runtimes ] || large=()
 
 missing=()
-for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}" "${network[@]}"; do
+for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}" "${network[@]}" \
+    "${runtimes[@]}" "${large[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
         missing+=("$package")
 done

@@ -144,7 +144,7 @@ static int builder_patch(struct builder *b, struct err *err)
 
 static int builder_fill(struct builder *b, struct err *err)
 {
-    struct strs env CLEANUP(strs_free) = {0};
+    struct strs env CLEANUP(strs_free) = {0}, exec CLEANUP(strs_free) = {0};
 
     int failed = builder_add_pairs(&b->tree, b->opts->files, err);
     for (size_t i = 0; !failed && b->opts->exec && i < b->opts->exec->len; i++)
@@ -152,11 +152,14 @@ static int builder_fill(struct builder *b, struct err *err)
             failed = err_prefix(err, "--allow-exec");
     bool asked = b->opts->with && b->opts->with->len;
     if (!failed && (b->scratch_base || b->program || asked))
-        failed = extras_add(&b->closure, b->program, b->opts->with, !b->scratch_base, &env, err);
+        failed =
+            extras_add(&b->closure, b->program, b->opts->with, !b->scratch_base, &env, &exec, err);
     for (size_t i = 0; !failed && i < b->started.len; i++)
-        failed = extras_add(&b->closure, b->started.at[i], NULL, true, &env, err);
+        failed = extras_add(&b->closure, b->started.at[i], NULL, true, &env, &exec, err);
     if (failed)
         return failed;
+    for (size_t i = 0; i < exec.len; i++)
+        builder_allow_exec(b, exec.at[i]);
     builder_add_env(b, &env);
     failed = closure_finish(&b->closure, err);
     if (!failed)

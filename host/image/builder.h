@@ -46,6 +46,9 @@ int builder_complete_program(struct builder *b, const char *host, struct err *er
  */
 int builder_add_exec(struct builder *b, const char *word, struct err *err);
 
+/** The same for what the image has: only says so in the label.  @word: as above. */
+void builder_allow_exec(struct builder *b, const char *word);
+
 /** Add "HOST:GUEST" pairs of --file to @tree. */
 int builder_add_pairs(struct tree *tree, const struct strs *pairs, struct err *err);
 

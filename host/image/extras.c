@@ -23,7 +23,7 @@ enum {
 struct extras {
     struct closure *closure;
     const char *program; /* or NULL */
-    struct strs *env;
+    struct strs *env, *exec;
     struct strs done;            /* sections that are in */
     char *groups[EXTRAS_GROUPS]; /* of the section's regex, owned */
     char *prefix;                /* owned; "" without a program */
@@ -149,6 +149,8 @@ static bool extras_when(struct extras *x, const struct strs *words)
         return x->program && extras_match(x, words->at[2], strrchr(x->program, '/') + 1);
     if (strcmp(what, "library") == 0)
         return extras_match_library(x, words->at[2]);
+    if (strcmp(what, "has") == 0)
+        return tree_follow(x->closure->tree, words->at[2]);
     if (strcmp(what, "file") == 0) {
         char *path CLEANUP(mem_free) = extras_expand(x, words->at[2]);
         return path && fs_exists(path);
@@ -175,18 +177,25 @@ static int extras_file(struct extras *x, const char *path, struct err *err)
     return fs_exists(path) ? tree_add_host(x->closure->tree, path, err) : 0;
 }
 
-/* Does a `tree` or `file` line for everything that its pattern finds, in sorted order. */
+/* Does a `tree`, `file` or `program` line for everything that its pattern finds, in sorted order.
+ */
 static int extras_paths(struct extras *x, const struct strs *words, struct err *err)
 {
-    bool tree = strcmp(words->at[0], "tree") == 0;
+    const char *verb = words->at[0];
     glob_t found;
     int failed = 0;
 
     if (glob(words->at[1], 0, NULL, &found) != 0)
         return 0;
-    for (size_t i = 0; i < found.gl_pathc && !failed; i++)
-        failed = tree ? extras_tree(x, found.gl_pathv[i], words->at + 2, err)
-                      : extras_file(x, found.gl_pathv[i], err);
+    for (size_t i = 0; i < found.gl_pathc && !failed; i++) {
+        const char *path = found.gl_pathv[i];
+        if (strcmp(verb, "tree") == 0)
+            failed = extras_tree(x, path, words->at + 2, err);
+        else if (strcmp(verb, "program") == 0)
+            failed = closure_add_program(x->closure, path, false, err);
+        else
+            failed = extras_file(x, path, err);
+    }
     globfree(&found);
     return failed;
 }
@@ -231,7 +240,7 @@ static int extras_do(struct extras *x, const struct strs *raw, int depth, struct
     const char *verb = words.at[0];
     if (words.len < 2 || strcmp(verb, "when") == 0)
         return 0;
-    if (strcmp(verb, "tree") == 0 || strcmp(verb, "file") == 0)
+    if (strcmp(verb, "tree") == 0 || strcmp(verb, "file") == 0 || strcmp(verb, "program") == 0)
         return extras_paths(x, &words, err);
     if (strcmp(verb, "use") == 0)
         return extras_section(x, words.at[1], depth + 1, err);
@@ -241,6 +250,8 @@ static int extras_do(struct extras *x, const struct strs *raw, int depth, struct
         return extras_text(x, &words, err);
     if (strcmp(verb, "env") == 0)
         strs_add(x->env, words.at[1]);
+    else if (strcmp(verb, "exec") == 0)
+        strs_add(x->exec, words.at[1]);
     else if (strcmp(verb, "lib") == 0)
         closure_add_library(x->closure, words.at[1]); /* passed over where it does not exist */
     return 0;
@@ -357,12 +368,13 @@ int extras_complete(struct closure *closure, struct err *err)
 }
 
 int extras_add(struct closure *closure, const char *program, const struct strs *with, bool above,
-               struct strs *env, struct err *err)
+               struct strs *env, struct strs *exec, struct err *err)
 {
     struct extras x CLEANUP(extras_free) = {
         .closure = closure,
         .program = program,
         .env = env,
+        .exec = exec,
         .prefix = extras_prefix(program),
         .given = extras_prefix(closure->len ? closure->objects[0]->path : NULL)};
 

@@ -12,10 +12,11 @@ struct closure;
  * @with:    sections asked for by name, or NULL
  * @above:   there are layers below, which have what [base] adds
  * @env:     gets what sections say about the environment
+ * @exec:    gets whom the program may start besides, as builder_add_exec() takes it
  * Errors: ERR_USAGE for a name in @with that the table lacks (the nearest is named).
  */
 int extras_add(struct closure *closure, const char *program, const struct strs *with, bool above,
-               struct strs *env, struct err *err);
+               struct strs *env, struct strs *exec, struct err *err);
 
 /** Add libraries of every shared object of the tree that has not been looked at. */
 int extras_complete(struct closure *closure, struct err *err);

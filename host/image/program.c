@@ -136,7 +136,7 @@ int builder_add_program(struct builder *b, const char *path, struct strs *argv, 
     return program_add(b, clean, argv, 0, err);
 }
 
-static void exec_add_label(struct builder *b, const char *word)
+void builder_allow_exec(struct builder *b, const char *word)
 {
     const char *old = config_getenv(&b->config.labels, "org.ingot.exec");
     char *label CLEANUP(mem_free) =
@@ -161,7 +161,7 @@ static int exec_add_env(struct builder *b, const char *path, const struct strs *
     if (failed || !script_parse(map.data, map.len, &script) ||
         strcmp(fs_name(script.interpreter), "env") != 0)
         return failed;
-    exec_add_label(b, argv->at[0]);
+    builder_allow_exec(b, argv->at[0]);
     return closure_add_program(&b->closure, script.interpreter, false, err);
 }
 
@@ -173,7 +173,7 @@ int builder_add_exec(struct builder *b, const char *word, struct err *err)
     if (!*word || strpbrk(word, ": \t\n"))
         return err_set(err, EINVAL, "'%s': write one path or name, without blanks and colons",
                        word);
-    exec_add_label(b, word);
+    builder_allow_exec(b, word);
     if (word[0] == '@' && strcmp(word, "@image") != 0 && strcmp(word, "@any") != 0)
         return err_set(err, EINVAL, "'%s': neither '@image' nor '@any'", word);
     if (word[0] == '@' || str_ends(word, "/"))

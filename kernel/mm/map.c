@@ -79,8 +79,8 @@ static u64 find_place(struct mm *mm, const struct vma *want, u64 hint, u64 len, 
     if (flags & MAP_32BIT)
         high = min(high, GIB(2));
     hint = ALIGN_UP(hint, PAGE_SIZE);
-    if (hint >= USER_BASE && hint <= USER_TOP - len && area_is_free(mm, hint, hint + len) &&
-        !(flags & MAP_32BIT))
+    u64 top = flags & MAP_32BIT ? GIB(2) : USER_TOP;
+    if (len <= top && hint >= USER_BASE && hint <= top - len && area_is_free(mm, hint, hint + len))
         return hint;
     if (!want->backing && len >= HUGE_SIZE && !(want->marks & VMA_NOHUGE)) {
         u64 place = area_find_gap(mm, len, HUGE_SIZE, USER_BASE, high);

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -52,6 +53,26 @@ def fill(text, tmp, files):
     return text
 
 
+made, making = set(), threading.Lock()  # commands that have run
+
+
+def make_program(entry):
+    """What the entry's `build` makes, once."""
+    if "build" not in entry:
+        return
+    words = tuple(fill(word, "", ()) for word in entry["build"])
+    if not os.path.exists(words[0]):
+        raise Skip(f"{words[0]} is not installed ({entry['package']})")
+    with making:
+        if words in made:
+            return
+        for at, word in enumerate(words):
+            if word in ("-d", "-o"):
+                os.makedirs(words[at + 1] if word == "-d" else os.path.dirname(words[at + 1]), exist_ok=True)
+        subprocess.run(words, check=True, timeout=300)
+        made.add(words)
+
+
 def program_test(entry, isolation):
     """Run one table entry natively and in a guest, and compare."""
     need_ingot()
@@ -62,10 +83,14 @@ def program_test(entry, isolation):
     with tempfile.TemporaryDirectory() as tmp:
         native = [fill(word, tmp, [host for host, _ in pairs]) for word in entry["command"]]
         guest = [fill(word, "/tmp", [name for _, name in pairs]) for word in entry["command"]]
+        make_program(entry)
         if not os.path.exists(native[0]):
-            raise Skip(f"{native[0]} is not installed")
-        want = run(native, stdin=stdin, env=entry.get("env"), timeout=60, cwd="/")
+            raise Skip(f"{native[0]} is not installed" + (f" ({entry['package']})" if "package" in entry else ""))
+        env = {name: fill(value, tmp, ()) for name, value in entry.get("env", {}).items()}
+        want = run(native, stdin=stdin, env=env, timeout=60, cwd="/")
     options = ["-m", entry.get("memory", "64M"), *entry.get("options", [])]
+    if isolation == "vm" and "cpus" in entry:
+        options += ["--cpus", str(entry["cpus"])]
     for host, name in pairs:
         options += ["--file", f"{host}:{name}"]
     got = run([INGOT, "run", "--isolation", isolation, *options, *guest], stdin=stdin, timeout=120)
@@ -89,15 +114,21 @@ def difference(want, got):
     return f"at byte {at} of {len(want)}: {want[at:at + 40]!r} natively, {got[at:at + 40]!r} in the guest"
 
 
+def add_table(suite, name, title):
+    with open(os.path.join(HERE, name), "rb") as file:
+        for entry in tomllib.load(file)["program"]:
+            if not entry.get("processes"):
+                prefix = "process" if title == "program" else f"{title} in a process"
+                suite.add(f"{prefix}: {entry['name']}", program_test, entry, "process")
+            suite.add(f"{title}: {entry['name']}", program_test, entry, "vm")
+
+
 def main():
     long, words = arguments()
     build_programs()
     suite = Suite("e2e")
-    with open(os.path.join(HERE, "programs.toml"), "rb") as file:
-        for entry in tomllib.load(file)["program"]:
-            if not entry.get("processes"):
-                suite.add("process: " + entry["name"], program_test, entry, "process")
-            suite.add("program: " + entry["name"], program_test, entry, "vm")
+    add_table(suite, "programs.toml", "program")
+    add_table(suite, "runtimes.toml", "runtime")
     commands.add_to(suite)
     bad_input.add_to(suite, long)
     machines.add_to(suite, long)

@@ -163,6 +163,24 @@ static int make_file(const char *name, size_t size)
     return fd;
 }
 
+CASE(a_hint_below_2_gib_is_kept_also_with_map_32bit)
+{
+    const size_t len = 1 << 20;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *wanted = (void *)0x50000000UL;
+
+    CHECK(mmap(wanted, len, PROT_READ | PROT_WRITE, flags, -1, 0) == wanted);
+    CHECK(munmap(wanted, len) == 0);
+    CHECK(mmap(wanted, len, PROT_READ | PROT_WRITE, flags | MAP_32BIT, -1, 0) == wanted);
+    char *other = mmap(wanted, len, PROT_READ, flags | MAP_32BIT, -1, 0);
+    CHECK(other != wanted && (unsigned long)other < 0x80000000UL);
+    munmap(other, len);
+    CHECK(munmap(wanted, len) == 0);
+    other = mmap((void *)0x123400000000UL, len, PROT_READ, flags | MAP_32BIT, -1, 0);
+    CHECK((unsigned long)other < 0x80000000UL);
+    munmap(other, len);
+}
+
 CASE(a_private_file_mapping_is_copied_on_write)
 {
     char buf[2];

@@ -1,0 +1,6 @@
+#!/bin/sh
+for file in `ls *.txt`; do
+    echo $file
+    [ $file == x ] && cd /tmp
+done
+read line

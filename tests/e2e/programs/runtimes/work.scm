@@ -1,0 +1,22 @@
+;; Threads, a mutex, futures, bignums, a socket, exceptions, the collector.
+(use-modules (ice-9 threads) (ice-9 futures) (ice-9 rdelim))
+(define lock (make-mutex))
+(define total 0)
+(define threads
+  (map (lambda (n) (call-with-new-thread
+                    (lambda () (do ((i 0 (+ i 1))) ((= i 500)) (with-mutex lock (set! total (+ total n)))))))
+       '(1 2 3 4)))
+(for-each join-thread threads)
+(display total) (newline)
+(display (map touch (map (lambda (n) (future (apply * (iota 20 n)))) '(1 2 3)))) (newline)
+(define server (socket PF_INET SOCK_STREAM 0))
+(bind server AF_INET INADDR_LOOPBACK 0)
+(listen server 5)
+(define client (socket PF_INET SOCK_STREAM 0))
+(connect client AF_INET INADDR_LOOPBACK (sockaddr:port (getsockname server)))
+(define peer (car (accept server)))
+(display "over a socket\n" client) (force-output client)
+(display (read-line peer)) (newline)
+(display (catch #t (lambda () (car '())) (lambda (key . rest) key))) (newline)
+(gc)
+(exit 3)
