@@ -47,7 +47,7 @@ static const struct vmm *ground_auto(const struct run_options *options, const st
 {
     struct kvm_info kvm;
 
-    if (options->machine || options->cpus > 1 || ground_wants_processes(options, image) ||
+    if (options->machine || ground_wants_processes(options, image) ||
         (options->accel && strcmp(options->accel, "auto") != 0))
         return &qemu_vmm;
     kvm_probe(&kvm);

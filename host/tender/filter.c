@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/membarrier.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -83,6 +84,19 @@ static void allow_between(struct filter *f, u32 nr, u32 n, u32 low, u32 high)
     answer(f, SECCOMP_RET_KILL_PROCESS);
 }
 
+/* A CPU interrupts another: a signal of its own for a thread of this process. */
+static void allow_kicks(struct filter *f, s32 pid)
+{
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, __NR_tgkill, 0, 7);
+    load(f, arg(0));
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, (u32)pid, 0, 4);
+    load(f, arg(2));
+    put(f, BPF_JMP | BPF_JGE | BPF_K, HOSTED_SIG_KICK, 0, 2);
+    put(f, BPF_JMP | BPF_JGT | BPF_K, HOSTED_SIG_HALT, 1, 0);
+    answer(f, SECCOMP_RET_ALLOW);
+    answer(f, SECCOMP_RET_KILL_PROCESS);
+}
+
 /* Memory without a file, or of the files that were handed to us. */
 static void allow_mmap(struct filter *f, u32 max_fd)
 {
@@ -127,18 +141,25 @@ void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
     allow_descriptors(&f, __NR_read, 0, 0, (u32)boot->irq_fd, boot->nr_devices ? 1 : 0);
     allow_descriptors(&f, __NR_write, 1, FD_LOG, (u32)boot->doorbell_fd, boot->nr_devices);
     allow_between(&f, __NR_ppoll, 1, 0, MAX_POLLFDS);
-    allow_between(&f, __NR_timer_settime, 0, (u32)boot->timer_id, (u32)boot->timer_id);
+    allow_between(&f, __NR_timer_settime, 0, (u32)boot->timer_id,
+                  (u32)boot->timer_id + boot->nr_cpus - 1);
     allow_between(&f, __NR_getrusage, 0, RUSAGE_SELF, RUSAGE_SELF);
     allow(&f, __NR_rt_sigreturn);
     allow(&f, __NR_exit_group);
     if (!(boot->features & HOSTED_FSGSBASE))
         allow_between(&f, __NR_arch_prctl, 0, SET_GS, SET_FS);
+    if (boot->nr_cpus > 1) {
+        allow_kicks(&f, boot->cpus[0].tid);
+        allow_between(&f, __NR_membarrier, 0, MEMBARRIER_CMD_PRIVATE_EXPEDITED,
+                      MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    }
     answer(&f, SECCOMP_RET_KILL_PROCESS);
 
     struct sock_fprog program = {.len = f.len, .filter = f.code};
     long err = sys3(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0);
     if (!err)
-        err = sys3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, ptr(&program));
+        err = sys3(__NR_seccomp, SECCOMP_SET_MODE_FILTER,
+                   boot->nr_cpus > 1 ? SECCOMP_FILTER_FLAG_TSYNC : 0, ptr(&program));
     if (err)
         tender_fail(
             "the host refuses the system-call filter (seccomp), without which nothing would "

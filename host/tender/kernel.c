@@ -83,5 +83,6 @@ void tender_map_kernel(struct hosted_boot *boot, u64 base, struct tender_kernel 
         .restorer = base + note->restorer,
         .signal_stack = base + note->signal_stack,
         .signal_stack_size = note->signal_stack_size,
+        .cpu_entry = base + note->cpu_entry,
     };
 }

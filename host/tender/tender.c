@@ -25,7 +25,7 @@
 
 enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
 
-static struct hosted_boot boot = {.magic = HOSTED_MAGIC, .version = HOSTED_VERSION};
+static struct hosted_boot boot = {.magic = HOSTED_MAGIC, .version = HOSTED_VERSION, .nr_cpus = 1};
 
 static size_t length(const char *s)
 {
@@ -97,8 +97,8 @@ static u64 auxv_get(const Elf64_auxv_t *v, u64 type)
  * start mostly stays its own: so that part is private until somebody else wants to see it. */
 static void map_head(void)
 {
-    if (boot.nr_devices)
-        return; /* a device may be asked to look at any of it */
+    if (boot.nr_devices || boot.nr_cpus > 1)
+        return; /* a device may be asked to look at any of it; and nobody moves what two use */
     long got = sys6(__NR_mmap, boot.direct_base + HOSTED_HEAD_PA, HEAD_LEN, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0);
 
@@ -176,8 +176,9 @@ struct kernel_sigaction {
 /* Everything but what the kernel handles stays blocked: keys of a terminal are the runner's. */
 static void take_signals(const struct tender_kernel *kernel)
 {
-    static const u8 handled[] = {SIGSEGV, SIGBUS, SIGFPE,           SIGILL,         HOSTED_SIG_TICK,
-                                 SIGTRAP, SIGSYS, HOSTED_SIG_TIMER, HOSTED_SIG_STOP};
+    static const u8 handled[] = {SIGSEGV,         SIGBUS,          SIGFPE,         SIGILL,
+                                 HOSTED_SIG_TICK, SIGTRAP,         SIGSYS,         HOSTED_SIG_TIMER,
+                                 HOSTED_SIG_STOP, HOSTED_SIG_KICK, HOSTED_SIG_HALT};
     enum { RESTORER = 0x04000000 };
     struct kernel_sigaction action = {
         .handler = kernel->on_signal,
@@ -196,11 +197,28 @@ static void take_signals(const struct tender_kernel *kernel)
     sys6(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, sizeof(u64), 0, 0);
 }
 
-/* One for deadlines, and one that ticks while the guest computes: what must be looked at now and
- * then costs an idle one nothing. */
-static void make_timers(void)
+/* The kernel finds its timers by the numbers that follow the first one's. */
+static void make_deadline_timer(u32 cpu)
 {
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TIMER};
+    s32 id = 0;
+
+    if (boot.nr_cpus > 1) {
+        event.sigev_notify = SIGEV_THREAD_ID;
+        event._sigev_un._tid = boot.cpus[cpu].tid;
+    }
+    if (sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&id)))
+        tender_fail("no timer", 0);
+    if (!cpu)
+        boot.timer_id = id;
+    else if (id != boot.timer_id + (s32)cpu)
+        tender_fail("the host does not number timers one by one, as --cpus needs it", 0);
+}
+
+/* One a CPU for deadlines, and one that ticks while the guest computes: what must be looked at now
+ * and then costs an idle one nothing. */
+static void make_timers(void)
+{
     struct sigevent tick_event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TICK};
     struct itimerspec tick = {
         {0, HOSTED_TICK_NS},
@@ -208,8 +226,9 @@ static void make_timers(void)
     };
     s32 id = 0;
 
-    if (sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&boot.timer_id)) ||
-        sys3(__NR_timer_create, CLOCK_PROCESS_CPUTIME_ID, ptr(&tick_event), ptr(&id)) ||
+    for (u32 i = 0; i < boot.nr_cpus; i++)
+        make_deadline_timer(i);
+    if (sys3(__NR_timer_create, CLOCK_PROCESS_CPUTIME_ID, ptr(&tick_event), ptr(&id)) ||
         sys6(__NR_timer_settime, (u64)id, 0, ptr(&tick), 0, 0, 0))
         tender_fail("no timer", 0);
 }
@@ -260,6 +279,8 @@ static void read_words(char **words)
             boot.features |= HOSTED_TTY;
         else if (starts(*words, "devices="))
             boot.nr_devices = (u32)number(*words + sizeof("devices=") - 1);
+        else if (starts(*words, "cpus="))
+            boot.nr_cpus = (u32)number(*words + sizeof("cpus=") - 1);
 }
 
 /* A debugger asks for addresses that stay: then the kernel is at the start of its zone
@@ -306,8 +327,9 @@ _Noreturn void tender_main(u64 *stack)
         tender_fail("the tender is not for calling by hand", 0);
     u64 memory = number(argv[2]), layers = number(argv[3]);
     read_words(argv + 4);
-    if (memory < LEAST_MEMORY || layers > MAX_LAYERS || boot.nr_devices > WINDOW_MAX_DEVICES)
-        tender_fail("too little memory, or too many layers or devices", 0);
+    if (memory < LEAST_MEMORY || layers > MAX_LAYERS || boot.nr_devices > WINDOW_MAX_DEVICES ||
+        !boot.nr_cpus || boot.nr_cpus > HOSTED_MAX_CPUS)
+        tender_fail("too little memory, or too many layers, devices or CPUs", 0);
 
     boot.cmdline = ptr(argv[1]);
     read_facts();
@@ -321,6 +343,8 @@ _Noreturn void tender_main(u64 *stack)
     tender_map_kernel(&boot, ZONE_KERNEL + (random[1] & 0x3ffff) * HUGE, &kernel);
     look_at_streams();
     take_signals(&kernel);
+    if (boot.nr_cpus > 1)
+        tender_make_cpus(&boot, &kernel);
     make_timers();
     tender_install_filter(&kernel, (u32)memory_fd, &boot);
     ((void (*)(struct hosted_boot *))(uintptr_t)kernel.entry)(&boot);

@@ -5,8 +5,8 @@
  *
  * Descriptors: 0 to 2 the program's streams, 3 the log, 4 the kernel file, 5 a struct hosted_facts
  * or nothing, 6 and up the layers, lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal);
- * "devices=N" (there is a device process: behind the layers come the memory with its window, the
- * pipe of interrupts and N doorbells). */
+ * "cpus=N"; "devices=N" (there is a device process: behind the layers come the memory with its
+ * window, the pipe of interrupts and N doorbells). */
 #pragma once
 
 #include "abi/hosted.h"
@@ -52,10 +52,14 @@ _Noreturn void tender_fail(const char *why, long error);
 struct tender_kernel {
     u64 base;
     u64 entry, stub_start, stub_end, on_signal, restorer, signal_stack, signal_stack_size;
+    u64 cpu_entry;
 };
 
 /** Map the kernel file around a random place and find its note; fills @boot's part of it. */
 void tender_map_kernel(struct hosted_boot *boot, u64 random, struct tender_kernel *kernel);
+
+/** The threads for the other CPUs, which wait in the kernel's stub when this returns. */
+void tender_make_cpus(struct hosted_boot *boot, const struct tender_kernel *kernel);
 
 /**
  * From here on only the kernel's stub makes calls, and only those it needs.

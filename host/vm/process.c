@@ -4,6 +4,7 @@
  * Ctrl-C and other signals are ours: the sandbox blocks all but those its kernel handles. */
 #include "vm/process_priv.h"
 
+#include "abi/hosted.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
@@ -76,6 +77,8 @@ static void plan_argv(struct child_plan *plan, const struct vm_config *config)
     strs_take(&plan->argv, str_printf("%zu", config->nr_layers));
     if (config->tty)
         strs_add(&plan->argv, "tty");
+    if (config->cpus > 1)
+        strs_take(&plan->argv, str_printf("cpus=%u", config->cpus));
     size_t devices = process_count_devices(config);
     if (devices)
         strs_take(&plan->argv, str_printf("devices=%zu", devices));
@@ -86,8 +89,8 @@ static int plan_make(struct child_plan *plan, const struct vm_config *config, st
     if (config->nr_layers > MAX_LAYERS)
         return err_set(err, EINVAL, "an image of %zu layers is too much; %d are possible",
                        config->nr_layers, MAX_LAYERS);
-    if (config->cpus > 1)
-        return err_set(err, EINVAL, "--cpus: a guest in a process has one CPU so far");
+    if (config->cpus > HOSTED_MAX_CPUS)
+        return err_set(err, EINVAL, "--cpus: a guest in a process has at most %d", HOSTED_MAX_CPUS);
     plan->program = child_find("ingot-tender", config->kernel, err);
     if (!plan->program)
         return -ENOENT;

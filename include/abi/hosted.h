@@ -5,6 +5,8 @@
 
 /** Bytes of the stack that handlers run on. */
 #define HOSTED_SIGNAL_STACK 32768
+/** What a CPU besides the first has: that, and behind it a small stack to wait on for its start. */
+#define HOSTED_CPU_STACKS (HOSTED_SIGNAL_STACK + 4096)
 
 #ifndef __ASSEMBLER__
 #include "abi/patch.h"
@@ -23,6 +25,8 @@ struct hosted_note {
     u64 restorer;
     u64 signal_stack; /* a stack for handlers: lowest byte ... */
     u64 signal_stack_size;
+    u64 cpu_entry; /* a CPU besides the first gets its struct hosted_cpu in RDI, on its small stack
+                    */
 };
 
 /** A run of the kernel's physical addresses, and what is behind it. */
@@ -35,8 +39,9 @@ struct hosted_region {
 
 enum {
     HOSTED_MAGIC = 0x746f6749,
-    HOSTED_VERSION = 2,
+    HOSTED_VERSION = 3,
     HOSTED_MAX_REGIONS = 24,
+    HOSTED_MAX_CPUS = 64,
     HOSTED_SEED = 32,
     HOSTED_HEAD_PA = 8192, /* first memory for general use */
 };
@@ -51,6 +56,8 @@ enum {
 enum {
     HOSTED_SIG_TIMER = 14,
     HOSTED_SIG_STOP = 15,
+    HOSTED_SIG_KICK = 16, /* one CPU to another: look at your pending word, */
+    HOSTED_SIG_HALT = 17, /* or tell where you are */
     HOSTED_SIG_TICK = 26, /* another HOSTED_TICK_NS of CPU time are used up */
 };
 enum { HOSTED_TICK_NS = 10000000 };
@@ -64,6 +71,13 @@ struct hosted_facts {
     struct cpuid_table cpuids;
 };
 enum { HOSTED_FACTS_VERSION = 1 };
+
+/** A CPU: a thread of the sandbox. */
+struct hosted_cpu {
+    u64 start; /* [A] the kernel's: its struct cpu; until then the thread waits */
+    s32 tid;
+    u32 waits; /* [A] the tender's: it has come so far */
+};
 
 struct hosted_boot {
     u32 magic, version;
@@ -82,12 +96,15 @@ struct hosted_boot {
     u32 features;
     u32 file_streams; /* bit n: stream n is a file, which never makes anybody wait */
     s32 log_fd;
-    s32 timer_id;
+    s32 timer_id; /* of the first CPU; the others' follow */
     u32 nr_regions;
     u32 nr_devices; /* of the window; 0: there is no device process */
     u64 window;     /* address of the window (abi/window.h), whose CPUs' words lie in page 0 */
     s32 irq_fd;     /* a byte comes when a CPU that waits must look; ends with the device process */
     s32 doorbell_fd;                                  /* of the first device; the others' follow */
     struct hosted_region regions[HOSTED_MAX_REGIONS]; /* the first is the memory */
+    u64 cpu_stacks; /* HOSTED_CPU_STACKS for each CPU from the second on */
+    u32 nr_cpus;
+    struct hosted_cpu cpus[HOSTED_MAX_CPUS]; /* the first one's tid is the process's number */
 };
 #endif

@@ -16,5 +16,6 @@ static_assert(sizeof(struct vdso_data) == 32, "both sides agree");
 
 enum {
     VDSO_RDPID = 1,  /* getcpu by RDPID, */
-    VDSO_RDTSCP = 2, /* or by RDTSCP; neither: all on CPU 0 */
+    VDSO_RDTSCP = 2, /* or by RDTSCP, */
+    VDSO_ASK = 4,    /* or by the system call; none: all on CPU 0 */
 };

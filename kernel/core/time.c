@@ -37,7 +37,9 @@ void time_init(void)
 
     if (real)
         time_set_real(real);
-    if (arch_features.rdpid)
+    if (arch_in_process) /* the CPU would tell which of the host's it is */
+        vdso_data.flags |= boot_info.nr_cpus > 1 ? VDSO_ASK : 0;
+    else if (arch_features.rdpid)
         vdso_data.flags |= VDSO_RDPID;
     else if (arch_features.rdtscp)
         vdso_data.flags |= VDSO_RDTSCP;

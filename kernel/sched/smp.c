@@ -10,11 +10,14 @@
 #include "mm/heap.h"
 #include "plat/plat.h"
 #include "sched/sched_priv.h"
+#include "sched/wait.h"
 
 enum {
     START_NS = 1000000000, /* one that has not come by then is reported */
     STOP_NS = 500000000,   /* one that has not stopped its program by then is left alone */
 };
+
+static struct waitq arrivals; /* who wants to run on a CPU that has not come yet */
 
 /* What a CPU does when there is nothing to do and nobody left to do it. */
 static void stay_home(void *arg)
@@ -97,6 +100,7 @@ void smp_init(void)
     rq->home = create_home(this_cpu());
     if (!plat.cpu_start || !rq->home)
         return;
+    waitq_init(&arrivals);
     for (u32 id = 1; id < wanted; id++) {
         int err = start_cpu(id);
         if (!err)
@@ -108,12 +112,24 @@ void smp_init(void)
     timer_set(&check, time_after_ns(START_NS));
 }
 
+static bool is_any_online(u64 mask)
+{
+    return mask & __atomic_load_n(&cpus_online, __ATOMIC_ACQUIRE);
+}
+
+void cpu_wait_online(u64 mask)
+{
+    if (unlikely(!is_any_online(mask)))
+        (void)wait_event(&arrivals, is_any_online(mask), false, time_after_ns(START_NS));
+}
+
 void cpu_main(void)
 {
     struct cpu *cpu = this_cpu();
 
     log_debug("cpu %u runs", cpu->arch.id);
     __atomic_fetch_or(&cpus_online, cpu_bit(cpu->arch.id), __ATOMIC_SEQ_CST);
+    waitq_wake_all(&arrivals, 0);
     stay_home(NULL);
     panic("a CPU has no home");
 }

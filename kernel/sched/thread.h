@@ -263,6 +263,9 @@ void thread_set_work(struct thread *thread, u32 bits);
 /** Change nice (-20..19) or affinity (a non-empty subset of the CPUs there are). */
 void thread_set_nice(struct thread *thread, int nice);
 void thread_set_affinity(struct thread *thread, u64 mask);
+/** Sleep until one CPU of @mask runs: they come a little later than the program, or, what cannot be
+ * helped, not at all within a second. */
+void cpu_wait_online(u64 mask);
 /** In a long loop: serve pending interrupts and let others run if it is time. */
 void sched_point(void);
 /** What runs before going back to the program: interrupts, signals, rescheduling. */

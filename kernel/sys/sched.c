@@ -51,8 +51,10 @@ long sys_sched_setaffinity(int pid, unsigned len, uaddr_t mask)
     if (!t)
         return -ESRCH;
     bits &= all_cpus();
-    if (bits)
+    if (bits) {
+        cpu_wait_online(bits);
         thread_set_affinity(t, bits);
+    }
     thread_put(t);
     return bits ? 0 : -EINVAL;
 }

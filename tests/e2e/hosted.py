@@ -191,6 +191,62 @@ def go_binary():
     raise Skip("go is not installed")
 
 
+NODE_WORKERS = """const {Worker, isMainThread, workerData, parentPort} = require('worker_threads');
+if (!isMainThread) {
+    let sum = 0;
+    for (let i = 0; i < 3e6; i++) sum = (sum + i * workerData) % 1000003;
+    parentPort.postMessage(sum);
+} else {
+    let sums = [];
+    for (let n = 1; n <= 4; n++)
+        new Worker(__filename, {workerData: n}).on('message', s => {
+            sums.push(s);
+            if (sums.length === 4) console.log(sums.sort().join(' '));
+        });
+}
+"""
+
+PYTHON_THREADS = """
+import hashlib, os, queue, threading
+todo, done = queue.Queue(), []
+def work():
+    while (n := todo.get()) is not None:
+        done.append(hashlib.sha256(bytes([n]) * 100000).hexdigest())
+threads = [threading.Thread(target=work) for _ in range(4)]
+for t in threads: t.start()
+for n in range(200): todo.put(n)
+for t in threads: todo.put(None)
+for t in threads: t.join()
+print(hashlib.sha256(''.join(sorted(done)).encode()).hexdigest())
+"""
+
+
+def test_threads_of_node_on_two_cpus():
+    with Home() as home:
+        path = os.path.join(home.path, "workers.js")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(NODE_WORKERS)
+        if not os.path.exists("/usr/bin/node"):
+            raise Skip("node is not installed")
+        want = run(["/usr/bin/node", path]).text()
+        got = run([INGOT, "run", "-q", "--isolation", "process", "--cpus", "2", "-m", "1G", "--file", f"{path}:{path}",
+                   "/usr/bin/node", path], timeout=120)
+        need(got.text() == want, f"not '{want.strip()}'\n{got.show()}")
+
+
+def test_threads_of_python_on_two_cpus():
+    want = run(["/usr/bin/python3", "-c", PYTHON_THREADS]).text()
+    got = run([INGOT, "run", "-q", "--isolation", "process", "--cpus", "2", "/usr/bin/python3", "-c", PYTHON_THREADS],
+              timeout=120)
+    need(want and got.text() == want, f"not '{want.strip()}'\n{got.show()}")
+
+
+def test_a_crash_of_one_thread_on_two_cpus_ends_all():
+    code = "import ctypes, threading, time; threading.Thread(target=ctypes.string_at, args=(0,)).start(); time.sleep(60)"
+    got = run([INGOT, "run", "-q", "--isolation", "process", "--cpus", "2", "/usr/bin/python3", "-c", code], timeout=60)
+    need(got.status == 139, f"status {got.status}, want 139\n{got.show()}")
+
+
 def test_a_go_program():
     go = go_binary()
     with Home() as home:
@@ -203,8 +259,9 @@ def test_a_go_program():
         home.good("build", "-q", "-t", "go:1", path)
         want = "328350 hello /go\n"
         for isolation in ("process", "vm"):
-            result = home.ingot("run", "-q", "--isolation", isolation, "-m", "256M", "go:1", timeout=120)
-            need(result.text() == want, f"{isolation}: not '{want.strip()}'\n{result.show()}")
+            for cpus in "12":
+                result = home.ingot("run", "-q", "--isolation", isolation, "--cpus", cpus, "-m", "256M", "go:1", timeout=120)
+                need(result.text() == want, f"{isolation}, {cpus} CPUs: not '{want.strip()}'\n{result.show()}")
         told = home.good("inspect", "--syscalls", "go:1")
         found, patched = (int(told.rsplit(f'"{name}": ', 1)[1].split(",")[0].split("\n")[0]) for name in ("Sites", "Patched"))
         need(patched >= 0.95 * found > 20, f"{patched} of {found} sites are patched")

@@ -53,8 +53,8 @@ def subscribers(address):
 
 def memcached(way, _folder, ground):
     address = INSIDE[way]
-    options = net_options(way, [11211, "11211/udp"])
-    with guest(["memcached", "-u", "root", "-U", "11211"], options, ground=ground):
+    options = [*net_options(way, [11211, "11211/udp"]), "--cpus", "2"]
+    with guest(["memcached", "-u", "root", "-U", "11211", "-t", "2"], options, ground=ground):
         until(lambda: ask(address, 11211, b"set a 0 0 3\r\nabc\r\nget a\r\n", b"STORED\r\nVALUE a 0 3\r\nabc\r\nEND\r\n"))
         value = os.urandom(900_000)
         wanted = b"STORED\r\nVALUE b 0 %d\r\n%s\r\nEND\r\n" % (len(value), value)

@@ -94,6 +94,11 @@ static int try_stub_kill(const char *path)
     (void)path;
     return judge(from_stub(SYS_kill, -1, 0, 0));
 }
+static int try_stub_tgkill(const char *path)
+{
+    (void)path; /* where there are several CPUs this call passes, for threads of the sandbox only */
+    return judge(from_stub(SYS_tgkill, 1, 1, 16));
+}
 static int try_stub_write(const char *path)
 {
     (void)path; /* descriptor 4 is the kernel file */
@@ -169,6 +174,7 @@ static const struct {
     {"stub-execve",  try_stub_execve },
     {"stub-clone",   try_stub_clone  },
     {"stub-kill",    try_stub_kill   },
+    {"stub-tgkill",  try_stub_tgkill },
     {"stub-write",   try_stub_write  },
     {"stub-read",    try_stub_read   },
     {"stub-prctl",   try_stub_prctl  },

@@ -23,7 +23,7 @@ CRASHES = {"segv": 11, "null-call": 11, "write-text": 11, "exec-data": 11, "stac
 # argument of escape.c -> how `ingot run` ends: 0 it was refused, 139 the guest's own signal, 125 the
 # sandbox was ended
 ESCAPES = {"file": 0, "x32": 0, "int80": 139, "stub-open": 125, "stub-socket": 125,
-           "stub-execve": 125, "stub-clone": 125, "stub-kill": 125, "stub-write": 125,
+           "stub-execve": 125, "stub-clone": 125, "stub-kill": 125, "stub-tgkill": 125, "stub-write": 125,
            "stub-read": 125, "stub-prctl": 125, "tender": 125, "segment": 125, "map-over": 0,
            "replace-stub": 125}
 

@@ -2,7 +2,7 @@
 """Guest tests: every program first on Linux, our oracle, then as a unikernel: in a sandboxed process and
 in a VM.
 
-    tests/guest/run.sh [--long] [--native|--process|--process-unpatched|--guest|--guest-smp2|--guest-smp4|
+    tests/guest/run.sh [--long] [--native|--process|--process-smp2|--process-smp4|--process-unpatched|--guest|--guest-smp2|--guest-smp4|
                         --guest-unpatched] [NAME...]
 
 A case that fails natively is a fault of the test.  Programs run in the guest with 64 MiB, one VM a
@@ -62,6 +62,14 @@ def run_process(suite, program):
     return run_isolated(suite, program, "process", "process", 60)
 
 
+def run_process_smp2(suite, program):
+    return run_isolated(suite, program, "process, 2 CPUs", "process", 60, "--cpus", "2")
+
+
+def run_process_smp4(suite, program):
+    return run_isolated(suite, program, "process, 4 CPUs", "process", 60, "--cpus", "4")
+
+
 def run_guest(suite, program):
     return run_isolated(suite, program, "ingot", "vm", 150)
 
@@ -82,7 +90,8 @@ def run_guest_smp4(suite, program):
     return run_isolated(suite, program, "ingot, 4 CPUs", "vm", 150, "--cpus", "4")
 
 
-GROUNDS = {"--native": run_native, "--process": run_process, "--process-unpatched": run_process_unpatched,
+GROUNDS = {"--native": run_native, "--process": run_process, "--process-smp2": run_process_smp2, "--process-smp4": run_process_smp4,
+           "--process-unpatched": run_process_unpatched,
            "--guest": run_guest, "--guest-smp2": run_guest_smp2, "--guest-smp4": run_guest_smp4,
            "--guest-unpatched": run_guest_unpatched}
 
@@ -108,11 +117,11 @@ def main():
         if ground not in grounds:
             continue
         suite = Suite("guest")
-        escapes = programs.build_escapes(OUT) if ground == "--process" else []
+        escapes = programs.build_escapes(OUT) if ground in ("--process", "--process-smp2") else []
         for program in [*built, *escapes]:
             if "process" in ground and program.name in programs.VM_ONLY:
                 continue
-            if "smp" in ground and not (long or words) and program.name not in SMP_FAMILIES:
+            if "smp" in ground and not (long or words or program in escapes) and program.name not in SMP_FAMILIES:
                 continue
             if not words or program.name in words:
                 suite.add(f"{ground[2:]} {program.name}", runner, suite, program)

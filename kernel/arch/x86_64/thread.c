@@ -32,11 +32,17 @@ void arch_thread_init(struct arch_thread *t, void *stack_top, void (*entry)(void
 }
 
 void (*arch_process_set_fs)(u64 base);
-static u64 process_fs; /* what the host was told last: asking it is dearer */
+
+static struct arch_cpu *this_arch_cpu(void)
+{
+    struct arch_cpu *cpu;
+    __asm__ volatile("movq %%gs:0, %0" : "=r"(cpu));
+    return cpu;
+}
 
 static void process_set_fs(u64 base)
 {
-    process_fs = base;
+    this_arch_cpu()->process_fs = base;
     arch_process_set_fs(base);
 }
 
@@ -54,7 +60,7 @@ u64 arch_get_fs(void)
 {
     u64 base;
     if (!arch_features.fsgsbase)
-        return arch_in_process ? process_fs : rdmsr(MSR_FS_BASE);
+        return arch_in_process ? this_arch_cpu()->process_fs : rdmsr(MSR_FS_BASE);
     __asm__ volatile("rdfsbase %0" : "=r"(base));
     return base;
 }
@@ -64,8 +70,7 @@ u64 arch_get_fs(void)
  * its thread leaves (another CPU may take it) but loaded only if the registers hold another's. */
 void arch_switch(struct arch_thread *prev, struct arch_thread *next)
 {
-    struct arch_cpu *cpu;
-    __asm__ volatile("movq %%gs:0, %0" : "=r"(cpu));
+    struct arch_cpu *cpu = this_arch_cpu();
 
     if (prev->vector) {
         prev->fs_base = arch_get_fs();

@@ -1,19 +1,15 @@
 /* The device process, as this side reaches it: doorbells out, interrupts in (abi/window.h).
  * While a CPU runs, the device process sets bits of its pending word and that is all; a CPU that
- * is about to sleep says so first, and then gets a byte as well.  Before it sleeps it looks for a
- * while, as long as that has paid lately: to be woken costs more than most answers take. */
+ * is about to sleep says so first, and then gets a byte as well.  The pipe for that is the first
+ * CPU's, which takes all interrupts of devices. */
 #include "abi/errno.h"
 #include "abi/window.h"
 #include "arch/atomic.h"
 #include "core/irq.h"
-#include "core/time.h"
 #include "plat/hosted/hosted.h"
 
-static const u64 spin_least_ns = 5 * NSEC_PER_USEC, spin_most_ns = 40 * NSEC_PER_USEC;
-
 static struct plat_window hosted_window;
-static u64 spin_ns; /* [C] how long to look before the next sleep */
-static bool lost;   /* there is no device process any more */
+static bool lost; /* there is no device process any more */
 
 static struct window_cpu *own_slot(void)
 {
@@ -57,7 +53,7 @@ void hosted_devices_init(void)
 
 s32 hosted_devices_fd(void)
 {
-    return hosted_window.at && !lost ? hosted_boot->irq_fd : -1;
+    return hosted_window.at && !lost && !cpu_id() ? hosted_boot->irq_fd : -1;
 }
 
 void hosted_devices_ready(u32 events)
@@ -72,40 +68,14 @@ void hosted_devices_ready(u32 events)
         lose();
 }
 
-/* True if something became pending meanwhile. */
-static bool spin(void)
+void hosted_devices_sleep(void)
 {
-    u64 end = time_ns() + spin_ns;
-
-    while (!irq_is_pending()) {
-        if (time_ns() >= end)
-            return false;
-        for (u32 i = 0; i < 16; i++)
-            cpu_relax();
-    }
-    return true;
+    if (hosted_window.at) /* seen before we look for the last time */
+        __atomic_store_n(&own_slot()->waiting, 1, __ATOMIC_SEQ_CST);
 }
 
-/* As long as sleeps are short, looking would have been cheaper. */
-static void learn(u64 slept_ns)
+void hosted_devices_wake(void)
 {
-    if (slept_ns <= spin_most_ns)
-        spin_ns = spin_ns ? min(2 * spin_ns, spin_most_ns) : spin_least_ns;
-    else
-        spin_ns /= 2;
-    if (spin_ns < spin_least_ns)
-        spin_ns = 0;
-}
-
-void hosted_devices_idle(void)
-{
-    if (spin_ns && spin())
-        return;
-    struct window_cpu *slot = own_slot();
-    u64 start = time_ns();
-    __atomic_store_n(&slot->waiting, 1,
-                     __ATOMIC_SEQ_CST); /* seen before we look for the last time */
-    hosted_streams_wait();
-    __atomic_store_n(&slot->waiting, 0, __ATOMIC_RELAXED);
-    learn(time_ns() - start);
+    if (hosted_window.at)
+        __atomic_store_n(&own_slot()->waiting, 0, __ATOMIC_RELAXED);
 }

@@ -51,6 +51,31 @@ host_wait_skip:
     ret
     .size host_wait, . - host_wait
 
+/* A CPU besides the first begins here, long before the kernel is ready for it: RDI is its struct
+ * hosted_cpu, whose first word will be its struct cpu.  The signal that tells of it goes on at the
+ * look, wherever it comes (plat/hosted/signal.c). */
+    .globl hosted_cpu_entry, hosted_park_check, hosted_park_call
+hosted_cpu_entry:
+    movq %rdi, %rbx
+hosted_park_check:
+    movq (%rbx), %rax
+    testq %rax, %rax
+    jne 1f
+    xorl %edi, %edi
+    xorl %esi, %esi
+    xorl %edx, %edx
+    xorl %r10d, %r10d
+    xorl %r8d, %r8d
+    movl $271, %eax             /* ppoll of nothing */
+hosted_park_call:
+    syscall
+    jmp hosted_park_check
+1:  movq %rax, %rdi
+    movq CPU_KSTACK(%rax), %rsp
+    xorl %ebp, %ebp
+    call hosted_cpu_main
+    ud2
+
     .globl hosted_restorer
 hosted_restorer:
     movl $15, %eax              /* rt_sigreturn */

@@ -23,6 +23,8 @@ enum {
     HOST_ARCH_PRCTL = 158,
     HOST_TIMER_SETTIME = 223,
     HOST_EXIT_GROUP = 231,
+    HOST_TGKILL = 234,
+    HOST_MEMBARRIER = 324,
 };
 
 enum { HOST_DONTNEED = 4 }; /* of madvise */
@@ -33,6 +35,23 @@ struct host_pollfd {
 };
 
 extern const struct hosted_boot *hosted_boot; /* [I] */
+
+/* What a CPU does while it has nothing to do. */
+enum { REST_NONE, REST_LOOKS, REST_SLEEPS };
+
+/* A CPU of ours.  [C] own CPU only, [A] atomic. */
+struct hosted_vcpu {
+    struct cpu cpu; /* first */
+    u32 depth;      /* [C] handlers whose frame is not made: a fault in one is a broken stack */
+    u32 rest;       /* [A] REST_*: one that looks at its pending word needs no signal */
+    u32 kicked;     /* [A] a signal is on its way: another would only fill the handlers' stack */
+    u64 spin_ns;    /* [C] how long to look before the next sleep */
+};
+
+static inline struct hosted_vcpu *this_vcpu(void)
+{
+    return (struct hosted_vcpu *)(void *)this_cpu();
+}
 
 /* entry.S */
 
@@ -46,6 +65,7 @@ _Noreturn void hosted_enter_trap(struct trap_frame *frame, u64 addr, u64 fpstate
 _Noreturn void hosted_enter_call(struct trap_frame *frame, u64 addr, u64 fpstate);
 _Noreturn void hosted_enter_exit(struct trap_frame *frame, u64 addr, u64 fpstate);
 extern char host_wait_check[], host_wait_call[], host_wait_skip[], hosted_restorer[];
+extern char hosted_park_check[], hosted_park_call[];
 
 /* cold.c */
 /** Make the image's addresses true: it was linked @delta bytes below where it is.  First of all. */
@@ -88,11 +108,21 @@ void hosted_devices_init(void);
 s32 hosted_devices_fd(void);
 /** poll(2) said @events of it. */
 void hosted_devices_ready(u32 events);
-/** Sleep until something is pending, where there are devices: look for a while first. */
-void hosted_devices_idle(void);
+/** Between these this CPU sleeps, and wants a byte with each interrupt. */
+void hosted_devices_sleep(void);
+void hosted_devices_wake(void);
+
+/* idle.c */
+void hosted_idle(void);
 
 /* vcpu.c */
 void hosted_cpu_init(void);
 void hosted_timer_arm(u64 deadline_ns);
+int hosted_cpu_start(struct cpu *cpu);
 void hosted_cpu_kick(struct cpu *cpu);
+void hosted_cpu_stop(struct cpu *cpu);
+void hosted_cpu_barrier(void);
+/** In a handler: a signal has come to a CPU that has not been started yet, so that it has no data.
+ */
+bool hosted_cpu_waits(void);
 void hosted_set_fs(u64 base);

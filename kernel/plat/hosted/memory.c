@@ -183,9 +183,12 @@ int hosted_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
     while (va < end && !err) {
         struct run run = run_at(as, va, end);
         u32 own = prot;
-        if (run.file && (prot & PLAT_COPY)) /* the host copies */
+        if (run.file && (prot & PLAT_COPY)) { /* the host copies, and the tables must say so: a late
+                                                 fault would make a copy of the file's page */
             own |= PLAT_WRITE;
-        if (run.mapped && host_call(HOST_MPROTECT, va, run.len, host_prot(own), 0, 0, 0))
+            err = pc_protect(as, va, run.len, own);
+        }
+        if (run.mapped && !err && host_call(HOST_MPROTECT, va, run.len, host_prot(own), 0, 0, 0))
             err = -ENOMEM;
         va += run.len;
     }

@@ -23,7 +23,6 @@ enum {
 extern char syscall_exit_check[], syscall_exit_jump[], exit_process_check[], exit_process_jump[];
 
 u32 hosted_stop_line, hosted_tick_line;
-static u32 depth; /* [C] handlers whose frame is not made yet: a fault in one is a broken stack */
 
 static u64 addr_of(const char *label)
 {
@@ -110,7 +109,7 @@ static void take_call(const struct siginfo64 *info, const struct sigcontext64 *m
     if (!is_program(mc))
         panic("a host call outside the stub at %#lx", mc->rip);
     struct trap_frame *f = make_frame(mc);
-    depth--;
+    this_vcpu()->depth--;
     if (info->si_code != SYS_SECCOMP || arch != AUDIT_X86_64) {
         f->vector = TRAP_GP; /* int 0x80, as a machine answers it */
         hosted_enter_trap(f, 0, mc->fpstate);
@@ -130,7 +129,7 @@ static void take_fault(int sig, const struct siginfo64 *info, const struct sigco
 {
     struct trap_frame *f = make_frame(mc);
 
-    depth--;
+    this_vcpu()->depth--;
     f->vector = mc->trapno <= LAST_TRAP ? (u32)mc->trapno : TRAP_GP;
     f->error = (u32)mc->err;
     if (info->si_code == SI_TKILL || info->si_code == SI_USER)
@@ -152,15 +151,37 @@ void hosted_listen(void)
 
 static bool is_interrupt(int sig)
 {
-    return sig == HOSTED_SIG_TIMER || sig == HOSTED_SIG_STOP || sig == HOSTED_SIG_TICK;
+    return (sig >= HOSTED_SIG_TIMER && sig <= HOSTED_SIG_HALT) || sig == HOSTED_SIG_TICK;
+}
+
+/* To a CPU that has not been started: only that it has been, or that all shall stop, is news. */
+static void take_early(int sig, struct sigcontext64 *mc)
+{
+    if (is_between(mc->rip, hosted_park_check, hosted_park_call))
+        mc->rip = addr_of(hosted_park_check);
+    if (sig != HOSTED_SIG_STOP)
+        return;
+    stop_came_early = true;
+    if (!listening)
+        return;
+    __atomic_fetch_or(&cpus[0]->arch.pending, 1u << hosted_stop_line, __ATOMIC_SEQ_CST);
+    hosted_cpu_kick(cpus[0]);
+}
+
+static void take_halt(const struct sigcontext64 *mc)
+{
+    struct trap_frame frame;
+
+    fill_frame(&frame, mc);
+    cpu_stopped(&frame);
 }
 
 void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc)
 {
     struct sigcontext64 *mc = &uc->mcontext;
 
-    if (unlikely(!listening) && is_interrupt(sig)) {
-        stop_came_early |= sig == HOSTED_SIG_STOP;
+    if (is_interrupt(sig) && (unlikely(!listening) || hosted_cpu_waits())) {
+        take_early(sig, mc);
         return;
     }
     switch (sig) {
@@ -176,14 +197,21 @@ void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *
         irq_pend(hosted_tick_line);
         take_interrupt(mc);
         return;
+    case HOSTED_SIG_KICK: /* the bit is there already; one that comes later is a new signal's */
+        __atomic_store_n(&this_vcpu()->kicked, 0, __ATOMIC_SEQ_CST);
+        take_interrupt(mc);
+        return;
+    case HOSTED_SIG_HALT:
+        take_halt(mc);
+        return;
     case SIGSYS:
-        depth++;
+        this_vcpu()->depth++;
         take_call(info, mc);
         return;
     default:
         if (sig == SIGSEGV && hosted_relocate_cold(mc->cr2))
             return;
-        if (depth++) {
+        if (this_vcpu()->depth++) {
             struct trap_frame f;
             fill_frame(&f, mc);
             panic_frame(&f, "kernel stack overflow, or a fault in a fault, at %#lx", mc->cr2);

@@ -31,14 +31,6 @@ _Noreturn void hosted_start(const struct hosted_boot *boot);
 
 const struct hosted_boot *hosted_boot;
 
-static void hosted_idle(void)
-{
-    if (plat.window)
-        hosted_devices_idle();
-    else
-        hosted_streams_wait();
-}
-
 static void as_switch(struct plat_as *as)
 {
     this_cpu()->as = as; /* the host has one */
@@ -159,8 +151,12 @@ static void hosted_init(void)
 static const struct plat_ops hosted_ops = {
     .name = "process",
     .init = hosted_init,
+    .cpu_size = sizeof(struct hosted_vcpu),
+    .cpu_start = hosted_cpu_start,
     .cpu_idle = hosted_idle,
     .cpu_kick = hosted_cpu_kick,
+    .cpu_barrier = hosted_cpu_barrier,
+    .cpu_stop = hosted_cpu_stop,
     .timer_arm = hosted_timer_arm,
     .as_create = pc_as_create,
     .as_destroy = pc_as_destroy,
@@ -201,7 +197,7 @@ static void fill_boot_info(const struct hosted_boot *boot)
     bi->ram_bytes = bi->ram_end = boot->ram_len;
     bi->kernel_pa = boot->kernel_pa;
     bi->kernel_len = (u64)(kernel_end - kernel_start);
-    bi->nr_cpus = 1;
+    bi->nr_cpus = boot->nr_cpus;
     direct_map_base = boot->direct_base;
     vmap_base = boot->vmap_base;
     vmap_size = boot->vmap_size;

@@ -1,15 +1,21 @@
-/* The one CPU: its data, its timer, its segment bases. */
+/* CPUs, which are threads of the host: their data, timers and segment bases, and how one reaches
+ * another.  The tender has made the threads; all but the first wait in the stub. */
 #include "abi/errno.h"
 #include "abi/time.h"
 #include "arch/features.h"
 #include "arch/thread.h"
+#include "core/init.h"
 #include "core/irq.h"
 #include "core/time.h"
 #include "plat/hosted/hosted.h"
 
 enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002 };
 
-static struct cpu boot_cpu;
+/* membarrier(2) */
+enum { MEMBARRIER_PRIVATE_EXPEDITED = 8 };
+
+static struct hosted_vcpu boot_cpu;
+static u64 awake = 1; /* [A] a bit for each CPU that has its data, so that signals find it */
 
 void hosted_set_fs(u64 base)
 {
@@ -27,9 +33,9 @@ static void set_gs(u64 base)
 void hosted_cpu_init(void)
 {
     extern char boot_stack_top[];
-    struct cpu *cpu = &boot_cpu;
+    struct cpu *cpu = &boot_cpu.cpu;
 
-    static_assert(sizeof(*cpu) <= PAGE_SIZE, "page 0");
+    static_assert(sizeof(boot_cpu) <= PAGE_SIZE, "page 0");
     if (hosted_boot->nr_devices) /* its pending word must be where the device process reaches it */
         cpu = (struct cpu *)(uintptr_t)hosted_boot->direct_base;
 
@@ -53,11 +59,76 @@ void hosted_timer_arm(u64 deadline_ns)
         u64 now = time_ns();
         when.value = ns_to_timespec(deadline_ns > now ? deadline_ns - now : 1);
     }
-    host_call(HOST_TIMER_SETTIME, (u64)(s64)hosted_boot->timer_id, 0, (u64)(uintptr_t)&when, 0, 0,
+    host_call(HOST_TIMER_SETTIME, (u64)(s64)hosted_boot->timer_id + cpu_id(), 0,
+              (u64)(uintptr_t)&when, 0, 0, 0);
+}
+
+/* ---- the others ---- */
+
+static u64 stacks_end(u32 id)
+{
+    return hosted_boot->cpu_stacks + (u64)id * HOSTED_CPU_STACKS;
+}
+
+bool hosted_cpu_waits(void)
+{
+    if (likely(hosted_boot->nr_cpus == 1))
+        return false;
+    u64 at = (u64)(uintptr_t)__builtin_frame_address(0) - hosted_boot->cpu_stacks;
+    u64 id = at / HOSTED_CPU_STACKS + 1; /* the first one's stack is elsewhere */
+    return id < hosted_boot->nr_cpus &&
+           !(__atomic_load_n(&awake, __ATOMIC_RELAXED) & cpu_bit((u32)id));
+}
+
+static void send(const struct cpu *cpu, u32 sig)
+{
+    const struct hosted_cpu *threads = hosted_boot->cpus;
+
+    host_call(HOST_TGKILL, (u64)(s64)threads[0].tid, (u64)(s64)threads[cpu->arch.id].tid, sig, 0, 0,
               0);
+}
+
+/* What is done once for all, and not while another may look, is done now. */
+int hosted_cpu_start(struct cpu *cpu)
+{
+    u32 id = cpu->arch.id;
+
+    if (id >= hosted_boot->nr_cpus)
+        return -ENODEV;
+    hosted_relocate_cold((u64)(uintptr_t)kernel_text_end);
+    cpu->arch.panic_stack_top = (void *)(uintptr_t)stacks_end(id);
+    /* the rest of the struct is there before the thread can see where */
+    u64 *start = (u64 *)(uintptr_t)&hosted_boot->cpus[id].start;
+    __atomic_store_n(start, (u64)(uintptr_t)cpu, __ATOMIC_SEQ_CST);
+    send(cpu, HOSTED_SIG_KICK);
+    return 0;
+}
+
+_Noreturn void hosted_cpu_main(struct cpu *cpu);
+
+/* What has been pended before signals find us is seen by the first look of cpu_main(). */
+_Noreturn void hosted_cpu_main(struct cpu *cpu)
+{
+    set_gs((u64)(uintptr_t)cpu);
+    __atomic_fetch_or(&awake, cpu_bit(cpu->arch.id), __ATOMIC_SEQ_CST);
+    cpu_main();
 }
 
 void hosted_cpu_kick(struct cpu *cpu)
 {
-    (void)cpu; /* there is one, and who asks runs on it */
+    struct hosted_vcpu *vcpu = (struct hosted_vcpu *)(void *)cpu;
+
+    if (__atomic_load_n(&vcpu->rest, __ATOMIC_SEQ_CST) != REST_LOOKS &&
+        !__atomic_exchange_n(&vcpu->kicked, 1, __ATOMIC_SEQ_CST))
+        send(cpu, HOSTED_SIG_KICK);
+}
+
+void hosted_cpu_stop(struct cpu *cpu)
+{
+    send(cpu, HOSTED_SIG_HALT);
+}
+
+void hosted_cpu_barrier(void)
+{
+    host_call(HOST_MEMBARRIER, MEMBARRIER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
 }

@@ -13,6 +13,7 @@ enum {
     SYS_GETTIMEOFDAY = 96,
     SYS_CLOCK_GETTIME = 228,
     SYS_CLOCK_GETRES = 229,
+    SYS_GETCPU = 309,
 };
 
 struct timezone {
@@ -114,6 +115,8 @@ EXPORT long __vdso_getcpu(unsigned *cpu, unsigned *node, void *unused)
     } else if (vdso_data_page.flags & VDSO_RDTSCP) {
         __asm__ volatile("rdtscp" : "=c"(aux)::"rax", "rdx");
         id = aux;
+    } else if (vdso_data_page.flags & VDSO_ASK) {
+        return call2(SYS_GETCPU, (u64)(uintptr_t)cpu, (u64)(uintptr_t)node);
     }
     if (cpu)
         *cpu = (unsigned)id;

@@ -23,6 +23,7 @@ struct arch_cpu {
     u32 id;                /* [I] 0, 1, ... */
     void *panic_stack_top; /* [I] for a panic whose own stack has run over */
     void *vector_owner;    /* [C] the arch_thread whose vector state the registers hold */
+    u64 process_fs;        /* [C] what the host was told last, which is dear to ask */
 };
 
 static_assert(offsetof(struct arch_cpu, pending) == CPU_PENDING, "entry.S knows it");
