@@ -42,7 +42,7 @@ NET = ["kernel/net/" + name + ".c" for name in (
 TCP = ["tests/fake/tcp_world.c", "tests/fake/waiting.c", "kernel/mm/iter.c", "lib/siphash.c", "lib/format.c",
        "lib/string.c", *("kernel/net/" + name + ".c" for name in (
            "csum", "pkt", "shard", "sock_addr", "socket", "socket_opt", "tcp_ack", "tcp_conn", "tcp_cookie",
-           "tcp_cubic", "tcp_input", "tcp_listen", "tcp_option", "tcp_output", "tcp_port", "tcp_receive",
+           "tcp_cubic", "tcp_expected", "tcp_input", "tcp_listen", "tcp_option", "tcp_output", "tcp_port", "tcp_receive",
            "tcp_recovery", "tcp_segment", "tcp_sendq", "tcp_sent", "tcp_socket", "tcp_stat", "tcp_stream",
            "tcp_timer", "tcp_timewait", "tcp_wire", "wheel"))]
 

@@ -4,6 +4,7 @@ A family program prints `ok NAME` a case; a crash program must end with a signal
 one source built in every way a user's compiler might."""
 import os
 import subprocess
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflow", "-Wno-stringop-overread",
@@ -63,7 +64,10 @@ def _compile(compiler, source, target):
         return None
     if _stale(target, [path, *(os.path.join(HERE, h) for h in ("t.h", "un.h", "child.h"))]):
         flags = FLAGS if source.endswith(".c") else [f for f in FLAGS if f != "-Wno-nonnull"]
-        subprocess.run([*compiler, *flags, "-o", target, path, "-lm"], check=True)
+        # Tests that run at the same time may build the same program: it appears whole.
+        built = f"{target}.{os.getpid()}.{threading.get_ident()}"
+        subprocess.run([*compiler, *flags, "-o", built, path, "-lm"], check=True)
+        os.rename(built, target)
     return target
 
 

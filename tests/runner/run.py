@@ -373,8 +373,10 @@ def guest_stops_whenever_interrupted(isolation):
 
 def guest_sleeps_with_us(isolation):
     child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
-    time.sleep(0.7)
-    vmm = children(child.pid)
+    deadline = time.monotonic() + 20
+    while not (vmm := children(child.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
     child.send_signal(signal.SIGTSTP)
     time.sleep(0.3)
     states = [open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
