@@ -150,17 +150,67 @@ static int start_one(struct instance *instance, void *context, struct err *err)
     return run_again(instance, err);
 }
 
+struct start_options {
+    bool all;
+};
+
+static const struct option_spec start_specs[] = {
+    {"all",        'a', OPTION_FLAG, offsetof(struct start_options, all), NULL,
+     "those that --restart always or unless-stopped wants: after a boot"},
+    {0},
+};
+
+/* What a boot, or the death of a supervisor, has ended against its policy. */
+static bool start_is_wanted(const char *name)
+{
+    struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
+    struct instance_state state;
+
+    if (instance_open(&instance, name, NULL))
+        return false;
+    json_t *config CLEANUP(json_put) = instance_config(&instance, NULL);
+    const char *policy = json_str(config, "Restart", "no");
+    instance_get_state(&instance, &state);
+    if (instance_is_live(&instance))
+        return false;
+    return strcmp(policy, "always") == 0 ||
+           (strcmp(policy, "unless-stopped") == 0 && !state.stopped);
+}
+
+static int start_all(struct err *err)
+{
+    struct strs names CLEANUP(strs_free) = {0}, wanted CLEANUP(strs_free) = {0};
+    int failed = instance_list(&names, err);
+
+    strs_add(&wanted, "start");
+    for (size_t i = 0; i < names.len; i++)
+        if (start_is_wanted(names.at[i]))
+            strs_add(&wanted, names.at[i]);
+    if (failed || wanted.len == 1)
+        return failed;
+    return instances_each("start", (int)wanted.len - 1, wanted.at, start_one, NULL, err);
+}
+
 static int start_run(int argc, char **argv, struct err *err)
 {
+    struct start_options options = {0};
+    int words;
+    int done = cli_options(&command_start, argc, argv, OPTIONS_ANYWHERE, &options, &words, err);
+
+    if (done)
+        return min(done, 0);
     supervisor_note_inherited(); /* before the first instance is opened */
-    return instances_plain(&command_start, argc, argv, start_one, err);
+    if (options.all && words)
+        return err_set(err, ERR_USAGE, "--all and names: one of them");
+    return options.all ? start_all(err)
+                       : instances_each("start", words, argv, start_one, NULL, err);
 }
 
 const struct command command_start = {
     .name = "start",
     .summary = "Start instances that have ended again, as they were run",
-    .usage = "NAME...",
-    .options = no_specs,
+    .usage = "[OPTIONS] NAME...",
+    .options = start_specs,
     .run = start_run,
 };
 

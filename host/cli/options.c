@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 #include "lib/types.h"
 
 #include <stdio.h>
@@ -197,32 +198,11 @@ char *cli_size(unsigned long long bytes, char out[16])
 
 int cli_duration(const char *option, const char *text, unsigned long long *ms, struct err *err)
 {
-    static const struct {
-        const char *name;
-        unsigned long long ms;
-    } units[] = {
-        {"ms", 1       },
-        {"s",  1000    },
-        {"m",  60000   },
-        {"h",  3600000 },
-        {"d",  86400000}
-    };
-    const char *at = text;
-    u64 total = 0;
+    u64 value;
 
-    while (*at || at == text) {
-        char *end;
-        unsigned long value = strtoul(at, &end, 10);
-        size_t len = strcspn(end, "0123456789"), unit = len ? ARRAY_LEN(units) : 1;
-        for (size_t i = 0; i < ARRAY_LEN(units); i++)
-            if (strlen(units[i].name) == len && strncmp(units[i].name, end, len) == 0)
-                unit = i;
-        if (end == at || *at == '-' || *at == '+' || unit == ARRAY_LEN(units) || value > 1000000000)
-            return err_set(err, ERR_USAGE, "--%s: '%s' is no length of time; say 30s or 1m", option,
-                           text);
-        total += value * units[unit].ms;
-        at = end + len;
-    }
-    *ms = total;
+    if (!duration_parse(text, &value))
+        return err_set(err, ERR_USAGE, "--%s: '%s' is no length of time; say 30s or 1m", option,
+                       text);
+    *ms = value;
     return 0;
 }

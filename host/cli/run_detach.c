@@ -194,20 +194,48 @@ static int set_health_times(struct health_plan *health, const struct run_options
     return 0;
 }
 
-static int set_health(struct health_plan *health, const struct run_options *options,
-                      const struct vm_net *net, struct err *err)
+static void set_health_defaults(struct health_plan *health, const struct image_health *image)
 {
-    const char *const words[] = {options->health_cmd};
+    *health = (struct health_plan){
+        .interval_ms = image->interval_ns >= 1000000 ? (u64)image->interval_ns / 1000000 : 30000,
+        .timeout_ms = image->timeout_ns >= 1000000 ? (u64)image->timeout_ns / 1000000 : 30000,
+        .start_ms = (u64)image->start_ns / 1000000,
+        .retries = image->retries ? (unsigned)min(image->retries, (int64_t)1000) : 3,
+    };
+}
 
-    *health = (struct health_plan){.interval_ms = 30000, .timeout_ms = 30000, .retries = 3};
-    int failed = set_health_times(health, options, err);
-    if (failed || options->no_health || !options->health_cmd)
-        return failed;
-    failed = health_parse(words, 1, health, err);
-    if (!failed && health->kind && !find_port(net, health))
+static int set_health_check(struct health_plan *health, const char *const *words, size_t count,
+                            const struct vm_net *net, struct err *err)
+{
+    int failed = health_parse(words, count, health, err);
+
+    if (!failed && health->kind && !find_port(net, health)) {
+        health->kind = HEALTH_NONE;
         failed = err_set(err, EINVAL, "health check: port %u is not published; add -p %u:%u",
                          health->guest_port, health->guest_port, health->guest_port);
-    return failed ? err_prefix(err, "--health-cmd") : 0;
+    }
+    return failed;
+}
+
+/* What the user asks for must be possible; what an image asks for is left out, and said. */
+static int set_health(struct health_plan *health, const struct run_options *options,
+                      const struct image_health *image, const struct vm_net *net, struct err *err)
+{
+    const char *const words[] = {options->health_cmd};
+    struct err why = {0};
+
+    set_health_defaults(health, image);
+    int failed = set_health_times(health, options, err);
+    if (failed || options->no_health)
+        return failed;
+    if (options->health_cmd) {
+        failed = set_health_check(health, words, 1, net, err);
+        return failed ? err_prefix(err, "--health-cmd") : 0;
+    }
+    if (set_health_check(health, (const char *const *)image->test.at, image->test.len, net, &why) &&
+        !options->quiet)
+        fprintf(stderr, "ingot run: the image's %s; it goes without\n", why.text);
+    return 0;
 }
 
 static json_t *config_ports(const struct vm_net *net)
@@ -344,7 +372,7 @@ static int detached_plan(struct supervisor_plan *plan, struct run_options *optio
     if (!failed)
         failed = parse_net(options, net, err);
     if (!failed)
-        failed = set_health(&plan->health, options, net, err);
+        failed = set_health(&plan->health, options, &image->config.health, net, err);
     return failed ? failed : set_log(&plan->log, options, "", err);
 }
 

@@ -14,7 +14,8 @@
 void image_config_free(struct image_config *config)
 {
     struct strs *const lists[] = {&config->entrypoint, &config->cmd,     &config->env,
-                                  &config->exposed,    &config->volumes, &config->labels};
+                                  &config->exposed,    &config->volumes, &config->labels,
+                                  &config->health.test};
 
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         strs_free(lists[i]);
@@ -129,6 +130,27 @@ static bool config_string(const json_t *object, const char *member, const char *
     return true;
 }
 
+static bool config_count(const json_t *object, const char *member, int64_t *out)
+{
+    const json_t *value = json_object_get(object, member);
+
+    *out = json_is_integer(value) ? json_integer_value(value) : 0;
+    return (!value || json_is_integer(value)) && *out >= 0;
+}
+
+static bool config_health(const json_t *object, struct image_health *health)
+{
+    const json_t *check = json_object_get(object, "Healthcheck");
+
+    if (!check || json_is_null(check))
+        return true;
+    return json_is_object(check) && json_strs(check, "Test", &health->test) &&
+           config_count(check, "Interval", &health->interval_ns) &&
+           config_count(check, "Timeout", &health->timeout_ns) &&
+           config_count(check, "StartPeriod", &health->start_ns) &&
+           config_count(check, "Retries", &health->retries);
+}
+
 static const char *config_fill(const json_t *object, struct image_config *c)
 {
     if (!json_strs(object, "Entrypoint", &c->entrypoint))
@@ -148,6 +170,8 @@ static const char *config_fill(const json_t *object, struct image_config *c)
         return "ExposedPorts";
     if (!config_keys(object, "Volumes", &c->volumes))
         return "Volumes";
+    if (!config_health(object, &c->health))
+        return "Healthcheck";
     return config_labels(object, &c->labels) ? NULL : "Labels";
 }
 
@@ -205,6 +229,28 @@ static void config_put_labels(json_t *object, const struct strs *list)
     json_object_set_new(object, "Labels", set);
 }
 
+static void config_put_health(json_t *object, const struct image_health *health)
+{
+    const struct {
+        const char *member;
+        int64_t value;
+    } counts[] = {
+        {"Interval",    health->interval_ns},
+        {"Timeout",     health->timeout_ns },
+        {"StartPeriod", health->start_ns   },
+        {"Retries",     health->retries    },
+    };
+
+    if (!health->test.len)
+        return;
+    json_t *check = json_object();
+    json_object_set_new(check, "Test", json_from_strs(&health->test));
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        if (counts[i].value)
+            json_object_set_new(check, counts[i].member, json_integer(counts[i].value));
+    json_object_set_new(object, "Healthcheck", check);
+}
+
 json_t *config_json(const struct image_config *config)
 {
     json_t *object = json_object();
@@ -219,5 +265,6 @@ json_t *config_json(const struct image_config *config)
     config_put_keys(object, "ExposedPorts", &config->exposed);
     config_put_keys(object, "Volumes", &config->volumes);
     config_put_labels(object, &config->labels);
+    config_put_health(object, &config->health);
     return object;
 }

@@ -8,6 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** How to ask whether the program is well: "Healthcheck" as Docker writes it.  0: not said. */
+struct image_health {
+    struct strs test; /* "CMD", "curl", ...; "NONE"; empty: nothing was said */
+    int64_t interval_ns, timeout_ns, start_ns;
+    int64_t retries;
+};
+
 /** How to start the program: the part of the OCI image-config ("config") that we use. */
 struct image_config {
     struct strs entrypoint, cmd; /* the program's argv is both, in this order */
@@ -18,6 +25,7 @@ struct image_config {
     struct strs exposed;         /* "6379/tcp" */
     struct strs volumes;         /* absolute guest paths */
     struct strs labels;          /* "key=value" */
+    struct image_health health;
 };
 
 /** Free what @config owns and leave it empty; fit for CLEANUP. */

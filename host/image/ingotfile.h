@@ -8,18 +8,19 @@
 #include <stddef.h>
 
 enum ingot_verb {
-    INGOT_FROM,       /* FROM scratch | IMAGE */
-    INGOT_COPY,       /* COPY SOURCE... TARGET */
-    INGOT_PROGRAM,    /* PROGRAM PATH [ARG...]: an executable or a source file, with its closure */
-    INGOT_ENV,        /* ENV NAME=VALUE... */
-    INGOT_WORKDIR,    /* WORKDIR PATH */
-    INGOT_EXPOSE,     /* EXPOSE PORT[/tcp|/udp]... */
-    INGOT_VOLUME,     /* VOLUME PATH... */
-    INGOT_ENTRYPOINT, /* ENTRYPOINT ["PROGRAM", "ARG"] | PROGRAM ARG */
-    INGOT_CMD,        /* CMD ["ARG"] | ARG */
-    INGOT_STOPSIGNAL, /* STOPSIGNAL NAME */
-    INGOT_EXEC,       /* EXEC PROGRAM... */
-    INGOT_LABEL,      /* LABEL KEY=VALUE... */
+    INGOT_FROM,        /* FROM scratch | IMAGE */
+    INGOT_COPY,        /* COPY SOURCE... TARGET */
+    INGOT_PROGRAM,     /* PROGRAM PATH [ARG...]: an executable or a source file, with its closure */
+    INGOT_ENV,         /* ENV NAME=VALUE... */
+    INGOT_WORKDIR,     /* WORKDIR PATH */
+    INGOT_EXPOSE,      /* EXPOSE PORT[/tcp|/udp]... */
+    INGOT_VOLUME,      /* VOLUME PATH... */
+    INGOT_ENTRYPOINT,  /* ENTRYPOINT ["PROGRAM", "ARG"] | PROGRAM ARG */
+    INGOT_CMD,         /* CMD ["ARG"] | ARG */
+    INGOT_STOPSIGNAL,  /* STOPSIGNAL NAME */
+    INGOT_EXEC,        /* EXEC PROGRAM... */
+    INGOT_HEALTHCHECK, /* HEALTHCHECK [--interval=TIME ...] tcp:PORT | http:PORT/PATH | NONE */
+    INGOT_LABEL,       /* LABEL KEY=VALUE... */
     INGOT_VERBS
 };
 

@@ -7,6 +7,7 @@
 #include "image/store.h"
 #include "image/target.h"
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 #include "lib/fs.h"
 
 #include <errno.h>
@@ -178,6 +179,58 @@ static int recipe_exec(struct recipe *r, const struct strs *words, struct err *e
     return failed ? err_prefix(err, "EXEC") : 0;
 }
 
+/* "--interval=30s" and the like, before the check itself. */
+static int recipe_health_option(struct image_health *health, const char *word, struct err *err)
+{
+    const struct {
+        const char *name;
+        int64_t *ns;
+    } times[] = {
+        {"--interval=",     &health->interval_ns},
+        {"--timeout=",      &health->timeout_ns },
+        {"--start-period=", &health->start_ns   },
+    };
+    u64 value;
+
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        if (!str_starts(word, times[i].name))
+            continue;
+        if (!duration_parse(word + strlen(times[i].name), &value) || value > INT32_MAX)
+            return err_set(err, EINVAL, "HEALTHCHECK %s: no length of time; say 30s or 1m", word);
+        *times[i].ns = (int64_t)value * 1000000;
+        return 0;
+    }
+    if (!str_starts(word, "--retries="))
+        return err_set(err, EINVAL,
+                       "HEALTHCHECK %s: there are --interval, --timeout, --start-period and "
+                       "--retries",
+                       word);
+    if (str_to_u64(word + strlen("--retries="), &value) || !value || value > 1000)
+        return err_set(err, EINVAL, "HEALTHCHECK %s: it is not in 1 to 1000", word);
+    health->retries = (int64_t)value;
+    return 0;
+}
+
+static int recipe_health(struct image_health *health, const struct strs *words, struct err *err)
+{
+    size_t at = 0;
+
+    strs_free(&health->test);
+    *health = (struct image_health){0};
+    for (; at < words->len && str_starts(words->at[at], "--"); at++) {
+        int failed = recipe_health_option(health, words->at[at], err);
+        if (failed)
+            return failed;
+    }
+    if (at == words->len)
+        return err_set(err, EINVAL, "HEALTHCHECK: nothing to ask; say tcp:PORT or http:PORT/PATH");
+    if (strcmp(words->at[at], "CMD") != 0 && strcmp(words->at[at], "NONE") != 0)
+        strs_add(&health->test, "CMD");
+    for (; at < words->len; at++)
+        strs_add(&health->test, words->at[at]);
+    return 0;
+}
+
 static int recipe_line(struct recipe *r, const struct ingot_line *line, struct err *err)
 {
     struct image_config *config = &r->b->config;
@@ -210,6 +263,8 @@ static int recipe_line(struct recipe *r, const struct ingot_line *line, struct e
         free(config->stopsignal);
         config->stopsignal = str_dup(words->at[0]);
         return 0;
+    case INGOT_HEALTHCHECK:
+        return recipe_health(&config->health, words, err);
     case INGOT_ENV:
         for (size_t i = 0; i < words->len; i++)
             config_setenv(&config->env, words->at[i]);

@@ -3,6 +3,7 @@
 #include "instance/log.h"
 
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -54,27 +55,11 @@ static bool parse_stamp(const char *text, s64 *ns)
 
 static bool parse_ago(const char *text, s64 *ns)
 {
-    s64 seconds = 0;
+    u64 ms;
 
-    if (!*text)
+    if (!duration_parse(text, &ms) || ms > (u64)INT32_MAX * 1000)
         return false;
-    while (*text) {
-        char *end;
-        if (!isdigit((unsigned char)*text))
-            return false;
-        long value = strtol(text, &end, 10);
-        long unit = *end == 's' || !*end ? 1
-                    : *end == 'm'        ? 60
-                    : *end == 'h'        ? 3600
-                    : *end == 'd'        ? 86400
-                                         : 0;
-        s64 more;
-        if (!unit || __builtin_mul_overflow((s64)value, unit, &more) ||
-            __builtin_add_overflow(seconds, more, &seconds) || seconds > INT32_MAX)
-            return false;
-        text = end + (*end != 0);
-    }
-    *ns = instance_clock() - seconds * 1000000000;
+    *ns = instance_clock() - (s64)ms * 1000000;
     return true;
 }
 

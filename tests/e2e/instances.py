@@ -8,7 +8,8 @@ import subprocess
 import time
 
 from commands import Home
-from harness import INGOT, alive, children_of, need
+from harness import INGOT, Skip, alive, children_of, need
+from netlab import find
 from tools import free_port
 
 SLEEP = ["/bin/sleep", "1000"]
@@ -309,10 +310,63 @@ def health():
         need("unhealthy" in lab.good("ps"), "ps says nothing of it")
 
 
+def health_of_an_image():
+    """A check that the image has; and one that it cannot have, which is said."""
+    redis = find("redis-server")
+    if not redis:
+        raise Skip("redis-server is not installed")
+    with Lab() as lab:
+        for name, check in (("good", "--interval=200ms CMD nc -z localhost 6379"), ("odd", "CMD redis-cli ping")):
+            folder = os.path.join(lab.path, name)
+            os.mkdir(folder)
+            with open(os.path.join(folder, "Ingotfile"), "w", encoding="ascii") as file:
+                file.write(f"FROM scratch\nPROGRAM {redis} --save '' --protected-mode no\nHEALTHCHECK {check}\n")
+            lab.good("build", "-q", "-t", name, folder)
+        port = free_port()
+        lab.start("good", "-p", f"127.0.0.1:{port}:6379", program=["good"])
+        until(lambda: lab.row("good")["Health"] == "healthy", deadline=20)
+        need(lab.row("good")["Health"] == "healthy", f"{lab.row('good')}")
+        lab.good("stop", "good")
+        result = lab.ingot("run", "-d", "--isolation", "process", "odd")
+        need(result.status == 0 and "redis-cli ping" in result.errors(), f"not said\n{result.show()}")
+
+
+def after_a_boot():
+    with Lab() as lab:
+        for name, policy in (("a", "always"), ("b", "unless-stopped"), ("c", "unless-stopped"), ("d", "no")):
+            lab.start(name, "--restart", policy)
+        lab.good("stop", "c")
+        for name in "abd":
+            os.kill(lab.supervisor(name), signal.SIGKILL)
+        for name in "abd":
+            lab.is_now(name, "dead")
+        need(lab.good("start", "--all").split() == ["a", "b"], "not those that their policy wants")
+
+
+def damaged_files():
+    with Lab() as lab:
+        lab.start("a")
+        folder = os.path.join(lab.state, "instances", "a")
+        lab.good("stop", "a")
+        with open(os.path.join(folder, "state.json"), "wb") as file:
+            file.write(b"\0" * 100)
+        need(lab.row("a")["State"] == "dead", "a damaged state is not told")
+        with open(os.path.join(folder, "config.json"), "wb") as file:
+            file.write(b"{\"Words\": 7}")
+        lab.refused("start", "a", why="config.json is damaged")
+        with open(os.path.join(folder, "config.json"), "wb") as file:
+            file.write(b"[")
+        lab.refused("inspect", "a", why="damaged")
+        need("a" in lab.good("ps", "-a"), "not listed any more")
+        os.unlink(os.path.join(folder, "config.json"))
+        lab.good("rm", "-f", "a")
+
+
 def add_to(suite):
     for ground in ("process", "vm"):
         for test in (life, what_a_paused_one_does, killed_supervisor, killed_parts):
             suite.add(f"instance: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
     for test in (names_in_use, fifty_at_once, stopped_supervisor, policies, logs, log_rotation_and_following, log_daemons,
-                 full_disk, attached, in_the_foreground, what_cannot_start, health):
+                 full_disk, attached, in_the_foreground, what_cannot_start, health, health_of_an_image,
+                 after_a_boot, damaged_files):
         suite.add("instance: " + test.__name__.replace("_", " "), test)

@@ -11,7 +11,9 @@ TEST(config_reads_what_it_writes)
 {
     static const char text[] =
         "{\"config\":{\"Cmd\":[\"-x\"],\"Entrypoint\":[\"/bin/a\"],\"Env\":[\"A=1\"],"
-        "\"ExposedPorts\":{\"80/tcp\":{}},\"Labels\":{\"k\":\"v=w\"},\"StopSignal\":\"SIGINT\","
+        "\"ExposedPorts\":{\"80/tcp\":{}},"
+        "\"Healthcheck\":{\"Interval\":5,\"Retries\":2,\"Test\":[\"CMD\",\"tcp:80\"]},\"Labels\":{"
+        "\"k\":\"v=w\"},\"StopSignal\":\"SIGINT\","
         "\"Volumes\":{\"/d\":{}},\"WorkingDir\":\"/w\"}}";
     struct image_config config = {0};
     struct err err = {0};
