@@ -33,6 +33,7 @@ struct run_guest {
     struct vm_net net;
     struct vm_layer *layers;
     struct vm_volume *volumes; /* owned, with their descriptors and their .mount */
+    struct vm_share *shares;   /* owned, with their strings */
     int started;               /* gets a zero byte once the VMM runs; 0 for none */
     int extra_layer;           /* descriptor of the layer made for this run; -1 for none */
 };
@@ -59,6 +60,8 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
 /** Free what the guest owns. */
 void run_guest_fini(struct run_guest *guest);
 
+/** Is one of the volumes of @options a folder of the host? */
+bool run_shares_folder(const struct run_options *options);
 /** Open and lock the volumes of @options for the guest alone. 0; EBUSY names one that another guest
  * has. */
 int run_open_volumes(struct run_guest *guest, const struct run_options *options, struct err *err);

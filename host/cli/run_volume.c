@@ -74,15 +74,40 @@ static char *volume_user_name(const struct run_options *options)
     return options->name ? str_dup(options->name) : str_printf("%d", (int)getpid());
 }
 
+/* @source's string and @mount are given away. */
+static int share_add(struct run_guest *guest, char *source, char *mount, bool readonly,
+                     struct err *err)
+{
+    struct vm_share *share = &guest->shares[guest->config.nr_shares++];
+
+    *share = (struct vm_share){.path = fs_real(source, err), .mount = mount, .readonly = readonly};
+    free(source);
+    return share->path ? 0 : -err->code;
+}
+
+bool run_shares_folder(const struct run_options *options)
+{
+    for (size_t i = 0; i < options->volumes.len; i++) {
+        char *source CLEANUP(mem_free) = NULL, *mount CLEANUP(mem_free) = NULL;
+        bool readonly;
+        if (!volume_parse(options->volumes.at[i], &source, &mount, &readonly, NULL) &&
+            strchr(source, '/') && fs_is_dir(source))
+            return true;
+    }
+    return false;
+}
+
 static int volume_add(struct run_guest *guest, const char *text, const char *who, struct err *err)
 {
-    struct vm_volume *volume = &guest->volumes[guest->config.nr_volumes++];
     char *source = NULL, *mount = NULL;
     bool readonly;
 
     int failed = volume_parse(text, &source, &mount, &readonly, err);
     if (!failed)
         failed = volume_find(&source, err);
+    if (!failed && strchr(source, '/') && fs_is_dir(source))
+        return share_add(guest, source, mount, readonly, err);
+    struct vm_volume *volume = &guest->volumes[guest->config.nr_volumes++];
     *volume = (struct vm_volume){.path = source, .mount = mount, .readonly = readonly, .fd = -1};
     return failed ? failed : volume_open(volume, who, err);
 }
@@ -95,6 +120,8 @@ int run_open_volumes(struct run_guest *guest, const struct run_options *options,
 
     guest->volumes = mem_new((count + 1) * sizeof(*guest->volumes));
     guest->config.volumes = guest->volumes;
+    guest->shares = mem_new((count + 1) * sizeof(*guest->shares));
+    guest->config.shares = guest->shares;
     for (size_t i = 0; i < count && !failed; i++)
         failed = volume_add(guest, options->volumes.at[i], who, err);
     return failed;
@@ -110,4 +137,9 @@ void run_close_volumes(struct run_guest *guest)
         mem_free((void *)&volume->mount);
     }
     mem_free(&guest->volumes);
+    for (size_t i = 0; i < guest->config.nr_shares; i++) {
+        mem_free((void *)&guest->shares[i].path);
+        mem_free((void *)&guest->shares[i].mount);
+    }
+    mem_free(&guest->shares);
 }

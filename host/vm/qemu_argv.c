@@ -51,9 +51,9 @@ int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 l
         return err_set(err, EINVAL,
                        "an image of %zu layers needs more memory: at least %llu MiB, see --memory",
                        config->nr_layers, (unsigned long long)(layer_bytes * 4 / MIB(1) + 1));
-    if (config->nr_volumes + (plan->disks ? config->nr_layers : 0) > QEMU_MAX_DISKS)
-        return err_set(err, EINVAL, "%zu volumes are more than a VM of this image takes",
-                       config->nr_volumes);
+    size_t wanted = config->nr_volumes + config->nr_shares;
+    if (wanted + (plan->disks ? config->nr_layers : 0) > QEMU_MAX_DISKS)
+        return err_set(err, EINVAL, "%zu volumes are more than a VM of this image takes", wanted);
     plan->program = proc_find("qemu-system-x86_64", err);
     return plan->program ? 0 : -ENOENT;
 }
@@ -144,12 +144,41 @@ static void qemu_add_volumes(const struct qemu_plan *plan, struct strs *argv)
     }
 }
 
+/* A comma in a value is doubled. */
+static char *qemu_quote(const char *text)
+{
+    struct buf quoted = {0};
+
+    for (; *text; text++)
+        buf_printf(&quoted, *text == ',' ? ",," : "%c", *text);
+    return buf_take(&quoted);
+}
+
+/* QEMU's own server.  It follows no links, the guest does that, and takes no rights beyond its
+ * user's: a chown that fails is passed over. */
+static void qemu_add_shares(const struct qemu_plan *plan, struct strs *argv)
+{
+    const struct vm_config *config = plan->config;
+    size_t slot = 1 + (plan->disks ? config->nr_layers : 0) +
+                  (config->net && config->net->kind != VM_NET_NONE) + config->nr_volumes;
+
+    for (size_t i = 0; i < config->nr_shares; i++) {
+        char *path CLEANUP(mem_free) = qemu_quote(config->shares[i].path);
+        qemu_add(argv, "-fsdev",
+                 str_printf("local,id=share%zu,security_model=none,multidevs=remap,readonly=%s,"
+                            "path=%s",
+                            i, config->shares[i].readonly ? "on" : "off", path));
+        char *options CLEANUP(mem_free) = str_printf(",fsdev=share%zu,mount_tag=share%zu", i, i);
+        qemu_add_virtio(plan, argv, "virtio-9p", options, (int)(slot + i));
+    }
+}
+
 static char *qemu_cmdline(const struct qemu_plan *plan)
 {
     const struct vm_config *config = plan->config;
     size_t disks = plan->disks ? config->nr_layers : 0;
-    size_t slots =
-        1 + disks + (config->net && config->net->kind != VM_NET_NONE) + config->nr_volumes;
+    size_t slots = 1 + disks + (config->net && config->net->kind != VM_NET_NONE) +
+                   config->nr_volumes + config->nr_shares;
     struct buf line = {0};
 
     buf_puts(&line, config->params);
@@ -158,6 +187,9 @@ static char *qemu_cmdline(const struct qemu_plan *plan)
     for (size_t i = 0; i < config->nr_volumes; i++)
         buf_printf(&line, " ingot.mount=/dev/vd%c:%s%s", (char)('a' + disks + i),
                    config->volumes[i].mount, config->volumes[i].readonly ? ":ro" : "");
+    for (size_t i = 0; i < config->nr_shares; i++)
+        buf_printf(&line, " ingot.share=share%zu:%s%s", i, config->shares[i].mount,
+                   config->shares[i].readonly ? ":ro" : "");
     for (size_t slot = 0; plan->machine->mmio && slot < slots; slot++)
         buf_printf(&line, " virtio_mmio.device=%d@0x%llx:%zu", MMIO_SIZE,
                    (unsigned long long)MMIO_BASE + slot * MMIO_SIZE, MMIO_IRQ + slot);
@@ -202,6 +234,7 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
     if (config->net && config->net->kind != VM_NET_NONE)
         qemu_net_argv(plan, argv, plan->disks ? (int)config->nr_layers + 1 : 1);
     qemu_add_volumes(plan, argv);
+    qemu_add_shares(plan, argv);
     qemu_add(argv, "-device", str_dup("isa-debug-exit,iobase=0x501,iosize=2"));
     qemu_add(argv, "-kernel", str_dup(config->kernel));
     qemu_add(argv, "-append", qemu_cmdline(plan));

@@ -43,6 +43,13 @@ struct vm_volume {
     int fd; /* open, and locked for this guest alone; borrowed */
 };
 
+/** A folder of the host, live in the guest. */
+struct vm_share {
+    const char *path;  /* absolute; borrowed */
+    const char *mount; /* where in the guest; borrowed */
+    bool readonly;
+};
+
 /** What to run.  All strings and arrays are borrowed until the guest has started. */
 struct vm_config {
     const char *name;   /* shown in the process list; NULL for none */
@@ -53,6 +60,8 @@ struct vm_config {
     size_t nr_layers;
     const struct vm_volume *volumes;
     size_t nr_volumes;
+    const struct vm_share *shares;
+    size_t nr_shares;
     u64 memory_bytes;
     unsigned cpus;
     const char *machine;      /* "microvm", "q35", "pc"; NULL for the quickest */

@@ -169,6 +169,7 @@ static const char *const kernel_words[] = {
     "ingot.entropy",
     "ingot.layer",
     "ingot.mount",
+    "ingot.share",
     "ingot.columns",
     "ingot.rows",
     "ingot.ip6",

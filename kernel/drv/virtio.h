@@ -17,6 +17,7 @@ enum virtio_type {
     VIRTIO_BLOCK = 2,
     VIRTIO_CONSOLE = 3,
     VIRTIO_ENTROPY = 4,
+    VIRTIO_9P = 9,
     VIRTIO_VSOCK = 19,
 };
 
@@ -185,4 +186,4 @@ void virtio_window_probe_all(void);
 
 /** Drivers. */
 extern const struct virtio_driver virtio_block_driver, virtio_console_driver, virtio_net_driver,
-    virtio_rng_driver, virtio_vsock_driver;
+    virtio_rng_driver, virtio_vsock_driver, virtio_9p_driver;

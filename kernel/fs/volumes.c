@@ -1,11 +1,13 @@
 /* Volumes: ingot.mount=/dev/vdX:/path[:ro], one word a volume, each an ext4 file system on a disk
- * of its own.  They are unmounted when the program has ended, whatever its end. */
+ * of its own; and ingot.share=NAME:/path[:ro], a folder of the host that a 9p server of that name
+ * serves.  They are unmounted when the program has ended, whatever its end. */
 #include "fs/volumes.h"
 #include "abi/errno.h"
 #include "block/block.h"
 #include "core/cmdline.h"
 #include "core/log.h"
 #include "core/panic.h"
+#include "fs/9p.h"
 #include "fs/ext4.h"
 #include "lib/string.h"
 #include "mm/heap.h"
@@ -20,19 +22,20 @@ struct volume {
     bool readonly;
 };
 
-static void parse(const char *word, struct volume *v)
+/* @key: the word's, for messages. */
+static void parse(const char *key, const char *word, struct volume *v)
 {
     v->disk = kstrdup(word);
     if (!v->disk)
         fatal_error("out of memory: cannot mount %s", word);
     v->path = strchr(v->disk, ':');
     if (!v->path || v->path[1] != '/' || !v->path[2])
-        fatal_error("ingot.mount=%s: not /dev/DISK:/PATH[:ro]", word);
+        fatal_error("%s=%s: not DISK:/PATH[:ro]", key, word);
     *v->path++ = '\0';
     char *option = strchr(v->path, ':');
     v->readonly = option && !strcmp(option, ":ro");
     if (option && !v->readonly && strcmp(option, ":rw"))
-        fatal_error("ingot.mount=%s: '%s' is neither ro nor rw", word, option + 1);
+        fatal_error("%s=%s: '%s' is neither ro nor rw", key, word, option + 1);
     if (option)
         *option = '\0';
 }
@@ -67,6 +70,16 @@ static void unmount_all(void)
     mount_for_each(unmount_visit, NULL);
 }
 
+static void mount_there(struct super_block *sb, struct volume *v)
+{
+    int err = make_path(v->path);
+
+    if (!err)
+        err = mount_at(sb, v->disk, v->path, v->readonly);
+    if (err)
+        fatal_error("volume: cannot mount at %s (error %d)", v->path, -err);
+}
+
 static void mount_volume(const char *word)
 {
     struct block_dev *bd;
@@ -74,7 +87,7 @@ static void mount_volume(const char *word)
     struct volume v;
     char why[200];
 
-    parse(word, &v);
+    parse("ingot.mount", word, &v);
     bd = block_find(v.disk);
     if (!bd)
         fatal_error("%s: no such disk: '%s'", v.path, v.disk);
@@ -83,11 +96,19 @@ static void mount_volume(const char *word)
         fatal_error("volume at %s: %s", v.path, why);
     if (*why)
         log_warn("volume at %s: %s", v.path, why);
-    err = make_path(v.path);
-    if (!err)
-        err = mount_at(sb, v.disk, v.path, v.readonly);
+    mount_there(sb, &v);
+}
+
+static void mount_share(const char *word)
+{
+    struct super_block *sb;
+    struct volume v;
+
+    parse("ingot.share", word, &v);
+    int err = p9_mount(v.disk, &sb);
     if (err)
-        fatal_error("volume: cannot mount at %s (error %d)", v.path, -err);
+        fatal_error("shared folder at %s: no server answers (error %d)", v.path, -err);
+    mount_there(sb, &v);
 }
 
 void volumes_mount(void)
@@ -97,6 +118,8 @@ void volumes_mount(void)
 
     for (; (word = cmdline_next("ingot.mount", &pos)); nr++)
         mount_volume(word);
+    for (pos = 0; (word = cmdline_next("ingot.share", &pos));)
+        mount_share(word);
     if (nr)
         vm_end_hook(unmount_all);
 }
