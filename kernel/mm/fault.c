@@ -96,12 +96,8 @@ static bool map_huge(struct mm *mm, struct vma *vma, u64 va)
     return true;
 }
 
-static int fault_anon(struct mm *mm, struct vma *vma, u64 va, bool write)
+static int fault_anon_small(struct mm *mm, struct vma *vma, u64 va, bool write)
 {
-    if (area_is_ground(vma)) /* another CPU was changing it, or a new try will end in SIGBUS */
-        return 0;
-    if (unlikely(wants_huge(vma, va)) && map_huge(mm, vma, va))
-        return 0;
     if (!write) {
         int err =
             plat.map_page(&mm->as, va, zero_page_pa(), plat_prot_of(vma->prot & ~(u32)PROT_WRITE));
@@ -111,6 +107,15 @@ static int fault_anon(struct mm *mm, struct vma *vma, u64 va, bool write)
     }
     struct page *page = page_alloc(0, PAGE_ZERO);
     return page ? map_anon(mm, vma, va, page) : -ENOMEM;
+}
+
+static int fault_anon(struct mm *mm, struct vma *vma, u64 va, bool write)
+{
+    if (area_is_ground(vma)) /* another CPU was changing it, or a new try will end in SIGBUS */
+        return 0;
+    if (unlikely(wants_huge(vma, va)) && map_huge(mm, vma, va))
+        return 0;
+    return fault_anon_small(mm, vma, va, write);
 }
 
 static void put_phys(paddr_t pa)
@@ -308,7 +313,8 @@ static int fault_area(struct mm *mm, u64 addr, enum fault_access access, bool pr
 }
 
 /* Can this fault be resolved side by side with others?  It maps a page where none is, and whoever
- * is quicker with the same page is as right. */
+ * is quicker with the same page is as right.  A 2 MiB page is mapped by one alone: between the look
+ * at what is there and the mapping nobody may put a small one. */
 static bool may_share(const struct vma *vma, u64 va, bool write)
 {
     if (vma->backing)
@@ -328,7 +334,7 @@ static int fault_side_by_side(struct mm *mm, u64 addr, enum fault_access access,
     vma->touched = true;
     if (write)
         vma->copied = true;
-    int err = vma->backing ? fault_file(mm, vma, va, write) : fault_anon(mm, vma, va, write);
+    int err = vma->backing ? fault_file(mm, vma, va, write) : fault_anon_small(mm, vma, va, write);
     if (likely(!err) || err == -EEXIST) /* what is there now will do, or fault again */
         return 0;
     return err == -EAGAIN ? sigbus(code) : signal_of(err, code);

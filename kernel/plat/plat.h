@@ -152,7 +152,8 @@ struct plat_ops {
     /** Forget all translations of @as, on every CPU: after copy(). */
     void (*as_flush)(struct plat_as *as);
 
-    /** Map one page where nothing is mapped, the hot case of a fault.  0, -ENOMEM, or -EEXIST. */
+    /** Map one page where nothing is mapped, the hot case of a fault.  0, -ENOMEM, or -EEXIST (also
+     * where a 2 MiB leaf lies). */
     int (*map_page)(struct plat_as *as, u64 va, u64 pa, u32 prot);
     /** Map those of @n (at most 32) contiguous pages where nothing is mapped; all of them lie in
      * one aligned 2 MiB.  Returns a bit for each that was mapped. */

@@ -53,7 +53,8 @@ def run_native(suite, program):
 
 def run_isolated(suite, program, where, isolation, timeout, *options):
     need_ingot()
-    command = [INGOT, "run", "--isolation", isolation, "-m", "64M", "-e", "LEAKS=1", *options, program.path,
+    memory = "192M" if program.name == "smp" else "64M"  # enough for pages of 2 MiB
+    command = [INGOT, "run", "--isolation", isolation, "-m", memory, "-e", "LEAKS=1", *options, program.path,
                *program.args]
     return judge(suite, where, program, run(command, timeout=timeout))
 

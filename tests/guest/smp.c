@@ -292,6 +292,46 @@ CASE(threads_that_fault_on_one_page_share_it)
     }
 }
 
+enum { BLOCKS = 8, BLOCK = 2 << 20, BLOCK_ROUNDS = 6, PAIR = 2 };
+static int at_block;
+
+/* Both arrive at a block of 2 MiB at the same time, which one large page or many small ones fill.
+ */
+static void *touch_blocks(void *arg)
+{
+    long me = (long)arg;
+
+    for (int block = 0; block < BLOCKS; block++) {
+        __atomic_fetch_add(&at_block, 1, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&at_block, __ATOMIC_ACQUIRE) < PAIR * (block + 1))
+            sched_yield();
+        char *base = shared + (long)block * BLOCK;
+        for (int i = 0; i < 16; i++)
+            __atomic_fetch_add((int *)(void *)(base + (i * 31L + me) % 512 * PAGE), 1,
+                               __ATOMIC_SEQ_CST);
+    }
+    return arg;
+}
+
+CASE(threads_that_fault_on_one_large_page_share_it)
+{
+    for (int round = 0; round < BLOCK_ROUNDS; round++) {
+        char *area = mmap(NULL, (BLOCKS + 1L) * BLOCK, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        NEED(area != MAP_FAILED);
+        shared = area + (-(uintptr_t)area & (BLOCK - 1));
+        at_block = 0;
+        run_all(PAIR, touch_blocks);
+        for (int block = 0; block < BLOCKS; block++) {
+            int sum = 0;
+            for (int i = 0; i < 512; i++)
+                sum += *(int *)(void *)(shared + (long)block * BLOCK + (long)i * PAGE);
+            CHECK_EQ(sum, 16 * PAIR);
+        }
+        munmap(area, (BLOCKS + 1L) * BLOCK);
+    }
+}
+
 static int *remapped;
 static int generation;
 

@@ -216,8 +216,8 @@ int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
 
     u64 empty = 0;
 
-    if (!e)
-        return -ENOMEM;
+    if (unlikely(!e)) /* no memory, or another CPU was quicker, and with 2 MiB */
+        return pc_query(as, va, NULL, NULL) ? -EEXIST : -ENOMEM;
     return __atomic_compare_exchange_n(e, &empty, pa | leaf_bits(prot, LEVEL_PT), false,
                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED)
                ? 0

@@ -67,7 +67,7 @@ public class Work {
 
     public static void main(String[] args) throws Exception {
         System.out.println("mix " + threads());
-        System.out.println("kept " + garbage(20_000));
+        System.out.println("kept " + garbage(8_000));
         System.out.println("served " + serve());
         String nothing = args.length > 9 ? "" : null;
         try {
