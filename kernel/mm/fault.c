@@ -391,7 +391,7 @@ int page_fault(struct trap_frame *frame, u64 addr, u32 error)
     }
     if (likely(!result))
         return 0;
-    if (result == -SIGKILL_NR && mm_wait_for_memory && mm_wait_for_memory())
+    if (result == -SIGKILL_NR && (mm_reclaim() || (mm_wait_for_memory && mm_wait_for_memory())))
         return 0; /* it faults again */
     if (result == -SIGKILL_NR && out_of_memory(mm) == MM_TRY_AGAIN)
         return 0;

@@ -27,13 +27,18 @@ void mm_lock_shared_slow(struct mm_lock *lock);
 void mm_unlock_slow(struct mm_lock *lock);
 void mm_unlock_shared_slow(struct mm_lock *lock);
 
-/** Take it alone. */
-static inline void mm_lock(struct mm_lock *lock)
+/** Take it alone if nobody has it and nobody waits. */
+static inline bool mm_trylock(struct mm_lock *lock)
 {
     u32 free = 0;
 
-    if (unlikely(!__atomic_compare_exchange_n(&lock->state, &free, MM_LOCK_OWNED, false,
-                                              __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+    return __atomic_compare_exchange_n(&lock->state, &free, MM_LOCK_OWNED, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+/** Take it alone. */
+static inline void mm_lock(struct mm_lock *lock)
+{
+    if (unlikely(!mm_trylock(lock)))
         mm_lock_slow(lock);
 }
 static inline void mm_unlock(struct mm_lock *lock)

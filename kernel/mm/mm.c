@@ -9,7 +9,7 @@
 #include "mm/mm_priv.h"
 
 static struct list_head all = LIST_INIT(all);
-static struct spinlock all_lock; /* a leaf */
+static struct spinlock all_lock; /* before what unmapping takes; nothing is allocated under it */
 
 struct mm *mm_create(void)
 {
@@ -96,6 +96,23 @@ void mm_for_each(bool (*fn)(struct mm *mm, void *arg), void *arg)
         next = more ? next_mm(mm) : NULL;
         mm_put(mm);
     }
+}
+
+/* One that is being destroyed waits for the list's lock first: it is still whole. */
+void mm_try_each(bool (*fn)(struct mm *mm, void *arg), void *arg)
+{
+    struct mm *mm;
+
+    spin_lock(&all_lock);
+    list_for_each(mm, &all, node) {
+        if (!mm_trylock(&mm->lock))
+            continue;
+        bool more = fn(mm, arg);
+        mm_unlock(&mm->lock);
+        if (!more)
+            break;
+    }
+    spin_unlock(&all_lock);
 }
 
 void mm_switch(struct mm *mm)

@@ -25,6 +25,7 @@ struct mm {
     u64 mmap_top;         /* [L] areas are placed from here downward */
     u64 stack_limit;      /* [L] bytes */
     u64 not_huge;         /* [L] a 2 MiB region that had pages when last looked at */
+    u64 reclaim_at;       /* [L] where mm_reclaim() goes on */
     bool wx_strict;       /* [L] */
     bool stands_in;       /* [A] some area has had code that stands in for other code */
     u32 nr_areas;         /* [L] */
@@ -110,6 +111,14 @@ int range_check(u64 addr, u64 *len);
 int fault_locked(struct mm *mm, struct vma *vma, u64 va, bool write, bool present, int *code);
 /** True if the area may be touched so. */
 bool area_allows(const struct vma *vma, enum fault_access access);
+
+/**
+ * reclaim.c: take unchanged pages of files out of page tables until a page can be had; false: none
+ * can.  Waits for the locks of address spaces, one at a time.
+ */
+bool mm_reclaim(void);
+/** mm.c: call @fn for each address space whose lock is free, with it held.  Does not sleep. */
+void mm_try_each(bool (*fn)(struct mm *mm, void *arg), void *arg);
 
 /** shm.c: memory of @len bytes that several areas share, with one reference; NULL: no memory. */
 struct vm_backing *shm_create(u64 len);

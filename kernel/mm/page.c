@@ -183,7 +183,7 @@ static bool refill_once(struct page_cpu *lists)
     return lists->count > 0;
 }
 
-static u64 shrink(u64 want)
+static u64 shrink_caches(u64 want)
 {
     struct shrinker *shrinker;
     u64 got = 0;
@@ -192,6 +192,21 @@ static u64 shrink(u64 want)
         got += shrinker->shrink(want - got);
         if (got >= want)
             break;
+    }
+    return got;
+}
+
+/* What caches can give; then, what they can once programs have let go of it.  The first time they
+ * may only have noted that it is not used. */
+static u64 shrink(u64 want)
+{
+    u64 got = shrink_caches(want);
+
+    for (u32 empty = 0; !got && empty < 2;) {
+        empty = mm_try_give() ? 0 : empty + 1;
+        got = shrink_caches(want);
+        if (!got)
+            got = shrink_caches(want);
     }
     return got;
 }

@@ -25,3 +25,9 @@ void page_init_cpu(struct page_cpu *lists);
 void heap_init(void);
 /** Bytes of a CPU's part of it, which begins as zeros. */
 size_t heap_cpu_size(void);
+
+/**
+ * reclaim.c: take some unchanged pages of files out of the page tables that nobody has locked, so
+ * that their caches can give them back.  Returns how many.  Does not sleep.
+ */
+u64 mm_try_give(void);

@@ -290,7 +290,7 @@ def without_rights():
 
 
 LEAST = {  # MiB, and what is asked: the little memory in which a server still serves
-    "redis-server": (13, ["--protected-mode", "no", "--save", ""], 6379, b"SET a b\r\n", b"+OK\r\n"),
+    "redis-server": (12, ["--protected-mode", "no", "--save", ""], 6379, b"SET a b\r\n", b"+OK\r\n"),
     "nginx": (10, ["-g", "daemon off; master_process off;"], 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
     "memcached": (10, ["-u", "root"], 11211, b"set a 0 0 1\r\nb\r\nget a\r\n", b"STORED\r\nVALUE a 0 1\r\nb\r\n"),
 }

@@ -428,6 +428,52 @@ TEST(mm_private_file_is_copied_on_write)
         EXPECT_EQ(file_pages[i]->refs, 1, "no reference is left");
 }
 
+/* As the page cache does: what only it holds. */
+static u64 shrink_file(u64 want)
+{
+    u64 freed = 0;
+
+    for (u32 i = 0; i < ARRAY_LEN(file_pages) && freed < want; i++)
+        if (file_pages[i] && file_pages[i]->refs == 1) {
+            page_put(file_pages[i]);
+            file_pages[i] = NULL;
+            freed++;
+        }
+    return freed;
+}
+
+TEST(mm_unchanged_pages_of_files_go_where_there_is_no_other)
+{
+    struct shrinker shrinker = {.shrink = shrink_file};
+    struct mm *mm = start(ram, 2);
+    u64 a, b;
+
+    make_file();
+    page_register_shrinker(&shrinker);
+    EXPECT_EQ(mm_map(mm, 0, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, &file, 0, NULL, &a),
+              0, NULL);
+    EXPECT_EQ(mm_map(mm, 0, PAGE_SIZE, PROT_READ, MAP_SHARED, &file, 7 * PAGE_SIZE, NULL, &b), 0,
+              NULL);
+    EXPECT_EQ(put(a, 0x55), 0, "a copy of its own");
+    EXPECT_EQ(get(a + PAGE_SIZE), 0x11, "and the file's, with those around it");
+    EXPECT_EQ(get(b), 0x17, "one is shared besides");
+    while (page_alloc(0, PAGE_NORECLAIM)) /* the rest of memory is somebody's */
+        ;
+    u64 before = machine_mapped();
+    EXPECT_TRUE(page_alloc(0, 0) != NULL, "one that only the file's cache had");
+    EXPECT_EQ(machine_mapped(), before, NULL);
+    EXPECT_TRUE(page_alloc(0, 0) != NULL, "one that was mapped");
+    EXPECT_TRUE(file_pages[0] == NULL && file_pages[1] == NULL, "of what was mapped and unchanged");
+    EXPECT_TRUE(file_pages[7] != NULL, "the shared one stays");
+    EXPECT_EQ(machine_mapped(), before - 7, NULL);
+    EXPECT_EQ(get(a), 0x55, "the copy stays");
+    EXPECT_TRUE(mm_reclaim(), "some are left");
+    while (page_alloc(0, 0))
+        ;
+    EXPECT_FALSE(mm_reclaim(), "none is left");
+    EXPECT_EQ(get(a), 0x55, NULL);
+}
+
 TEST(mm_shared_file_tells_of_its_dirty_pages)
 {
     struct mm *mm = start(ram, 2);
