@@ -156,8 +156,9 @@ int instance_open(struct instance *instance, const char *name, struct err *err)
     struct strs names CLEANUP(strs_free) = {0};
 
     *instance = (struct instance){.dir = -1, .lock = -1};
-    if (instance_check_name(name, err))
-        return -err->code;
+    int failed = instance_check_name(name, err);
+    if (failed)
+        return failed;
     char *path CLEANUP(mem_free) = instance_folder(name);
     instance->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (instance->dir >= 0) {
@@ -261,8 +262,9 @@ int instance_rename(struct instance *instance, const char *name, struct err *err
     char *from CLEANUP(mem_free) = instance_folder(instance->name);
     char *to CLEANUP(mem_free) = instance_folder(name);
 
-    if (instance_check_name(name, err))
-        return -err->code;
+    int failed = instance_check_name(name, err);
+    if (failed)
+        return failed;
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
         return errno == EEXIST ? in_use(name, err) : err_errno(err, errno, "%s", from);
     mem_free(&instance->name);

@@ -88,10 +88,11 @@ static void close_pair(int pair[2])
 /* In the child: what is the supervisor's alone is closed, above all the lock. */
 static void run_runner(struct supervisor *s, int out, int err, int started, pid_t parent)
 {
-    sigset_t none;
+    sigset_t held;
 
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigemptyset(&held);
+    sigaddset(&held, SIGUSR1); /* a word to stop waits until the guest is there to hear it */
+    sigprocmask(SIG_SETMASK, &held, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
         _exit(1);
     if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
