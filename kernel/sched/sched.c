@@ -28,7 +28,8 @@ static const u32 nice_weight[40] = {
 };
 
 static struct runqueue boot_runqueue;
-u64 cpus_idle; /* [A] one bit a CPU; only kept where there are several */
+u64 cpus_idle; /* [A] a bit for each CPU that idles and has got nothing to do yet; only kept where
+                  there are several */
 
 static struct runqueue *rq_of(const struct thread *t)
 {
@@ -106,6 +107,19 @@ static u32 idle_cpu_for(const struct thread *t)
 {
     u64 idle = __atomic_load_n(&cpus_idle, __ATOMIC_RELAXED) & t->affinity;
     return idle ? (u32)__builtin_ctzll(idle) : MAX_CPUS;
+}
+
+/** A CPU that idles has got something to do: what else wakes, in the same interrupt perhaps, had
+ * better look for another. */
+static void end_idling(const struct runqueue *rq)
+{
+    if (cpu_count > 1)
+        __atomic_fetch_and(&cpus_idle, ~cpu_bit(rq->cpu->arch.id), __ATOMIC_RELAXED);
+}
+
+static bool cpu_idles(u32 id)
+{
+    return __atomic_load_n(&cpus_idle, __ATOMIC_RELAXED) >> id & 1;
 }
 
 /** A CPU idles while a thread waits here: let it come for it. */
@@ -202,7 +216,7 @@ static struct runqueue *choose_rq(const struct thread *t)
     if (likely(cpu_count == 1))
         return own;
     bool own_allowed = cpu_allowed(t, own->cpu->arch.id);
-    if (own->idle && own_allowed)
+    if (own_allowed && cpu_idles(own->cpu->arch.id))
         return own;
     u32 id = idle_cpu_for(t);
     if (id != MAX_CPUS)
@@ -227,6 +241,7 @@ static void queue_woken_locked(struct runqueue *rq, struct thread *t)
     enqueue_from_head(rq, t);
 
     if (rq->idle) { /* an idle CPU looks at its queue before it sleeps */
+        end_idling(rq);
         if (rq->cpu != here)
             irq_pend_on(rq->cpu, PEND_KICK);
         return;
@@ -244,6 +259,8 @@ static void wake_and_unlock(struct runqueue *rq, struct thread *t)
 {
     t->state = THREAD_RUNNING;
     if (rq->running == t) { /* has not left the CPU yet, or idles in place */
+        if (rq->idle)
+            end_idling(rq);
         if (rq->idle && rq->cpu != this_cpu())
             irq_pend_on(rq->cpu, PEND_KICK);
         spin_unlock(&rq->lock);

@@ -24,6 +24,7 @@ static u64 now_ns = NSEC_PER_SEC, armed_ns = TIME_NEVER;
 static uaddr_t alias_a, alias_b;
 
 struct cpu *cpus[MAX_CPUS] = {&cpu0};
+bool programs_stopped;
 u32 cpu_count = 1;
 u64 cpus_online = 1;
 int machine_ended = -1;
