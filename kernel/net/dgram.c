@@ -3,6 +3,7 @@
 
 #include "abi/ip_options.h"
 #include "lib/string.h"
+#include "mm/heap.h"
 #include "net/mcast.h"
 #include "net/net_priv.h"
 #include "net/stats.h"
@@ -37,6 +38,7 @@ void dgram_fini(struct dgram *d)
         if (d->groups[i].netif)
             mcast_leave(d->groups[i].netif, &d->groups[i].addr);
     pkt_free_list(&d->queue);
+    kfree(d->filter);
 }
 
 static u32 recv_limit(const struct socket *sock)
@@ -65,6 +67,8 @@ bool dgram_enqueue(struct dgram *d, struct pkt *pkt, const struct ip_info *info,
     fill_info(dgram_info_of(pkt), info, port);
     spin_lock(&d->lock);
     bool fits = !d->shut_read && d->queued + size <= recv_limit(d->sock);
+    if (unlikely(d->filter) && fits)
+        fits = dgram_filter_locked(d, pkt, port);
     if (fits) {
         list_add_tail(&d->queue, &pkt->node);
         d->queued += size;

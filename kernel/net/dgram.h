@@ -5,6 +5,8 @@
 #include "net/ip.h"
 #include "net/socket.h"
 
+struct bpf_program;
+
 enum { DGRAM_GROUPS = 20 }; /* memberships of one socket: Linux's igmp_max_memberships */
 
 /* Options at SOL_IP and SOL_IPV6. [D] under .lock, read by value. */
@@ -41,6 +43,9 @@ struct dgram {
     bool shut_read, shut_write;    /* [D] */
     struct dgram_error error;      /* [D] */
     struct ip_options ip;          /* [D] */
+    struct bpf_program *filter;    /* [D] owns: SO_ATTACH_FILTER's, or NULL */
+    bool filter_locked;            /* [D] */
+    bool is_udp;                   /* [I] filters see a UDP header in front */
     struct dgram_group {
         struct ip_addr addr;
         struct netif *netif;
@@ -64,6 +69,11 @@ int dgram_init(struct dgram *d, struct socket *sock);
 void dgram_fini(struct dgram *d);
 /** Queue a packet, .data at what the program reads. False: no room; @pkt is still the caller's. */
 bool dgram_enqueue(struct dgram *d, struct pkt *pkt, const struct ip_info *info, u16 port);
+/**
+ * Does @d's filter, which is there, let @pkt from @port pass? Then it is as long as the filter
+ * says. Under .lock.
+ */
+bool dgram_filter_locked(struct dgram *d, struct pkt *pkt, u16 port);
 /** Would this socket hear what came to a group? */
 bool dgram_in_group(const struct dgram *d, const struct ip_addr *group, const struct netif *netif);
 /** recv() of a datagram socket. */

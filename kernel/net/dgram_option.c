@@ -1,8 +1,11 @@
 /* Options at SOL_IP and SOL_IPV6 of datagram and raw sockets. */
 #include "abi/ip_options.h"
 #include "lib/string.h"
+#include "mm/heap.h"
+#include "net/bpf.h"
 #include "net/dgram.h"
 #include "net/mcast.h"
+#include "net/wire.h"
 
 /* A number as Linux takes it: an int, or one byte. */
 static bool get_number(const void *value, u32 len, s32 *out)
@@ -254,14 +257,84 @@ static int set_ip6(struct dgram *d, int name, const void *value, u32 len)
     }
 }
 
+/* ---- filters ---- */
+
+bool dgram_filter_locked(struct dgram *d, struct pkt *pkt, u16 port)
+{
+    enum { NOWHERE = 1 << 30 }; /* the IP header has gone, but for raw sockets of IPv4 */
+    u32 head_len = d->is_udp ? sizeof(struct udp_hdr) : 0;
+    struct udp_hdr hdr = {.src = be16_of(port),
+                          .dst = be16_of(d->local.port),
+                          .len = be16_of((u16)(sizeof(hdr) + pkt->total))};
+    struct bpf_view view = {.pkt = pkt,
+                            .head = (const u8 *)&hdr,
+                            .head_len = head_len,
+                            .network = d->sock->type == SOCK_RAW ? 0 : NOWHERE,
+                            .protocol = pkt->protocol,
+                            .ifindex = pkt->netif ? pkt->netif->index : 0};
+    u32 keep = bpf_run(d->filter, &view);
+
+    if (keep)
+        pkt_trim(pkt, keep > head_len ? keep - head_len : 0);
+    return keep;
+}
+
+static int attach_filter(struct dgram *d, struct bpf_program *fresh, bool must_be_there)
+{
+    struct bpf_program *old = fresh;
+
+    spin_lock(&d->lock);
+    int err = d->filter_locked ? -EPERM : must_be_there && !d->filter ? -ENOENT : 0;
+    if (!err) {
+        old = d->filter;
+        d->filter = fresh;
+    }
+    spin_unlock(&d->lock);
+    kfree(old);
+    return err;
+}
+
+static int lock_filter(struct dgram *d, const void *value, u32 len)
+{
+    s32 number;
+
+    if (!get_number(value, len, &number))
+        return -EINVAL;
+    spin_lock(&d->lock);
+    int err = d->filter_locked && !number ? -EPERM : 0;
+    d->filter_locked |= number != 0;
+    spin_unlock(&d->lock);
+    return err;
+}
+
+static int set_socket_level(struct dgram *d, int name, const void *value, u32 len)
+{
+    struct bpf_program *fresh;
+    int err;
+
+    switch (name) {
+    case SO_ATTACH_FILTER:
+        err = bpf_from_user(value, len, &fresh);
+        return err ? err : attach_filter(d, fresh, false);
+    case SO_DETACH_FILTER:
+        return attach_filter(d, NULL, true);
+    case SO_LOCK_FILTER:
+        return lock_filter(d, value, len);
+    case SO_BINDTODEVICE:
+    case SO_BINDTOIFINDEX:
+        d->ifindex = d->sock->options.bind_ifindex;
+        return 0;
+    default:
+        return -ENOPROTOOPT; /* unless all sockets know it */
+    }
+}
+
 int dgram_setopt(struct socket *sock, int level, int name, const void *value, u32 len)
 {
     struct dgram *d = sock->data;
 
-    if (level == SOL_SOCKET) {
-        d->ifindex = sock->options.bind_ifindex;
-        return 0;
-    }
+    if (level == SOL_SOCKET)
+        return set_socket_level(d, name, value, len);
     if (level == SOL_IP)
         return set_ip4(d, name, value, len);
     if (level == SOL_IPV6 && sock->family == AF_INET6)
@@ -362,6 +435,10 @@ int dgram_getopt(struct socket *sock, int level, int name, void *value, u32 *len
 {
     const struct dgram *d = sock->data;
 
+    if (level == SOL_SOCKET && name == SO_LOCK_FILTER)
+        return put_number(d->filter_locked, value, len);
+    if (level == SOL_SOCKET && name == SO_BPF_EXTENSIONS)
+        return put_number(SKF_AD_MAX, value, len);
     if (level == SOL_IP)
         return get_ip4(d, name, value, len);
     if (level == SOL_IPV6 && sock->family == AF_INET6)

@@ -17,7 +17,9 @@ static int udp_create(struct socket *sock)
     if (!u)
         return -ENOMEM;
     mutex_init(&u->send_lock);
-    return dgram_init(&u->dgram, sock);
+    dgram_init(&u->dgram, sock);
+    u->dgram.is_udp = true;
+    return 0;
 }
 
 static void udp_close(struct socket *sock)

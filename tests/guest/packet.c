@@ -205,6 +205,68 @@ static int attach(int fd, struct sock_filter *code, unsigned short n)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
 }
 
+/* A UDP socket's filter sees the header too, and the length that it answers counts from there. */
+CASE(a_filter_on_a_udp_socket)
+{
+    struct sock_filter code[] = {
+        {BPF_LD | BPF_B | BPF_ABS,  0, 0, 8  }, /* the first byte of what was sent */
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 'k'},
+        {BPF_RET | BPF_K,           0, 0, 12 },
+        {BPF_RET | BPF_K,           0, 0, 0  },
+    };
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(to);
+    char buf[64];
+    int in = socket(AF_INET, SOCK_DGRAM, 0), out = socket(AF_INET, SOCK_DGRAM, 0), on = 1, off = 0;
+    NEED(!bind(in, (void *)&to, sizeof(to)) && !getsockname(in, (void *)&to, &len));
+    CHECK_EQ(attach(in, code, COUNT(code)), 0);
+    CHECK_EQ(sendto(out, "drop me", 7, 0, (void *)&to, sizeof(to)), 7);
+    CHECK_EQ(sendto(out, "keep me", 7, 0, (void *)&to, sizeof(to)), 7);
+    NEED(readable(in, 1000));
+    CHECK_EQ(recv(in, buf, sizeof(buf), 0), 4);
+    CHECK_ERR(recv(in, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
+    CHECK_EQ(setsockopt(in, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)), 0);
+    CHECK_ERR(setsockopt(in, SOL_SOCKET, SO_LOCK_FILTER, &off, sizeof(off)), EPERM);
+    CHECK_ERR(setsockopt(in, SOL_SOCKET, SO_DETACH_FILTER, &on, sizeof(on)), EPERM);
+    CHECK_EQ(attach(out, code, COUNT(code)), 0);
+    CHECK_EQ(setsockopt(out, SOL_SOCKET, SO_DETACH_FILTER, &on, sizeof(on)), 0);
+    CHECK_ERR(setsockopt(out, SOL_SOCKET, SO_DETACH_FILTER, &on, sizeof(on)), ENOENT);
+    close(in);
+    close(out);
+}
+
+/* As ping does it: echo replies with its own number, the IP header in front. */
+CASE(a_filter_on_a_raw_socket)
+{
+    struct sock_filter code[] = {
+        {BPF_LDX | BPF_B | BPF_MSH, 0, 0, 0     },
+        {BPF_LD | BPF_H | BPF_IND,  0, 0, 4     },
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x4712},
+        {BPF_RET | BPF_K,           0, 0, 65535 },
+        {BPF_RET | BPF_K,           0, 0, 0     },
+    };
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint8_t echo[8] = {8, 0, 0, 0, 0x47, 0x11}, buf[128];
+    int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    NEED(fd >= 0);
+    CHECK_EQ(attach(fd, code, COUNT(code)), 0);
+    for (int i = 0; i < 2; i++) {
+        echo[5] = (uint8_t)(0x11 + i);
+        uint16_t sum = (uint16_t) ~(0x0800 + 0x4711 + i);
+        echo[2] = (uint8_t)(sum >> 8);
+        echo[3] = (uint8_t)sum;
+        CHECK_EQ(sendto(fd, echo, sizeof(echo), 0, (void *)&to, sizeof(to)), sizeof(echo));
+    }
+    NEED(readable(fd, 1000)); /* the request itself, then the reply */
+    CHECK_EQ(recv(fd, buf, sizeof(buf), 0), 28);
+    CHECK_EQ(buf[25], 0x12);
+    NEED(readable(fd, 1000));
+    CHECK_EQ(recv(fd, buf, sizeof(buf), 0), 28);
+    CHECK_EQ(buf[25], 0x12);
+    CHECK_ERR(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
+    close(fd);
+}
+
 CASE(filters_that_could_do_harm_are_refused)
 {
     int fd = tap(SOCK_RAW);
