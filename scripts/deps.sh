@@ -19,9 +19,12 @@ network=(iproute2 curl wget netcat-openbsd iputils-ping tcpdump iperf3 redis-too
          mosquitto-clients dnsmasq-base lighttpd)
 [ "${1:-}" = --runtimes ] || large=()
 
+# What `ingot export` calls, and what judges its disks.
+export=(qemu-utils xorriso ovmf gdisk dosfstools)
+
 missing=()
 for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}" "${network[@]}" \
-    "${runtimes[@]}" "${large[@]}"; do
+    "${runtimes[@]}" "${large[@]}" "${export[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
         missing+=("$package")
 done

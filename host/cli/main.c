@@ -14,6 +14,7 @@ static const struct command *const commands[] = {
     &command_stop,   &command_kill,   &command_start,   &command_restart, &command_wait,
     &command_rm,     &command_rename, &command_port,    &command_stats,   &command_top,
     &command_events, &command_pause,  &command_unpause, &command_attach,  &command_exec,
+    &command_export,
 };
 
 static void main_help(void)

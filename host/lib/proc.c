@@ -20,6 +20,9 @@ static const struct {
     const char *tool, *package;
 } proc_packages[] = {
     {"mkfs.erofs",         "erofs-utils"    },
+    {"qemu-img",           "qemu-utils"     },
+    {"xorriso",            "xorriso"        },
+    {"tar",                "tar"            },
     {"fsck.erofs",         "erofs-utils"    },
     {"qemu-system-x86_64", "qemu-system-x86"},
     {"qemu-img",           "qemu-utils"     },

@@ -20,6 +20,7 @@ import clients  # noqa: E402
 import commands  # noqa: E402
 import cpus  # noqa: E402
 import disks  # noqa: E402
+import exports  # noqa: E402
 import hosted  # noqa: E402
 import impair  # noqa: E402
 import instances  # noqa: E402
@@ -139,6 +140,7 @@ def main():
     cpus.add_to(suite)
     networds.add_to(suite)
     disks.add_to(suite)
+    exports.add_to(suite)
     storms.add_to(suite, long)
     impair.add_to(suite)
     instances.add_to(suite)

@@ -14,6 +14,7 @@
 #include "core/panic.h"
 #include "core/vdso.h"
 #include "lib/string.h"
+#include "plat/pc/linux_boot.h"
 #include "plat/pc/memory_map.h"
 #include "plat/pc/pc.h"
 #include "plat/pc/start_info.h"
@@ -83,42 +84,50 @@ static u64 *take_page(struct boot_info *bi)
     return NULL;
 }
 
+void boot_add_ram(struct boot_info *bi, u64 base, u64 len)
+{
+    if (base < DIRECT_LIMIT)
+        memory_map_add(bi, base, min(len, DIRECT_LIMIT - base));
+}
+
+/* The table itself is free afterwards: nothing is taken before all of it is read. */
 static void read_memory_map(struct boot_info *bi, const struct hvm_start_info *si)
 {
     const struct hvm_memmap_entry *e = (const void *)(uintptr_t)si->memmap_paddr;
     u32 n = si->version >= 1 && e ? min(si->memmap_entries, 128u) : 0;
 
-    for (u32 i = 0; i < n; i++) {
-        if (e[i].type != HVM_MEMMAP_RAM || e[i].addr >= DIRECT_LIMIT)
-            continue;
-        memory_map_add(bi, e[i].addr, min(e[i].size, DIRECT_LIMIT - e[i].addr));
-    }
-    for (u32 i = 0; i < bi->nr_regions; i++) {
-        bi->ram_bytes += bi->regions[i].len;
-        bi->ram_end = bi->regions[i].base + bi->regions[i].len;
-    }
-    memory_map_remove(bi, (uintptr_t)e, n * sizeof(*e));
+    for (u32 i = 0; i < n; i++)
+        if (e[i].type == HVM_MEMMAP_RAM)
+            boot_add_ram(bi, e[i].addr, e[i].size);
 }
 
 static void read_start_info(struct boot_info *bi, const struct hvm_start_info *si)
 {
     read_memory_map(bi, si);
-    memory_map_remove(bi, 0, LOW_RESERVED);
-    memory_map_remove(bi, bi->kernel_pa, bi->kernel_len);
-    memory_map_remove(bi, (uintptr_t)si, sizeof(*si));
-
     bi->rsdp_pa = si->rsdp_paddr;
     bi->cmdline_pa = si->cmdline_paddr;
-    if (bi->cmdline_pa) {
-        const char *text = (const char *)(uintptr_t)bi->cmdline_pa;
-        memory_map_remove(bi, bi->cmdline_pa, strlen(text) + 1);
-    }
     if (si->nr_modules) {
         const struct hvm_modlist_entry *m = (const void *)(uintptr_t)si->modlist_paddr;
         bi->initrd_pa = m->paddr;
         bi->initrd_len = m->size;
-        memory_map_remove(bi, m->paddr, m->size);
     }
+}
+
+/* Count RAM, and take out of the map what must stay as it is. */
+static void reserve_memory(struct boot_info *bi)
+{
+    for (u32 i = 0; i < bi->nr_regions; i++) {
+        bi->ram_bytes += bi->regions[i].len;
+        bi->ram_end = bi->regions[i].base + bi->regions[i].len;
+    }
+    memory_map_remove(bi, 0, LOW_RESERVED);
+    memory_map_remove(bi, bi->kernel_pa, bi->kernel_len);
+    if (bi->cmdline_pa) {
+        const char *text = (const char *)(uintptr_t)bi->cmdline_pa;
+        memory_map_remove(bi, bi->cmdline_pa, strlen(text) + 1);
+    }
+    if (bi->initrd_len)
+        memory_map_remove(bi, bi->initrd_pa, bi->initrd_len);
 }
 
 /* --- page tables; all addresses are physical here --- */
@@ -222,8 +231,9 @@ static u64 choose_places(const struct boot_info *bi)
 
 /* Returns the distance from where we run to where the image is mapped; the final tables are loaded.
  */
-u64 pc_boot_early(const struct hvm_start_info *si)
+u64 pc_boot_early(const void *handed)
 {
+    const struct hvm_start_info *si = handed;
     struct boot_info *bi = &boot_info;
     u64 load_pa = (uintptr_t)kernel_start;
     bool gib_pages = cpuid(0x80000001, 0).edx & BIT(26);
@@ -232,6 +242,9 @@ u64 pc_boot_early(const struct hvm_start_info *si)
     bi->kernel_len = (u64)(kernel_end - kernel_start);
     if (si->magic == HVM_START_MAGIC)
         read_start_info(bi, si);
+    else if (linux_boot_is_page(handed))
+        linux_boot_read(bi, handed);
+    reserve_memory(bi);
 
     u64 image_va = choose_places(bi);
     map_image(bi, image_va);
