@@ -60,6 +60,7 @@ static const struct option_spec run_option_specs[] = {
     {"isolation",           0,   OPTION_TEXT,   OPTION(isolation),       "KIND",             "vm, process or auto"                    },
     {"volume",              'v', OPTION_TEXTS,  OPTION(volumes),         "VOLUME:PATH[:ro]",
      "mount a volume, or an ext4 image, in it"                                                                                        },
+    {"tmpfs",               0,   OPTION_TEXTS,  OPTION(tmpfs),           "PATH[:size=SIZE]", "mount an empty tmpfs in it"             },
     {"publish",             'p', OPTION_TEXTS,  OPTION(publish),         "HOST:GUEST",
      "forward a port of this machine to it"                                                                                           },
     {"net",                 0,   OPTION_TEXT,   OPTION(net),             "KIND",             "user, none or tap:NAME[,ip=ADDRESS/N]"  },
@@ -89,6 +90,7 @@ static void run_options_fini(struct run_options *options)
     strs_free(&options->exec);
     strs_free(&options->log_opts);
     strs_free(&options->volumes);
+    strs_free(&options->tmpfs);
 }
 
 static int run_check(const struct run_options *options, struct err *err)

@@ -352,6 +352,8 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
         failed = run_set_environment(guest, options, &env, err);
     if (!failed)
         failed = run_add_kernel_words(guest, options, err);
+    if (!failed)
+        failed = run_add_tmpfs(guest, options, err);
     if (failed)
         return failed;
     guest->kernel = run_find_kernel(options->kernel, err);

@@ -12,7 +12,7 @@ struct instance;
 
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */
 struct run_options {
-    struct strs env, env_files, files, append, with, publish, exec, volumes, log_opts;
+    struct strs env, env_files, files, append, with, publish, exec, volumes, tmpfs, log_opts;
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     const char *restart, *log_driver;
@@ -65,6 +65,8 @@ bool run_shares_folder(const struct run_options *options);
 /** Open and lock the volumes of @options for the guest alone. 0; EBUSY names one that another guest
  * has. */
 int run_open_volumes(struct run_guest *guest, const struct run_options *options, struct err *err);
+/** Kernel words for --tmpfs. */
+int run_add_tmpfs(struct run_guest *guest, const struct run_options *options, struct err *err);
 void run_close_volumes(struct run_guest *guest);
 
 /** Find the kernel file: --kernel, INGOT_KERNEL, beside this program, or where it was installed.

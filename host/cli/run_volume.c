@@ -127,6 +127,24 @@ int run_open_volumes(struct run_guest *guest, const struct run_options *options,
     return failed;
 }
 
+int run_add_tmpfs(struct run_guest *guest, const struct run_options *options, struct err *err)
+{
+    for (size_t i = 0; i < options->tmpfs.len; i++) {
+        const char *text = options->tmpfs.at[i], *colon = strchr(text, ':');
+        char *path CLEANUP(mem_free) =
+            colon ? str_printf("%.*s", (int)(colon - text), text) : str_dup(text);
+        u64 bytes = 0;
+        if (*path != '/' || !path[1] || strpbrk(path, " \t\n\"\\"))
+            return err_set(err, ERR_USAGE, "--tmpfs: '%s' is not PATH[:size=SIZE]", text);
+        if (colon && (!str_starts(colon, ":size=") ||
+                      !run_parse_size(colon + strlen(":size="), &bytes) || !bytes))
+            return err_set(err, ERR_USAGE, "--tmpfs: '%s' is not size=SIZE, as size=64m",
+                           colon + 1);
+        buf_printf(&guest->params, " ingot.tmpfs=%llu:%s", (unsigned long long)bytes, path);
+    }
+    return 0;
+}
+
 void run_close_volumes(struct run_guest *guest)
 {
     for (size_t i = 0; i < guest->config.nr_volumes; i++) {

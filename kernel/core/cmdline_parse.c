@@ -170,6 +170,7 @@ static const char *const kernel_words[] = {
     "ingot.layer",
     "ingot.mount",
     "ingot.share",
+    "ingot.tmpfs",
     "ingot.columns",
     "ingot.rows",
     "ingot.ip6",

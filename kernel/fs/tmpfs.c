@@ -167,6 +167,15 @@ struct super_block *tmpfs_mount(void)
     return mem_mount("tmpfs", LINUX_TMPFS_MAGIC, NULL, 0);
 }
 
+struct super_block *tmpfs_mount_sized(u64 bytes)
+{
+    struct super_block *sb = tmpfs_mount();
+
+    if (sb && bytes)
+        ((struct mem_fs *)sb->data)->max_pages = DIV_UP(bytes, PAGE_SIZE);
+    return sb;
+}
+
 struct super_block *overlay_mount(struct super_block *const *layers, u32 nr)
 {
     return nr > OVERLAY_LAYERS_MAX ? NULL : mem_mount("overlay", LINUX_OVERLAYFS_MAGIC, layers, nr);

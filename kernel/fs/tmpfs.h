@@ -8,6 +8,8 @@ struct super_block;
 
 /** An empty tmpfs of at most half of all memory; NULL: no memory. */
 struct super_block *tmpfs_mount(void);
+/** The same of at most @bytes, rounded up to whole pages; 0: half of all memory. */
+struct super_block *tmpfs_mount_sized(u64 bytes);
 
 /**
  * One that shows the directories of @layers (@nr roots, the top one first; the super blocks are

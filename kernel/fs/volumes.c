@@ -1,6 +1,7 @@
 /* Volumes: ingot.mount=/dev/vdX:/path[:ro], one word a volume, each an ext4 file system on a disk
  * of its own; and ingot.share=NAME:/path[:ro], a folder of the host that a 9p server of that name
- * serves.  They are unmounted when the program has ended, whatever its end. */
+ * serves; and ingot.tmpfs=BYTES:/path, a tmpfs of its own.  They are unmounted when the program has
+ * ended, whatever its end. */
 #include "fs/volumes.h"
 #include "abi/errno.h"
 #include "block/block.h"
@@ -9,6 +10,7 @@
 #include "core/panic.h"
 #include "fs/9p.h"
 #include "fs/ext4.h"
+#include "fs/tmpfs.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "sched/thread.h"
@@ -70,12 +72,12 @@ static void unmount_all(void)
     mount_for_each(unmount_visit, NULL);
 }
 
-static void mount_there(struct super_block *sb, struct volume *v)
+static void mount_there(struct super_block *sb, const char *source, struct volume *v)
 {
     int err = make_path(v->path);
 
     if (!err)
-        err = mount_at(sb, v->disk, v->path, v->readonly);
+        err = mount_at(sb, source, v->path, v->readonly);
     if (err)
         fatal_error("volume: cannot mount at %s (error %d)", v->path, -err);
 }
@@ -96,7 +98,7 @@ static void mount_volume(const char *word)
         fatal_error("volume at %s: %s", v.path, why);
     if (*why)
         log_warn("volume at %s: %s", v.path, why);
-    mount_there(sb, &v);
+    mount_there(sb, v.disk, &v);
 }
 
 static void mount_share(const char *word)
@@ -108,7 +110,24 @@ static void mount_share(const char *word)
     int err = p9_mount(v.disk, &sb);
     if (err)
         fatal_error("shared folder at %s: no server answers (error %d)", v.path, -err);
-    mount_there(sb, &v);
+    mount_there(sb, v.disk, &v);
+}
+
+static void mount_tmpfs(const char *word)
+{
+    struct volume v;
+    u64 bytes = 0;
+
+    parse("ingot.tmpfs", word, &v);
+    for (const char *p = v.disk; *p; p++) {
+        if (*p < '0' || *p > '9' || __builtin_mul_overflow(bytes, 10u, &bytes) ||
+            __builtin_add_overflow(bytes, (u64)(*p - '0'), &bytes))
+            fatal_error("ingot.tmpfs=%s: '%s' is no number of bytes", word, v.disk);
+    }
+    struct super_block *sb = tmpfs_mount_sized(bytes);
+    if (!sb)
+        fatal_error("out of memory: no tmpfs at %s", v.path);
+    mount_there(sb, "tmpfs", &v);
 }
 
 void volumes_mount(void)
@@ -120,6 +139,8 @@ void volumes_mount(void)
         mount_volume(word);
     for (pos = 0; (word = cmdline_next("ingot.share", &pos));)
         mount_share(word);
+    for (pos = 0; (word = cmdline_next("ingot.tmpfs", &pos));)
+        mount_tmpfs(word);
     if (nr)
         vm_end_hook(unmount_all);
 }

@@ -30,7 +30,8 @@ class Home:
         self.folder.cleanup()
 
     def env(self, **more):
-        return {"INGOT_HOME": self.store, "TMPDIR": self.tmp, "XDG_RUNTIME_DIR": self.run_dir, **more}
+        return {"INGOT_HOME": self.store, "TMPDIR": self.tmp, "XDG_RUNTIME_DIR": self.run_dir,
+                "INGOT_STATE": os.path.join(self.path, "state"), **more}
 
     def ingot(self, *words, timeout=60, env=None, **options):
         return run([INGOT, *words], timeout=timeout, env=self.env(**(env or {})), **options)

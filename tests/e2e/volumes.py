@@ -232,6 +232,21 @@ def test_bad_volumes():
             need(re.search(say, result.errors()), f"{words}: no word of '{say}'\n{result.show()}")
 
 
+def test_tmpfs_has_a_limit():
+    with Home() as home:
+        for isolation in ("vm", "process"):
+            on = ("run", "-q", "--isolation", isolation, "--tmpfs", "/scratch/t:size=1m", "--tmpfs", "/big")
+            home.good(*on, "/bin/dd", "if=/dev/zero", "of=/scratch/t/f", "bs=4096", "count=256")
+            result = home.ingot(*on, "/bin/dd", "if=/dev/zero", "of=/scratch/t/f", "bs=4096", "count=257")
+            need(result.status == 1 and "No space" in result.errors(), f"no limit ({isolation})\n{result.show()}")
+            home.good(*on, "/bin/dd", "if=/dev/zero", "of=/big/f", "bs=4096", "count=257")
+            said = home.good(*on, "/bin/cat", "/proc/self/mountinfo")
+            need(re.search(r" / /scratch/t \S.* - tmpfs tmpfs ", said), f"mountinfo ({isolation}):\n{said}")
+        for words in ("scratch", "/x:size=", "/x:size=0", "/x:colour=red", "/"):
+            result = home.ingot("run", "--tmpfs", words, "/bin/true")
+            need(result.status == 2 and "--tmpfs" in result.errors(), f"{words}: accepted\n{result.show()}")
+
+
 def test_shared_folder():
     """What one side writes the other reads; read-only is; links lead nowhere outside."""
     with Home() as home:
