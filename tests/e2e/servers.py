@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 from harness import Failure, Skip, need
-from netlab import (INSIDE, OUTSIDE, Site, TAP, WAYS, ask, background, certificate, command, fetch, find, guest,
+from netlab import (GUEST6, INSIDE, OUTSIDE, Site, TAP, WAYS, ask, background, certificate, command, fetch, find, guest,
                     namespace, need_programs, net_options, same, until, write)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -309,6 +309,21 @@ def least_memory(program):
                 need(ask(INSIDE["tap"], port, request, wanted), "no answer")
 
 
+def by_ip6(ground):
+    """Over a tap at a fixed IPv6 address: a value of three megabytes both ways, and fifty clients."""
+    need_programs("redis-cli", "redis-benchmark")
+    options = [*net_options("tap"), "--append", f"ingot.ip6={GUEST6}/64"]
+    words = ["redis-server", "--protected-mode", "no", "--save", ""]
+    with namespace(TAP), tempfile.TemporaryDirectory() as folder, guest(words, options, ground=ground):
+        until(lambda: ask(GUEST6, 6379, b"PING\r\n", b"+PONG\r\n"))
+        path, digest = write(folder, "value", os.urandom(3 << 20))
+        with open(path, "rb") as file:
+            command("redis-cli", "-h", GUEST6, "-x", "set", "k", stdin=file.read())
+        same(command("redis-cli", "-h", GUEST6, "--raw", "get", "k")[:-1], digest, "a value of 3 MiB")
+        command("redis-benchmark", "-h", GUEST6, "-q", "-c", "50", "-n", "2000", "-t", "incr")
+        need(command("redis-cli", "-h", GUEST6, "get", "counter:__rand_int__") == b"2000\n", "not all INCR counted")
+
+
 def serve(test, way, ground):
     with namespace(*([TAP] if way == "tap" else [])), tempfile.TemporaryDirectory() as folder:
         test(way, folder, ground)
@@ -318,6 +333,8 @@ def add_to(suite):
     suite.add("server: without_rights", without_rights)
     for program in LEAST:
         suite.add(f"server: {program} in {LEAST[program][0]} MiB", least_memory, program)
+    for ground in ("vm", "process"):
+        suite.add(f"server: redis by IPv6 in a {ground}", by_ip6, ground)
     for test in SERVERS:
         for ground, way in WAYS:
             suite.add(f"server: {test.__name__} by {way} in a {ground}", serve, test, way, ground)
