@@ -1,6 +1,7 @@
 """Volumes: ext4 images of the host in a guest.  e2fsck -fn judges after every test."""
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -178,6 +179,48 @@ def test_nobody_writes_while_it_ends():
             for thread, (one, two) in enumerate(zip(*pages)):
                 need(two > 0 and one - two in (0, 1),
                      f"{cpus} CPUs: thread {thread} went on while the volume was written: {one}, {two}")
+
+
+def cut_sqlite(home, rounds):
+    """A guest in a process is killed at any moment, again and again, on one volume."""
+    seed = os.environ.get("SEED", str(time.time_ns() % 100000))
+    moment = random.Random(int(seed))
+    home.good("volume", "create", "data", "--size", "64M")
+    command = ["run", "-q", "--isolation", "process", "-v", "data:/db", "/usr/bin/sqlite3", "/db/x.db"]
+    home.good(*command, "create table t(n integer primary key, x blob);")
+    acked = 0
+    for round_nr in range(rounds):
+        mode = ("delete", "wal", "truncate")[round_nr % 3]
+        guest = subprocess.Popen([INGOT, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL, env={**os.environ, **home.env()})
+        words = "".join(f"insert into t values({n}, randomblob({n * 37 % 5000})); select 'ack', {n};\n"
+                        for n in range(acked + 1, acked + 400))
+        guest.stdin.write(f"pragma journal_mode={mode}; pragma synchronous=extra;\n{words}".encode())
+        guest.stdin.flush()
+        until = acked + moment.randrange(1, 120)
+        for line in guest.stdout:
+            if line.startswith(b"ack|"):
+                acked = int(line[4:])
+            if acked >= until:
+                break
+        time.sleep(moment.random() / 500)
+        guest.kill()
+        for line in guest.stdout:
+            if line.startswith(b"ack|") and line.endswith(b"\n"):
+                acked = int(line[4:])
+        guest.wait()
+        guest.stdin.close()
+        guest.stdout.close()
+        time.sleep(0.1)  # the kernel ends the sandbox and its device process in their turn
+        said = home.good(*command, "pragma integrity_check; select max(n) from t;").split()
+        need(said[0] == "ok" and int(said[1]) >= acked, f"SEED={seed}, round {round_nr}, {mode}: {acked}, {said}")
+        judge(volume_file(home, "data"))
+        acked = int(said[1])
+
+
+def test_cuts_of_sqlite_in_a_process():
+    with Home() as home:
+        cut_sqlite(home, 200 if "--long" in sys.argv else 15)
 
 
 def test_volume_in_use():
