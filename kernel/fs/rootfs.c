@@ -73,6 +73,30 @@ static void mount_initrd(struct layers *layers)
     }
 }
 
+/* The names of all disks, blanks between. */
+struct disk_names {
+    char text[128];
+    size_t len;
+};
+
+static int add_disk_name(struct block_dev *bd, void *arg)
+{
+    struct disk_names *names = arg;
+
+    if (names->len < sizeof(names->text)) /* format() tells what it would have written */
+        names->len += (size_t)format(names->text + names->len, sizeof(names->text) - names->len,
+                                     " %s", bd->name);
+    return 0;
+}
+
+static struct disk_names disks_seen(void)
+{
+    struct disk_names names = {.text = " none"};
+
+    block_for_each(add_disk_name, &names);
+    return names;
+}
+
 static void mount_disk(struct layers *layers, const char *name)
 {
     struct block_dev *bd = block_find(name);
@@ -80,7 +104,7 @@ static void mount_disk(struct layers *layers, const char *name)
     const char *why;
 
     if (!bd)
-        fatal_error("no such disk: '%s'", name);
+        fatal_error("no such disk: '%s'; disks seen:%s", name, disks_seen().text);
     int err = erofs_mount_disk(bd, &sb, &why);
     if (err == -EIO)
         fatal_error("%s: %s", name, why);
@@ -101,7 +125,8 @@ static void mount_layers(struct layers *layers)
     while ((name = cmdline_next("ingot.layer", &pos)))
         mount_disk(layers, name);
     if (!layers->nr)
-        fatal_error("no image: there is neither an initrd nor a root= disk");
+        fatal_error("no image: there is neither an initrd nor a root= disk; disks seen:%s",
+                    disks_seen().text);
 }
 
 static void mount_kind(const char *kind, const char *path)

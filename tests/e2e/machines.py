@@ -136,6 +136,7 @@ def no_root():
     need_ingot()
     status, log = boot(MACHINES["microvm without ACPI, PIT and PIC"], None)
     need(status == ERROR and last_line(log).startswith("ingot: error"), f"status {status}: '{last_line(log)}'")
+    need(last_line(log).endswith("disks seen: none"), f"'{last_line(log)}'")
 
 
 def exit_without_the_debug_port():
