@@ -6,7 +6,15 @@
 #include "net/tcp_priv.h"
 
 /* Levels IPPROTO_IP and IPPROTO_IPV6: linux/in.h, linux/in6.h. */
-enum { IP_TOS = 1, IP_TTL = 2, IPV6_UNICAST_HOPS = 16, IPV6_V6ONLY = 26, IPV6_TCLASS = 67 };
+enum {
+    IP_TOS = 1,
+    IP_TTL = 2,
+    IP_FREEBIND = 15,
+    IPV6_UNICAST_HOPS = 16,
+    IPV6_V6ONLY = 26,
+    IPV6_TCLASS = 67,
+    IPV6_FREEBIND = 78,
+};
 enum { KEEP_MAX_S = 32767, KEEP_MAX_PROBES = 127, QUICK_ACKS = 16, CONGESTION_NAME = 16 };
 static const char congestion[] = "cubic";
 
@@ -119,6 +127,9 @@ static int set_ip(struct tcp_conn *c, int name, int v)
             return -EINVAL;
         c->ttl = v == -1 ? 0 : (u8)v;
         return 0;
+    case IP_FREEBIND:
+        c->freebind = v;
+        return 0;
     default:
         return -ENOPROTOOPT;
     }
@@ -136,6 +147,8 @@ static int set_ipv6(struct tcp_conn *c, int name, int v)
         return 0;
     case IPV6_UNICAST_HOPS:
         return set_ip(c, IP_TTL, v);
+    case IPV6_FREEBIND:
+        return set_ip(c, IP_FREEBIND, v);
     case IPV6_TCLASS:
         return set_ip(c, IP_TOS, v < 0 ? 0 : v);
     default:
@@ -327,6 +340,8 @@ static int get_ip(const struct tcp_conn *c, int level, int name, int *v)
         *v = c->tos;
     else if (name == (v6 ? IPV6_UNICAST_HOPS : IP_TTL))
         *v = c->ttl ? c->ttl : 64;
+    else if (name == (v6 ? IPV6_FREEBIND : IP_FREEBIND))
+        *v = c->freebind;
     else if (v6 && name == IPV6_V6ONLY)
         *v = c->v6only;
     else

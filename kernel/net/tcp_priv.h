@@ -285,7 +285,7 @@ struct tcp_conn {
     u32 stalled_since;      /* tick of the first retransmission or probe without an answer */
 
     /* The program's wishes. */
-    bool nodelay, cork, v6only;
+    bool nodelay, cork, v6only, freebind;
     bool v4_any;              /* an AF_INET6 socket bound to ::ffff:0.0.0.0 */
     struct ip_addr bind_addr; /* [P] by bind(2); family 0: any */
     u16 bind_port;            /* [P] 0: not bound; written under the ports' lock too */

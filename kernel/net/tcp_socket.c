@@ -38,7 +38,7 @@ static int stream_bind(struct socket *sock, const struct sock_addr *addr)
         bool v4 = sock->family == AF_INET6 && at.addr.family == ADDR_INET;
         at.addr.family = ADDR_NONE;
         c->v4_any = v4;
-    } else if (!ip_is_local(&at.addr)) {
+    } else if (!c->freebind && !ip_is_local(&at.addr)) {
         return -EADDRNOTAVAIL;
     }
     c->scope = at.scope;

@@ -155,6 +155,28 @@ CASE(udp_port_nobody_has)
     close(b);
 }
 
+/* An address that this host may get later: 192.0.2.0/24 is nobody's. */
+CASE(addresses_that_are_not_here_yet)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000207)};
+    static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+    for (unsigned i = 0; i < COUNT(types); i++) {
+        int fd = socket(AF_INET, types[i], 0), on = 1, value = 7;
+        socklen_t len = sizeof(value);
+        NEED(fd >= 0);
+        CHECK_ERR(bind(fd, (void *)&at, sizeof(at)), EADDRNOTAVAIL);
+        CHECK_EQ(getsockopt(fd, IPPROTO_IP, IP_FREEBIND, &value, &len), 0);
+        CHECK_EQ(value, 0);
+        CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)), 0);
+        CHECK_EQ(getsockopt(fd, IPPROTO_IP, IP_FREEBIND, &value, &len), 0);
+        CHECK_EQ(value, 1);
+        CHECK_EQ(bind(fd, (void *)&at, sizeof(at)), 0);
+        if (types[i] == SOCK_STREAM)
+            CHECK_EQ(listen(fd, 5), 0);
+        close(fd);
+    }
+}
+
 CASE(udp_in_batches)
 {
     struct mmsghdr out[3] = {0}, in[4] = {0};
