@@ -89,6 +89,21 @@ bool dgram_in_group(const struct dgram *d, const struct ip_addr *group, const st
     return d->ip.mcast_all && group->family == ADDR_INET;
 }
 
+static struct dgram_error take_error_locked(struct dgram *d)
+{
+    struct dgram_error oldest = d->errors[0];
+
+    memmove(d->errors, d->errors + 1, --d->nr_errors * sizeof(oldest));
+    return oldest;
+}
+
+static void add_error_locked(struct dgram *d, const struct dgram_error *error)
+{
+    if (d->nr_errors == DGRAM_ERRORS)
+        (void)take_error_locked(d);
+    d->errors[d->nr_errors++] = *error;
+}
+
 void dgram_set_error(struct dgram *d, const struct endpoint *about, int err, u32 info)
 {
     bool family6 = d->sock->family == AF_INET6;
@@ -99,7 +114,7 @@ void dgram_set_error(struct dgram *d, const struct endpoint *about, int err, u32
         return;
     spin_lock(&d->lock);
     if (queue)
-        d->error = (struct dgram_error){err, info, *about};
+        add_error_locked(d, &(struct dgram_error){err, info, *about});
     spin_unlock(&d->lock);
     sock_set_error(d->sock, err);
     waitq_wake_all(&d->sock->waitq, POLLERR);
@@ -116,7 +131,7 @@ u32 dgram_ready(struct socket *sock)
         events |= POLLRDHUP;
     if (d->shut_read && d->shut_write)
         events |= POLLHUP;
-    if (sock->error || d->error.err)
+    if (sock->error || d->nr_errors)
         events |= POLLERR;
     return events;
 }
@@ -255,16 +270,23 @@ static struct pkt *wait_for_packet(struct dgram *d, u32 flags, int *err)
     return pkt;
 }
 
-/* MSG_ERRQUEUE: the newest error, as Linux tells it. */
+/* MSG_ERRQUEUE: the oldest error, as Linux tells it. The next one is the socket's from here on. */
 static ssize_t recv_error(struct dgram *d, struct sock_msg *msg)
 {
+    struct dgram_error e = {0};
+    int next = 0;
+
     spin_lock(&d->lock);
-    struct dgram_error e = d->error;
-    d->error.err = 0;
+    if (d->nr_errors)
+        e = take_error_locked(d);
+    if (d->nr_errors)
+        next = d->errors[0].err;
     spin_unlock(&d->lock);
     if (!e.err)
         return -EAGAIN;
     (void)sock_take_error(d->sock); /* told by this */
+    if (next)
+        sock_set_error(d->sock, next);
 
     bool v4 = e.about.addr.family == ADDR_INET;
     struct {

@@ -177,6 +177,38 @@ CASE(addresses_that_are_not_here_yet)
     }
 }
 
+/* Each error with the address that it is about, in order. */
+CASE(errors_wait_in_a_queue)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+    CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)), 0);
+    for (int i = 1; i <= 3; i++) {
+        struct sockaddr_in to = {.sin_family = AF_INET,
+                                 .sin_port = htons((uint16_t)i), /* which nobody has */
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        if (sendto(fd, "x", 1, 0, (void *)&to, sizeof(to)) < 0) /* tells of the one before */
+            CHECK_EQ(sendto(fd, "x", 1, 0, (void *)&to, sizeof(to)), 1);
+        usleep(20000);
+    }
+    for (int i = 1; i <= 3; i++) {
+        struct sockaddr_in about = {0};
+        char control[256];
+        struct msghdr msg = {.msg_name = &about,
+                             .msg_namelen = sizeof(about),
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+        NEED(recvmsg(fd, &msg, MSG_ERRQUEUE) >= 0);
+        CHECK_EQ(ntohs(about.sin_port), i);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        NEED(c && c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR);
+        uint32_t number;
+        memcpy(&number, CMSG_DATA(c), sizeof(number));
+        CHECK_EQ(number, ECONNREFUSED);
+    }
+    CHECK_ERR(recv(fd, &on, 1, MSG_ERRQUEUE | MSG_DONTWAIT), EAGAIN);
+    close(fd);
+}
+
 CASE(udp_in_batches)
 {
     struct mmsghdr out[3] = {0}, in[4] = {0};
