@@ -5,13 +5,14 @@ import random
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import time
 
 from commands import Home
-from harness import INGOT, ROOT, need
+from harness import INGOT, ROOT, Skip, need
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "guest"))
 import programs  # noqa: E402
@@ -221,6 +222,59 @@ def cut_sqlite(home, rounds):
 def test_cuts_of_sqlite_in_a_process():
     with Home() as home:
         cut_sqlite(home, 200 if "--long" in sys.argv else 15)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def redis_connect(port, guest):
+    """A connection to a server that has loaded what it had."""
+    for _ in range(300):
+        need(guest.poll() is None, "the server ended")
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+            connection.sendall(b"PING\r\n")
+            if connection.recv(64) == b"+PONG\r\n":
+                return connection
+            connection.close()
+        except OSError:
+            pass
+        time.sleep(0.05)
+    need(False, "the server does not answer")
+
+
+def test_cuts_of_redis_in_a_process():
+    """appendfsync always: what was answered with OK is there after a kill."""
+    if not os.path.exists("/usr/bin/redis-server"):
+        raise Skip("/usr/bin/redis-server is not installed")
+    with Home() as home:
+        acked = 0
+        for round_nr in range(20 if "--long" in sys.argv else 4):
+            port = free_port()
+            guest = subprocess.Popen([INGOT, "run", "-q", "--isolation", "process", "-v", "data:/d", "-p",
+                                      f"127.0.0.1:{port}:6379", "/usr/bin/redis-server", "--dir", "/d", "--save", "",
+                                      "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no"],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     env={**os.environ, **home.env()})
+            try:
+                with redis_connect(port, guest) as connection:
+                    connection.sendall(b"GET n\r\n")
+                    said = connection.recv(64).split(b"\r\n")
+                    found = int(said[1]) if said[0] != b"$-1" else 0
+                    need(found >= acked, f"round {round_nr}: {acked} was acknowledged, {found} is there")
+                    for n in range(found + 1, found + 50 + 30 * round_nr):
+                        connection.sendall(b"SET n %d\r\n" % n)
+                        need(connection.recv(64) == b"+OK\r\n", "SET was refused")
+                        acked = n
+            finally:
+                guest.kill()
+                guest.wait()
+            time.sleep(0.2)  # the kernel ends the sandbox and its device process in their turn
+        home.good("run", "-q", "-v", "data:/d", "/bin/true")
+        judge(volume_file(home, "data"))
 
 
 def test_volume_in_use():
