@@ -54,7 +54,7 @@ def subscribers(address):
 def memcached(way, _folder, ground):
     address = INSIDE[way]
     options = [*net_options(way, [11211, "11211/udp"]), "--cpus", "2"]
-    with guest(["memcached", "-u", "root", "-U", "11211", "-t", "2"], options, ground=ground):
+    with guest(["memcached", "-u", "root", "-U", "11211", "-t", "4"], options, ground=ground):
         until(lambda: ask(address, 11211, b"set a 0 0 3\r\nabc\r\nget a\r\n", b"STORED\r\nVALUE a 0 3\r\nabc\r\nEND\r\n"))
         value = os.urandom(900_000)
         wanted = b"STORED\r\nVALUE b 0 %d\r\n%s\r\nEND\r\n" % (len(value), value)
@@ -171,7 +171,7 @@ def go(way, folder, ground):
 
 
 HAPROXY = """global
-    nbthread 2
+    nbthread 4
     maxconn 500
 defaults
     mode http
@@ -276,7 +276,42 @@ def lighttpd(way, folder, ground):
         site.check(f"http://{INSIDE[way]}")
 
 
-SERVERS = (redis, memcached, nginx, nginx_workers, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd)
+APACHE = """ServerName server.test
+User www-data
+Group www-data
+Listen 80
+PidFile /tmp/apache2.pid
+Mutex pthread
+ErrorLog /proc/self/fd/2
+DocumentRoot /site
+StartServers 2
+ServerLimit 2
+ThreadsPerChild 8
+MaxRequestWorkers 16
+<Directory /site>
+    Require all granted
+</Directory>
+"""
+
+
+def apache(way, folder, ground):
+    """Its workers are processes with threads (mpm_event)."""
+    if ground != "vm":
+        raise Skip("a sandboxed process is one process")
+    site = Site(folder)
+    modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+                      for name in ("mpm_event", "authz_core"))
+    config, _ = write(folder, "apache2.conf", modules + APACHE)
+    options = [*net_options(way, [80]), "--file", f"{config}:/apache2.conf", "--file", f"{site.folder}:/site"]
+    with guest(["apache2", "-DFOREGROUND", "-f", "/apache2.conf"], options, ground=ground, stops=False):
+        until(lambda: ask(INSIDE[way], 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 "))
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for got in pool.map(fetch, [f"http://{INSIDE[way]}/large.bin"] * 4):
+                same(got, site.large, "one of four at once")
+        site.check(f"http://{INSIDE[way]}")
+
+
+SERVERS = (redis, memcached, nginx, nginx_workers, apache, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd)
 
 
 def without_rights():
