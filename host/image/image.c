@@ -81,7 +81,7 @@ int target_build(const struct target *target, const struct image_opts *opts, con
     return failed ? failed : builder_finish(&b, name, key, id, err);
 }
 
-static int image_from_path(const char *text, const struct target *target, const struct store *store,
+static int image_from_path(const char *text, const struct target *target, struct store *store,
                            const struct image_opts *opts, struct image *image, struct err *err)
 {
     struct store_entry entry CLEANUP(store_entry_free) = {0};
@@ -91,7 +91,13 @@ static int image_from_path(const char *text, const struct target *target, const 
     int failed = target_key(target, opts, key, err);
     if (failed)
         return failed;
-    if (!(opts && opts->rebuild) && cache_load(store, key, image))
+    bool may_reuse = !(opts && opts->rebuild);
+    if (may_reuse && cache_load(store, key, image))
+        goto named;
+    failed = store_read(store, err);
+    if (failed)
+        return failed;
+    if (may_reuse && cache_load(store, key, image))
         goto named;
     failed = target_build(target, opts, NULL, NULL, key, id, err);
     if (!failed)
@@ -139,19 +145,25 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
     bool path = text[0] == '/' || text[0] == '.';
 
     *image = (struct image){0};
-    int failed = store_open(&store, err);
-    if (failed)
-        return failed;
+    store_open_unread(&store);
     if (!path) {
-        failed = store_find(&store, text, &entry, &no_image);
+        int failed = store_find(&store, text, &entry, &no_image);
+        if (failed)
+            failed = store_read(&store, err);
+        if (failed)
+            return failed;
+        if (!entry.digest)
+            failed = store_find(&store, text, &entry, &no_image);
         if (!failed)
             return store_load(&store, &entry, image, err);
         if (failed != -ENOENT)
             return err_set(err, no_image.code, "%s", no_image.text);
     }
-    if (!fs_exists(text))
-        return image_unknown(text, &store, err);
-    failed = target_classify(text, &target, err);
+    if (!fs_exists(text)) {
+        int failed = store_read(&store, err);
+        return failed ? failed : image_unknown(text, &store, err);
+    }
+    int failed = target_classify(text, &target, err);
     return failed ? failed : image_from_path(text, &target, &store, opts, image, err);
 }
 

@@ -51,6 +51,8 @@ int store_reload(struct store *store, struct err *err)
 
     json_decref(store->index);
     store->index = NULL;
+    if (!store_state(store->root, store->state, sizeof(store->state))) /* before it is read */
+        store->state[0] = 0;
     if (!fs_exists(path) && errno == ENOENT)
         return 0;
     store->index = json_read(path, err);
@@ -61,9 +63,19 @@ int store_reload(struct store *store, struct err *err)
     return err_prefix(err, "image store");
 }
 
-int store_open(struct store *store, struct err *err)
+void store_open_unread(struct store *store)
 {
     *store = (struct store){.root = store_path()};
+}
+
+int store_read(struct store *store, struct err *err)
+{
+    return store_reload(store, err);
+}
+
+int store_open(struct store *store, struct err *err)
+{
+    store_open_unread(store);
     int failed = store_reload(store, err);
     if (failed)
         store_close(store);
@@ -160,27 +172,34 @@ json_t *store_manifest(const struct store *store, const struct store_entry *entr
     return store_read_blob(store, descriptor, "manifest", err);
 }
 
-/* Which entry a full name has; false if none. */
-static bool store_find_name(const struct store *store, const char *name, struct store_entry *entry)
+/* The entry whose annotation @note is @value; false if none. */
+static bool store_find_noted(const struct store *store, const char *note, const char *value,
+                             struct store_entry *entry)
 {
+    if (!store->index)
+        return store_recall(store, value, entry);
     for (size_t i = 0; i < store_count(store); i++) {
         const json_t *descriptor = json_array_get(store_manifests(store), i);
-        const char *has = store_note(descriptor, STORE_NOTE_NAME);
-        if (has && strcmp(has, name) == 0)
-            return store_entry_at(store, i, entry);
+        const char *has = store_note(descriptor, note);
+        if (!has || strcmp(has, value) != 0)
+            continue;
+        if (!store_entry_at(store, i, entry))
+            return false;
+        store_remember(store, value, entry);
+        return true;
     }
     return false;
 }
 
+/* Which entry a full name has; false if none. */
+static bool store_find_name(const struct store *store, const char *name, struct store_entry *entry)
+{
+    return store_find_noted(store, STORE_NOTE_NAME, name, entry);
+}
+
 bool store_find_cached(const struct store *store, const char *key, struct store_entry *entry)
 {
-    for (size_t i = 0; i < store_count(store); i++) {
-        const json_t *descriptor = json_array_get(store_manifests(store), i);
-        const char *has = store_note(descriptor, STORE_NOTE_CACHE);
-        if (has && strcmp(has, key) == 0)
-            return store_entry_at(store, i, entry);
-    }
-    return false;
+    return store_find_noted(store, STORE_NOTE_CACHE, key, entry);
 }
 
 static bool store_is_id(const char *text)

@@ -1,6 +1,7 @@
 /* The image store: an OCI image layout (image-spec v1.1, image-layout.md) that other tools read.
  *   oci-layout, index.json, blobs/sha256/HEX   as the specification has them
  *   cache/KEY                                  what a built target was made from (build cache)
+ *   refs/HASH                                  where the index has a name: only to be quick
  *   tmp/, lock                                 scratch, and who may write
  * Everything written appears whole or not at all; blobs come before the index that names them.
  * Writers hold the lock from their first blob to the index; readers need none. */
@@ -17,9 +18,12 @@
 #define STORE_CONFIG_TYPE   "application/vnd.oci.image.config.v1+json"
 #define STORE_LAYER_TYPE    "application/vnd.erofs.layer.v1"
 
+enum { STORE_STATE = 160 };
+
 struct store {
-    char *root;    /* absolute path */
-    json_t *index; /* index.json as it was read; NULL: an empty store */
+    char *root;              /* absolute path */
+    json_t *index;           /* index.json as it was read; NULL: an empty store, or not read yet */
+    char state[STORE_STATE]; /* which index.json that was; empty: none */
 };
 
 /** One image as the index lists it.  Strings are owned by the entry. */
@@ -32,6 +36,10 @@ struct store_entry {
 
 /** Open the store of this user for reading; one that does not exist yet is empty. */
 int store_open(struct store *store, struct err *err);
+
+/** The same without the index: until store_read() only what was found before is found. */
+void store_open_unread(struct store *store);
+int store_read(struct store *store, struct err *err);
 
 /** Let go; fit for CLEANUP. */
 void store_close(struct store *store);

@@ -21,3 +21,12 @@ json_t *store_manifests(const struct store *store);
 
 /** Read index.json again, as a writer must after it has the lock. */
 int store_reload(struct store *store, struct err *err);
+
+/** What tells this index.json from any other; false: there is none. */
+bool store_state(const char *root, char *state, size_t size);
+
+/** store_refs.c: the entry of a full name or build cache key as a reader noted it; false: look into
+ * the index.  On success the entry is the caller's. */
+bool store_recall(const struct store *store, const char *key, struct store_entry *entry);
+/** Note what was found in the index that @store holds. */
+void store_remember(const struct store *store, const char *key, const struct store_entry *entry);

@@ -146,6 +146,7 @@ static void store_collect_garbage(const struct store *store)
     store_sweep(store->root, "blobs/sha256", &blobs, 0);
     store_sweep(store->root, "cache", &keys, SCRATCH_AGE_MAX);
     store_sweep(store->root, "tmp", &none, SCRATCH_AGE_MAX);
+    store_sweep(store->root, "refs", &none, 0); /* of an index that is no more */
 }
 
 static json_t *store_descriptor(const char *type, const char *hex, u64 size)

@@ -86,6 +86,63 @@ TEST(store_finds_by_name_and_by_id)
     fs_tmpdir_remove(&home);
 }
 
+/* Without a look at the index. */
+static bool find_unread(const char *name, char digest[65])
+{
+    struct store_entry entry = {0};
+    struct store store;
+    struct err err = {0};
+
+    store_open_unread(&store);
+    bool found = store_find(&store, name, &entry, &err) == 0;
+    if (found)
+        strcpy(digest, entry.digest);
+    store_entry_free(&entry);
+    store_close(&store);
+    return found;
+}
+
+static void damage_notes(void)
+{
+    char *folder = fs_join(home, "refs");
+    DIR *dir = opendir(folder);
+
+    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+        char *path = fs_join(folder, entry->d_name);
+        if (entry->d_name[0] != '.')
+            EXPECT_EQ(truncate(path, 40), 0, NULL);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+    free(folder);
+}
+
+TEST(store_finds_without_the_index_what_was_found_in_it)
+{
+    char digest[65] = "", other[65] = "";
+    struct image image = {0};
+    struct err err = {0};
+
+    begin();
+    EXPECT_FALSE(find_unread("a:1", digest), "there is nothing");
+    put("a:1", "one", &err);
+    EXPECT_FALSE(find_unread("a:1", digest), "nobody has looked for it yet");
+    REQUIRE(load("a:1", &image, &err) == 0, err.text);
+    image_free(&image);
+    EXPECT_TRUE(find_unread("a:1", digest), "noted");
+    EXPECT_FALSE(find_unread("a:2", digest), "another name");
+    put("a:1", "two", &err);
+    EXPECT_FALSE(find_unread("a:1", other), "the index has changed");
+    REQUIRE(load("a:1", &image, &err) == 0, err.text);
+    image_free(&image);
+    EXPECT_TRUE(find_unread("a:1", other), "noted anew");
+    EXPECT_TRUE(strcmp(digest, other) != 0, "and it is the new image");
+    damage_notes();
+    EXPECT_FALSE(find_unread("a:1", other), "half a note is none");
+    fs_tmpdir_remove(&home);
+}
+
 TEST(store_moves_a_name_and_drops_what_nobody_needs)
 {
     struct strs untagged = {0}, deleted = {0};
