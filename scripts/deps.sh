@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what building, running and testing Ingot needs, from Debian's own packages.
 # Does nothing, quickly and without a network, where all of it is present.
-#     deps.sh --runtimes      also the large runtimes and servers (1.2 GB), whose tests are skipped without
+#     deps.sh --runtimes      also the large runtimes and servers (about 1 GB), whose tests are skipped without
 set -euo pipefail
 
 build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev nettle-dev libarchive-dev libzydis-dev libslirp-dev)
