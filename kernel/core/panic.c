@@ -155,6 +155,9 @@ void cpu_stopped(const struct trap_frame *frame)
 static _Noreturn void end_in_panic(const char *text, const struct trap_frame *frame, u64 rip,
                                    u64 rbp)
 {
+#ifdef INGOT_DEBUG
+    lock_check_off();
+#endif
     claim_panic();
     print_last_log();
     log_raw("panic: %s", text);

@@ -1,6 +1,7 @@
 /* How the VM ends.  The last log line is machine-readable (docs/architecture.md, "end"). */
 #pragma once
 
+#include "core/lock_check.h"
 #include "lib/types.h"
 
 struct trap_frame;
@@ -40,6 +41,9 @@ _Noreturn void assert_failed(const char *what, const char *file, int line);
 
 #ifdef INGOT_DEBUG
 #define debug_assert(x) assert(x)
+/** The caller may sleep; the debug kernel ends here if it must not. */
+#define may_sleep() lock_check_may_sleep()
 #else
 #define debug_assert(x) ((void)sizeof(x))
+#define may_sleep()     ((void)0)
 #endif

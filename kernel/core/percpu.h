@@ -4,6 +4,7 @@
 #pragma once
 
 #include "arch/cpu.h"
+#include "core/spinlock.h"
 
 struct runqueue;
 struct pheap_node;
@@ -21,10 +22,10 @@ struct cpu {
     struct thread *idle;           /* [I] set by sched */
     struct runqueue *rq;           /* [I] set by sched */
     struct plat_as *as;            /* [C] the address space it runs in; the platform's */
-    struct pheap_node *timer_heap; /* [T] by the timer lock; see timer.c */
+    struct pheap_node *timer_heap; /* [T] by .timer_lock; see timer.c */
     struct timer *timer_running;   /* [T] */
     u64 timer_armed_ns;            /* [C] deadline given to the hardware, UINT64_MAX: none */
-    u32 timer_lock;                /* [A] */
+    struct spinlock timer_lock;    /* T */
     u32 apic_id;                   /* [I] of the platform */
     struct page_cpu *pages;        /* [I] set by mm: free pages of this CPU */
     struct heap_cpu *heap;         /* [I] set by mm: free objects of this CPU */

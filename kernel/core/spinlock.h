@@ -4,15 +4,43 @@
 #pragma once
 
 #include "arch/atomic.h"
+#include "core/lock_check.h"
 
 struct spinlock {
     u32 locked; /* 0 free, 1 held */
+#ifdef INGOT_DEBUG
+    struct lock_class *class; /* [A] NULL: nobody has taken it yet */
+#endif
 };
 
 #define SPINLOCK_INIT                                                                              \
     {                                                                                              \
         0                                                                                          \
     }
+
+#ifdef INGOT_DEBUG
+
+void spin_lock_checked(struct spinlock *l, struct lock_class *site);
+bool spin_trylock_checked(struct spinlock *l, struct lock_class *site);
+void spin_unlock(struct spinlock *l);
+
+#define spin_init(l)                                                                               \
+    ({                                                                                             \
+        static struct lock_class lock_class_ = LOCK_CLASS(l);                                      \
+        *(l) = (struct spinlock){0, &lock_class_};                                                 \
+    })
+#define spin_lock(l)                                                                               \
+    ({                                                                                             \
+        static struct lock_class lock_class_ = LOCK_CLASS(l);                                      \
+        spin_lock_checked((l), &lock_class_);                                                      \
+    })
+#define spin_trylock(l)                                                                            \
+    ({                                                                                             \
+        static struct lock_class lock_class_ = LOCK_CLASS(l);                                      \
+        spin_trylock_checked((l), &lock_class_);                                                   \
+    })
+
+#else
 
 void spin_lock_slow(struct spinlock *l);
 
@@ -34,6 +62,9 @@ static inline void spin_unlock(struct spinlock *l)
 {
     __atomic_store_n(&l->locked, 0, __ATOMIC_RELEASE);
 }
+
+#endif
+
 /** For assertions: somebody holds it. */
 static inline bool spin_held(const struct spinlock *l)
 {

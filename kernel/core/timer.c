@@ -21,7 +21,7 @@ static bool fires_before(const struct pheap_node *a, const struct pheap_node *b)
 
 static struct spinlock *lock_of(struct cpu *cpu)
 {
-    return (struct spinlock *)&cpu->timer_lock;
+    return &cpu->timer_lock;
 }
 
 static u64 first_deadline(const struct cpu *cpu)

@@ -98,6 +98,9 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_FILE("stat", proc_show_stat),
     PSEUDO_FILE("vmstat", proc_show_vmstat),
     PSEUDO_FILE("uptime", show_uptime),
+#ifdef INGOT_DEBUG
+    PSEUDO_FILE("lock_stat", proc_show_lock_stat),
+#endif
     PSEUDO_FILE("loadavg", show_loadavg),
     PSEUDO_TEXT("version",
                 VERSION_SYSNAME " version " VERSION_RELEASE " (ingot) " VERSION_BUILD "\n"),

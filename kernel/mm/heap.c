@@ -88,12 +88,64 @@ static bool is_slab(const struct page *page)
     return (size_t)((char *)page->owner - (char *)classes) < sizeof(classes);
 }
 
+/* In the debug kernel what is free holds one byte all over but for its link, and what was handed
+ * out another, until somebody writes to it. */
+#ifdef INGOT_DEBUG
+
+enum { POISON_FREE = 0xdb, POISON_NEW = 0xcd };
+
+static void poison_free(void *at, size_t size)
+{
+    memset(at, POISON_FREE, size);
+}
+
+static bool is_poisoned(const struct object *object, size_t size)
+{
+    const u8 *bytes = (const u8 *)object;
+    for (size_t i = sizeof(*object); i < size; i++)
+        if (bytes[i] != POISON_FREE)
+            return false;
+    return true;
+}
+
+static void check_new(struct object *object, size_t size)
+{
+    if (!is_poisoned(object, size))
+        panic("heap: %p, of %lu bytes, was written to after it was freed", (void *)object, size);
+    memset(object, POISON_NEW, size);
+}
+
+static void check_freed(struct object *object, size_t size)
+{
+    if (is_poisoned(object, size))
+        panic("heap: %p, of %lu bytes, is freed twice", (void *)object, size);
+    poison_free(object, size);
+}
+
+#else
+
+static void poison_free(void *at, size_t size)
+{
+    (void)at, (void)size;
+}
+static void check_new(struct object *object, size_t size)
+{
+    (void)object, (void)size;
+}
+static void check_freed(struct object *object, size_t size)
+{
+    (void)object, (void)size;
+}
+
+#endif
+
 /* An empty page of @class; NULL: no memory. */
 static struct page *slab_create(struct heap_class *class)
 {
     struct page *slab = page_alloc(0, 0);
     if (!slab)
         return NULL;
+    poison_free(page_to_virt(slab), PAGE_SIZE);
     slab->owner = class;
     slab->index = 0;
     slab->flags = class->per_slab;
@@ -225,6 +277,7 @@ void *kmalloc(size_t size)
     struct object *object = chain->first;
     chain->first = object->next;
     chain->count--;
+    check_new(object, classes[i].size);
     return object;
 }
 
@@ -240,9 +293,7 @@ void kfree(const void *ptr)
     struct heap_class *class = page->owner;
     struct chain *chain = &this_cpu()->heap->chains[class - classes];
     struct object *object = (struct object *)(uintptr_t)ptr;
-#ifdef INGOT_DEBUG
-    memset(object, 0xdb, class->size);
-#endif
+    check_freed(object, class->size);
     if (unlikely(chain->count >= class->chain_max))
         chain_drain(class, chain);
     object->next = chain->first;

@@ -2,6 +2,10 @@
 
 #include "arch/atomic.h"
 
+#ifdef INGOT_DEBUG
+struct lock_class mm_lock_class = LOCK_CLASS(&mm->lock);
+#endif
+
 /* Before anybody can sleep there is nobody to wait for but another CPU. */
 static void spin_wait(u32 *word, u32 value)
 {

@@ -3,6 +3,7 @@
  * functions down with mm_set_lock_hooks(). */
 #pragma once
 
+#include "core/lock_check.h"
 #include "lib/types.h"
 
 /* Bits of mm_lock.state; the others count those who share it. */
@@ -27,24 +28,64 @@ void mm_lock_shared_slow(struct mm_lock *lock);
 void mm_unlock_slow(struct mm_lock *lock);
 void mm_unlock_shared_slow(struct mm_lock *lock);
 
-/** Take it alone if nobody has it and nobody waits. */
-static inline bool mm_trylock(struct mm_lock *lock)
+#ifdef INGOT_DEBUG
+extern struct lock_class mm_lock_class;
+static inline void mm_lock_check_taken(struct mm_lock *lock)
+{
+    lock_check_taken(lock, &mm_lock_class, true, 0);
+}
+static inline void mm_lock_check(struct mm_lock *lock)
+{
+    lock_check_order(lock, &mm_lock_class, true);
+    mm_lock_check_taken(lock);
+}
+static inline void mm_lock_check_released(struct mm_lock *lock)
+{
+    lock_check_released(lock, true);
+}
+#else
+static inline void mm_lock_check_taken(struct mm_lock *lock)
+{
+    (void)lock;
+}
+static inline void mm_lock_check(struct mm_lock *lock)
+{
+    (void)lock;
+}
+static inline void mm_lock_check_released(struct mm_lock *lock)
+{
+    (void)lock;
+}
+#endif
+
+static inline bool mm_lock_is_got(struct mm_lock *lock)
 {
     u32 free = 0;
 
     return __atomic_compare_exchange_n(&lock->state, &free, MM_LOCK_OWNED, false, __ATOMIC_ACQUIRE,
                                        __ATOMIC_RELAXED);
 }
+/** Take it alone if nobody has it and nobody waits. */
+static inline bool mm_trylock(struct mm_lock *lock)
+{
+    bool got = mm_lock_is_got(lock);
+
+    if (got)
+        mm_lock_check_taken(lock);
+    return got;
+}
 /** Take it alone. */
 static inline void mm_lock(struct mm_lock *lock)
 {
-    if (unlikely(!mm_trylock(lock)))
+    mm_lock_check(lock);
+    if (unlikely(!mm_lock_is_got(lock)))
         mm_lock_slow(lock);
 }
 static inline void mm_unlock(struct mm_lock *lock)
 {
     u32 owned = MM_LOCK_OWNED;
 
+    mm_lock_check_released(lock);
     if (unlikely(!__atomic_compare_exchange_n(&lock->state, &owned, 0, false, __ATOMIC_RELEASE,
                                               __ATOMIC_RELAXED)))
         mm_unlock_slow(lock);
@@ -53,6 +94,7 @@ static inline void mm_unlock(struct mm_lock *lock)
 /** Take it together with others who do no more than look and map pages where none are. */
 static inline void mm_lock_shared(struct mm_lock *lock)
 {
+    mm_lock_check(lock);
     u32 before = __atomic_fetch_add(&lock->state, 1, __ATOMIC_ACQUIRE);
 
     if (unlikely(before & (MM_LOCK_OWNED | MM_LOCK_WAITED)))
@@ -60,6 +102,7 @@ static inline void mm_lock_shared(struct mm_lock *lock)
 }
 static inline void mm_unlock_shared(struct mm_lock *lock)
 {
+    mm_lock_check_released(lock);
     if (unlikely(__atomic_sub_fetch(&lock->state, 1, __ATOMIC_RELEASE) == MM_LOCK_WAITED))
         mm_unlock_shared_slow(lock);
 }

@@ -2,6 +2,7 @@
 
 #include "abi/errno.h"
 #include "arch/uaccess.h"
+#include "core/panic.h"
 
 static void *user_ptr(uaddr_t addr)
 {
@@ -10,21 +11,25 @@ static void *user_ptr(uaddr_t addr)
 
 int copy_from_user(void *dst, uaddr_t src, size_t n)
 {
+    may_sleep();
     return is_user_range(src, n) && !arch_copy_user(dst, user_ptr(src), n) ? 0 : -EFAULT;
 }
 
 int copy_to_user(uaddr_t dst, const void *src, size_t n)
 {
+    may_sleep();
     return is_user_range(dst, n) && !arch_copy_user(user_ptr(dst), src, n) ? 0 : -EFAULT;
 }
 
 int clear_user(uaddr_t dst, size_t n)
 {
+    may_sleep();
     return is_user_range(dst, n) && !arch_clear_user(user_ptr(dst), n) ? 0 : -EFAULT;
 }
 
 ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)
 {
+    may_sleep();
     if (src >= USER_TOP)
         return -EFAULT;
     size_t room = USER_TOP - src; /* the string may end before the lower half does */
@@ -38,6 +43,7 @@ ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)
 
 int user_load32(uaddr_t addr, u32 *out)
 {
+    may_sleep();
     if (!IS_ALIGNED(addr, 4))
         return -EINVAL;
     return is_user_range(addr, 4) ? arch_user_load32(user_ptr(addr), out) : -EFAULT;
@@ -45,6 +51,7 @@ int user_load32(uaddr_t addr, u32 *out)
 
 int user_cmpxchg32(uaddr_t addr, u32 expected, u32 desired, u32 *seen)
 {
+    may_sleep();
     if (!IS_ALIGNED(addr, 4))
         return -EINVAL;
     if (!is_user_range(addr, 4))

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "arch/uaccess.h"
+#include "core/panic.h"
 #include "mm/mm.h"
 
 /** Copy @n bytes in. 0, or -EFAULT (then @dst is unspecified). */
@@ -72,6 +73,7 @@ size_t iter_read_any(struct iov_iter *it, void *dst, size_t n);
  */
 static inline size_t iter_write(struct iov_iter *it, const void *src, size_t n)
 {
+    may_sleep();
     if (likely(iter_is_plain(it, n)))
         return iter_advance(it, n - arch_copy_user((void *)(uintptr_t)it->at, src, n));
     return iter_write_any(it, src, n);
@@ -79,6 +81,7 @@ static inline size_t iter_write(struct iov_iter *it, const void *src, size_t n)
 /** Move up to @n bytes out of the iterator to @dst and advance. */
 static inline size_t iter_read(struct iov_iter *it, void *dst, size_t n)
 {
+    may_sleep();
     if (likely(iter_is_plain(it, n)))
         return iter_advance(it, n - arch_copy_user(dst, (const void *)(uintptr_t)it->at, n));
     return iter_read_any(it, dst, n);

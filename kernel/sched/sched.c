@@ -463,6 +463,7 @@ void schedule(void)
     struct runqueue *rq = this_cpu()->rq;
     struct thread *prev = current;
 
+    may_sleep();
     spin_lock(&rq->lock);
     charge(prev, time_ns());
     if (prev->work & WORK_RESCHED)
@@ -637,6 +638,13 @@ void runqueue_init(struct runqueue *rq, struct cpu *cpu)
     cpu->rq = rq;
 }
 
+#ifdef INGOT_DEBUG
+static struct locks_held *held_by_current(void)
+{
+    return current ? &current->locks_held : NULL;
+}
+#endif
+
 void sched_init(void)
 {
     static struct thread boot_thread;
@@ -655,6 +663,9 @@ void sched_init(void)
     rq->running = t;
     cpu->idle = t;
     cpu->arch.thread = t;
+#ifdef INGOT_DEBUG
+    lock_check_set_thread(held_by_current);
+#endif
     irq_set_handler(PEND_KICK, kicked, NULL);
     wait_init();
     futex_init();

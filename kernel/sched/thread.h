@@ -53,13 +53,16 @@ struct thread {
     u64 run_start_ns;          /* [Q] when it was last charged for its time */
     u64 cpu_time_ns;           /* [Q] */
     u64 switches, preemptions; /* [Q] voluntary and other */
-    int nice;                  /* [Q] -20 .. 19 */
-    u32 policy, rt_priority;   /* [Q] as sched_setscheduler set them; only reported */
-    u64 affinity;              /* [Q] one bit a CPU */
-    u32 refs;                  /* [A] */
-    bool timed_out;            /* [C] sleep_timer has fired */
-    struct timer sleep_timer;  /* [C] */
-    u64 start_time_ns;         /* [I] */
+#ifdef INGOT_DEBUG
+    struct locks_held locks_held; /* [C] those that sleep */
+#endif
+    int nice;                 /* [Q] -20 .. 19 */
+    u32 policy, rt_priority;  /* [Q] as sched_setscheduler set them; only reported */
+    u64 affinity;             /* [Q] one bit a CPU */
+    u32 refs;                 /* [A] */
+    bool timed_out;           /* [C] sleep_timer has fired */
+    struct timer sleep_timer; /* [C] */
+    u64 start_time_ns;        /* [I] */
 
     struct thread *hash_next;      /* [T] */
     struct list_head process_node; /* [S] in process.threads */

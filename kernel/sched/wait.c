@@ -2,16 +2,19 @@
 #include "sched/wait.h"
 
 #include "abi/errno.h"
+#include "arch/cpu.h"
 #include "core/panic.h"
 #include "core/time.h"
 #include "mm/lock.h"
 #include "sched/sched_priv.h"
 
+#ifndef INGOT_DEBUG
 void waitq_init(struct waitq *q)
 {
     spin_init(&q->lock);
     list_init(&q->waiters);
 }
+#endif
 
 static bool wake_thread(struct wait_entry *entry, u32 events)
 {
@@ -81,6 +84,7 @@ void thread_finish_sleep(void)
 
 int thread_sleep_until(u64 deadline_ns)
 {
+    may_sleep();
     struct thread *t = current;
     if (t->state == THREAD_SLEEP_INTR && signal_pending())
         return -EINTR;
@@ -140,6 +144,31 @@ static uintptr_t mutex_owner(const struct mutex *m)
     return (uintptr_t)__atomic_load_n(&m->owner, __ATOMIC_ACQUIRE);
 }
 
+#ifdef INGOT_DEBUG
+
+void mutex_init_class(struct mutex *m, struct lock_class *class)
+{
+    *m = (struct mutex){.class = class};
+    spin_init(&m->lock);
+    list_init(&m->waiters);
+}
+
+static void check_mutex_order(struct mutex *m)
+{
+    static struct lock_class uninitialised = LOCK_CLASS(a mutex that nobody initialised);
+
+    if (!m->class)
+        m->class = &uninitialised;
+    lock_check_order(m, m->class, true);
+}
+
+static void note_mutex_taken(struct mutex *m, u64 since)
+{
+    lock_check_taken(m, m->class, true, since ? rdtsc() - since : 0);
+}
+
+#else
+
 void mutex_init(struct mutex *m)
 {
     spin_init(&m->lock);
@@ -147,14 +176,26 @@ void mutex_init(struct mutex *m)
     list_init(&m->waiters);
 }
 
+#endif
+
 bool mutex_held(const struct mutex *m)
 {
     return (mutex_owner(m) & ~(uintptr_t)MUTEX_WAITED) == (uintptr_t)current;
 }
 
-bool mutex_trylock(struct mutex *m)
+static inline bool take_if_free(struct mutex *m)
 {
     return mutex_swap(m, 0, (uintptr_t)current);
+}
+
+bool mutex_trylock(struct mutex *m)
+{
+    bool taken = take_if_free(m);
+#ifdef INGOT_DEBUG
+    if (taken && m->class)
+        note_mutex_taken(m, 0);
+#endif
+    return taken;
 }
 
 /** Queue up; the unlocking thread hands the mutex over. */
@@ -165,7 +206,7 @@ static __attribute__((noinline)) void mutex_lock_slow(struct mutex *m)
     spin_lock(&m->lock);
     for (;;) { /* either it has become free, or its owner learns that we wait */
         uintptr_t owner = mutex_owner(m);
-        if (!owner && mutex_trylock(m)) {
+        if (!owner && take_if_free(m)) {
             spin_unlock(&m->lock);
             return;
         }
@@ -188,8 +229,18 @@ static __attribute__((noinline)) void mutex_lock_slow(struct mutex *m)
 
 void mutex_lock(struct mutex *m)
 {
-    if (unlikely(!mutex_trylock(m)))
+#ifdef INGOT_DEBUG
+    u64 since = 0;
+    check_mutex_order(m);
+    if (!take_if_free(m)) {
+        since = rdtsc();
         mutex_lock_slow(m);
+    }
+    note_mutex_taken(m, since);
+#else
+    if (unlikely(!take_if_free(m)))
+        mutex_lock_slow(m);
+#endif
 }
 
 /** Hand the mutex over to the first waiter. */
@@ -208,6 +259,9 @@ static __attribute__((noinline)) void mutex_unlock_slow(struct mutex *m)
 void mutex_unlock(struct mutex *m)
 {
     debug_assert(mutex_held(m));
+#ifdef INGOT_DEBUG
+    lock_check_released(m, true);
+#endif
     if (unlikely(!mutex_swap(m, (uintptr_t)current, 0)))
         mutex_unlock_slow(m);
 }

@@ -27,7 +27,17 @@ struct wait_entry {
     bool exclusive;        /* [I] */
 };
 
+#ifdef INGOT_DEBUG
+#define waitq_init(q)                                                                              \
+    ({                                                                                             \
+        struct waitq *waitq_ = (q);                                                                \
+        static struct lock_class lock_class_ = LOCK_CLASS(q);                                      \
+        waitq_->lock = (struct spinlock){0, &lock_class_};                                         \
+        list_init(&waitq_->waiters);                                                               \
+    })
+#else
 void waitq_init(struct waitq *q);
+#endif
 /** Wake every shared waiter and up to @nr_exclusive exclusive ones; POLL* bits in @events. */
 void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive);
 static inline void waitq_wake_all(struct waitq *q, u32 events);
@@ -89,8 +99,20 @@ struct mutex {
     struct spinlock lock;
     struct thread *owner;     /* [A] NULL: free; taken by compare and exchange where uncontended */
     struct list_head waiters; /* [L] */
+#ifdef INGOT_DEBUG
+    struct lock_class *class; /* [I] */
+#endif
 };
+#ifdef INGOT_DEBUG
+void mutex_init_class(struct mutex *m, struct lock_class *class);
+#define mutex_init(m)                                                                              \
+    ({                                                                                             \
+        static struct lock_class lock_class_ = LOCK_CLASS(m);                                      \
+        mutex_init_class((m), &lock_class_);                                                       \
+    })
+#else
 void mutex_init(struct mutex *m);
+#endif
 void mutex_lock(struct mutex *m);
 bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);

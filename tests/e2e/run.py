@@ -19,6 +19,7 @@ import bad_input  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
 import cpus  # noqa: E402
+import debug_kernel  # noqa: E402
 import disks  # noqa: E402
 import exports  # noqa: E402
 import hosted  # noqa: E402
@@ -146,6 +147,7 @@ def main():
     instances.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)
+    debug_kernel.add_to(suite, long)
     return suite.run(words)
 
 

@@ -38,7 +38,7 @@ u64 vmap_base, vmap_size;
 
 static alignas(4096) u64 direct_pdpt[ENTRIES] __attribute__((section(".bss.boot_tables")));
 static alignas(4096) u64 direct_pd0[ENTRIES] __attribute__((section(".bss.boot_tables")));
-static alignas(4096) u64 direct_pt[PT_COUNT][ENTRIES] __attribute__((section(".bss.boot_tables")));
+static alignas(4096) u64 direct_pt[PT_COUNT * ENTRIES] __attribute__((section(".bss.boot_tables")));
 static alignas(4096) u64 image_pdpt[ENTRIES] __attribute__((section(".bss.boot_tables")));
 static alignas(4096) u64 image_pd[ENTRIES] __attribute__((section(".bss.boot_tables")));
 static alignas(4096) u64 image_pt[ENTRIES] __attribute__((section(".bss.boot_tables")));
@@ -183,14 +183,14 @@ static u64 pages_up_to(const char *label)
  */
 static void split_direct_around_image(const struct boot_info *bi)
 {
-    u64 first = ALIGN_DOWN(bi->kernel_pa, HUGE_SIZE), *entries = direct_pt[0];
+    u64 first = ALIGN_DOWN(bi->kernel_pa, HUGE_SIZE), *entries = direct_pt;
     u32 tables = bi->kernel_pa + bi->kernel_len > first + HUGE_SIZE ? PT_COUNT : 1;
 
     map_pages(entries, first, tables * ENTRIES, PTE_P | PTE_W | PTE_A | PTE_D | PTE_G | PTE_NX);
     map_pages(entries + ((bi->kernel_pa - first) >> PAGE_SHIFT), bi->kernel_pa,
               pages_up_to(kernel_rodata_end), PTE_P | PTE_A | PTE_G | PTE_NX);
     for (u32 t = 0; t < tables; t++)
-        direct_pd0[(first >> HUGE_SHIFT) + t] = entry_of(direct_pt[t]) | PTE_NX;
+        direct_pd0[(first >> HUGE_SHIFT) + t] = entry_of(direct_pt + t * ENTRIES) | PTE_NX;
 }
 
 static void map_image(const struct boot_info *bi, u64 va)

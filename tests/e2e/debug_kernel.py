@@ -1,0 +1,72 @@
+"""The debug kernel: lock order by class, sleeping with a lock that spins, poisoned frees, stack canaries, UBSan.
+Whatever one of them finds is a panic, which no test here expects."""
+import os
+import subprocess
+import sys
+
+from commands import Home
+from harness import BUILD, ROOT, need
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "guest"))
+import programs  # noqa: E402
+
+KERNEL = os.path.join(BUILD, "ingot-kernel-debug")
+GUEST_OUT = os.path.join(BUILD, "tests", "guest")
+FAMILIES = ["thread", "smp", "fork", "signal", "pipe", "poll", "mm", "file", "unix", "socket", "bad"]
+QUICK = ["thread", "smp"]
+
+
+def build():
+    subprocess.run(["ninja", "-C", BUILD, "--quiet", "ingot-kernel-debug"], check=True, stdout=subprocess.DEVNULL)
+
+
+def run_under(home, *words, cpus=4, timeout=120):
+    result = home.ingot("run", "--isolation", "vm", "--cpus", str(cpus), "-m", "256M", "--kernel", KERNEL, *words,
+                        timeout=timeout)
+    need(result.status == 0, f"status {result.status}\n{result.show()}")
+    return result
+
+
+def lock_stat():
+    """Classes of locks are listed with what they were taken for."""
+    build()
+    with Home() as home:
+        lines = run_under(home, "/bin/cat", "/proc/lock_stat").text().splitlines()
+        need(lines[0].split()[0] == "taken" and len(lines) > 20, "no table of locks")
+        named = [line for line in lines if "rq->lock" in line]
+        need(named and int(named[0].split()[0]) > 0, "no run queue's lock was taken")
+
+
+def family(name):
+    build()
+    program = next(p for p in programs.build_families(GUEST_OUT) if p.name == name)
+    with Home() as home:
+        run_under(home, program.path)
+
+
+SERVER = """
+import http.server, threading, urllib.request
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), http.server.SimpleHTTPRequestHandler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+def ask():
+    for _ in range(10):
+        urllib.request.urlopen("http://127.0.0.1:8000/etc/hostname").read()
+threads = [threading.Thread(target=ask) for _ in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print("served")
+"""
+
+
+def small_server():
+    build()
+    with Home() as home:
+        result = run_under(home, "-w", "/", "/usr/bin/python3", "-c", SERVER)
+        need("served" in result.text(), result.show())
+
+
+def add_to(suite, long):
+    suite.add("debug-kernel-lock-stat", lock_stat)
+    for name in FAMILIES if long else QUICK:
+        suite.add("debug-kernel-" + name, family, name)
+    suite.add("debug-kernel-server", small_server)
