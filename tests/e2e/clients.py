@@ -110,9 +110,13 @@ def netcat(way, folder, ground):
     client, data = Client(way, folder, ground), os.urandom(2 << 20)
     path, digest = write(folder, "data", data)
     received = os.path.join(folder, "received")
-    with background("sh", "-c", f"exec nc -l -p 7000 <{path} >{received}"):
+    # One way at a time: a listening nc ends when its peer has sent all, whatever is left of its own.
+    with background("sh", "-c", f"exec nc -N -l -p 7000 <{path}"):
         until(lambda: b":7000" in command("ss", "-ltn") or None)
-        same(client.out("nc", "-N", OUTSIDE[way], "7000", stdin=data), digest, "what came")
+        same(client.out("nc", "-d", OUTSIDE[way], "7000"), digest, "what came")
+    with background("sh", "-c", f"exec nc -l -p 7000 </dev/null >{received}"):
+        until(lambda: b":7000" in command("ss", "-ltn") or None)
+        client.out("nc", "-N", OUTSIDE[way], "7000", stdin=data)
     with open(received, "rb") as file:
         same(file.read(), digest, "what was sent")
 
