@@ -31,9 +31,8 @@ struct console_port {
     struct list_head node;              /* [I] */
 };
 
-/** Make a port known; the driver owns it for ever. At start only. */
+/** Make a port known; the driver owns it for ever, and it is drained before the VM ends. At start
+ * only. */
 void console_port_add(struct console_port *port);
 /** The port of that name, or NULL. */
 struct console_port *console_port_find(const char *name);
-/** Drain every port: before the VM ends. May sleep. */
-void console_ports_drain(void);

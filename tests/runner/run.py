@@ -386,6 +386,18 @@ def guest_sleeps_with_us(isolation):
     same(states, ["T", "T"], "states")
 
 
+def guest_output_waits_for_a_slow_reader(isolation):
+    """All that the program wrote before it ended arrives, though pipes and rings were full then."""
+    child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/usr/bin/head", "-c", "1048576", "/dev/zero"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
+    got = 0
+    while piece := child.stdout.read(4096):
+        got += len(piece)
+        time.sleep(0.003)
+    same(got, 1 << 20, "bytes")
+    same(child.wait(20), 0, "status")
+
+
 def guest_has_a_terminal(isolation):
     pid, master = pty.fork()
     if pid == 0:
