@@ -25,7 +25,7 @@ HOST_LIB = ["host/lib/buf.c", "host/lib/fs.c", "host/lib/err.c", "host/lib/clean
 FAKES = ["tests/fake/heap.c", "tests/fake/fault.c"]
 
 MM = ["kernel/mm/" + name + ".c" for name in ("advise", "area", "fault", "ground", "heap", "iter", "lock", "map", "mm",
-                                              "page", "protect", "remap", "shm", "uaccess", "unmap")]
+                                              "page", "protect", "reclaim", "remap", "shm", "uaccess", "unmap")]
 EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c", "kernel/fs/erofs_xattr.c",
          "kernel/vfs/inode.c", "kernel/vfs/dentry.c", "kernel/vfs/page_cache.c", "lib/crc32c.c", "lib/string.c",
          "lib/format.c", "lib/rbtree.c", "tests/fake/machine.c", "tests/fake/filesystem.c",

@@ -29,7 +29,7 @@ static const unsigned char stub_code[] = {0x48, 0x89, 0xf8, 0x48, 0x89, 0xf7, 0x
 static host_call_fn *find_stub(void)
 {
     uintptr_t text = *(volatile uintptr_t *)GATE & ~(HUGE - 1);
-    void *at = memmem((void *)text, 0x30000, stub_code, sizeof(stub_code));
+    void *at = memmem((void *)text, 0x80000, stub_code, sizeof(stub_code));
 
     if (!at) {
         fprintf(stderr, "the stub is not where this test looks for it\n");
