@@ -11,7 +11,7 @@
 #include "core/spinlock.h"
 #include "mm/page_priv.h"
 
-enum { MAX_REGIONS = 68, BATCH = 16 };
+enum { MAX_REGIONS = 68, BATCH = 16, LEAST_FILES = 64 };
 
 struct region {
     u64 first, end; /* [I] page frame numbers */
@@ -196,13 +196,21 @@ static u64 shrink_caches(u64 want)
     return got;
 }
 
+bool page_may_take_files(void)
+{
+    struct page_stats stats;
+
+    page_get_stats(&stats);
+    return stats.page_cache > max((u64)LEAST_FILES, stats.total / 32);
+}
+
 /* What caches can give; then, what they can once programs have let go of it.  The first time they
  * may only have noted that it is not used. */
 static u64 shrink(u64 want)
 {
     u64 got = shrink_caches(want);
 
-    for (u32 empty = 0; !got && empty < 2;) {
+    for (u32 empty = 0; !got && empty < 2 && page_may_take_files();) {
         empty = mm_try_give() ? 0 : empty + 1;
         got = shrink_caches(want);
         if (!got)

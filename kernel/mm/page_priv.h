@@ -31,3 +31,8 @@ size_t heap_cpu_size(void);
  * that their caches can give them back.  Returns how many.  Does not sleep.
  */
 u64 mm_try_give(void);
+/**
+ * Are there more pages of files than programs need to run at all?  With fewer, what is taken comes
+ * back by the next fault, for ever: memory has ended then.
+ */
+bool page_may_take_files(void);

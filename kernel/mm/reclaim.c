@@ -80,7 +80,9 @@ u64 mm_try_give(void)
 
 bool mm_reclaim(void)
 {
-    for (u32 empty = 0; empty < 2;) { /* a round that begins in the middle sees the end alone */
+    for (u32 empty = 0;
+         empty < 2 &&
+         page_may_take_files();) { /* a round that begins in the middle sees the end alone */
         u64 given = 0;
         mm_for_each(lock_and_give, &given);
         struct page *page = page_alloc(0, 0);

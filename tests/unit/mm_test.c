@@ -461,6 +461,9 @@ TEST(mm_unchanged_pages_of_files_go_where_there_is_no_other)
         ;
     u64 before = machine_mapped();
     EXPECT_TRUE(page_alloc(0, 0) != NULL, "one that only the file's cache had");
+    EXPECT_FALSE(mm_reclaim(), "so few pages of files are those that programs run from");
+    EXPECT_TRUE(page_alloc(0, 0) == NULL, NULL);
+    page_account(offsetof(struct page_stats, page_cache), 1000);
     EXPECT_EQ(machine_mapped(), before, NULL);
     EXPECT_TRUE(page_alloc(0, 0) != NULL, "one that was mapped");
     EXPECT_TRUE(file_pages[0] == NULL && file_pages[1] == NULL, "of what was mapped and unchanged");
