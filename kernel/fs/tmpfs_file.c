@@ -435,17 +435,7 @@ int mem_setattr(struct inode *inode, const struct inode_attr *attr)
         if (err)
             return err;
     }
-    if (attr->valid & ATTR_MODE)
-        inode->mode = (inode->mode & S_IFMT) | (attr->mode & 07777);
-    if (attr->valid & ATTR_UID)
-        inode->uid = attr->uid;
-    if (attr->valid & ATTR_GID)
-        inode->gid = attr->gid;
-    if (attr->valid & ATTR_ATIME)
-        inode->atime = attr->atime;
-    if (attr->valid & ATTR_MTIME)
-        inode->mtime = attr->mtime;
-    inode->ctime = current_timespec();
+    inode_set_attr(inode, attr);
     mem_pin(inode);
     return 0;
 }

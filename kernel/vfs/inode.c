@@ -284,3 +284,18 @@ ssize_t inode_read(struct inode *inode, struct iov_iter *to, u64 pos)
     }
     return (ssize_t)done;
 }
+
+void inode_set_attr(struct inode *inode, const struct inode_attr *attr)
+{
+    if (attr->valid & ATTR_MODE)
+        inode->mode = (inode->mode & S_IFMT) | (attr->mode & 07777);
+    if (attr->valid & ATTR_UID)
+        inode->uid = attr->uid;
+    if (attr->valid & ATTR_GID)
+        inode->gid = attr->gid;
+    if (attr->valid & ATTR_ATIME)
+        inode->atime = attr->atime;
+    if (attr->valid & ATTR_MTIME)
+        inode->mtime = attr->mtime;
+    inode->ctime = current_timespec();
+}

@@ -178,6 +178,9 @@ u32 inode_cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa);
 int inode_get_page(struct inode *inode, u64 index, struct page **out);
 /** Set mtime and ctime, or ctime alone, to now. */
 void inode_touch(struct inode *inode, bool mtime);
+/** Take mode, owner and times from @attr as its .valid says, and set ctime to now; the size is the
+ * file system's to change. inode->lock held. */
+void inode_set_attr(struct inode *inode, const struct inode_attr *attr);
 static inline struct linux_timespec current_timespec(void)
 {
     return ns_to_timespec(time_real_ns());
