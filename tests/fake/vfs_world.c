@@ -335,18 +335,24 @@ u8 *world_make_erofs(const char *dir, const char *options, u64 *len)
 
 /* ---- the world ---- */
 
+/* Once: what an earlier world left in caches and their lists is still theirs. */
+static void make_arena(void)
+{
+    arena = mmap(NULL, (size_t)ARENA_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    page_map = map - ((u64)(uintptr_t)arena >> PAGE_SHIFT);
+    for (u32 i = ARENA_PAGES; i-- > 0;)
+        free_pages[nr_free++] = i;
+}
+
 void world_create(void)
 {
     cpu.arch.self = &cpu.arch;
     cpu.arch.thread = &thread;
     cpus[0] = &cpu;
     syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu);
-    arena = mmap(NULL, (size_t)ARENA_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    page_map = map - ((u64)(uintptr_t)arena >> PAGE_SHIFT);
-    nr_free = 0;
-    for (u32 i = ARENA_PAGES; i-- > 0;)
-        free_pages[nr_free++] = i;
+    if (!arena)
+        make_arena();
     process = (struct process){.pid = 1, .nr_threads = 1};
     for (u32 i = 0; i < ARRAY_LEN(process.rlimits); i++)
         process.rlimits[i].cur = process.rlimits[i].max = UINT64_MAX;

@@ -359,6 +359,30 @@ static void storm_with_cut(u64 seed)
     EXPECT_EQ(disk_e2fsck(after), 0, "e2fsck finds nothing after the replay");
 }
 
+/* Calls whose errors do not matter. */
+static void careless_step(struct storm *s)
+{
+    u32 i = (u32)roll(s, FILES);
+    static u8 back[8192];
+    struct file *file;
+
+    if (k_open(name_of(i), O_CREAT | O_RDWR, 0644, &file))
+        return;
+    (void)!k_write(file, s->files[i].data, 1 + roll(s, 30000), (s64)roll(s, 50000));
+    (void)!file_read_kernel(file, back, sizeof(back), (s64)roll(s, 50000));
+    if (!roll(s, 3))
+        (void)file->ops->sync(file, false);
+    if (!roll(s, 4))
+        (void)file->ops->truncate(file, roll(s, 60000));
+    if (!roll(s, 8))
+        (void)file->inode->ops->setxattr(file->inode, "user.b", back, roll(s, 500), 0);
+    file_put(file);
+    if (!roll(s, 4))
+        (void)k_rename(name_of(i), name_of((u32)roll(s, FILES)), 0);
+    if (!roll(s, 8))
+        (void)k_unlink(name_of(i));
+}
+
 /* Every transfer of a short storm fails once, each in a process of its own. */
 static void storm_with_error(u64 seed)
 {
@@ -369,26 +393,8 @@ static void storm_with_error(u64 seed)
         s.disk->read_fails_at = s.disk->reads + 1 + seed % 97;
     else
         s.disk->fails_at = s.disk->ops + 1 + seed % 199;
-    s.disk->dies_at = 1; /* any error is fine from here on */
-    u64 alive = s.disk->ops;
-    s.disk->dies_at = UINT64_MAX;
-    (void)alive;
-    for (s.op = 0; s.op < 60 && !s.dead; s.op++) {
-        u32 i = (u32)roll(&s, FILES);
-        struct file *file;
-        if (k_open(name_of(i), O_CREAT | O_RDWR, 0644, &file))
-            continue;
-        (void)!k_write(file, s.files[i].data, 1 + roll(&s, 30000), (s64)roll(&s, 50000));
-        if (!roll(&s, 3))
-            (void)file->ops->sync(file, false);
-        if (!roll(&s, 4))
-            (void)file->ops->truncate(file, roll(&s, 60000));
-        file_put(file);
-        if (!roll(&s, 4))
-            (void)k_rename(name_of(i), name_of((u32)roll(&s, FILES)), 0);
-        if (!roll(&s, 8))
-            (void)k_unlink(name_of(i));
-    }
+    for (s.op = 0; s.op < 60; s.op++)
+        careless_step(&s);
     world_destroy();
     s.sb->ops->unmount(s.sb);
     /* what the disk holds now may need its journal; then it must be whole */
@@ -401,6 +407,35 @@ static void storm_with_error(u64 seed)
     sb->ops->unmount(sb);
     int status = disk_e2fsck(s.disk);
     EXPECT_TRUE(status == 0 || status == 4, "nothing but the mark of an error");
+}
+
+/* Bytes of what is on the disk change, without checksums to tell: nothing may crash or hang. */
+static void storm_with_damage(u64 seed)
+{
+    struct super_block *sb;
+    struct storm s;
+    char why[200];
+
+    start(&s, seed * 4 + 2); /* the one of the options without checksums */
+    for (s.op = 0; s.op < 60; s.op++)
+        step(&s);
+    world_destroy();
+    s.sb->ops->unmount(s.sb);
+    for (u32 left = 1 + (u32)roll(&s, 24); left;) {
+        u64 at = roll(&s, 3) ? roll(&s, s.disk->size / 2) : 1024 + roll(&s, 3072);
+        if (!s.disk->bytes[at])
+            continue;
+        s.disk->bytes[at] = (u8)roll(&s, 256);
+        left--;
+    }
+    world_create();
+    if (ext4_mount(&s.disk->bd, false, why, sizeof(why), &sb))
+        return;
+    world_mount_root(sb);
+    for (s.op = 0; s.op < 60; s.op++)
+        careless_step(&s);
+    world_destroy();
+    sb->ops->unmount(sb);
 }
 
 static void run_seeds(void (*run)(u64 seed), u32 times)
@@ -446,4 +481,9 @@ TEST(power_cuts)
 TEST(failed_transfers)
 {
     run_seeds(storm_with_error, SEEDS);
+}
+
+TEST(damaged_metadata)
+{
+    run_seeds(storm_with_damage, SEEDS * 2);
 }

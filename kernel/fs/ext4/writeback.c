@@ -274,11 +274,12 @@ int ext4_write_pages(struct inode *inode, u64 first, u64 last, u64 max_pages)
         room = FEW_PAGES;
     }
     mutex_lock(&ei->wb_lock);
-    while (max_pages && err != -ENOMEM) {
+    int failed = 0;
+    while (max_pages && failed != -ENOMEM) { /* then they are dirty still */
         n = page_cache_take_dirty(&ei->cache, first, last, pages, (u32)min(max_pages, (u64)room));
         if (!n)
             break;
-        int failed = write_batch(inode, pages, n);
+        failed = write_batch(inode, pages, n);
         if (!err)
             err = failed;
         for (u32 i = 0; i < n; i++)
