@@ -2,6 +2,7 @@
 #include "core/init.h"
 #include "drv/console.h"
 #include "drv/host_stream.h"
+#include "drv/pci.h"
 #include "drv/uart.h"
 #include "drv/virtio.h"
 #include "plat/plat.h"
@@ -13,7 +14,8 @@ void drv_init(void)
     if (plat.streams)
         host_stream_init();
     virtio_mmio_probe_all();
-    virtio_pci_probe_all();
+    if (boot_info.has_pci)
+        pci_probe_all();
     if (plat.window)
         virtio_window_probe_all();
     console_init();

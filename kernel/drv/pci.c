@@ -2,6 +2,7 @@
 #include "drv/pci.h"
 
 #include "abi/errno.h"
+#include "lib/format.h"
 #include "plat/plat.h"
 
 enum pci_reg {
@@ -9,8 +10,7 @@ enum pci_reg {
     PCI_DEVICE = 0x02,
     PCI_COMMAND = 0x04,
     PCI_STATUS = 0x06,
-    PCI_SUBCLASS = 0x0a,
-    PCI_CLASS = 0x0b,
+    PCI_REVISION = 0x08, /* and the class in the three bytes above */
     PCI_HEADER = 0x0e,
     PCI_BAR0 = 0x10,
     PCI_SECONDARY_BUS = 0x19,
@@ -18,6 +18,7 @@ enum pci_reg {
 };
 
 enum {
+    COMMAND_IO = 1,
     COMMAND_MEMORY = 2,
     COMMAND_MASTER = 4,
     COMMAND_NO_INTX = 0x400,
@@ -69,8 +70,7 @@ static bool walk_device(struct walk *walk, u32 bus, u32 dev, u32 depth)
             continue;
         pci.vendor = (u16)id;
         pci.device = (u16)(id >> 16);
-        pci.class_code = (u8)pci_config_read(&pci, PCI_CLASS, 1);
-        pci.subclass = (u8)pci_config_read(&pci, PCI_SUBCLASS, 1);
+        pci.class_code = pci_config_read(&pci, PCI_REVISION, 4) >> 8;
         u32 header = pci_config_read(&pci, PCI_HEADER, 1);
         if (header & HEADER_MULTI)
             nr_functions = 8;
@@ -129,12 +129,25 @@ void *pci_map_bar(const struct pci_dev *pci, u32 bar, u64 offset, u64 len)
     return plat.map_device(start, len);
 }
 
+u16 pci_io_bar(const struct pci_dev *pci, u32 bar)
+{
+    u32 low = bar > 5 ? 0 : pci_config_read(pci, PCI_BAR0 + 4 * bar, 4);
+
+    return low & BAR_IO ? (u16)(low & ~3u) : 0;
+}
+
+const char *pci_name(const struct pci_dev *pci, char text[20])
+{
+    format(text, 20, "pci %02x:%02x.%x", pci->bus, pci->dev, pci->fn);
+    return text;
+}
+
 void pci_enable(const struct pci_dev *pci)
 {
     u32 command = pci_config_read(pci, PCI_COMMAND, 2);
 
     pci_config_write(pci, PCI_COMMAND, 2,
-                     command | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
+                     command | COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
 }
 
 /* 6.8.2: a table entry is address, data and a mask bit. */

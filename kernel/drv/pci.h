@@ -7,10 +7,10 @@
 struct pci_dev {
     u32 bus, dev, fn;
     u16 vendor, device;
-    u8 class_code, subclass;
+    u32 class_code; /* class, subclass and programming interface, a byte each */
 };
 
-enum pci_capability { PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };
+enum pci_capability { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };
 
 /** Call @fn for every function on every bus that firmware set up, until it returns true. */
 void pci_for_each(bool (*fn)(const struct pci_dev *pci, void *arg), void *arg);
@@ -27,7 +27,10 @@ u32 pci_find_capability(const struct pci_dev *pci, u32 from, enum pci_capability
  */
 void *pci_map_bar(const struct pci_dev *pci, u32 bar, u64 offset, u64 len);
 
-/** Switch on memory decoding and bus mastering. */
+/** First port of I/O BAR @bar, 0: it is none, or firmware left it unset. */
+u16 pci_io_bar(const struct pci_dev *pci, u32 bar);
+
+/** Switch on decoding of memory and ports, and bus mastering; interrupts by pin stay off. */
 void pci_enable(const struct pci_dev *pci);
 
 /**
@@ -35,3 +38,25 @@ void pci_enable(const struct pci_dev *pci);
  * 0, -ENODEV: there is no MSI-X, -ENOSPC: no such entry, or another negative errno.
  */
 int pci_enable_msix(const struct pci_dev *pci, u32 entry, u32 line, u32 cpu);
+
+/** By what a device interrupts, as pci_enable_irq() found. */
+enum pci_irq { PCI_IRQ_MSIX, PCI_IRQ_MSI, PCI_IRQ_PIN };
+
+/**
+ * Let @fn(@arg) run at a safe point of the first CPU after the device's interrupt: by MSI-X entry 0
+ * where there is MSI-X, else by MSI, else by its pin.  Pins are shared and seen as edges, so @fn
+ * must work off all it finds, and is called now and then without cause. enum pci_irq, or a negative
+ * errno. At start.
+ */
+int pci_enable_irq(const struct pci_dev *pci, void (*fn)(void *arg), void *arg);
+/** The same for an interrupt line that firmware fixes, as those of IDE. 0 or a negative errno. */
+int pci_enable_fixed_irq(u32 gsi, void (*fn)(void *arg), void *arg);
+
+/** "pci 00:03.0", for messages. */
+const char *pci_name(const struct pci_dev *pci, char text[20]);
+
+/** Find all functions and start the drivers of those that have one; names the others. */
+void pci_probe_all(void);
+
+/** Probes of drivers, by pci_drivers.c: 0, or a negative errno, which is logged. Thread context. */
+int virtio_pci_probe(const struct pci_dev *pci);

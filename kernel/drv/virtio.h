@@ -181,7 +181,6 @@ bool virtq_poll(struct virtq *vq);
 
 /** The transports look for devices; called by drv_init. */
 void virtio_mmio_probe_all(void);
-void virtio_pci_probe_all(void);
 void virtio_window_probe_all(void);
 
 /** Drivers. */

@@ -9,10 +9,7 @@
 #include "plat/plat.h"
 
 enum {
-    VENDOR_VIRTIO = 0x1af4,
-    DEVICE_TRANSITIONAL = 0x1000, /* then the type is the subsystem id */
-    DEVICE_MODERN = 0x1040,       /* plus the type */
-    DEVICE_LAST = 0x107f,
+    DEVICE_MODERN = 0x1040, /* plus the type; below it the type is the subsystem id */
     PCI_SUBSYSTEM = 0x2e,
     NO_VECTOR = 0xffff,
 };
@@ -232,17 +229,11 @@ static u32 type_of(const struct pci_dev *pci)
     return pci_config_read(pci, PCI_SUBSYSTEM, 2);
 }
 
-static bool probe(const struct pci_dev *pci, void *arg)
+int virtio_pci_probe(const struct pci_dev *pci)
 {
-    (void)arg; /* nothing to carry */
-    if (pci->vendor != VENDOR_VIRTIO || pci->device < DEVICE_TRANSITIONAL ||
-        pci->device > DEVICE_LAST)
-        return false;
     struct pci_virtio *self = kzalloc(sizeof(*self));
-    if (!self) {
-        log_err("virtio-pci: no memory");
-        return true;
-    }
+    if (!self)
+        return -ENOMEM;
     self->pci = *pci;
     self->dev.transport = &pci_transport;
     self->dev.type = type_of(pci);
@@ -251,15 +242,9 @@ static bool probe(const struct pci_dev *pci, void *arg)
         log_err("%s: no modern interface; ask the VMM for disable-legacy=on",
                 virtio_name(&self->dev));
         kfree(self);
-        return false;
+        return 0;
     }
     virtio_reset(&self->dev);
     virtio_add(&self->dev);
-    return false;
-}
-
-void virtio_pci_probe_all(void)
-{
-    if (boot_info.has_pci)
-        pci_for_each(probe, NULL);
+    return 0;
 }

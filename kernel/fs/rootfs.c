@@ -8,6 +8,7 @@
 #include "core/panic.h"
 #include "fs/devfs.h"
 #include "fs/erofs.h"
+#include "fs/partition.h"
 #include "fs/proc.h"
 #include "fs/skeleton.h"
 #include "fs/sysfs.h"
@@ -73,9 +74,9 @@ static void mount_initrd(struct layers *layers)
     }
 }
 
-/* The names of all disks, blanks between. */
+/* The names of all disks and partitions, blanks between. */
 struct disk_names {
-    char text[128];
+    char text[256];
     size_t len;
 };
 
@@ -93,13 +94,14 @@ static struct disk_names disks_seen(void)
 {
     struct disk_names names = {.text = " none"};
 
+    partition_scan_all();
     block_for_each(add_disk_name, &names);
     return names;
 }
 
 static void mount_disk(struct layers *layers, const char *name)
 {
-    struct block_dev *bd = block_find(name);
+    struct block_dev *bd = partition_find(name);
     struct super_block *sb;
     const char *why;
 

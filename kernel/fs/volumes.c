@@ -10,6 +10,7 @@
 #include "core/panic.h"
 #include "fs/9p.h"
 #include "fs/ext4.h"
+#include "fs/partition.h"
 #include "fs/tmpfs.h"
 #include "lib/string.h"
 #include "mm/heap.h"
@@ -90,7 +91,7 @@ static void mount_volume(const char *word)
     char why[200];
 
     parse("ingot.mount", word, &v);
-    bd = block_find(v.disk);
+    bd = partition_find(v.disk);
     if (!bd)
         fatal_error("%s: no such disk: '%s'", v.path, v.disk);
     int err = ext4_mount(bd, v.readonly, why, sizeof(why), &sb);

@@ -20,6 +20,7 @@ import clients  # noqa: E402
 import commands  # noqa: E402
 import cpus  # noqa: E402
 import debug_kernel  # noqa: E402
+import devices  # noqa: E402
 import disks  # noqa: E402
 import exports  # noqa: E402
 import hosted  # noqa: E402
@@ -140,6 +141,7 @@ def main():
     clients.add_to(suite)
     cpus.add_to(suite)
     networds.add_to(suite)
+    devices.add_to(suite)
     disks.add_to(suite)
     exports.add_to(suite)
     storms.add_to(suite, long)

@@ -1,0 +1,50 @@
+/* Which driver takes which PCI function, by vendor and device or by class (PCI code and id
+ * assignment specification 1.11).  What nobody takes is named on the log, and the start goes on. */
+#include "core/log.h"
+#include "drv/pci.h"
+
+struct pci_driver {
+    const char *name;
+    u16 vendor, first, last; /* of devices; vendor 0: by class */
+    u32 class_code, class_mask;
+    int (*probe)(const struct pci_dev *pci);
+};
+
+enum { VENDOR_VIRTIO = 0x1af4 };
+enum { CLASS_BRIDGE = 0x06 };
+
+static const struct pci_driver drivers[] = {
+    {"virtio", VENDOR_VIRTIO, 0x1000, 0x107f, 0, 0, virtio_pci_probe},
+};
+
+static bool takes(const struct pci_driver *driver, const struct pci_dev *pci)
+{
+    if (driver->vendor)
+        return pci->vendor == driver->vendor && pci->device >= driver->first &&
+               pci->device <= driver->last;
+    return (pci->class_code & driver->class_mask) == driver->class_code;
+}
+
+static bool visit(const struct pci_dev *pci, void *arg)
+{
+    char name[20];
+
+    (void)arg; /* nothing to carry */
+    for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
+        if (!takes(&drivers[i], pci))
+            continue;
+        int err = drivers[i].probe(pci);
+        if (err)
+            log_err("%s: %s does not start: error %d", pci_name(pci, name), drivers[i].name, -err);
+        return false;
+    }
+    if (pci->class_code >> 16 != CLASS_BRIDGE)
+        log_info("%s: no driver for %04x:%04x, class %06x", pci_name(pci, name), pci->vendor,
+                 pci->device, pci->class_code);
+    return false;
+}
+
+void pci_probe_all(void)
+{
+    pci_for_each(visit, NULL);
+}

@@ -1,0 +1,146 @@
+"""Devices of other machines, each on QEMU's emulation of it: disks hold what was written, cards
+serve a request, and partitions are found by each of their names."""
+import os
+import subprocess
+import tempfile
+
+from harness import BUILD, INGOT, need, need_ingot, run
+from netlab import find, need_programs
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KERNEL = os.path.join(BUILD, "ingot-kernel")
+PART_ROOT, PART_DATA = "11111111-2222-3333-4444-555555555555", "AAAAAAAA-2222-3333-4444-555555555555"
+
+
+def program(folder):
+    """The static program that runs in all guests."""
+    need_programs("musl-gcc")
+    target = os.path.join(folder, "device")
+    subprocess.run(["musl-gcc", "-static", "-O1", "-s", "-o", target, os.path.join(HERE, "programs", "device.c")], check=True)
+    return target
+
+
+def make_root(folder):
+    """An EROFS image of that program, with an id."""
+    need_programs("mkfs.erofs")
+    tree, image = os.path.join(folder, "tree"), os.path.join(folder, "root.erofs")
+    os.makedirs(os.path.join(tree, "bin"))
+    program(os.path.join(tree, "bin"))
+    subprocess.run(["mkfs.erofs", "-T", "0", "-U", "99999999-2222-3333-4444-555555555555", image, tree],
+                   check=True, capture_output=True)
+    os.truncate(image, (os.path.getsize(image) + 4095) // 4096 * 4096)
+    return image
+
+
+def place(disk, at_sector, content):
+    with open(content, "rb") as file:
+        data = file.read()
+    with open(disk, "r+b") as file:
+        file.seek(at_sector * 512)
+        file.write(data)
+
+
+def make_ext4(folder, mib=16):
+    image = os.path.join(folder, "data.ext4")
+    with open(image, "wb") as file:
+        file.truncate(mib << 20)
+    subprocess.run([find("mke2fs"), "-q", "-F", "-t", "ext4", "-L", "ingotdata", image], check=True)
+    return image
+
+
+def gpt_disk(folder, name="gpt.raw", root=None):
+    """Partition 1: the root, if any; 2: an ext4 of 16 MiB."""
+    need_programs("sgdisk", "mke2fs")
+    disk = os.path.join(folder, name)
+    with open(disk, "wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run([find("sgdisk"), "-n", "1:2048:10239", "-c", "1:the root", "-u", f"1:{PART_ROOT}",
+                    "-n", "2:10240:43007", "-c", "2:data", "-u", f"2:{PART_DATA}", disk], check=True, capture_output=True)
+    if root:
+        place(disk, 2048, root)
+    place(disk, 10240, make_ext4(folder))
+    return disk
+
+
+def mbr_disk(folder, root):
+    """Partition 1: nothing; 2: extended; 5: ext4, 6: the root."""
+    need_programs("sfdisk", "mke2fs")
+    disk = os.path.join(folder, "mbr.raw")
+    with open(disk, "wb") as file:
+        file.truncate(48 << 20)
+    table = ("label: dos\nlabel-id: 0x1badcafe\nstart=2048, size=2048, type=83\nstart=4096, size=90000, type=5\n"
+             "start=6144, size=32768, type=83\nstart=40960, size=8192, type=83\n")
+    subprocess.run([find("sfdisk"), "-q", disk], input=table.encode(), check=True, capture_output=True)
+    place(disk, 6144, make_ext4(folder))
+    place(disk, 40960, root)
+    return disk
+
+
+def machine(*words, line, timeout=90, kernel=True):
+    """Boot; the serial line's text. The last line must be an exit with 0."""
+    command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "96", "-nodefaults", "-no-user-config", "-no-reboot",
+               "-display", "none", "-serial", "stdio", *words]
+    if kernel:
+        command += ["-kernel", KERNEL, "-append", "console=ttyS0 loglevel=6 " + line]
+    return run(command, timeout=timeout).text()
+
+
+def tail(log):
+    return "\n".join("    " + text for text in log.splitlines()[-30:])
+
+
+def wants(log, *texts):
+    for text in texts:
+        need(text in log, f"no '{text}'\n{tail(log)}")
+
+
+def partitions_by_every_name():
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        root = make_root(folder)
+        gpt, mbr = gpt_disk(folder, root=root), mbr_disk(folder, root)
+        for disk, names in ((gpt, (("/dev/vda1", "/dev/vda2"), (f"PARTUUID={PART_ROOT}", f"PARTUUID={PART_DATA.lower()}"),
+                                   ('"PARTLABEL=the root"', "PARTLABEL=data"), ("/dev/vda1", "LABEL=ingotdata"),
+                                   ("UUID=99999999-2222-3333-4444-555555555555", "/dev/vda2"))),
+                            (mbr, (("/dev/vda6", "/dev/vda5"), ("PARTUUID=1badcafe-06", "PARTUUID=1BADCAFE-05")))):
+            for i, (where, data) in enumerate(names):
+                where = f'"root={where[1:]}' if where.startswith('"') else f"root={where}"
+                log = machine("-drive", f"file={disk},format=raw,if=virtio",
+                              line=f"{where} ingot.mount={data}:/data init=device -- {'check' if i else 'write'} /data")
+                wants(log, "device: found and written again" if i else "device: written", "ingot: exit 0")
+                if i:  # what the next round finds is the first pattern again
+                    log = machine("-drive", f"file={disk},format=raw,if=virtio",
+                                  line=f"{where} ingot.mount={data}:/data init=device -- write /data")
+                    wants(log, "device: written")
+
+
+def damaged_tables():
+    """The second copy of a damaged GPT is used; without either, and for a name that is not there, the line says what was seen."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        disk = gpt_disk(folder, root=make_root(folder))
+        drive = ("-drive", f"file={disk},format=raw,if=virtio")
+        log = machine(*drive, line="root=PARTLABEL=none")
+        wants(log, "no such disk: 'PARTLABEL=none'; disks seen: vda vda1 vda2")
+        with open(disk, "r+b") as file:
+            file.seek(512 + 40)
+            file.write(b"\xff")
+        wants(machine(*drive, line="root=/dev/vda1 init=device -- show"), "ingot: exit 0")
+        with open(disk, "r+b") as file:
+            file.seek(-512 + 40, os.SEEK_END)
+            file.write(b"\xff")
+        wants(machine(*drive, line="root=/dev/vda1"), "both copies of the GPT are damaged",
+              "disks seen: vda")
+
+
+def unknown_devices():
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_root(folder)
+        log = machine("-initrd", image, "-device", "sdhci-pci", "-device", "pci-testdev", line="init=device -- show")
+        wants(log, "no driver for 1b36:0005", "class 080501", "ingot: exit 0")
+
+
+def add_to(suite):
+    for test in (partitions_by_every_name, damaged_tables, unknown_devices):
+        suite.add(f"devices: {test.__name__}", test)
