@@ -1,4 +1,4 @@
-/* prctl(2), arch_prctl(2) and capabilities of the Linux ABI. */
+/* prctl(2) and arch_prctl(2) of the Linux ABI. */
 #pragma once
 
 #include "lib/types.h"
@@ -30,7 +30,12 @@ enum linux_prctl {
     PR_SET_PTRACER = 0x59616d61,
     PR_SET_VMA = 0x53564d41,
 };
-enum { PR_CAP_AMBIENT_IS_SET = 1, PR_CAP_AMBIENT_CLEAR_ALL = 4 };
+enum linux_prctl_ambient {
+    PR_CAP_AMBIENT_IS_SET = 1,
+    PR_CAP_AMBIENT_RAISE = 2,
+    PR_CAP_AMBIENT_LOWER = 3,
+    PR_CAP_AMBIENT_CLEAR_ALL = 4,
+};
 
 enum linux_arch_prctl {
     ARCH_SET_GS = 0x1001,
@@ -40,18 +45,4 @@ enum linux_arch_prctl {
     ARCH_GET_CPUID = 0x1011,
     ARCH_SET_CPUID = 0x1012,
     ARCH_CET_STATUS = 0x3001,
-};
-
-/* capget(2): versions and the number of 32-bit words of each. */
-#define CAPABILITY_VERSION_1 0x19980330u
-#define CAPABILITY_VERSION_2 0x20071026u
-#define CAPABILITY_VERSION_3 0x20080522u
-enum { CAP_LAST_CAP = 40 };
-
-struct linux_cap_header {
-    u32 version;
-    s32 pid;
-};
-struct linux_cap_data {
-    u32 effective, permitted, inheritable;
 };

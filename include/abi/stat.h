@@ -19,6 +19,7 @@ enum linux_mode {
     S_ISUID = 04000,
     S_ISGID = 02000,
     S_ISVTX = 01000,
+    S_IXGRP = 00010,
 };
 #define S_ISREG(mode)  (((mode)&S_IFMT) == S_IFREG)
 #define S_ISDIR(mode)  (((mode)&S_IFMT) == S_IFDIR)

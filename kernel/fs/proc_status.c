@@ -224,8 +224,8 @@ static void add_privileges(struct text *out, const struct process *p)
     text_add(out, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n",
              (unsigned long)c->cap_inheritable, (unsigned long)c->cap_permitted,
              (unsigned long)c->cap_effective, (unsigned long)c->cap_bounding);
-    text_add(out, "CapAmb:\t%016x\nNoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", 0,
-             p->no_new_privs);
+    text_add(out, "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n",
+             (unsigned long)c->cap_ambient, p->no_new_privs);
 }
 
 static void add_cpus(struct text *out, const struct thread *t)

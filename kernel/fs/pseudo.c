@@ -5,6 +5,7 @@
 #include "abi/fcntl.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "sched/thread.h"
 #include "vfs/dentry.h"
 #include "vfs/device.h"
 #include "vfs/mount.h"
@@ -29,6 +30,18 @@ static u64 child_ino(u64 parent, const char *name, size_t len)
     return hash | 0x100000000ull;
 }
 
+/* What tells of a process is its user's. */
+static void give_to_process(struct inode *inode, int pid)
+{
+    struct process *process = process_find(pid);
+
+    if (!process)
+        return;
+    inode->uid = process->creds.euid;
+    inode->gid = process->creds.egid;
+    process_put(process);
+}
+
 static struct inode *pseudo_inode(struct super_block *sb, const struct pseudo_ref *ref, u64 ino)
 {
     const struct pseudo_node *node = ref->node;
@@ -47,6 +60,8 @@ static struct inode *pseudo_inode(struct super_block *sb, const struct pseudo_re
                                         : &pseudo_ops;
     inode->fops = S_ISDIR(node->mode) ? &generic_dir_file_ops : &pseudo_file_ops;
     inode->data = own;
+    if (ref->pid)
+        give_to_process(inode, ref->pid);
     if (node->fill)
         node->fill(own, inode);
     return inode;

@@ -199,6 +199,7 @@ int tmpfs_create_anon(const char *anon_name, u32 flags, bool seals, struct file 
     struct inode *inode = mem_inode_create(sb, S_IFREG | 0777, 0);
     if (!inode)
         return -ENOMEM;
+    inode_init_owner(inode, NULL);
     inode->nlink = 0;
     mem_of(inode)->sealable = seals;
     struct file *file = file_create(inode, NULL, NULL, flags);

@@ -174,13 +174,10 @@ static int enter_new(struct inode *dir, const char *name, size_t len, struct ino
 static int dir_create(struct inode *dir, const char *name, size_t len, u32 mode, u64 rdev,
                       struct inode **out)
 {
-    if (dir->mode & S_ISGID && S_ISDIR(mode))
-        mode |= S_ISGID;
     struct inode *inode = mem_inode_create(dir->sb, mode, rdev);
     if (!inode)
         return -ENOMEM;
-    if (dir->mode & S_ISGID)
-        inode->gid = dir->gid;
+    inode_init_owner(inode, dir);
     return enter_new(dir, name, len, inode, out);
 }
 
@@ -190,6 +187,7 @@ static int dir_symlink(struct inode *dir, const char *name, size_t len, const ch
     struct inode *inode = mem_inode_create(dir->sb, S_IFLNK | 0777, 0);
     if (!inode)
         return -ENOMEM;
+    inode_init_owner(inode, dir);
     mem_of(inode)->target = kstrdup(target);
     if (!mem_of(inode)->target) {
         inode_put(inode);
@@ -204,6 +202,7 @@ static int dir_tmpfile(struct inode *dir, u32 mode, struct inode **out)
     *out = mem_inode_create(dir->sb, mode, 0);
     if (!*out)
         return -ENOMEM;
+    inode_init_owner(*out, dir);
     (*out)->nlink = 0;
     return 0;
 }

@@ -3,7 +3,6 @@
 #include "sched/thread.h"
 
 #include "abi/errno.h"
-#include "abi/prctl.h"
 #include "core/panic.h"
 #include "core/time.h"
 #include "lib/string.h"
@@ -35,8 +34,7 @@ static void set_default_limits(struct process *p)
 /** Root with every capability, as PID 1 of a virtual machine is. */
 static void set_default_creds(struct creds *c)
 {
-    const u64 all = (2ull << CAP_LAST_CAP) - 1;
-    c->cap_effective = c->cap_permitted = c->cap_bounding = all;
+    c->cap_effective = c->cap_permitted = c->cap_bounding = CAP_ALL;
 }
 
 struct process *process_alloc(void)

@@ -8,6 +8,7 @@
 #include "core/percpu.h"
 #include "core/timer.h"
 #include "mm/mm.h"
+#include "sched/cred.h"
 #include "sched/signal.h"
 #include "sched/wait.h"
 
@@ -86,15 +87,6 @@ struct thread {
     } restart; /* [C] for calls that continue after a handler */
 };
 
-/* Who the program says it is.  Nothing is refused by it: see docs/syscalls.md. */
-struct creds {
-    u32 uid, euid, suid, fsuid;
-    u32 gid, egid, sgid, fsgid;
-    u32 nr_groups;
-    u32 groups[32];
-    u64 cap_effective, cap_permitted, cap_inheritable, cap_bounding;
-};
-
 /* What a process runs, as /proc shows it.  Counted, because forks share it; [I] once in use. */
 struct program {
     u32 refs;      /* [A] */
@@ -168,6 +160,19 @@ struct process {
 };
 
 #define current_process() (current->process)
+
+/** The running process's; NULL: a kernel thread or the start, which may everything. */
+static inline const struct creds *current_creds(void)
+{
+    const struct thread *thread = current;
+    return thread && thread->process ? &thread->process->creds : NULL;
+}
+/** Is capability @cap (CAP_*) in force? */
+static inline bool capable(u32 cap)
+{
+    const struct creds *c = current_creds();
+    return !c || creds_capable(c, cap);
+}
 
 /* ---- starting and ending ---- */
 

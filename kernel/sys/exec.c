@@ -16,6 +16,7 @@
 #include "mm/heap.h"
 #include "sched/thread.h"
 #include "sys/exec_priv.h"
+#include "sys/sys_priv.h"
 #include "vfs/path.h"
 
 enum {
@@ -300,7 +301,13 @@ static int place_image(struct process *process, struct mm *mm, struct load *load
 
 /* ---- first stack ---- */
 
-static u32 fill_auxv(u64 *v, const struct process *process, const struct elf_image *image,
+/** Has the program rights that its starter lacks? */
+static bool is_secure(const struct creds *c)
+{
+    return c->uid != c->euid || c->gid != c->egid;
+}
+
+static u32 fill_auxv(u64 *v, const struct creds *c, const struct elf_image *image,
                      const struct placed *placed, u64 vdso)
 {
     u64 hwcap2 = arch_features.fsgsbase ? HWCAP2_FSGSBASE : 0;
@@ -316,11 +323,11 @@ static u32 fill_auxv(u64 *v, const struct process *process, const struct elf_ima
         {AT_BASE,         placed->dynamic ? placed->interpreter.bias : 0},
         {AT_FLAGS,        0                                             },
         {AT_ENTRY,        placed->program.entry                         },
-        {AT_UID,          process->creds.uid                            },
-        {AT_EUID,         process->creds.euid                           },
-        {AT_GID,          process->creds.gid                            },
-        {AT_EGID,         process->creds.egid                           },
-        {AT_SECURE,       0                                             },
+        {AT_UID,          c->uid                                        },
+        {AT_EUID,         c->euid                                       },
+        {AT_GID,          c->gid                                        },
+        {AT_EGID,         c->egid                                       },
+        {AT_SECURE,       is_secure(c)                                  },
         {AT_HWCAP2,       hwcap2                                        },
     };
     u32 skip = vdso ? 0 : 1; /* without a vDSO the entry is left out: libraries test for it */
@@ -365,15 +372,17 @@ static void describe(struct program *program, const struct load *load,
 
 static int start_stack(struct process *process, struct load *load, const char *path,
                        const struct elf_image *image, const struct placed *placed, u64 stack_top,
-                       u64 vdso, struct program *program, struct trap_frame *frame,
+                       u64 vdso, struct program *program, struct exec_start *start,
                        struct exec_error *error)
 {
     u64 auxv[40];
+
+    creds_after_exec(process, load->file, &start->creds);
     struct exec_stack stack = {
         .top = stack_top,
         .execfn = path,
         .auxv = auxv,
-        .nr_auxv = fill_auxv(auxv, process, image, placed, vdso),
+        .nr_auxv = fill_auxv(auxv, &start->creds, image, placed, vdso),
         .full_auxv = program->auxv,
     };
 
@@ -384,13 +393,13 @@ static int start_stack(struct process *process, struct load *load, const char *p
                                        : "out of memory: no stack for '%s'",
                          load->path);
     describe(program, load, &stack);
-    arch_frame_init(frame, placed->dynamic ? placed->interpreter.entry : placed->program.entry,
-                    stack.sp);
+    arch_frame_init(&start->frame,
+                    placed->dynamic ? placed->interpreter.entry : placed->program.entry, stack.sp);
     return 0;
 }
 
 static int load_image(struct process *process, struct mm *mm, struct load *load, const char *path,
-                      struct elf_image *image, struct program *program, struct trap_frame *frame,
+                      struct elf_image *image, struct program *program, struct exec_start *start,
                       struct exec_error *error)
 {
     struct placed placed;
@@ -407,12 +416,12 @@ static int load_image(struct process *process, struct mm *mm, struct load *load,
     mm_set_layout(mm, placed.program.end + random_pages(process, RANDOM_BRK), layout.mmap_top);
     if (mm_map_vdso(mm, &vdso))
         vdso = 0; /* programs do without */
-    return start_stack(process, load, path, image, &placed, layout.stack_top, vdso, program, frame,
+    return start_stack(process, load, path, image, &placed, layout.stack_top, vdso, program, start,
                        error);
 }
 
 int exec_load(struct process *process, struct mm *mm, struct file *file, const char *path,
-              const struct exec_args *args, struct program *program, struct trap_frame *frame,
+              const struct exec_args *args, struct program *program, struct exec_start *start,
               struct exec_error *error)
 {
     struct load load = {.file = file, .path = path, .args = *args};
@@ -423,7 +432,7 @@ int exec_load(struct process *process, struct mm *mm, struct file *file, const c
                     : exec_fail(error, -ENOMEM, "out of memory: cannot load '%s'", path);
 
     if (!err)
-        err = load_image(process, mm, &load, path, image, program, frame, error);
+        err = load_image(process, mm, &load, path, image, program, start, error);
     load_fini(&load);
     kfree(image);
     return err;

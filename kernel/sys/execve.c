@@ -173,7 +173,8 @@ static void reset_thread(struct thread *t, const char *path)
 }
 
 /* The point of no return is passed: the process is the new program's. */
-static void change_over(struct process *p, struct mm *mm, struct program *program, const char *path)
+static void change_over(struct process *p, struct mm *mm, struct program *program, const char *path,
+                        const struct creds *creds)
 {
     struct mm *old_mm = p->mm;
     struct program *old_program = p->program;
@@ -183,6 +184,7 @@ static void change_over(struct process *p, struct mm *mm, struct program *progra
     spin_lock(&p->siglock);
     p->mm = mm;
     p->program = program;
+    p->creds = *creds;
     spin_unlock(&p->siglock);
     use_mm(mm);
     reset_signals(p);
@@ -205,13 +207,13 @@ static __attribute__((noinline)) int run(struct file *file, const char *path,
     struct mm *mm = mm_create(), *old = current->mm;
     struct program *program = program_create();
     struct exec_error error;
-    struct trap_frame frame;
+    struct exec_start start;
     int err = -ENOMEM;
 
     if (mm && program) {
         mm_set_wx_policy(mm, mm_wx_policy(old));
         use_mm(mm);
-        err = exec_load(p, mm, file, path, args, program, &frame, &error);
+        err = exec_load(p, mm, file, path, args, program, &start, &error);
         use_mm(old);
     }
     if (!err)
@@ -219,8 +221,8 @@ static __attribute__((noinline)) int run(struct file *file, const char *path,
     if (!err)
         err = own_files(p);
     if (!err) {
-        change_over(p, mm, program, path);
-        *current_frame() = frame;
+        change_over(p, mm, program, path, &start.creds);
+        *current_frame() = start.frame;
         return 0;
     }
     if (program)

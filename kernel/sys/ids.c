@@ -1,7 +1,5 @@
-/* Users, groups and capabilities.  The program is root and stays able to do what root can; what it
- * sets is remembered and reported, so that a server which drops its privileges is content. */
+/* Users and groups: credentials(7).  What capabilities follow is in capability.c. */
 #include "abi/errno.h"
-#include "abi/prctl.h"
 #include "lib/string.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
@@ -33,17 +31,19 @@ long sys_getegid(void)
     return creds()->egid;
 }
 
-/** Root may take any id; others those that they have. */
+/** Who may (CAP_SETUID) takes any id; others those that they have. */
 static bool uid_allowed(u32 id)
 {
     const struct creds *c = creds();
-    return id == SAME || c->euid == 0 || id == c->uid || id == c->euid || id == c->suid;
+    return id == SAME || creds_capable(c, CAP_SETUID) || id == c->uid || id == c->euid ||
+           id == c->suid;
 }
 
 static bool gid_allowed(u32 id)
 {
     const struct creds *c = creds();
-    return id == SAME || c->euid == 0 || id == c->gid || id == c->egid || id == c->sgid;
+    return id == SAME || creds_capable(c, CAP_SETGID) || id == c->gid || id == c->egid ||
+           id == c->sgid;
 }
 
 static void assign(u32 *field, u32 id)
@@ -52,71 +52,134 @@ static void assign(u32 *field, u32 id)
         *field = id;
 }
 
-/** Linux clears the effective capabilities of who stops being root. */
-static void update_capabilities(void)
+static bool has_root(const struct creds *c)
 {
-    struct creds *c = creds();
-    c->cap_effective = c->euid == 0 ? c->cap_permitted : 0;
-    if (c->uid && c->euid && c->suid && !current_process()->keepcaps)
-        c->cap_permitted = 0;
+    return !c->uid || !c->euid || !c->suid;
 }
 
-long sys_setresuid(unsigned ruid, unsigned euid, unsigned suid)
+/** What becomes of capabilities where user ids change: capabilities(7), "effect of user ID
+ * changes".
+ */
+static void follow_uids(struct creds *c, const struct creds *old)
 {
-    struct creds *c = creds();
-    if (!uid_allowed(ruid) || !uid_allowed(euid) || !uid_allowed(suid))
-        return -EPERM;
+    if (has_root(old) && !has_root(c)) {
+        if (!current_process()->keepcaps)
+            c->cap_permitted = c->cap_effective = 0;
+        c->cap_ambient = 0;
+    }
+    if (!old->euid && c->euid)
+        c->cap_effective = 0;
+    if (old->euid && !c->euid)
+        c->cap_effective = c->cap_permitted;
+}
+
+/** The same of the id for files, for those capabilities that have to do with files. */
+static void follow_fsuid(struct creds *c, u32 old)
+{
+    const u64 files = BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) |
+                      BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_LINUX_IMMUTABLE) |
+                      BIT(CAP_MKNOD) | BIT(CAP_MAC_OVERRIDE);
+
+    if (!old && c->fsuid)
+        c->cap_effective &= ~files;
+    if (old && !c->fsuid)
+        c->cap_effective |= c->cap_permitted & files;
+}
+
+static void set_uids(u32 ruid, u32 euid, u32 suid)
+{
+    struct creds *c = creds(), old = *c;
+
     assign(&c->uid, ruid);
     assign(&c->euid, euid);
     assign(&c->suid, suid);
     c->fsuid = c->euid;
-    update_capabilities();
+    follow_uids(c, &old);
+}
+
+static void set_gids(u32 rgid, u32 egid, u32 sgid)
+{
+    struct creds *c = creds();
+
+    assign(&c->gid, rgid);
+    assign(&c->egid, egid);
+    assign(&c->sgid, sgid);
+    c->fsgid = c->egid;
+}
+
+long sys_setresuid(unsigned ruid, unsigned euid, unsigned suid)
+{
+    if (!uid_allowed(ruid) || !uid_allowed(euid) || !uid_allowed(suid))
+        return -EPERM;
+    set_uids(ruid, euid, suid);
     return 0;
 }
 
 long sys_setresgid(unsigned rgid, unsigned egid, unsigned sgid)
 {
-    struct creds *c = creds();
     if (!gid_allowed(rgid) || !gid_allowed(egid) || !gid_allowed(sgid))
         return -EPERM;
-    assign(&c->gid, rgid);
-    assign(&c->egid, egid);
-    assign(&c->sgid, sgid);
-    c->fsgid = c->egid;
+    set_gids(rgid, egid, sgid);
     return 0;
 }
 
 long sys_setuid(unsigned uid)
 {
+    const struct creds *c = creds();
+
     if (uid == SAME)
         return -EINVAL;
-    return creds()->euid == 0 ? sys_setresuid(uid, uid, uid) : sys_setresuid(SAME, uid, SAME);
+    if (creds_capable(c, CAP_SETUID))
+        set_uids(uid, uid, uid);
+    else if (uid == c->uid || uid == c->suid)
+        set_uids(SAME, uid, SAME);
+    else
+        return -EPERM;
+    return 0;
 }
 
 long sys_setgid(unsigned gid)
 {
+    const struct creds *c = creds();
+
     if (gid == SAME)
         return -EINVAL;
-    return creds()->euid == 0 ? sys_setresgid(gid, gid, gid) : sys_setresgid(SAME, gid, SAME);
+    if (creds_capable(c, CAP_SETGID))
+        set_gids(gid, gid, gid);
+    else if (gid == c->gid || gid == c->sgid)
+        set_gids(SAME, gid, SAME);
+    else
+        return -EPERM;
+    return 0;
 }
 
-/** The saved id follows where the real id is set, or the effective one to something else. */
+/** The saved id follows where the real id is set, or the effective one to another than the real. */
 long sys_setreuid(unsigned ruid, unsigned euid)
 {
-    bool follow = ruid != SAME || (euid != SAME && euid != creds()->uid);
-    long err = sys_setresuid(ruid, euid, SAME);
-    if (!err && follow)
-        creds()->suid = creds()->euid;
-    return err;
+    const struct creds *c = creds();
+    bool free = creds_capable(c, CAP_SETUID);
+    bool follow = ruid != SAME || (euid != SAME && euid != c->uid);
+
+    if (!free && ruid != SAME && ruid != c->uid && ruid != c->euid)
+        return -EPERM;
+    if (!uid_allowed(euid))
+        return -EPERM;
+    set_uids(ruid, euid, !follow ? SAME : euid != SAME ? euid : c->euid);
+    return 0;
 }
 
 long sys_setregid(unsigned rgid, unsigned egid)
 {
-    bool follow = rgid != SAME || (egid != SAME && egid != creds()->gid);
-    long err = sys_setresgid(rgid, egid, SAME);
-    if (!err && follow)
-        creds()->sgid = creds()->egid;
-    return err;
+    const struct creds *c = creds();
+    bool free = creds_capable(c, CAP_SETGID);
+    bool follow = rgid != SAME || (egid != SAME && egid != c->gid);
+
+    if (!free && rgid != SAME && rgid != c->gid && rgid != c->egid)
+        return -EPERM;
+    if (!gid_allowed(egid))
+        return -EPERM;
+    set_gids(rgid, egid, !follow ? SAME : egid != SAME ? egid : c->egid);
+    return 0;
 }
 
 static long put_three(uaddr_t a, u32 va, uaddr_t b, u32 vb, uaddr_t c, u32 vc)
@@ -142,9 +205,12 @@ long sys_getresgid(uaddr_t rgid, uaddr_t egid, uaddr_t sgid)
 /* These two answer with the old id, whether they set the new one or not. */
 long sys_setfsuid(unsigned uid)
 {
-    u32 old = creds()->fsuid;
-    if (uid_allowed(uid))
-        assign(&creds()->fsuid, uid);
+    struct creds *c = creds();
+    u32 old = c->fsuid;
+    if (uid != SAME && (uid_allowed(uid) || uid == old)) {
+        c->fsuid = uid;
+        follow_fsuid(c, old);
+    }
     return old;
 }
 
@@ -170,7 +236,7 @@ long sys_setgroups(int size, uaddr_t list)
 {
     struct creds *c = creds();
     u32 groups[ARRAY_LEN(c->groups)];
-    if (c->euid != 0)
+    if (!creds_capable(c, CAP_SETGID))
         return -EPERM;
     if (size < 0 || (size_t)size > ARRAY_LEN(groups))
         return -EINVAL;
@@ -178,68 +244,5 @@ long sys_setgroups(int size, uaddr_t list)
         return -EFAULT;
     memcpy(c->groups, groups, (size_t)size * sizeof(u32));
     c->nr_groups = (u32)size;
-    return 0;
-}
-
-/* ---- capabilities ---- */
-
-/** Read the header; *@words is how many structures follow. An unknown version is told ours. */
-static int read_cap_header(uaddr_t from, struct linux_cap_header *header, u32 *words)
-{
-    if (copy_from_user(header, from, sizeof(*header)))
-        return -EFAULT;
-    switch (header->version) {
-    case CAPABILITY_VERSION_1:
-        *words = 1;
-        return 0;
-    case CAPABILITY_VERSION_2:
-    case CAPABILITY_VERSION_3:
-        *words = 2;
-        return 0;
-    }
-    header->version = CAPABILITY_VERSION_3;
-    return copy_to_user(from, header, sizeof(*header)) ? -EFAULT : -EINVAL;
-}
-
-long sys_capget(uaddr_t uheader, uaddr_t udata)
-{
-    struct linux_cap_header header;
-    u32 words;
-    int err = read_cap_header(uheader, &header, &words);
-    if (err)
-        return err == -EINVAL && !udata ? 0 : err;
-    struct process *p = header.pid < 0 ? NULL : get_process(header.pid);
-    if (!p)
-        return header.pid < 0 ? -EINVAL : -ESRCH;
-    const struct creds *c = &p->creds;
-    struct linux_cap_data data[2];
-    for (u32 i = 0; i < 2; i++)
-        data[i] = (struct linux_cap_data){(u32)(c->cap_effective >> 32 * i),
-                                          (u32)(c->cap_permitted >> 32 * i),
-                                          (u32)(c->cap_inheritable >> 32 * i)};
-    process_put(p);
-    return copy_to_user(udata, data, words * sizeof(data[0]));
-}
-
-long sys_capset(uaddr_t uheader, uaddr_t udata)
-{
-    struct linux_cap_header header;
-    struct linux_cap_data data[2] = {0};
-    u32 words;
-    int err = read_cap_header(uheader, &header, &words);
-    if (err)
-        return err;
-    if (header.pid && header.pid != current->tid)
-        return -EPERM;
-    if (copy_from_user(data, udata, words * sizeof(data[0])))
-        return -EFAULT;
-    u64 effective = data[0].effective | (u64)data[1].effective << 32;
-    u64 permitted = data[0].permitted | (u64)data[1].permitted << 32;
-    struct creds *c = creds();
-    if (permitted & ~c->cap_permitted || effective & ~permitted)
-        return -EPERM;
-    c->cap_effective = effective;
-    c->cap_permitted = permitted;
-    c->cap_inheritable = data[0].inheritable | (u64)data[1].inheritable << 32;
     return 0;
 }

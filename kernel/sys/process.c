@@ -90,14 +90,9 @@ static long put_int(uaddr_t to, int value)
     return copy_to_user(to, &value, sizeof(value));
 }
 
-static long has_capability(u64 set, u64 cap)
-{
-    return cap > CAP_LAST_CAP ? -EINVAL : (long)(set >> cap & 1);
-}
-
 long sys_prctl(int option, u64 arg2, u64 arg3, u64 arg4, u64 arg5)
 {
-    (void)arg3, (void)arg4, (void)arg5;
+    (void)arg4, (void)arg5;
     struct process *p = current_process();
     switch (option) {
     case PR_SET_NAME:
@@ -129,14 +124,9 @@ long sys_prctl(int option, u64 arg2, u64 arg3, u64 arg4, u64 arg5)
     case PR_GET_NO_NEW_PRIVS:
         return p->no_new_privs;
     case PR_CAPBSET_READ:
-        return has_capability(p->creds.cap_bounding, arg2);
     case PR_CAPBSET_DROP:
-        if (arg2 > CAP_LAST_CAP)
-            return -EINVAL;
-        p->creds.cap_bounding &= ~(1ull << arg2);
-        return 0;
     case PR_CAP_AMBIENT:
-        return arg2 == PR_CAP_AMBIENT_IS_SET || arg2 == PR_CAP_AMBIENT_CLEAR_ALL ? 0 : -EPERM;
+        return capability_prctl(option, arg2, arg3);
     case PR_GET_TIMERSLACK:
         return 50000;
     case PR_GET_SECCOMP:

@@ -168,7 +168,7 @@ static struct thread *load_program(struct process *process, const struct program
 {
     struct exec_args args = {config->argv.items, config->env.items, config->argv.count,
                              config->env.count};
-    struct trap_frame frame;
+    struct exec_start start;
     struct exec_error error;
     struct thread *thread;
     struct file *file;
@@ -178,11 +178,11 @@ static struct thread *load_program(struct process *process, const struct program
         fatal_error("out of memory: cannot load '%s'", config->argv.items[0]);
     mm_set_wx_policy(process->mm, config->wx_strict);
     if (exec_open(path, &file, &error) ||
-        exec_load(process, process->mm, file, path, &args, process->program, &frame, &error))
+        exec_load(process, process->mm, file, path, &args, process->program, &start, &error))
         fatal_error("%s", error.text);
     exec_allow_own(file, process->program);
     file_put(file);
-    if (thread_create(process, &frame, &thread))
+    if (thread_create(process, &start.frame, &thread))
         fatal_error("out of memory: no thread for '%s'", path);
     exec_name_thread(thread, path);
     log_debug("start: %s", path);

@@ -21,6 +21,11 @@ struct process *pidfd_process_flags(int fd, bool *nonblock);
 int pidfd_install(struct process *process, u32 flags);
 /** clone(2) without CLONE_THREAD; @call for the log. The child's pid, or a negative errno. */
 long fork_process(const struct linux_clone_args *args, const char *call);
+struct file;
+/** Who @process will be once it runs the program in @file: capabilities(7), execve(2). */
+void creds_after_exec(const struct process *process, const struct file *file, struct creds *out);
+/** prctl(2) of the bounding and ambient sets. */
+long capability_prctl(int option, u64 arg2, u64 arg3);
 /** May there be other processes and programs?  If not it is said once on the log. */
 bool processes_allowed(const char *call);
 /** At start: what the command line says of processes. */

@@ -7,6 +7,7 @@
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "mm/page.h"
+#include "sched/thread.h"
 #include "vfs/page_cache.h"
 
 enum { INODE_BUCKETS = 1024, READ_AHEAD_PAGES = 16 };
@@ -31,6 +32,22 @@ struct inode *inode_create(struct super_block *sb, u32 mode)
     if (sb->inode_extra)
         inode->data = inode + 1;
     return inode;
+}
+
+void inode_init_owner(struct inode *inode, const struct inode *dir)
+{
+    const struct creds *c = current_creds();
+    bool inherits = dir && dir->mode & S_ISGID;
+
+    inode->uid = c ? c->fsuid : 0;
+    inode->gid = inherits ? dir->gid : c ? c->fsgid : 0;
+    if (!inherits)
+        return;
+    if (S_ISDIR(inode->mode))
+        inode->mode |= S_ISGID;
+    else if (inode->mode & S_IXGRP && c && !creds_capable(c, CAP_FSETID) &&
+             !creds_in_group(c, inode->gid))
+        inode->mode &= ~(u32)S_ISGID; /* no program gets the rights of a group its author lacks */
 }
 
 static struct inode **bucket_of(const struct super_block *sb, u64 ino)

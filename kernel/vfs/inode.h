@@ -144,6 +144,12 @@ struct super_ops {
 /** A fresh inode with one reference, times set to now, nlink 1 and the next number, or NULL.
  * .ops, .fops, .pages and .data are the caller's to set. */
 struct inode *inode_create(struct super_block *sb, u32 mode);
+/**
+ * Give a fresh inode to who makes it: user and group for files of the running process, or the group
+ * of @dir where that is a setgid directory, which a new directory then becomes too. Source:
+ * inode(7), setgid bit.
+ */
+void inode_init_owner(struct inode *inode, const struct inode *dir);
 static inline void inode_get(struct inode *inode)
 {
     ref_get(&inode->refs);

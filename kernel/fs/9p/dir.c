@@ -4,6 +4,7 @@
 #include "fs/9p/priv.h"
 #include "lib/string.h"
 #include "mm/page.h"
+#include "sched/thread.h"
 
 enum { REMOVE_DIR = 0x200 };
 #define POS_SHIFTED BIT(62) /* with one of ours: the server's of that number */
@@ -52,6 +53,14 @@ static int finish_at(struct p9_msg *m, struct p9_fid *fid)
 }
 
 /* A fid of its own: the answer opens it. */
+/* Whom a new file's group is; its user is the server's to say. */
+static u32 group_for(const struct inode *dir)
+{
+    const struct creds *c = current_creds();
+
+    return dir->mode & S_ISGID || !c ? dir->gid : c->fsgid;
+}
+
 static int create_file(struct inode *dir, const char *name, size_t len, u32 mode)
 {
     struct p9_fid *from = p9_fid_of(dir), *fid;
@@ -67,7 +76,7 @@ static int create_file(struct inode *dir, const char *name, size_t len, u32 mode
         p9_put_str(&m, name, len);
         p9_put32(&m, O_CREAT | O_EXCL | O_WRONLY);
         p9_put32(&m, mode & 07777);
-        p9_put32(&m, dir->gid);
+        p9_put32(&m, group_for(dir));
         err = p9_finish(&m);
     }
     p9_fid_put(fid);
@@ -88,7 +97,7 @@ static int create_other(struct inode *dir, const char *name, size_t len, u32 mod
         p9_put32(&m, (u32)(rdev >> 8 & 0xfff));
         p9_put32(&m, (u32)((rdev & 0xff) | (rdev >> 12 & 0xfff00)));
     }
-    p9_put32(&m, dir->gid);
+    p9_put32(&m, group_for(dir));
     return finish_at(&m, fid);
 }
 
@@ -111,7 +120,7 @@ static int p9_symlink(struct inode *dir, const char *name, size_t len, const cha
     if (err)
         return err;
     p9_put_str(&m, target, strlen(target));
-    p9_put32(&m, dir->gid);
+    p9_put32(&m, group_for(dir));
     err = finish_at(&m, fid);
     return err ? err : p9_lookup(dir, name, len, out);
 }

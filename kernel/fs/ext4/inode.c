@@ -365,8 +365,6 @@ static void init_new(struct ext4_fs *fs, struct inode *dir, struct inode *inode,
     } else if (rdev) {
         put_rdev(ei->block, rdev);
     }
-    if (dir->mode & S_ISGID)
-        inode->gid = dir->gid;
 }
 
 int ext4_inode_new(struct ext4_handle *h, struct inode *dir, u32 mode, u64 rdev, bool linked,
@@ -375,11 +373,10 @@ int ext4_inode_new(struct ext4_handle *h, struct inode *dir, u32 mode, u64 rdev,
     struct ext4_fs *fs = h->fs;
     u32 ino;
 
-    if (dir->mode & S_ISGID && S_ISDIR(mode))
-        mode |= S_ISGID;
     struct inode *inode = inode_create(dir->sb, mode);
     if (!inode)
         return -ENOMEM;
+    inode_init_owner(inode, dir);
     init_inode(inode);
     inode->ino = 0;
     int err = ext4_alloc_ino(h, dir, S_ISDIR(mode), &ino);

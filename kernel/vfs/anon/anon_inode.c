@@ -48,6 +48,7 @@ struct inode *anon_inode_create(u32 mode, const struct anon_kind *kind, void *da
 
     if (!inode)
         return NULL;
+    inode_init_owner(inode, NULL);
     inode->ops = &kind->ops;
     inode->data = data;
     return inode;
