@@ -94,7 +94,12 @@ enum ifa_type {
 struct ifa_cacheinfo_abi {
     u32 preferred, valid, created, updated; /* seconds; ~0: for ever */
 };
-enum { IFA_F_PERMANENT = 0x80 };
+enum ifa_flags {
+    IFA_F_OPTIMISTIC = 0x04,
+    IFA_F_DEPRECATED = 0x20,
+    IFA_F_TENTATIVE = 0x40,
+    IFA_F_PERMANENT = 0x80
+};
 
 struct rtmsg_abi {
     u8 family, dst_len, src_len, tos, table, protocol, scope, type;

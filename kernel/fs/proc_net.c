@@ -101,7 +101,7 @@ static int show_arp(struct text *out, const struct pseudo_ref *ref __attribute__
     return 0;
 }
 
-enum { SCOPE_HOST = 0x10, SCOPE_LINK = 0x20, IFA_PERMANENT = 0x80 };
+enum { SCOPE_HOST = 0x10, SCOPE_LINK = 0x20 };
 
 static int add_ipv6_addrs(struct netif *netif, void *arg)
 {
@@ -114,7 +114,7 @@ static int add_ipv6_addrs(struct netif *netif, void *arg)
         u32 scope = addr_is_loopback(addr) ? SCOPE_HOST : addr_is_link_local(addr) ? SCOPE_LINK : 0;
         add_hex(out, addr);
         text_add(out, " %02x %02x %02x %02x %8s\n", netif->index, netif->addrs[i].prefix, scope,
-                 IFA_PERMANENT, netif->name);
+                 netif_addr_abi_flags(&netif->addrs[i]), netif->name);
     }
     return 0;
 }

@@ -1,6 +1,8 @@
 /* ARP: RFC 826, with the announcements of RFC 5227. What asks and answers; the table is neigh.c. */
 #include "core/log.h"
+#include "core/time.h"
 #include "lib/string.h"
+#include "net/config.h"
 #include "net/net_priv.h"
 #include "net/stats.h"
 
@@ -38,6 +40,27 @@ void arp_announce(struct netif *netif, const struct ip_addr *addr)
     arp_send(netif, ARP_REQUEST, addr_v4(addr), 0, addr_v4(addr), MAC_BROADCAST);
 }
 
+void arp_probe(struct netif *netif, const struct ip_addr *addr)
+{
+    arp_send(netif, ARP_REQUEST, 0, 0, addr_v4(addr), MAC_BROADCAST);
+}
+
+/* RFC 5227, 2.4 (b) and (c): an address is defended, but not more often than every ten seconds;
+ * a leased one is given back if its lease is fresh or the other does not give in. */
+static void defend(struct netif *netif, const struct ip_addr *addr)
+{
+    static const u64 interval_ns = 10 * NSEC_PER_SEC;
+    u64 now = time_ns();
+    bool again = netif->defended_ns && now - netif->defended_ns < interval_ns;
+    char text[ADDR_TEXT_MAX];
+
+    if (dhcp_conflict(netif, addr, again) || again)
+        return;
+    netif->defended_ns = now;
+    log_warn("%s: another host uses %s, which is ours", netif->name, addr_format(addr, text));
+    arp_announce(netif, addr);
+}
+
 static bool is_sound(const struct arp_hdr *arp)
 {
     return be16_get(arp->hw_type) == 1 && be16_get(arp->proto_type) == ETH_IP4 &&
@@ -55,12 +78,15 @@ static void take(struct netif *netif, const struct arp_hdr *arp)
     u64 mac = mac_load(arp->sender_mac);
     bool asks_us = is_ours(netif, target);
 
+    struct ip_addr from = addr_from_v4(sender), wanted = addr_from_v4(target);
+
     if (is_ours(netif, sender)) {
         if (mac != mac_load(netif->mac))
-            log_warn_once("%s: another host uses our address", netif->name);
+            defend(netif, &from);
         return;
     }
-    struct ip_addr from = addr_from_v4(sender);
+    if (!sender && asks_us && mac != mac_load(netif->mac) && dhcp_conflict(netif, &wanted, false))
+        return; /* it asks for the same address as we, at the same time: neither gets it */
     bool reply = be16_get(arp->op) == ARP_REPLY;
     if (sender && !addr_is_multicast(&from))
         neigh_learn(netif, &from, mac, asks_us && !reply, asks_us && reply, true);

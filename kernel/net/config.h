@@ -29,8 +29,9 @@ void ipconfig_apply(struct netif *netif, const struct ip_config *config);
 void ipconfig_withdraw(struct netif *netif, const struct ip_config *config);
 /** DHCP on this interface has an answer (or has given up for now): who waits goes on. */
 void ipconfig_done(struct netif *netif);
-/** Add a name server that a router told of; kept if there is room. */
-void ipconfig_add_name_server(const struct ip_addr *addr);
+/** Add a name server. 0, -EEXIST, -ENOSPC. */
+int ipconfig_add_name_server(const struct ip_addr *addr);
+void ipconfig_remove_name_server(const struct ip_addr *addr);
 /** The domain to search in, "" for none; static. */
 const char *net_domain(void);
 
@@ -39,5 +40,10 @@ struct pkt;
 struct ip_info;
 /** Ask for a lease on @netif, and keep it from then on. */
 void dhcp_start(struct netif *netif);
+/**
+ * Another host uses @addr of @netif's. True: it was a lease, and it has been declined because
+ * nobody is sure of it yet, or because the other host has not given in (@again).
+ */
+bool dhcp_conflict(struct netif *netif, const struct ip_addr *addr, bool again);
 /** A datagram for the client's port, .data at its payload. Borrows @pkt. */
 void dhcp_input(struct pkt *pkt, const struct ip_info *info);

@@ -56,7 +56,8 @@ struct dhcp_answer {
     struct ip_config config;
 };
 
-enum dhcp_state { SELECTING, REQUESTING, BOUND, RENEWING, REBINDING };
+enum dhcp_state { SELECTING, REQUESTING, BOUND, RENEWING, REBINDING, DECLINED };
+enum { PROBES = 2 }; /* of a new address, half a second apart */
 
 /* One interface's lease. Timers and packets of one interface come at safe points, one at a time.
  * [C] all. */
@@ -66,6 +67,7 @@ struct dhcp {
     struct timer timer;
     enum dhcp_state state;
     u32 xid, tries;
+    u32 probes;          /* sent for this address; 0: nobody else has it */
     u32 server, offered; /* network order */
     u64 started_ns, t1_ns, t2_ns, end_ns;
     struct dhcp_answer answer; /* what is in force, or on offer */
@@ -91,9 +93,11 @@ static u8 *put_request_options(u8 *to, const struct dhcp *d, u8 type)
     memcpy(id + 1, d->netif->mac, 6);
     to = put_option(to, OPT_TYPE, &type, 1);
     to = put_option(to, OPT_CLIENT_ID, id, sizeof(id));
-    to = put_option(to, OPT_MAX_SIZE, &max_size, 2);
-    to = put_option(to, OPT_WANTED, wanted, sizeof(wanted));
-    if (d->state == REQUESTING) { /* RFC 2131, 4.3.2: by state */
+    if (type != DECLINE) {
+        to = put_option(to, OPT_MAX_SIZE, &max_size, 2);
+        to = put_option(to, OPT_WANTED, wanted, sizeof(wanted));
+    }
+    if (d->state == REQUESTING || type == DECLINE) { /* RFC 2131, 4.3.2: by state */
         to = put_option(to, OPT_ADDRESS, &d->offered, 4);
         to = put_option(to, OPT_SERVER, &d->server, 4);
     }
@@ -183,12 +187,63 @@ static void wait_half(struct dhcp *d, u64 until_ns)
     timer_set(&d->timer, min(until_ns, now + max(left / 2, 60 * NSEC_PER_SEC)));
 }
 
+/* The address serves meanwhile: networks where leases overlap are rare, and every start would wait.
+ */
+static void probe(struct dhcp *d)
+{
+    if (d->probes == PROBES) {
+        d->probes = 0;
+        arp_announce(d->netif, &d->answer.config.addr);
+        timer_set(&d->timer, d->t1_ns);
+        return;
+    }
+    d->probes++;
+    arp_probe(d->netif, &d->answer.config.addr);
+    timer_set(&d->timer, time_after_ns(NSEC_PER_SEC / 2));
+}
+
+/* RFC 2131, 3.1.5 and 4.4.4. */
+static void decline(struct dhcp *d)
+{
+    char text[ADDR_TEXT_MAX];
+
+    log_warn("%s: another host has %s, which DHCP gave us: declined", d->netif->name,
+             addr_format(&d->answer.config.addr, text));
+    d->probes = 0;
+    d->state = DECLINED;
+    d->xid = (u32)random_u64();
+    d->offered = addr_v4(&d->answer.config.addr);
+    d->netif->flags |= NETIF_CONFIGURING;
+    ipconfig_withdraw(d->netif, &d->answer.config);
+    send(d, DECLINE);
+    timer_set(&d->timer, time_after_ns(10 * NSEC_PER_SEC));
+}
+
+bool dhcp_conflict(struct netif *netif, const struct ip_addr *addr, bool again)
+{
+    struct dhcp *d;
+
+    list_for_each(d, &clients, node) {
+        bool bound = d->state == BOUND || d->state == RENEWING || d->state == REBINDING;
+        if (d->netif != netif || !bound || !addr_equal(addr, &d->answer.config.addr))
+            continue;
+        if (!d->probes && !again)
+            return false;
+        decline(d);
+        return true;
+    }
+    return false;
+}
+
 static void timer_fired(struct timer *t)
 {
     struct dhcp *d = container_of(t, struct dhcp, timer);
     u64 now = time_ns();
 
     switch (d->state) {
+    case DECLINED:
+        discover(d);
+        return;
     case REQUESTING:
         if (d->tries > 4) {
             discover(d);
@@ -202,6 +257,10 @@ static void timer_fired(struct timer *t)
     case BOUND:
     case RENEWING:
     case REBINDING:
+        if (d->probes) {
+            probe(d);
+            return;
+        }
         if (now >= d->end_ns) {
             drop_lease(d, "nobody renewed it");
             return;
@@ -413,9 +472,11 @@ static void take_ack(struct dhcp *d, const struct dhcp_answer *a)
 {
     bool fresh = d->state == REQUESTING;
 
-    if (d->state == SELECTING || d->state == BOUND || !is_usable(&a->config.addr))
+    if (d->state == SELECTING || d->state == BOUND || d->state == DECLINED ||
+        !is_usable(&a->config.addr))
         return;
-    if (!fresh && !addr_equal(&a->config.addr, &d->answer.config.addr))
+    bool other = !fresh && !addr_equal(&a->config.addr, &d->answer.config.addr);
+    if (other)
         ipconfig_withdraw(d->netif, &d->answer.config);
     d->answer = *a;
     if (a->server)
@@ -425,7 +486,9 @@ static void take_ack(struct dhcp *d, const struct dhcp_answer *a)
     timer_set(&d->timer, d->t1_ns);
     ipconfig_apply(d->netif, &d->answer.config);
     ipconfig_done(d->netif);
-    if (fresh) {
+    if (fresh || other) {
+        d->probes = 0;
+        probe(d);
         char text[ADDR_TEXT_MAX];
         log_info("%s: %s/%u by DHCP", d->netif->name, addr_format(&a->config.addr, text),
                  a->config.prefix);

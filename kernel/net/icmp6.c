@@ -221,7 +221,8 @@ static void icmp6_input(struct pkt *pkt, const struct ip_info *info)
         NET_COUNT(icmp6_in_errors);
         if (icmp)
             NET_COUNT(icmp6_in_csum_errors);
-    } else {
+    } else if (ip6_cast(info->netif, &info->src) != IP_UNICAST ||
+               info->netif->flags & NETIF_LOOPBACK || icmp->type == ICMP6_NEIGH_ADVERT) {
         dispatch(pkt, info, icmp->type);
     }
     pkt_free(pkt);

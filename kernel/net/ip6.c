@@ -105,8 +105,10 @@ static bool bad_addresses(const struct netif *netif, const struct ip_info *info)
         return true;
     if (loop)
         return false;
-    return addr_is_loopback(&info->src) || addr_is_loopback(&info->dst) ||
-           has_addr(netif, &info->src);
+    if (addr_is_loopback(&info->src) || addr_is_loopback(&info->dst))
+        return true;
+    /* Another host that has our address says so in an ICMP message. */
+    return info->protocol != IP_ICMP6 && has_addr(netif, &info->src);
 }
 
 /* What walking the extension headers ended in. */

@@ -20,10 +20,34 @@ void icmp6_send(struct netif *netif, struct pkt *pkt, const struct ip_addr *src,
 /** Neighbour and router messages of ICMPv6 whose hop limit proves that they are the link's own;
  * .data at the ICMP header, all of it linear that fits. Borrows @pkt. */
 void ndp_input(struct pkt *pkt, const struct ip_info *info);
-/** Listen for questions about an address of ours. */
+/** Listen for questions about an address of ours; leave it again. */
 void ndp_join(struct netif *netif, const struct ip_addr *addr);
+void ndp_leave(struct netif *netif, const struct ip_addr *addr);
+/** Ask whether anybody has @addr, which is to be ours. @nonce: 48 bits that mark it as our own. */
+void ndp_probe(struct netif *netif, const struct ip_addr *addr, u64 nonce);
+/** Ask for routers. */
+void ndp_solicit_router(struct netif *netif);
+
+/* ---- slaac.c ---- */
+
 /** A link-local address, then routers' prefixes. */
 void slaac_start(struct netif *netif);
+/** An IPv6 address has come (it is probed if tentative), or gone. */
+void slaac_addr_added(struct netif *netif, const struct ip_addr *addr);
+void slaac_addr_removed(struct netif *netif, const struct ip_addr *addr);
+/** Another host uses @addr of ours. True: it was tentative, and is ours no more. */
+bool slaac_conflict(struct netif *netif, const struct ip_addr *addr);
+/** Is this the mark of our own probes, which a network has sent back to us? */
+bool slaac_is_own_probe(const struct netif *netif, u64 nonce);
+
+enum slaac_kind { SLAAC_NONE, SLAAC_ROUTER, SLAAC_PREFIX, SLAAC_NAME_SERVER };
+/** A router tells of itself, a prefix on the link, or a name server; for @lifetime_s seconds, 0: no
+ * longer, ~0: for ever. */
+void slaac_hear(struct netif *netif, enum slaac_kind kind, const struct ip_addr *addr, u8 prefix,
+                u32 lifetime_s);
+/** A router's prefix makes this address ours: RFC 4862, 5.5.3. */
+void slaac_hear_address(struct netif *netif, const struct ip_addr *addr, u32 valid_s,
+                        u32 preferred_s);
 /** The link-scope address derived from the MAC address (RFC 4291, appendix A). */
 struct ip_addr ip6_link_local(const struct netif *netif);
 

@@ -38,15 +38,40 @@ const char *net_domain(void)
     return domain;
 }
 
-void ipconfig_add_name_server(const struct ip_addr *addr)
+/* NAME_SERVERS: it is none of them. */
+static u32 find_name_server_locked(const struct ip_addr *addr)
 {
-    bool known = false;
+    for (u32 i = 0; i < nr_name_servers; i++)
+        if (addr_equal(&name_servers[i], addr))
+            return i;
+    return NAME_SERVERS;
+}
+
+int ipconfig_add_name_server(const struct ip_addr *addr)
+{
+    int err = 0;
 
     spin_lock(&net_config_lock);
-    for (u32 i = 0; i < nr_name_servers; i++)
-        known |= addr_equal(&name_servers[i], addr);
-    if (!known && nr_name_servers < NAME_SERVERS)
+    if (find_name_server_locked(addr) < NAME_SERVERS)
+        err = -EEXIST;
+    else if (nr_name_servers == NAME_SERVERS)
+        err = -ENOSPC;
+    else
         name_servers[nr_name_servers++] = *addr;
+    spin_unlock(&net_config_lock);
+    return err;
+}
+
+/* Those behind it move up: they are asked in this order. */
+void ipconfig_remove_name_server(const struct ip_addr *addr)
+{
+    spin_lock(&net_config_lock);
+    u32 at = find_name_server_locked(addr);
+    if (at < NAME_SERVERS) {
+        nr_name_servers--;
+        memmove(&name_servers[at], &name_servers[at + 1],
+                (nr_name_servers - at) * sizeof(name_servers[0]));
+    }
     spin_unlock(&net_config_lock);
 }
 
@@ -87,14 +112,12 @@ void ipconfig_apply(struct netif *netif, const struct ip_config *config)
     else if (config->gateway.family)
         add_gateway(netif, &config->gateway);
     for (u32 i = 0; i < config->nr_name_servers; i++)
-        ipconfig_add_name_server(&config->name_servers[i]);
+        (void)ipconfig_add_name_server(&config->name_servers[i]); /* known, or one too many */
     if (config->domain[0])
         str_copy(domain, config->domain, sizeof(domain));
     if (config->hostname[0] && !cmdline_get("ingot.hostname"))
         str_copy(hostname, config->hostname, sizeof(hostname));
     net_config_changed();
-    if (config->addr.family == ADDR_INET)
-        arp_announce(netif, &config->addr);
 }
 
 void netif_announce(struct netif *netif)
@@ -118,6 +141,8 @@ void ipconfig_withdraw(struct netif *netif, const struct ip_config *config)
             .dst = r->dst, .prefix = r->prefix, .gateway = r->gateway, .netif = netif};
         (void)route_remove(&other); /* the program may have done so */
     }
+    for (u32 i = 0; i < config->nr_name_servers; i++)
+        ipconfig_remove_name_server(&config->name_servers[i]);
     (void)route_remove(&line);                     /* likewise */
     (void)netif_remove_addr(netif, &config->addr); /* likewise */
     netif->gateway4.family = ADDR_NONE;
@@ -279,6 +304,8 @@ static void configure(const char *text)
         return;
     }
     ipconfig_apply(netif, &config);
+    if (config.addr.family == ADDR_INET)
+        arp_announce(netif, &config.addr);
 }
 
 static int start_dhcp_on(struct netif *netif, void *arg)
@@ -320,7 +347,6 @@ static void configure6(void)
         return;
     }
     ipconfig_apply(netif, &config);
-    ndp_join(netif, &config.addr);
 }
 
 void ipconfig_init(void)

@@ -1,21 +1,25 @@
-/* Neighbour discovery (RFC 4861) and addresses from routers' prefixes (RFC 4862), for a host. Every
- * message must carry hop limit 255: then no router has passed it on, and it is the link's own. */
-#include "abi/errno.h"
-#include "core/cmdline.h"
+/* Neighbour discovery (RFC 4861), for a host: its messages; what routers tell is kept by slaac.c.
+ * Every message must carry hop limit 255: then no router has passed it on, and it is the link's
+ * own.
+ */
 #include "core/log.h"
-#include "core/time.h"
-#include "core/timer.h"
 #include "lib/string.h"
-#include "mm/heap.h"
-#include "net/config.h"
 #include "net/ip6.h"
 #include "net/mcast.h"
 #include "net/net_priv.h"
 
-enum { HOPS = 255, SOLICITS = 3, INTERVAL_S = 4 };
-enum nd_option { ND_SOURCE_MAC = 1, ND_TARGET_MAC = 2, ND_PREFIX = 3, ND_MTU = 5, ND_DNS = 25 };
+enum { HOPS = 255 };
+enum nd_option {
+    ND_SOURCE_MAC = 1,
+    ND_TARGET_MAC = 2,
+    ND_PREFIX = 3,
+    ND_MTU = 5,
+    ND_NONCE = 14, /* RFC 3971, 5.3.2; of the size of a MAC address */
+    ND_DNS = 25,
+};
 enum { ADVERT_SOLICITED = 0x40, ADVERT_OVERRIDE = 0x20 };
 enum { PREFIX_ON_LINK = 0x80, PREFIX_AUTO = 0x40 };
+static const struct ip_addr nobody = {.family = ADDR_INET6};
 
 /* Solicitation and advertisement of a neighbour. */
 struct nd_hdr {
@@ -37,21 +41,29 @@ struct prefix_option {
 };
 static_assert(sizeof(struct prefix_option) == 32, "RFC 4861, 4.6.2");
 
-/* Router solicitation of one interface. */
-struct slaac {
-    struct timer timer;
-    struct netif *netif;
-    u32 tries;
-};
-
-static u8 *put_mac_option(struct pkt *pkt, u8 type, const struct netif *netif)
+static void put_option(struct pkt *pkt, u8 type, u64 mac)
 {
     struct nd_mac_option *option = (void *)pkt_put(pkt, sizeof(*option));
 
     option->type = type;
     option->len = 1;
-    memcpy(option->mac, netif->mac, 6);
-    return (u8 *)option;
+    memcpy(option->mac, &mac, 6);
+}
+
+static bool is_tentative(struct netif *netif, const struct ip_addr *addr)
+{
+    struct netif_addr line;
+
+    return netif_get_addr(netif, addr, &line) && line.flags & ADDR_TENTATIVE;
+}
+
+/* Who sends, and where he lives, unless another host may have that address: RFC 4429, 3.2. */
+static void put_source(struct pkt *pkt, struct netif *netif, const struct ip_addr *dst)
+{
+    const struct ip_addr *source = netif_source(netif, dst);
+
+    if (source && !is_tentative(netif, source))
+        put_option(pkt, ND_SOURCE_MAC, mac_load(netif->mac));
 }
 
 /* RFC 4291, 2.7.1. */
@@ -72,41 +84,67 @@ void ndp_join(struct netif *netif, const struct ip_addr *addr)
     (void)mcast_join(netif, &group); /* the table is full: neighbours that know us do without */
 }
 
-void ndp_solicit(struct netif *netif, const struct ip_addr *addr, u64 mac)
+void ndp_leave(struct netif *netif, const struct ip_addr *addr)
 {
     struct ip_addr group = solicited_node(addr);
+
+    mcast_leave(netif, &group);
+}
+
+static struct pkt *make_solicit(const struct ip_addr *addr)
+{
     struct pkt *pkt = pkt_alloc();
     if (!pkt)
-        return;
+        return NULL;
     struct nd_hdr *nd = (void *)pkt_put(pkt, sizeof(*nd));
 
     *nd = (struct nd_hdr){.icmp.type = ICMP6_NEIGH_SOLICIT};
     memcpy(nd->target, addr->bytes, 16);
-    put_mac_option(pkt, ND_SOURCE_MAC, netif);
-    icmp6_send(netif, pkt, NULL, mac ? addr : &group, HOPS);
+    return pkt;
 }
 
-/* 7.2.4. To everybody where who asked has no address yet. */
+void ndp_solicit(struct netif *netif, const struct ip_addr *addr, u64 mac)
+{
+    struct ip_addr group = solicited_node(addr);
+    struct pkt *pkt = make_solicit(addr);
+    if (!pkt)
+        return;
+    const struct ip_addr *dst = mac ? addr : &group;
+    put_source(pkt, netif, dst);
+    icmp6_send(netif, pkt, NULL, dst, HOPS);
+}
+
+void ndp_probe(struct netif *netif, const struct ip_addr *addr, u64 nonce)
+{
+    struct ip_addr group = solicited_node(addr);
+    struct pkt *pkt = make_solicit(addr);
+    if (!pkt)
+        return;
+    put_option(pkt, ND_NONCE, nonce);
+    icmp6_send(netif, pkt, &nobody, &group, HOPS);
+}
+
+/* 7.2.4. To everybody where who asked has no address yet. What is tentative overrides nothing. */
 static void advertise(struct netif *netif, const struct ip_addr *target, const struct ip_addr *to)
 {
     bool anybody = addr_is_any(to);
+    u32 flags =
+        (is_tentative(netif, target) ? 0u : ADVERT_OVERRIDE) | (anybody ? 0u : ADVERT_SOLICITED);
     struct pkt *pkt = pkt_alloc();
     if (!pkt)
         return;
     struct nd_hdr *nd = (void *)pkt_put(pkt, sizeof(*nd));
 
     *nd = (struct nd_hdr){.icmp.type = ICMP6_NEIGH_ADVERT};
-    nd->icmp.word = be32_of((u32)(ADVERT_OVERRIDE | (anybody ? 0 : ADVERT_SOLICITED)) << 24);
+    nd->icmp.word = be32_of(flags << 24);
     memcpy(nd->target, target->bytes, 16);
-    put_mac_option(pkt, ND_TARGET_MAC, netif);
+    put_option(pkt, ND_TARGET_MAC, mac_load(netif->mac));
     icmp6_send(netif, pkt, target, anybody ? &ip6_all_nodes : to, HOPS);
 }
 
 void ndp_announce(struct netif *netif, const struct ip_addr *addr)
 {
-    static const struct ip_addr anybody = {.family = ADDR_INET6};
-
-    advertise(netif, addr, &anybody);
+    advertise(netif, addr, &nobody);
 }
 
 /* The next option from *@at on that lies whole within the message; NULL: no more, or broken. */
@@ -120,13 +158,13 @@ static const u8 *next_option(const struct pkt *pkt, u32 *at)
     return option;
 }
 
-/* The MAC address in an option of @type; 0: there is none. */
+/* The 48 bits in an option of @type; 0: there is none. */
 static u64 find_mac(const struct pkt *pkt, u32 at, u8 type)
 {
     const u8 *option;
 
     while ((option = next_option(pkt, &at)))
-        if (option[0] == type && !(option[2] & 1))
+        if (option[0] == type && (type == ND_NONCE || !(option[2] & 1)))
             return mac_load(option + 2);
     return 0;
 }
@@ -144,7 +182,12 @@ static void take_solicit(struct pkt *pkt, const struct ip_info *info)
 
     if (!is_own(info->netif, &target))
         return;
-    if (mac && !addr_is_any(&info->src))
+    if (addr_is_any(&info->src)) {
+        u64 nonce = find_mac(pkt, sizeof(*nd), ND_NONCE);
+        if (mac || slaac_is_own_probe(info->netif, nonce) ||
+            slaac_conflict(info->netif, &target)) /* both wanted it: neither gets it */
+            return;
+    } else if (mac)
         neigh_learn(info->netif, &info->src, mac, true, false, true);
     advertise(info->netif, &target, &info->src);
 }
@@ -159,7 +202,8 @@ static void take_advert(struct pkt *pkt, const struct ip_info *info)
     if (addr_is_multicast(&target))
         return;
     if (is_own(info->netif, &target)) {
-        log_warn_once("%s: another host uses our IPv6 address", info->netif->name);
+        if (mac != mac_load(info->netif->mac) && !slaac_conflict(info->netif, &target))
+            log_warn_once("%s: another host uses our IPv6 address", info->netif->name);
         return;
     }
     if (mac)
@@ -170,38 +214,31 @@ static void take_advert(struct pkt *pkt, const struct ip_info *info)
 
 /* ---- routers ---- */
 
-/* RFC 4862, 5.5.3, with RFC 4291's interface identifier. Lifetimes: the address stays as long as
- * the program runs; a router that withdraws a prefix (valid 0) takes it away. */
+/* RFC 4861, 6.3.4; RFC 4862, 5.5.3 (a) to (d), with RFC 4291's interface identifier. */
 static void take_prefix(struct netif *netif, const struct prefix_option *option)
 {
     struct ip_addr addr = addr_from_v6(option->net), own = ip6_link_local(netif);
+    u32 valid_s = be32_get(option->valid), preferred_s = be32_get(option->preferred);
 
     if (addr_is_link_local(&addr) || addr_is_multicast(&addr) || option->prefix > 128)
         return;
-    if (option->flags & PREFIX_ON_LINK && be32_get(option->valid)) {
-        struct route_entry line = {.dst = addr, .prefix = option->prefix, .netif = netif};
-        (void)route_add(&line); /* there already */
-    }
-    if (!(option->flags & PREFIX_AUTO) || option->prefix != 64 ||
-        be32_get(option->preferred) > be32_get(option->valid))
+    if (option->flags & PREFIX_ON_LINK)
+        slaac_hear(netif, SLAAC_PREFIX, &addr, option->prefix, valid_s);
+    if (!(option->flags & PREFIX_AUTO) || option->prefix != 64 || preferred_s > valid_s)
         return;
     addr.halves[1] = own.halves[1];
-    if (!be32_get(option->valid)) {
-        (void)netif_remove_addr(netif, &addr); /* we may never have had it */
-        return;
-    }
-    if (netif_add_addr(netif, &addr, 128))
-        return;
-    ndp_join(netif, &addr);
-    char text[ADDR_TEXT_MAX];
-    log_info("%s: %s/%u from a router", netif->name, addr_format(&addr, text), option->prefix);
+    slaac_hear_address(netif, &addr, valid_s, preferred_s);
 }
 
-static void take_dns(const u8 *option)
+/* RFC 8106, 5.1. */
+static void take_dns(struct netif *netif, const u8 *option)
 {
-    for (u32 i = 8; i + 16 <= option[1] * 8u; i += 16) { /* RFC 8106, 5.1 */
+    be32 lifetime;
+
+    memcpy(&lifetime, option + 4, 4);
+    for (u32 i = 8; i + 16 <= option[1] * 8u; i += 16) {
         struct ip_addr addr = addr_from_v6(option + i);
-        ipconfig_add_name_server(&addr);
+        slaac_hear(netif, SLAAC_NAME_SERVER, &addr, 0, be32_get(lifetime));
     }
 }
 
@@ -214,7 +251,7 @@ static void take_router_options(struct pkt *pkt, struct netif *netif)
         if (option[0] == ND_PREFIX && option[1] == 4)
             take_prefix(netif, (const void *)option);
         else if (option[0] == ND_DNS && option[1] >= 3)
-            take_dns(option);
+            take_dns(netif, option);
         else if (option[0] == ND_MTU && option[1] == 1) {
             be32 mtu;
             memcpy(&mtu, option + 4, 4);
@@ -222,20 +259,6 @@ static void take_router_options(struct pkt *pkt, struct netif *netif)
                 netif->mtu = be32_get(mtu);
         }
     }
-}
-
-static void set_router(struct netif *netif, const struct ip_addr *router, u16 lifetime_s)
-{
-    struct route_entry line = {
-        .dst = {.family = ADDR_INET6}, .gateway = *router, .netif = netif, .metric = 1024};
-
-    if (lifetime_s) {
-        netif->gateway6 = *router;
-        (void)route_add(&line); /* there already */
-        return;
-    }
-    (void)route_remove(&line); /* it may never have been one */
-    netif->gateway6.family = ADDR_NONE;
 }
 
 static void take_router(struct pkt *pkt, const struct ip_info *info)
@@ -247,7 +270,7 @@ static void take_router(struct pkt *pkt, const struct ip_info *info)
         return;
     if (mac)
         neigh_learn(info->netif, &info->src, mac, true, false, true);
-    set_router(info->netif, &info->src, (u16)be32_get(ra->icmp.word));
+    slaac_hear(info->netif, SLAAC_ROUTER, &info->src, 0, (u16)be32_get(ra->icmp.word));
     take_router_options(pkt, info->netif);
     net_config_changed();
 }
@@ -284,37 +307,13 @@ struct ip_addr ip6_link_local(const struct netif *netif)
     };
 }
 
-static void solicit_router(struct timer *t)
+void ndp_solicit_router(struct netif *netif)
 {
-    struct slaac *s = container_of(t, struct slaac, timer);
-
-    if (s->netif->gateway6.family || s->tries++ == SOLICITS) {
-        kfree(s); /* advertisements come by themselves from here on */
-        return;
-    }
-    timer_set(t, time_after_ns(INTERVAL_S * NSEC_PER_SEC));
     struct pkt *pkt = pkt_alloc();
     if (!pkt)
         return;
     struct icmp_hdr *icmp = (void *)pkt_put(pkt, sizeof(*icmp));
     *icmp = (struct icmp_hdr){.type = ICMP6_ROUTER_SOLICIT};
-    put_mac_option(pkt, ND_SOURCE_MAC, s->netif);
-    icmp6_send(s->netif, pkt, NULL, &ip6_all_routers, HOPS);
-}
-
-void slaac_start(struct netif *netif)
-{
-    struct slaac *s = kzalloc(sizeof(*s));
-    struct ip_addr own = ip6_link_local(netif);
-
-    (void)mcast_join(netif, &ip6_all_nodes); /* as in ndp_join */
-    ndp_join(netif, &own);
-    if (!s || netif_add_addr(netif, &own, 64)) {
-        log_err("%s: no memory for IPv6", netif->name);
-        kfree(s);
-        return;
-    }
-    s->netif = netif;
-    timer_init(&s->timer, solicit_router);
-    solicit_router(&s->timer);
+    put_source(pkt, netif, &ip6_all_routers);
+    icmp6_send(netif, pkt, NULL, &ip6_all_routers, HOPS);
 }

@@ -84,7 +84,9 @@ void ndp_solicit(struct netif *netif, const struct ip_addr *addr, u64 mac);
 void arp_receive(struct netif *netif, struct pkt *pkt);
 /** Tell the network that we have @addr (RFC 5227, 2.3). */
 void arp_announce(struct netif *netif, const struct ip_addr *addr);
-/** The same by ND: an unsolicited advertisement (RFC 4861, 7.2.6). */
+/** Ask whether anybody has @addr, which is to be ours (RFC 5227, 2.1.1). */
+void arp_probe(struct netif *netif, const struct ip_addr *addr);
+/** Announce by ND: an unsolicited advertisement (RFC 4861, 7.2.6). */
 void ndp_announce(struct netif *netif, const struct ip_addr *addr);
 
 /* ---- IP ---- */

@@ -3,9 +3,11 @@
 
 #include "abi/errno.h"
 #include "abi/socket.h"
+#include "core/time.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "net/ip.h"
+#include "net/ip6.h"
 #include "net/net_priv.h"
 #include "net/netlink.h"
 #include "net/stats.h"
@@ -156,27 +158,66 @@ static struct netif_addr *free_addr(struct netif *netif)
     return NULL;
 }
 
-int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix)
+int netif_add_addr_for(struct netif *netif, const struct netif_addr *line)
 {
+    const struct ip_addr *addr = &line->addr;
+
     spin_lock(&net_config_lock);
     struct netif_addr *slot = find_addr(netif, addr) ? NULL : free_addr(netif);
     int err = slot ? 0 : find_addr(netif, addr) ? -EEXIST : -ENOSPC;
     if (slot) {
         u32 used = (u32)(slot - netif->addrs) + 1;
-        slot->prefix = prefix;
-        slot->addr = *addr;
+        *slot = *line;
+        slot->probed_ns = time_after_ns(ADDR_PROBE_NS);
+        if (addr->family == ADDR_INET || netif->flags & NETIF_LOOPBACK)
+            slot->flags &= (u8)~ADDR_TENTATIVE;
         netif->nr_addrs = max(netif->nr_addrs, used);
     }
     spin_unlock(&net_config_lock);
     if (err)
         return err;
 
-    struct route_entry connected = {.dst = *addr, .prefix = prefix, .netif = netif};
-    if (prefix < addr_bits(addr))
+    struct route_entry connected = {.dst = *addr, .prefix = line->prefix, .netif = netif};
+    if (line->prefix < addr_bits(addr))
         (void)route_add(&connected); /* a full table: the address serves, its network does not */
     net_config_changed();
-    rtnetlink_tell_addr(netif, addr, prefix, true);
+    if (addr->family == ADDR_INET6)
+        slaac_addr_added(netif, addr);
+    rtnetlink_tell_addr(netif, line, true);
     return 0;
+}
+
+int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix)
+{
+    return netif_add_addr_for(netif, &(struct netif_addr){.addr = *addr,
+                                                          .prefix = prefix,
+                                                          .flags = ADDR_TENTATIVE,
+                                                          .preferred_ns = TIME_NEVER,
+                                                          .valid_ns = TIME_NEVER});
+}
+
+int netif_change_addr(struct netif *netif, const struct netif_addr *line)
+{
+    spin_lock(&net_config_lock);
+    struct netif_addr *slot = find_addr(netif, &line->addr);
+    if (slot)
+        *slot = *line;
+    spin_unlock(&net_config_lock);
+    if (!slot)
+        return -EADDRNOTAVAIL;
+    net_config_changed();
+    rtnetlink_tell_addr(netif, line, true);
+    return 0;
+}
+
+bool netif_get_addr(struct netif *netif, const struct ip_addr *addr, struct netif_addr *out)
+{
+    spin_lock(&net_config_lock);
+    const struct netif_addr *slot = find_addr(netif, addr);
+    if (slot)
+        *out = *slot;
+    spin_unlock(&net_config_lock);
+    return slot != NULL;
 }
 
 int netif_set_mtu(struct netif *netif, u32 mtu)
@@ -200,31 +241,51 @@ void netif_link_changed(struct netif *netif)
     rtnetlink_tell_link(netif);
 }
 
+/* Has @netif another address in the network of @line, which is gone? */
+static bool shares_network(const struct netif *netif, const struct netif_addr *line)
+{
+    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+        const struct netif_addr *other = &netif->addrs[i];
+        if (other->addr.family == line->addr.family && other->prefix == line->prefix &&
+            addr_in_prefix(&other->addr, &line->addr, line->prefix))
+            return true;
+    }
+    return false;
+}
+
 int netif_remove_addr(struct netif *netif, const struct ip_addr *addr)
 {
     spin_lock(&net_config_lock);
     struct netif_addr *slot = find_addr(netif, addr);
-    struct route_entry connected = {.dst = *addr, .netif = netif};
+    struct netif_addr gone = {0};
     if (slot) {
-        connected.prefix = slot->prefix;
+        gone = *slot;
         slot->addr.family = ADDR_NONE;
     }
     spin_unlock(&net_config_lock);
     if (!slot)
         return -EADDRNOTAVAIL;
-    (void)route_remove(&connected); /* a host's address has none */
+    struct route_entry connected = {.dst = *addr, .prefix = gone.prefix, .netif = netif};
+    if (!shares_network(netif, &gone))
+        (void)route_remove(&connected); /* a host's address has none */
     net_config_changed();
-    rtnetlink_tell_addr(netif, addr, connected.prefix, false);
+    if (addr->family == ADDR_INET6)
+        slaac_addr_removed(netif, addr);
+    rtnetlink_tell_addr(netif, &gone, false);
     return 0;
 }
 
-/* How well @addr serves as a source for @dst: RFC 6724, 5, rules 2 and 8, which also suit IPv4. */
-static u32 source_score(const struct ip_addr *addr, const struct ip_addr *dst)
+/* How well @line serves as a source for @dst: RFC 6724, 5, rules 2, 3 and 8, which also suit IPv4;
+ * RFC 4429, 3.1: what is tentative counts as deprecated. */
+static u32 source_score(const struct netif_addr *line, const struct ip_addr *dst)
 {
-    u32 score = 1 + addr_common_bits(addr, dst);
+    enum { RULE_8 = 1, RULE_3 = 256, RULE_2 = 512 };
+    u32 score = RULE_8 + addr_common_bits(&line->addr, dst);
 
-    if (addr_is_link_local(addr) == addr_is_link_local(dst))
-        score += 256;
+    if (addr_is_link_local(&line->addr) == addr_is_link_local(dst))
+        score += RULE_2;
+    if (!(line->flags & (ADDR_TENTATIVE | ADDR_DEPRECATED)))
+        score += RULE_3;
     return score;
 }
 
@@ -234,11 +295,11 @@ const struct ip_addr *netif_source(const struct netif *netif, const struct ip_ad
     u32 best_score = 0;
 
     for (u32 i = 0; i < NETIF_ADDRS; i++) {
-        const struct ip_addr *addr = &netif->addrs[i].addr;
-        u32 score = addr->family == dst->family ? source_score(addr, dst) : 0;
+        const struct netif_addr *line = &netif->addrs[i];
+        u32 score = line->addr.family == dst->family ? source_score(line, dst) : 0;
         if (score > best_score) {
             best_score = score;
-            best = addr;
+            best = &line->addr;
         }
     }
     return best;

@@ -39,6 +39,16 @@ struct netif_stats {
 
 enum { NETIF_ADDRS = 8 };
 
+enum netif_addr_flags {
+    ADDR_TENTATIVE = 1,  /* nobody has said yet that it is his: it serves, and claims nothing */
+    ADDR_DYNAMIC = 2,    /* a router's: it has an end */
+    ADDR_DEPRECATED = 4, /* past its preferred time */
+};
+/* How long the owner of an address has to answer: RFC 4861's RetransTimer; one probe is what RFC
+ * 4862, 5.1 asks for. */
+#define ADDR_PROBE_NS 1000000000ull
+struct slaac;
+
 /* Fields: [I], [N] under net_config_lock, read without it by value. */
 struct netif {
     char name[16];               /* [I] "eth0" */
@@ -51,12 +61,17 @@ struct netif {
     struct netif_addr {
         struct ip_addr addr; /* family 0: unused */
         u8 prefix;
+        u8 flags;                      /* enum netif_addr_flags */
+        u64 probed_ns;                 /* ADDR_TENTATIVE: when it has been long enough */
+        u64 preferred_ns, valid_ns;    /* until when it is a source by choice, and ours at all */
     } addrs[NETIF_ADDRS];              /* [N] */
     u32 nr_addrs;                      /* [N] slots from here on were never used */
     struct ip_addr gateway4, gateway6; /* [N] family 0: none */
     struct netif_stats *stats;         /* [I] cpu_count of them, [C] each CPU its own */
     struct list_head node;             /* [I] */
-    void *driver;                      /* [I] the driver's own */
+    struct slaac *slaac;               /* [I] once set; NULL: it has no IPv6 of its own */
+    u64 defended_ns; /* [C] of who receives: when we last said that an address is ours */
+    void *driver;    /* [I] the driver's own */
     /** [A] Packet sockets, while there are any: look at every frame, @sent or received; borrows.
      */
     void (*tap)(struct netif *netif, struct pkt *pkt, bool sent);
@@ -96,8 +111,16 @@ void netif_start_offers(void);
 bool netif_is_offered(void);
 /** The first one that is up and not loopback, or NULL. */
 struct netif *netif_default(void);
-/** Give it an address, with the route to its network. 0, -EEXIST, -ENOSPC. */
+/** Give it an address for ever, with the route to its network. 0, -EEXIST, -ENOSPC. */
 int netif_add_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix);
+/** The same with flags and lifetimes; an IPv6 address is probed where it is tentative. */
+int netif_add_addr_for(struct netif *netif, const struct netif_addr *line);
+/** IFA_F_* of the ABI. */
+u32 netif_addr_abi_flags(const struct netif_addr *line);
+/** Change flags and times of the one with @line's address. 0 or -EADDRNOTAVAIL. */
+int netif_change_addr(struct netif *netif, const struct netif_addr *line);
+/** The line of one of its addresses. */
+bool netif_get_addr(struct netif *netif, const struct ip_addr *addr, struct netif_addr *out);
 /** Take an address and its route away. 0 or -EADDRNOTAVAIL. */
 int netif_remove_addr(struct netif *netif, const struct ip_addr *addr);
 /** Another MTU; -EINVAL below what IP needs (RFC 791) or above what the device takes. */

@@ -47,11 +47,11 @@ void netlink_notify(u32 group, void (*fill)(struct nl_reply *reply, const void *
                     const void *arg);
 
 struct netif;
-struct ip_addr;
+struct netif_addr;
 struct route_entry;
 /** An interface, an address or a route has changed, come (@added) or gone: tell who listens. */
 void rtnetlink_tell_link(struct netif *netif);
-void rtnetlink_tell_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix, bool added);
+void rtnetlink_tell_addr(struct netif *netif, const struct netif_addr *line, bool added);
 void rtnetlink_tell_route(const struct route_entry *line, bool added);
 
 /** Answer a request of NETLINK_SOCK_DIAG. 0 or a negative errno for the program. */

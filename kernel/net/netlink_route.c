@@ -1,5 +1,6 @@
 /* NETLINK_ROUTE: what getifaddrs(3), if_nameindex(3) and ip(8) ask.  Links, addresses, routes and
  * neighbours can be listed; addresses and routes added and removed.  rtnetlink(7). */
+#include "core/time.h"
 #include "lib/string.h"
 #include "net/ip.h"
 #include "net/neigh.h"
@@ -162,13 +163,35 @@ static void put_broadcast(struct nl_reply *r, const struct netif_addr *a)
     nl_attr_u32(r, IFA_BROADCAST, all);
 }
 
+/* Seconds from now; ~0: for ever. */
+static u32 seconds_until(u64 end_ns)
+{
+    u64 now = time_ns();
+
+    if (end_ns == TIME_NEVER)
+        return UINT32_MAX;
+    return end_ns > now ? (u32)((end_ns - now) / NSEC_PER_SEC) : 0;
+}
+
+u32 netif_addr_abi_flags(const struct netif_addr *line)
+{
+    u32 flags = line->flags & ADDR_DYNAMIC ? 0 : IFA_F_PERMANENT;
+
+    if (line->flags & ADDR_TENTATIVE)
+        flags |= IFA_F_TENTATIVE | IFA_F_OPTIMISTIC;
+    return flags | (line->flags & ADDR_DEPRECATED ? IFA_F_DEPRECATED : 0);
+}
+
 static void put_netif_addr(struct nl_reply *r, u16 type, const struct netif *netif,
                            const struct netif_addr *a)
 {
-    static const struct ifa_cacheinfo_abi for_ever = {UINT32_MAX, UINT32_MAX, 0, 0};
+    struct ifa_cacheinfo_abi lives = {
+        .preferred = a->flags & ADDR_DEPRECATED ? 0 : seconds_until(a->preferred_ns),
+        .valid = seconds_until(a->valid_ns)};
+    u32 flags = netif_addr_abi_flags(a);
     struct ifaddrmsg_abi msg = {.family = (u8)a->addr.family,
                                 .prefix = a->prefix,
-                                .flags = IFA_F_PERMANENT,
+                                .flags = (u8)flags,
                                 .scope = scope_of(&a->addr),
                                 .index = netif->index};
 
@@ -180,8 +203,8 @@ static void put_netif_addr(struct nl_reply *r, u16 type, const struct netif *net
             put_broadcast(r, a);
         nl_attr(r, IFA_LABEL, netif->name, (u32)strlen(netif->name) + 1);
     }
-    nl_attr_u32(r, IFA_FLAGS, IFA_F_PERMANENT);
-    nl_attr(r, IFA_CACHEINFO, &for_ever, sizeof(for_ever));
+    nl_attr_u32(r, IFA_FLAGS, flags);
+    nl_attr(r, IFA_CACHEINFO, &lives, sizeof(lives));
     nl_end(r);
 }
 
@@ -432,15 +455,12 @@ static void fill_addr(struct nl_reply *r, const void *arg)
     put_netif_addr(r, n->added ? RTM_NEWADDR : RTM_DELADDR, n->netif, &n->addr);
 }
 
-void rtnetlink_tell_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix, bool added)
+void rtnetlink_tell_addr(struct netif *netif, const struct netif_addr *line, bool added)
 {
-    struct addr_notice n = {
-        netif, {*addr, prefix},
-         added
-    };
+    struct addr_notice n = {netif, *line, added};
 
-    netlink_notify(addr->family == ADDR_INET ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR, fill_addr,
-                   &n);
+    netlink_notify(line->addr.family == ADDR_INET ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR,
+                   fill_addr, &n);
 }
 
 struct route_notice {

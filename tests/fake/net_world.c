@@ -314,9 +314,9 @@ void rtnetlink_tell_link(struct netif *netif)
     (void)netif;
 }
 
-void rtnetlink_tell_addr(struct netif *netif, const struct ip_addr *addr, u8 prefix, bool added)
+void rtnetlink_tell_addr(struct netif *netif, const struct netif_addr *line, bool added)
 {
-    (void)netif, (void)addr, (void)prefix, (void)added;
+    (void)netif, (void)line, (void)added;
 }
 
 void rtnetlink_tell_route(const struct route_entry *line, bool added)

@@ -6,56 +6,9 @@
 #include "mm/page.h"
 #include "net/ip.h"
 #include "net/stats.h"
-#include "net/wire.h"
+#include "net_frames.h"
 
-static const u8 peer_mac[6] = {2, 0, 0, 0, 0, 1}, our_mac[6] = {2, 0, 0, 0, 0, 2};
 static const char fixed[] = "10.0.0.2::10.0.0.1:255.255.255.0:::off";
-enum { PEER = 0x0a000001, OURS = 0x0a000002 };
-
-static u8 frame[65536];
-
-static u32 put_eth(const u8 *dst, u16 type)
-{
-    struct eth_hdr *eth = (void *)frame;
-
-    memcpy(eth->dst, dst, 6);
-    memcpy(eth->src, peer_mac, 6);
-    eth->type = be16_of(type);
-    return sizeof(*eth);
-}
-
-static void put_arp(u16 op, u32 sender, u32 target)
-{
-    struct arp_hdr *arp = (void *)(frame + put_eth(our_mac, ETH_ARP));
-
-    *arp = (struct arp_hdr){.hw_type = be16_of(1),
-                            .proto_type = be16_of(ETH_IP4),
-                            .hw_len = 6,
-                            .proto_len = 4,
-                            .op = be16_of(op),
-                            .sender_ip = be32_of(sender),
-                            .target_ip = be32_of(target)};
-    memcpy(arp->sender_mac, peer_mac, 6);
-}
-
-enum { ARP_LEN = 42, IP_AT = 14, L4_AT = 34 };
-
-/* An IPv4 packet with @n bytes behind the header, which the caller has put at L4_AT. */
-static u32 put_ip4(u8 protocol, u32 src, u32 dst, u32 n, u16 frag)
-{
-    struct ip4_hdr *ip = (void *)(frame + put_eth(our_mac, ETH_IP4));
-
-    *ip = (struct ip4_hdr){.version_ihl = 0x45,
-                           .total_len = be16_of((u16)(20 + n)),
-                           .id = be16_of(77),
-                           .frag = be16_of(frag),
-                           .ttl = 64,
-                           .protocol = protocol,
-                           .src = be32_of(src),
-                           .dst = be32_of(dst)};
-    ip->csum.raw = csum_fold(csum_add(ip, 20, 0));
-    return L4_AT + n;
-}
 
 static void put_echo(u32 n)
 {
@@ -290,95 +243,6 @@ TEST(closed_ports_and_unknown_protocols_are_told)
     for (u32 i = 0; i < 500; i++)
         world_receive(frame, put_udp(1234, 10), false, CSUM_NONE);
     EXPECT_TRUE(counters().icmp_out_rate_limited > 400, "and not more than so many");
-}
-
-/* ---- DHCP ---- */
-
-static struct {
-    u8 hdr[240], options[320];
-} dhcp;
-
-static u32 dhcp_xid(void)
-{
-    const struct world_frame *f;
-    u32 xid = 0;
-
-    while ((f = world_sent()))
-        if (f->len > 282 && f->bytes[13] == 0 && f->bytes[23] == IP_UDP && f->bytes[37] == 67)
-            memcpy(&xid, f->bytes + 42 + 4, 4);
-    return xid;
-}
-
-static void dhcp_answer(u32 xid, const u8 *options, u32 n)
-{
-    memset(&dhcp, 0, sizeof(dhcp));
-    dhcp.hdr[0] = 2;
-    memcpy(dhcp.hdr + 4, &xid, 4);
-    memcpy(dhcp.hdr + 16, (u8[]){10, 0, 0, 2}, 4);
-    memcpy(dhcp.hdr + 28, our_mac, 6);
-    memcpy(dhcp.hdr + 236, (u8[]){0x63, 0x82, 0x53, 0x63}, 4);
-    memcpy(dhcp.options, options, n);
-    memcpy(frame + L4_AT + 8, &dhcp, 240 + n);
-    struct udp_hdr *udp = (void *)(frame + L4_AT);
-    *udp = (struct udp_hdr){.src = be16_of(67), .dst = be16_of(68), .len = be16_of((u16)(248 + n))};
-    world_receive(frame, put_ip4(IP_UDP, PEER, 0xffffffff, 248 + n, 0), false, CSUM_GOOD);
-}
-
-/* Of the first IPv4 address; 0: there is none. */
-static u8 our_prefix(void)
-{
-    for (u32 i = 0; i < NETIF_ADDRS; i++)
-        if (world_netif.addrs[i].addr.family == ADDR_INET)
-            return world_netif.addrs[i].prefix;
-    return 0;
-}
-
-TEST(dhcp_gets_an_address_routes_and_names_and_renews)
-{
-    static const u8 offer[] = {53, 1, 2, 54, 4, 10, 0, 0, 1, 255};
-    static const u8 ack[] = {53, 1, 5, 54, 4,  10,  0,   0,  1,  1,   4,   255, 255, 0,  0,
-                             51, 4, 0, 0,  1,  0,   3,   4,  10, 0,   0,   9,   121, 13, 0,
-                             10, 0, 0, 7,  16, 192, 168, 10, 0,  0,   8,   0,   6,   8,  10,
-                             0,  0, 3, 10, 0,  0,   4,   15, 3,  'l', 'a', 'n', 255};
-    struct ip_addr dns[3], far = addr_from_v4(be32_of(0x08080808).raw);
-    struct route route;
-
-    world_up("dhcp");
-    u32 xid = dhcp_xid();
-    REQUIRE(xid, "it asks");
-    dhcp_answer(xid ^ 1, offer, sizeof(offer));
-    EXPECT_FALSE(dhcp_xid(), "an answer to somebody else");
-    dhcp_answer(xid, offer, sizeof(offer));
-    EXPECT_EQ(dhcp_xid(), xid, "it requests what was offered");
-    dhcp_answer(xid, ack, sizeof(ack));
-    EXPECT_EQ(our_prefix(), 16, "option 1");
-    EXPECT_EQ(route_find(&far, NULL, 0, &route), 0, NULL);
-    EXPECT_EQ(route.next.bytes[15], 7, "option 121 goes before option 3");
-    EXPECT_EQ(net_name_servers(dns), 2, "option 6");
-    EXPECT_FALSE(world_netif.flags & NETIF_CONFIGURING, "done");
-    put_arp(ARP_REQUEST, PEER, OURS);
-    world_receive(frame, ARP_LEN, false, CSUM_NONE);
-    skip_sent();
-    world_pass(130 * NSEC_PER_SEC);
-    xid = dhcp_xid();
-    EXPECT_TRUE(xid, "it renews at half the time");
-    dhcp_answer(xid, ack, sizeof(ack));
-    world_pass(120 * NSEC_PER_SEC);
-    EXPECT_EQ(our_prefix(), 16, "still there");
-    world_pass(300 * NSEC_PER_SEC);
-    EXPECT_TRUE(route_find(&far, NULL, 0, &route), "nobody renewed: all of it is gone");
-}
-
-TEST(dhcp_survives_any_cut_or_changed_answer)
-{
-    static const u8 ack[] = {53, 1,   5, 54, 4,  10, 0, 0, 1,  51, 4, 0,  0,  1,
-                             0,  121, 6, 33, 10, 0,  0, 7, 52, 1,  3, 12, 200};
-
-    world_up("dhcp");
-    u32 xid = dhcp_xid();
-    for (u32 n = 0; n <= sizeof(ack); n++)
-        dhcp_answer(xid, ack, n);
-    EXPECT_TRUE(world_netif.flags & NETIF_CONFIGURING, "an ACK that nobody asked for");
 }
 
 /* ---- addresses ---- */
