@@ -47,7 +47,7 @@ static const struct vmm *ground_auto(const struct run_options *options, const st
 {
     struct kvm_info kvm;
 
-    if (options->machine || ground_wants_processes(options, image) || run_shares_folder(options) ||
+    if (options->machine || ground_wants_processes(options, image) ||
         (options->accel && strcmp(options->accel, "auto") != 0))
         return &qemu_vmm;
     kvm_probe(&kvm);
@@ -65,9 +65,6 @@ int run_choose_ground(const struct run_options *options, const struct image *ima
 
     if (strcmp(wish, "vm") == 0)
         *vmm = &qemu_vmm;
-    else if (strcmp(wish, "process") == 0 && run_shares_folder(options))
-        return err_set(err, ENOTSUP,
-                       "--volume: a folder is shared with a VM only so far; use --isolation vm");
     else if (strcmp(wish, "process") == 0)
         *vmm = &process_vmm;
     else if (strcmp(wish, "auto") == 0)

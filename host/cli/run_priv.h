@@ -60,8 +60,6 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
 /** Free what the guest owns. */
 void run_guest_fini(struct run_guest *guest);
 
-/** Is one of the volumes of @options a folder of the host? */
-bool run_shares_folder(const struct run_options *options);
 /** Open and lock the volumes of @options for the guest alone. 0; EBUSY names one that another guest
  * has. */
 int run_open_volumes(struct run_guest *guest, const struct run_options *options, struct err *err);

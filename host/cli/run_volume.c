@@ -85,18 +85,6 @@ static int share_add(struct run_guest *guest, char *source, char *mount, bool re
     return share->path ? 0 : -err->code;
 }
 
-bool run_shares_folder(const struct run_options *options)
-{
-    for (size_t i = 0; i < options->volumes.len; i++) {
-        char *source CLEANUP(mem_free) = NULL, *mount CLEANUP(mem_free) = NULL;
-        bool readonly;
-        if (!volume_parse(options->volumes.at[i], &source, &mount, &readonly, NULL) &&
-            strchr(source, '/') && fs_is_dir(source))
-            return true;
-    }
-    return false;
-}
-
 static int volume_add(struct run_guest *guest, const char *text, const char *who, struct err *err)
 {
     char *source = NULL, *mount = NULL;

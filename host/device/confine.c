@@ -1,6 +1,6 @@
 /* What the device process gives up once everything it needs is open.  The guest speaks to it
  * through memory, so it is treated as if the guest could take it over: then it has the user's
- * network or a tap, and the files it serves, and nothing else.
+ * network or a tap, and the files and folders it serves, and nothing else.
  *
  * Namespaces need no right where the host lets users make user namespaces; where it does not, the
  * filter alone holds: docs/guide/isolation.md says what that is. */
@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
+#include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -63,8 +65,7 @@ static bool enter_empty_root(bool resolver)
 
     if (fd >= 0)
         close(fd);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-        mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k") ||
+    if (mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k") ||
         chdir("/tmp"))
         return false;
     if (len > 0 &&
@@ -73,25 +74,75 @@ static bool enter_empty_root(bool resolver)
     return !chroot(".");
 }
 
-void confine_namespaces(const struct confine_needs *needs)
+/* In the place of @fd a mount of its own that begins with the folder: no ".." leads out of it,
+ * whoever says it, and it has no devices.  Without the right to it @fd stays what it is. */
+static void detach_folder(int fd, bool readonly)
 {
+    const struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                                MOUNT_ATTR_NOEXEC |
+                                                (readonly ? (u64)MOUNT_ATTR_RDONLY : 0)};
+    char link[64], path[PATH_MAX];
+    struct stat before, after;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof(path) - 1);
+    if (len <= 0)
+        return;
+    path[len] = 0;
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0)
+        return;
+    bool same = !fstat(fd, &before) && !fstat(tree, &after) && before.st_dev == after.st_dev &&
+                before.st_ino == after.st_ino;
+    if (same &&
+        !syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)))
+        (void)dup3(tree, fd, O_CLOEXEC);
+    close(tree);
+}
+
+static void detach_folders(const struct confine_needs *needs)
+{
+    for (u32 i = 0; i < needs->nr_folders; i++)
+        detach_folder(needs->folders[i].fd, needs->folders[i].readonly);
+    if (needs->nr_folders)
+        detach_folder(needs->proc_fd, false);
+}
+
+/* Root needs no user namespace, and files keep their owners without one. */
+static bool enter_namespaces(bool folders)
+{
+    const int others = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
     uid_t uid = geteuid();
     gid_t gid = getegid();
 
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS))
+    if (folders && !uid && !unshare(others))
+        return true;
+    return !unshare(CLONE_NEWUSER | others) && map_ids(uid, gid);
+}
+
+void confine_namespaces(const struct confine_needs *needs)
+{
+    if (!enter_namespaces(needs->nr_folders))
         return;
-    if (map_ids(uid, gid))
-        (void)enter_empty_root(needs->sockets); /* as far as the host lets us */
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+        return;
+    detach_folders(needs);
+    (void)enter_empty_root(needs->sockets); /* as far as the host lets us */
 }
 
 /* ---- rights ---- */
 
-void confine_rights(void)
+void confine_rights(bool files)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+    struct __user_cap_data_struct left[_LINUX_CAPABILITY_U32S_3] = {0};
+    const u32 over_files =
+        1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_FOWNER | 1u << CAP_FSETID;
 
-    (void)syscall(SYS_capset, &header, none); /* without rights there is nothing to drop */
+    if (files && !geteuid())
+        left[0].effective = left[0].permitted = over_files;
+    (void)syscall(SYS_capset, &header, left); /* without rights there is nothing to drop */
 }
 
 static void drop_limits(void)
@@ -174,6 +225,30 @@ static const struct rule for_sockets[] = {
     {SYS_getpid,      ALWAYS, 0,                             0       },
 };
 
+/* All of them by a descriptor that was there before, or that one of these made. */
+static const struct rule for_folders[] = {
+    {SYS_openat,     ALWAYS, 0, 0},
+    {SYS_close,      ALWAYS, 0, 0},
+    {SYS_dup,        ALWAYS, 0, 0},
+    {SYS_fstat,      ALWAYS, 0, 0},
+    {SYS_newfstatat, ALWAYS, 0, 0},
+    {SYS_fstatfs,    ALWAYS, 0, 0},
+    {SYS_getdents64, ALWAYS, 0, 0},
+    {SYS_lseek,      ALWAYS, 0, 0},
+    {SYS_readlinkat, ALWAYS, 0, 0},
+    {SYS_linkat,     ALWAYS, 0, 0},
+    {SYS_symlinkat,  ALWAYS, 0, 0},
+    {SYS_mkdirat,    ALWAYS, 0, 0},
+    {SYS_mknodat,    ALWAYS, 0, 0},
+    {SYS_renameat,   ALWAYS, 0, 0},
+    {SYS_unlinkat,   ALWAYS, 0, 0},
+    {SYS_fchmodat,   ALWAYS, 0, 0},
+    {SYS_fchownat,   ALWAYS, 0, 0},
+    {SYS_utimensat,  ALWAYS, 0, 0},
+    {SYS_ftruncate,  ALWAYS, 0, 0},
+    {SYS_fsync,      ALWAYS, 0, 0},
+};
+
 struct filter {
     struct sock_filter code[MAX_CODE];
     u16 len;
@@ -225,6 +300,8 @@ int confine_calls(const struct confine_needs *needs)
         put_rules(&f, for_tap, ARRAY_LEN(for_tap));
     if (needs->sockets)
         put_rules(&f, for_sockets, ARRAY_LEN(for_sockets));
+    if (needs->nr_folders)
+        put_rules(&f, for_folders, ARRAY_LEN(for_folders));
     put(&f, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
     const struct sock_fprog program = {.len = f.len, .filter = f.code};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||

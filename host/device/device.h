@@ -99,14 +99,25 @@ void *disk_run(void *disk);
 
 /* confine.c */
 
+/** A folder that is served. */
+struct confine_folder {
+    int fd; /* O_PATH; the same number afterwards */
+    bool readonly;
+};
 /** What this process still needs once everything is open. */
 struct confine_needs {
     bool sockets; /* it speaks for the guest: user-mode network */
     bool tap;
+    u32 nr_folders;
+    struct confine_folder *folders;
+    int proc_fd; /* /proc/self/fd, where there are folders; taken, the same number afterwards */
 };
 /** Before threads are made: other namespaces, an empty file system, where the host permits it. */
 void confine_namespaces(const struct confine_needs *needs);
-/** Give up this thread's capabilities, and those of the threads that it will start. */
-void confine_rights(void);
+/**
+ * Give up this thread's capabilities, and those of the threads that it will start.
+ * @files: but those over files that root has, for a thread that serves root's folders
+ */
+void confine_rights(bool files);
 /** When all threads are there: no rights, little memory of names, a filter.  0 or -errno. */
 int confine_calls(const struct confine_needs *needs);

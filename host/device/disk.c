@@ -33,38 +33,6 @@ struct range {
     u32 flags;
 };
 
-/* Bytes [@at, +@len) of the pieces that begin at @piece, copied to @to. */
-static void copy_out(const struct iovec *piece, u32 count, u64 at, void *to, u64 len)
-{
-    char *out = to;
-
-    for (u32 i = 0; i < count && len; i++) {
-        if (at >= piece[i].iov_len) {
-            at -= piece[i].iov_len;
-            continue;
-        }
-        u64 n = min(len, (u64)piece[i].iov_len - at);
-        memcpy(out, (const char *)piece[i].iov_base + at, n);
-        out += n, len -= n, at = 0;
-    }
-}
-
-/* Narrow pieces to [@skip, +@len) of them; how many are left. */
-static u32 narrow(struct iovec *piece, u32 count, u64 skip, u64 len)
-{
-    u32 n = 0;
-
-    for (u32 i = 0; i < count && len; i++) {
-        u64 drop = min(skip, (u64)piece[i].iov_len);
-        u64 take = min(len, (u64)piece[i].iov_len - drop);
-        skip -= drop;
-        len -= take;
-        if (take)
-            piece[n++] = (struct iovec){(char *)piece[i].iov_base + drop, take};
-    }
-    return n;
-}
-
 static bool is_inside(const struct disk *disk, u64 sector, u64 bytes)
 {
     return bytes % SECTOR == 0 && bytes / SECTOR <= disk->sectors &&
@@ -88,7 +56,7 @@ static u8 transfer(const struct disk *disk, struct iovec *piece, u32 count, u64 
             return STATUS_ERROR;
         bytes -= (u64)n;
         at += (u64)n;
-        count = narrow(piece, count, (u64)n, bytes);
+        count = ring_narrow(piece, count, (u64)n, bytes);
     }
     return STATUS_OK;
 }
@@ -124,7 +92,7 @@ static u8 zero_ranges(const struct disk *disk, const struct ring_chain *chain, b
         return STATUS_ERROR;
     for (u64 at = sizeof(struct request_header); at < end; at += sizeof(struct range)) {
         struct range range;
-        copy_out(chain->piece, chain->nr_out, at, &range, sizeof(range));
+        ring_copy_out(chain->piece, chain->nr_out, at, &range, sizeof(range));
         u8 status = make_zero(disk, &range, must_read_zero);
         if (status)
             return status;
@@ -154,7 +122,7 @@ static void serve_one(struct disk *disk, struct ring_chain *chain)
         return;
     }
     volatile u8 *status = (u8 *)last->iov_base + last->iov_len - 1;
-    copy_out(chain->piece, chain->nr_out, 0, &header, sizeof(header));
+    ring_copy_out(chain->piece, chain->nr_out, 0, &header, sizeof(header));
     u64 out = chain->out_bytes - sizeof(header), room = chain->in_bytes - 1;
     u8 result = STATUS_UNKNOWN;
     u64 written = 0;
@@ -162,12 +130,12 @@ static void serve_one(struct disk *disk, struct ring_chain *chain)
 
     switch (header.type) {
     case TYPE_IN:
-        n = narrow(in, chain->nr_in, 0, room);
+        n = ring_narrow(in, chain->nr_in, 0, room);
         result = transfer(disk, in, n, header.sector, room, false);
         written = result ? 0 : room;
         break;
     case TYPE_OUT:
-        n = narrow(chain->piece, chain->nr_out, sizeof(header), out);
+        n = ring_narrow(chain->piece, chain->nr_out, sizeof(header), out);
         result = transfer(disk, chain->piece, n, header.sector, out, true);
         break;
     case TYPE_FLUSH:

@@ -4,12 +4,14 @@
  *
  * Descriptors: 2 takes complaints, 3 the guest's memory with the window behind it (abi/window.h),
  * 4 the pipe of interrupts, 5 a pidfd of the sandbox, 6 and up the doorbells, a device each, then
- * whatever DEVICEs name: "tap=FD", "user", "disk=FD", "disk-ro=FD", in the order of the window.
+ * whatever DEVICEs name: "tap=FD", "user", "disk=FD", "disk-ro=FD", "share=FD", "share-ro=FD" (a
+ * folder, O_PATH), in the order of the window.
  * Words for the network: "tcp=IP:PORT:GUEST-PORT", "udp=…", "pcap=FD".  "layer=FD", the lowest
  * first: a file of the image, which the guest has behind its memory.
  *
  * It ends with the guest (status 0), or where it cannot start (1), which it says in one line. */
 #include "device/net.h"
+#include "device/share.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,8 +36,10 @@ struct plan {
     int layers[MAX_LAYERS];
     u32 nr_layers;
     u32 net_index;
-    u32 nr_devices, nr_disks, nr_ports;
+    u32 nr_devices, nr_disks, nr_shares, nr_ports;
     struct disk disks[WINDOW_MAX_DEVICES];
+    struct share *shares[WINDOW_MAX_DEVICES];
+    struct confine_folder folders[WINDOW_MAX_DEVICES];
     struct user_port *ports;
 };
 
@@ -69,6 +74,21 @@ static void add_disk(struct plan *plan, int fd, bool readonly)
     disk->dev.index = plan->nr_devices++;
 }
 
+static void add_share(struct plan *plan, int fd, bool readonly)
+{
+    struct share *share = calloc(1, sizeof(*share));
+
+    if (!share)
+        fail("no memory", 0);
+    if (plan->nr_devices == WINDOW_MAX_DEVICES)
+        fail("too many devices", 0);
+    share->root = fd;
+    share->readonly = readonly;
+    share->dev.index = plan->nr_devices++;
+    plan->folders[plan->nr_shares] = (struct confine_folder){fd, readonly};
+    plan->shares[plan->nr_shares++] = share;
+}
+
 static void read_word(struct plan *plan, const char *word)
 {
     const char *value = strchr(word, '=');
@@ -86,6 +106,8 @@ static void read_word(struct plan *plan, const char *word)
         plan->layers[plan->nr_layers++] = fd;
     else if (!strncmp(word, "disk=", 5) || !strncmp(word, "disk-ro=", 8))
         add_disk(plan, fd, word[4] == '-');
+    else if (!strncmp(word, "share=", 6) || !strncmp(word, "share-ro=", 9))
+        add_share(plan, fd, word[5] == '-');
     else
         fail("not for calling by hand", 0);
 }
@@ -187,17 +209,65 @@ static void init_disk(struct guest *guest, struct disk *disk)
            sizeof(disk->sectors)); /* the runner's, so far */
 }
 
+static void init_share(struct guest *guest, struct share *share, int proc_fd)
+{
+    u32 index = share->dev.index;
+
+    device_init(&share->dev, guest, index, "share", FD_DOORBELLS + (int)index);
+    share->proc_fd = proc_fd;
+}
+
+/* Each file that the guest has in hand is a descriptor here. */
+static int prepare_shares(void)
+{
+    struct rlimit limit;
+
+    umask(0); /* the guest's is the one that counts */
+    if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+        limit.rlim_cur = min(limit.rlim_max, (rlim_t)SHARE_MAX_FIDS);
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* else there are fewer */
+    }
+    int fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        fail("/proc/self/fd", errno);
+    return fd;
+}
+
 /* Threads wait here until the process is confined, which is when all of them have come here: the
  * filter has no calls for a thread's start. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t arrival;
 
-static void *disk_thread(void *disk)
+struct worker {
+    void *(*run)(void *device);
+    void *device;
+    pthread_t thread;
+};
+
+static void *worker_thread(void *arg)
 {
+    const struct worker *worker = arg;
+
+    confine_rights(worker->run == share_run);
     pthread_barrier_wait(&arrival);
     pthread_mutex_lock(&gate);
     pthread_mutex_unlock(&gate);
-    return disk_run(disk);
+    return worker->run(worker->device);
+}
+
+static u32 make_workers(struct worker *workers, struct plan *plan, struct guest *guest, int proc_fd)
+{
+    u32 nr = 0;
+
+    for (u32 i = 0; i < plan->nr_shares; i++) {
+        init_share(guest, plan->shares[i], proc_fd);
+        workers[nr++] = (struct worker){.run = share_run, .device = plan->shares[i]};
+    }
+    for (u32 i = 0; i < plan->nr_disks; i++) {
+        init_disk(guest, &plan->disks[i]);
+        workers[nr++] = (struct worker){.run = disk_run, .device = &plan->disks[i]};
+    }
+    return nr;
 }
 
 /* The keys of a terminal and the stop signals are for others; who wants us gone ends the guest. */
@@ -214,8 +284,7 @@ int main(int argc, char **argv)
 {
     struct plan plan = {.tap = -1, .pcap = -1};
     struct guest guest;
-    pthread_t threads[WINDOW_MAX_DEVICES];
-    u32 nr_threads = 0;
+    struct worker workers[WINDOW_MAX_DEVICES];
 
     if (argc < 3)
         fail("not for calling by hand", 0);
@@ -229,20 +298,22 @@ int main(int argc, char **argv)
         make_quick(FD_DOORBELLS + (int)i);
     bool has_net = plan.user || plan.tap >= 0;
     struct net *net = has_net ? make_net(&guest, &plan) : NULL;
-    const struct confine_needs needs = {.sockets = plan.user, .tap = plan.tap >= 0};
+    const struct confine_needs needs = {.sockets = plan.user,
+                                        .tap = plan.tap >= 0,
+                                        .nr_folders = plan.nr_shares,
+                                        .folders = plan.folders,
+                                        .proc_fd = plan.nr_shares ? prepare_shares() : -1};
     confine_namespaces(&needs);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a new user namespace has forgotten it */
-    confine_rights();                 /* of a thread each: its children have none either */
+    confine_rights(plan.nr_shares);   /* of a thread each: its children have no more */
     pthread_mutex_lock(&gate);
-    u32 nr_own = plan.nr_disks - (plan.nr_disks && !has_net); /* one may have the first thread */
+    u32 nr_workers = make_workers(workers, &plan, &guest, needs.proc_fd);
+    u32 nr_own = nr_workers - !has_net; /* one has the first thread */
     pthread_barrier_init(&arrival, NULL, nr_own + 1);
-    for (u32 i = 0; i < plan.nr_disks; i++)
-        init_disk(&guest, &plan.disks[i]);
-    while (nr_threads < nr_own)
-        if (pthread_create(&threads[nr_threads], NULL, disk_thread, &plan.disks[nr_threads]))
-            fail("no thread for a disk", 0);
-        else
-            nr_threads++;
+    for (u32 i = 0; i < nr_own; i++)
+        if (pthread_create(&workers[i].thread, NULL, worker_thread, &workers[i]))
+            fail("no thread for a device", 0);
+    confine_rights(!has_net && workers[nr_own].run == share_run);
     pthread_barrier_wait(&arrival);
     int err = confine_calls(&needs);
     if (err)
@@ -251,8 +322,8 @@ int main(int argc, char **argv)
     if (net)
         net_run(net);
     else
-        disk_run(&plan.disks[plan.nr_disks - 1]);
-    for (u32 i = 0; i < nr_threads; i++)
-        pthread_join(threads[i], NULL);
+        workers[nr_own].run(workers[nr_own].device);
+    for (u32 i = 0; i < nr_own; i++)
+        pthread_join(workers[i].thread, NULL);
     _exit(0); /* without the libraries' own ends, for which the filter has no calls */
 }

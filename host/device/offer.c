@@ -2,9 +2,10 @@
 
 #include "device/net.h"
 
+#include <stdio.h>
 #include <string.h>
 
-enum { TYPE_NET = 1, TYPE_DISK = 2 };
+enum { TYPE_NET = 1, TYPE_DISK = 2, TYPE_SHARE = 9 };
 enum { NET_CONFIG_STATUS = 6, NET_CONFIG_LEN = 12, NET_LINK_UP = 1, NET_QUEUE = 1024 };
 enum {
     F_SEG_MAX = 2,
@@ -14,6 +15,7 @@ enum {
     F_WRITE_ZEROES = 14,
     DISK_QUEUE = 128
 };
+enum { SHARE_F_TAG = 0, SHARE_QUEUE = 128 };
 enum { SECTOR = 512, DISCARD_SECTORS = 1 << 22, DISCARD_RANGES = 16, DISK_PIECES = 64 };
 
 /* Virtio 1.2, 5.2.4. */
@@ -88,4 +90,17 @@ void offer_disk(struct window *window, u64 bytes, bool readonly)
     add_queues(page, 1, DISK_QUEUE);
     memcpy(page->config, &config, sizeof(config));
     page->config_len = sizeof(config);
+}
+
+/* Its configuration is a string as 9p has them: the tag. */
+void offer_share(struct window *window, u32 nr)
+{
+    struct window_device *page = add(window, TYPE_SHARE, BIT(SHARE_F_TAG));
+    char tag[16];
+    u16 len = (u16)snprintf(tag, sizeof(tag), "share%u", nr);
+
+    add_queues(page, 1, SHARE_QUEUE);
+    memcpy(page->config, &len, sizeof(len));
+    memcpy(page->config + sizeof(len), tag, len);
+    page->config_len = sizeof(len) + len;
 }

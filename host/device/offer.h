@@ -15,3 +15,6 @@ void offer_net(struct window *window, const u8 mac[6], bool tap);
 
 /** A disk of @bytes, of which whole sectors count. */
 void offer_disk(struct window *window, u64 bytes, bool readonly);
+
+/** A folder of the host, which the guest finds as "share@nr". */
+void offer_share(struct window *window, u32 nr);

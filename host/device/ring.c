@@ -1,5 +1,7 @@
 #include "device/ring.h"
 
+#include <string.h>
+
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 enum { NO_NOTIFY = 1, NO_INTERRUPT = 1 }; /* used.flags, avail.flags */
 enum { RING_SIZE_MAX = 32768 };
@@ -153,6 +155,47 @@ int ring_take(struct ring *ring, struct ring_chain *chain, const char **why)
         return -1;
     ring->next_avail++;
     return 1;
+}
+
+void ring_copy_out(const struct iovec *piece, u32 count, u64 at, void *to, u64 len)
+{
+    char *out = to;
+
+    for (u32 i = 0; i < count && len; i++) {
+        if (at >= piece[i].iov_len) {
+            at -= piece[i].iov_len;
+            continue;
+        }
+        u64 n = min(len, (u64)piece[i].iov_len - at);
+        memcpy(out, (const char *)piece[i].iov_base + at, n);
+        out += n, len -= n, at = 0;
+    }
+}
+
+void ring_copy_in(const struct iovec *piece, u32 count, const void *from, u64 len)
+{
+    const char *in = from;
+
+    for (u32 i = 0; i < count && len; i++) {
+        u64 n = min(len, (u64)piece[i].iov_len);
+        memcpy(piece[i].iov_base, in, n);
+        in += n, len -= n;
+    }
+}
+
+u32 ring_narrow(struct iovec *piece, u32 count, u64 skip, u64 len)
+{
+    u32 n = 0;
+
+    for (u32 i = 0; i < count && len; i++) {
+        u64 drop = min(skip, (u64)piece[i].iov_len);
+        u64 keep = min(len, (u64)piece[i].iov_len - drop);
+        skip -= drop;
+        len -= keep;
+        if (keep)
+            piece[n++] = (struct iovec){(char *)piece[i].iov_base + drop, keep};
+    }
+    return n;
 }
 
 void ring_untake(struct ring *ring, u16 count)

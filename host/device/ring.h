@@ -53,6 +53,13 @@ const char *ring_start(struct ring *ring, const struct guest_memory *memory, u64
  */
 int ring_take(struct ring *ring, struct ring_chain *chain, const char **why);
 
+/** Bytes [@at, +@len) of the pieces that begin at @piece, copied to @to; what they lack is left. */
+void ring_copy_out(const struct iovec *piece, u32 count, u64 at, void *to, u64 len);
+/** @len bytes copied into the pieces, from their beginning on. */
+void ring_copy_in(const struct iovec *piece, u32 count, const void *from, u64 len);
+/** Narrow pieces to [@skip, +@len) of them; how many are left. */
+u32 ring_narrow(struct iovec *piece, u32 count, u64 skip, u64 len);
+
 /** Put back the last @count chains taken, as if they had not been. */
 void ring_untake(struct ring *ring, u16 count);
 

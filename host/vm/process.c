@@ -69,6 +69,9 @@ static void plan_argv(struct child_plan *plan, const struct vm_config *config)
     for (size_t i = 0; i < config->nr_volumes; i++)
         buf_printf(&line, " ingot.mount=/dev/vd%c:%s%s", (char)('a' + config->nr_disks + i),
                    config->volumes[i].mount, config->volumes[i].readonly ? ":ro" : "");
+    for (size_t i = 0; i < config->nr_shares; i++)
+        buf_printf(&line, " ingot.share=share%zu:%s%s", i, config->shares[i].mount,
+                   config->shares[i].readonly ? ":ro" : "");
     if (config->args)
         buf_printf(&line, " -- %s", config->args);
     strs_take(&plan->argv, str_printf("ingot:%s", config->name ? config->name : "guest"));

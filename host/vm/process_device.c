@@ -27,7 +27,7 @@ static bool has_net(const struct vm_config *config)
 
 size_t process_count_devices(const struct vm_config *config)
 {
-    return (size_t)has_net(config) + config->nr_disks + config->nr_volumes;
+    return (size_t)has_net(config) + config->nr_disks + config->nr_volumes + config->nr_shares;
 }
 
 static void plan_argv(struct child_plan *device, const struct vm_config *config)
@@ -52,6 +52,9 @@ static void plan_argv(struct child_plan *device, const struct vm_config *config)
     for (size_t i = 0; i < config->nr_volumes; i++)
         strs_take(argv,
                   str_printf("%s=%d", config->volumes[i].readonly ? "disk-ro" : "disk", fd++));
+    for (size_t i = 0; i < config->nr_shares; i++)
+        strs_take(argv,
+                  str_printf("%s=%d", config->shares[i].readonly ? "share-ro" : "share", fd++));
 }
 
 /* Takes @fd, whatever happens. */
@@ -93,6 +96,12 @@ static int open_files(struct child_plan *device, const int *layers, const struct
         device->ours[number] = child_fd(config->volumes[i].fd);
         failed = device->ours[number++] < 0 ? -errno : 0;
     }
+    for (size_t i = 0; i < config->nr_shares && !failed; i++) {
+        int fd = open(config->shares[i].path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            return err_errno(err, errno, "--volume: '%s'", config->shares[i].path);
+        failed = give(device, number++, fd);
+    }
     return failed ? err_errno(err, -failed, "a descriptor for the device process") : 0;
 }
 
@@ -112,6 +121,8 @@ static void write_window(struct window *window, const struct vm_config *config)
         offer_disk(window, config->disks[i].bytes, config->disks[i].readonly);
     for (size_t i = 0; i < config->nr_volumes; i++)
         offer_disk(window, volume_bytes(&config->volumes[i]), config->volumes[i].readonly);
+    for (size_t i = 0; i < config->nr_shares; i++)
+        offer_share(window, (u32)i);
 }
 
 /* The guest's memory and behind it the window.  Nobody can make it shorter: who has it mapped would
@@ -170,7 +181,7 @@ static int plan_device(struct child_plan *device, const struct vm_config *config
 {
     if (process_count_devices(config) > WINDOW_MAX_DEVICES)
         return err_set(err, EINVAL,
-                       "a guest in a process has at most %d disks, volumes and interfaces",
+                       "a guest in a process has at most %d disks, volumes, folders and interfaces",
                        WINDOW_MAX_DEVICES);
     device->program = child_find("ingot-device", config->kernel, err);
     if (!device->program)
@@ -216,7 +227,7 @@ int process_start_device(struct child_plan *device, struct vm *vm, struct err *e
 
 bool process_may_delay(const struct vm_config *config)
 {
-    return !config->nr_disks && !config->nr_volumes && has_net(config) && config->net->unasked;
+    return process_count_devices(config) == 1 && has_net(config) && config->net->unasked;
 }
 
 int process_delay_device(struct child_plan *device, struct vm *vm, struct err *err)

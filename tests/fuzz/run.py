@@ -54,6 +54,9 @@ TARGETS = {
     "kernel_elf": ("kernel", ["kernel/sys/elf_parse.c", "lib/string.c"], []),
     "device": ("host", [*("host/device/" + name + ".c" for name in (
         "device", "disk", "net", "offer", "pcap", "ring", "tap")), "tests/fake/device_guest.c", "tests/fake/user_net.c"], []),
+    "share": ("host", [*("host/device/" + name + ".c" for name in (
+        "device", "offer", "ring", "share", "share_attr", "share_fid", "share_file", "share_name")),
+        "tests/fake/device_guest.c"], []),
     "host_elf": ("host", ["host/image/elf_file.c", *HOST_LIB], ["-ljansson"]),
     "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
     "patch": ("host", ["host/image/patch/" + name + ".c" for name in (

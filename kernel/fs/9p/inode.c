@@ -12,17 +12,7 @@
 #include "vfs/dentry.h"
 #include "vfs/mount.h"
 
-enum { GETATTR_BASIC = 0x7ff, NO_FID = -1 };
-enum {
-    SET_MODE = 1,
-    SET_UID = 2,
-    SET_GID = 4,
-    SET_SIZE = 8,
-    SET_ATIME = 0x10,
-    SET_MTIME = 0x20,
-    SET_ATIME_TO = 0x80,
-    SET_MTIME_TO = 0x100
-};
+enum { NO_FID = -1 };
 #define P9_MAGIC 0x01021997
 
 static struct linux_timespec get_time(struct p9_msg *m)
@@ -47,7 +37,7 @@ static int ask(struct p9_fid *fid, struct attributes *a)
     if (err)
         return err;
     p9_put32(&m, fid->nr);
-    p9_put64(&m, GETATTR_BASIC);
+    p9_put64(&m, P9_GET_BASIC);
     err = p9_call(&m, NULL, 0);
     if (!err) {
         (void)p9_get64(&m); /* what is valid: all that was asked for */
@@ -172,12 +162,12 @@ put_fid:
 int p9_setattr(struct inode *inode, const struct inode_attr *attr)
 {
     static const u32 pairs[][2] = {
-        {ATTR_MODE,  SET_MODE                },
-        {ATTR_UID,   SET_UID                 },
-        {ATTR_GID,   SET_GID                 },
-        {ATTR_SIZE,  SET_SIZE                },
-        {ATTR_ATIME, SET_ATIME | SET_ATIME_TO},
-        {ATTR_MTIME, SET_MTIME | SET_MTIME_TO},
+        {ATTR_MODE,  P9_SET_MODE                   },
+        {ATTR_UID,   P9_SET_UID                    },
+        {ATTR_GID,   P9_SET_GID                    },
+        {ATTR_SIZE,  P9_SET_SIZE                   },
+        {ATTR_ATIME, P9_SET_ATIME | P9_SET_ATIME_TO},
+        {ATTR_MTIME, P9_SET_MTIME | P9_SET_MTIME_TO},
     };
     struct p9_msg m;
     u32 valid = 0;

@@ -1,49 +1,23 @@
-/* What the files of the 9p client share.  The protocol is 9P2000.L: diod's protocol.md and the
- * kernel's documentation (filesystems/9p) name the messages.
+/* What the files of the 9p client share.  The protocol is 9P2000.L: abi/p9.h.
  *
  * Names and attributes are the server's alone: every look is a question, nothing is cached but
  * pages of files that are mapped.  The server is not trusted: each answer is read within its
  * bounds. */
 #pragma once
 
+#include "abi/p9.h"
 #include "core/spinlock.h"
 #include "sched/wait.h"
 #include "vfs/inode.h"
 #include "vfs/p9_channel.h"
 
-enum p9_type {
-    P9_LERROR = 7,
-    P9_STATFS = 8,
-    P9_LOPEN = 12,
-    P9_LCREATE = 14,
-    P9_SYMLINK = 16,
-    P9_MKNOD = 18,
-    P9_READLINK = 22,
-    P9_GETATTR = 24,
-    P9_SETATTR = 26,
-    P9_READDIR = 40,
-    P9_FSYNC = 50,
-    P9_LINK = 70,
-    P9_MKDIR = 72,
-    P9_RENAMEAT = 74,
-    P9_UNLINKAT = 76,
-    P9_VERSION = 100,
-    P9_ATTACH = 104,
-    P9_WALK = 110,
-    P9_READ = 116,
-    P9_WRITE = 118,
-    P9_CLUNK = 120,
-};
-
 enum {
-    P9_HEADER = 7,       /* size[4] type[1] tag[2] */
-    P9_DATA_HEADER = 11, /* and count[4] */
-    P9_SLOTS = 16,       /* messages at a time */
-    P9_SLOT_ORDER = 2,   /* pages of a slot: half for what goes, half for what comes */
+    P9_SLOTS = 16,     /* messages at a time */
+    P9_SLOT_ORDER = 2, /* pages of a slot: half for what goes, half for what comes */
     P9_SLOT_HALF = PAGE_SIZE << (P9_SLOT_ORDER - 1),
     P9_DATA_ORDER = 3, /* of a buffer for what is read or written */
     P9_DATA_MAX = PAGE_SIZE << P9_DATA_ORDER,
-    P9_MSIZE = P9_DATA_MAX + 64, /* Twrite has 23 bytes before its data */
+    P9_MSIZE = P9_DATA_MAX + 64, /* room for P9_WRITE_HEADER before the data */
 };
 
 /* Fields: [I], [L] under .lock, [A]. */
