@@ -1,4 +1,4 @@
-/* ingot stop, kill, start, restart, wait, rm, rename, pause, unpause: from one state to another. */
+/* ingot stop, kill, start, restart, rm, rename, pause, unpause: from one state to another. */
 #include "cli/cli.h"
 #include "cli/instances.h"
 #include "cli/run_priv.h"
@@ -249,32 +249,6 @@ const struct command command_restart = {
     .usage = "[OPTIONS] NAME...",
     .options = time_specs,
     .run = restart_run,
-};
-
-static int wait_one(struct instance *instance, void *context, struct err *err)
-{
-    struct instance_state state;
-
-    (void)context;
-    int failed = instances_wait(instance, err);
-    if (failed)
-        return failed;
-    instance_get_state(instance, &state);
-    printf("%d\n", state.exit_code);
-    return 0;
-}
-
-static int wait_run(int argc, char **argv, struct err *err)
-{
-    return instances_plain(&command_wait, argc, argv, wait_one, err);
-}
-
-const struct command command_wait = {
-    .name = "wait",
-    .summary = "Wait until instances have ended for good, and print their exit statuses",
-    .usage = "NAME...",
-    .options = no_specs,
-    .run = wait_run,
 };
 
 struct rm_options {

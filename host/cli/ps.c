@@ -11,13 +11,16 @@
 struct ps_options {
     bool all, quiet;
     const char *format;
+    struct strs filters;
 };
 
 static const struct option_spec ps_specs[] = {
     {"all",                         'a', OPTION_FLAG, offsetof(struct ps_options, all), NULL, "also those that have ended"},
     {"quiet",                  'q', OPTION_FLAG, offsetof(struct ps_options, quiet), NULL, "print names only"},
     {"format",                         0, OPTION_TEXT, offsetof(struct ps_options, format), "table|json", "how to print"},
-    {0},
+    {"filter", 'f', OPTION_TEXTS, offsetof(struct ps_options, filters), "KEY=VALUE",
+     "only those with this label, name or status: label=NAME[=VALUE]; repeatable"},
+    {0                      },
 };
 
 /* One instance, read once: config and state. */
@@ -119,6 +122,42 @@ static json_t *ps_json(const struct ps_row *row)
                      (int)row->state.restarts, "Health", row->state.health);
 }
 
+/* label=NAME or label=NAME=VALUE. */
+static bool has_label(const json_t *config, const char *wanted)
+{
+    const char *value = strchr(wanted, '=');
+    char *name CLEANUP(mem_free) =
+        str_printf("%.*s", value ? (int)(value - wanted) : (int)strlen(wanted), wanted);
+    const char *found = json_str(json_object_get(config, "Labels"), name, NULL);
+
+    return found && (!value || strcmp(found, value + 1) == 0);
+}
+
+static bool ps_matches(const struct ps_row *row, const char *filter)
+{
+    const char *value = strchr(filter, '=') + 1;
+
+    if (str_starts(filter, "label="))
+        return has_label(row->config, value);
+    if (str_starts(filter, "name="))
+        return strstr(row->name, value);
+    return strcmp(instance_status_name(row->state.status), value) == 0;
+}
+
+static int ps_check_filters(const struct strs *filters, struct err *err)
+{
+    for (size_t i = 0; i < filters->len; i++) {
+        const char *filter = filters->at[i];
+        if (!str_starts(filter, "label=") && !str_starts(filter, "name=") &&
+            !str_starts(filter, "status="))
+            return err_set(err, ERR_USAGE,
+                           "--filter: '%s' is none of label=NAME[=VALUE], name=TEXT and "
+                           "status=WORD",
+                           filter);
+    }
+    return 0;
+}
+
 static void ps_one(const char *name, const struct ps_options *options, json_t *list)
 {
     struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
@@ -129,9 +168,12 @@ static void ps_one(const char *name, const struct ps_options *options, json_t *l
     instance_get_state(&instance, &row.state);
     if (!options->all && !is_there(row.state.status))
         return;
-    json_t *config CLEANUP(json_put) =
-        options->quiet && !list ? NULL : instance_config(&instance, NULL);
+    bool bare = options->quiet && !list && !options->filters.len;
+    json_t *config CLEANUP(json_put) = bare ? NULL : instance_config(&instance, NULL);
     row.config = config; /* one that is damaged is listed with what is known */
+    for (size_t i = 0; i < options->filters.len; i++)
+        if (!ps_matches(&row, options->filters.at[i]))
+            return;
     if (list)
         json_array_append_new(list, ps_json(&row));
     else if (options->quiet)
@@ -140,9 +182,14 @@ static void ps_one(const char *name, const struct ps_options *options, json_t *l
         ps_print(&row);
 }
 
+static void ps_options_fini(struct ps_options *options)
+{
+    strs_free(&options->filters);
+}
+
 static int ps_run(int argc, char **argv, struct err *err)
 {
-    struct ps_options options = {0};
+    struct ps_options options CLEANUP(ps_options_fini) = {0};
     struct strs names CLEANUP(strs_free) = {0};
     bool json = false;
     int words;
@@ -153,6 +200,8 @@ static int ps_run(int argc, char **argv, struct err *err)
     if (words)
         return err_set(err, ERR_USAGE, "'%s' is too many: ps lists all", argv[1]);
     status = cli_format(options.format, &json, err);
+    if (!status)
+        status = ps_check_filters(&options.filters, err);
     if (!status)
         status = instance_list(&names, err);
     if (status)

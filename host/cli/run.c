@@ -33,6 +33,8 @@ static const struct option_spec run_option_specs[] = {
     {"allow-exec",          0,   OPTION_TEXTS,  OPTION(exec),            "PROGRAM",          "let it start this program too"          },
     {"single",              0,   OPTION_FLAG,   OPTION(single),          NULL,               "one process: no fork, no execve"        },
     {"detach",              'd', OPTION_FLAG,   OPTION(detach),          NULL,               "leave it running; print its name"       },
+    {"label",               'l', OPTION_TEXTS,  OPTION(labels),          "KEY[=VALUE]",
+     "with -d: a word to find it by with ps --filter"                                                                                 },
     {"restart",             0,   OPTION_TEXT,   OPTION(restart),         "POLICY",
      "no, on-failure[:N], always or unless-stopped"                                                                                   },
     {"log-driver",          0,   OPTION_TEXT,   OPTION(log_driver),      "NAME",
@@ -61,7 +63,7 @@ static const struct option_spec run_option_specs[] = {
     {"volume",              'v', OPTION_TEXTS,  OPTION(volumes),         "VOLUME:PATH[:ro]",
      "mount a volume, or an ext4 image, in it"                                                                                        },
     {"tmpfs",               0,   OPTION_TEXTS,  OPTION(tmpfs),           "PATH[:size=SIZE]", "mount an empty tmpfs in it"             },
-    {"publish",             'p', OPTION_TEXTS,  OPTION(publish),         "HOST:GUEST",
+    {"publish",             'p', OPTION_TEXTS,  OPTION(publish),         "[HOST:]GUEST",
      "forward a port of this machine to it"                                                                                           },
     {"net",                 0,   OPTION_TEXT,   OPTION(net),             "KIND",             "user, none or tap:NAME[,ip=ADDRESS/N]"  },
     {"pcap",                0,   OPTION_TEXT,   OPTION(pcap),            "FILE",             "capture its packets"                    },
@@ -87,6 +89,7 @@ static void run_options_fini(struct run_options *options)
     strs_free(&options->append);
     strs_free(&options->with);
     strs_free(&options->publish);
+    strs_free(&options->labels);
     strs_free(&options->exec);
     strs_free(&options->log_opts);
     strs_free(&options->volumes);
@@ -188,6 +191,22 @@ static int run_parse(struct run_options *options, int argc, char **argv, struct 
     return run_check(options, err);
 }
 
+/* Ports that the user left to us are chosen once, so that all who parse them see the same. */
+static int run_settle_ports(struct run_options *options, struct err *err)
+{
+    for (size_t i = 0; i < options->publish.len; i++) {
+        bool picked;
+        char *full = vm_net_settle_port(options->publish.at[i], &picked, err);
+        if (!full)
+            return -err->code;
+        free(options->publish.at[i]);
+        options->publish.at[i] = full;
+        if (picked && !options->detach && !options->quiet)
+            fprintf(stderr, "ingot run: published: %s\n", full);
+    }
+    return 0;
+}
+
 static int run_main(int argc, char **argv, struct err *err)
 {
     struct run_options options CLEANUP(run_options_fini) = {0};
@@ -202,7 +221,9 @@ static int run_main(int argc, char **argv, struct err *err)
     bool detach = options.detach && !options.dry_run;
     if (detach)
         supervisor_note_inherited();
-    int failed = run_resolve(&options, argv[1], &image, err);
+    int failed = run_settle_ports(&options, err);
+    if (!failed)
+        failed = run_resolve(&options, argv[1], &image, err);
     if (failed)
         return failed;
     if (detach)
@@ -210,12 +231,29 @@ static int run_main(int argc, char **argv, struct err *err)
     return run_image(&options, &image, argv + 2, err);
 }
 
-/* What was settled when it was made stays: where it began, its image, its variables, its ground. */
+static void run_settled_ports(const json_t *config, struct strs *publish)
+{
+    const json_t *ports = json_object_get(config, "Ports"), *port;
+    size_t i;
+
+    strs_free(publish);
+    json_array_foreach(ports, i, port)
+    {
+        char *full CLEANUP(mem_free) = str_printf(
+            "%s:%u:%u/%s", json_str(port, "HostIp", "0.0.0.0"), (unsigned)json_int(port, "Host", 0),
+            (unsigned)json_int(port, "Guest", 0), json_str(port, "Protocol", "tcp"));
+        strs_add(publish, full);
+    }
+}
+
+/* What was settled when it was made stays: where it began, its image, its variables, its ports, its
+ * ground. */
 static int run_settle(const json_t *config, struct run_options *options, struct err *err)
 {
     strs_free(&options->env);
     strs_free(&options->env_files);
     json_strs(config, "Env", &options->env);
+    run_settled_ports(config, &options->publish);
     options->isolation = json_str(config, "Isolation", NULL);
     setenv("INGOT_HOME", json_str(config, "Store", ""), 1);
     const char *cwd = json_str(config, "Cwd", "/");

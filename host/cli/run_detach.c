@@ -251,6 +251,19 @@ static json_t *config_ports(const struct vm_net *net)
     return ports;
 }
 
+static json_t *config_labels(const struct strs *labels)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < labels->len; i++) {
+        const char *value = strchr(labels->at[i], '=');
+        int len = value ? (int)(value - labels->at[i]) : (int)strlen(labels->at[i]);
+        char *name CLEANUP(mem_free) = str_printf("%.*s", len, labels->at[i]);
+        json_object_set_new(object, name, json_string(value ? value + 1 : ""));
+    }
+    return object;
+}
+
 /* What it runs, as ps shows it. */
 static char *config_command(const struct run_options *options, const struct image *image,
                             char *const *args)
@@ -283,10 +296,11 @@ static json_t *config_make(const struct run_options *options, const struct image
     if (run_environment(options, &env, err))
         return NULL;
     json_t *config = json_pack(
-        "{s:I, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:b, s:o}", "Created",
-        (json_int_t)instance_clock(), "Image", image->name, "ImageId", image->id, "Command",
-        command, "Ports", config_ports(net), "Isolation", vmm == &qemu_vmm ? "vm" : "process",
-        "Restart", options->restart ? options->restart : "no", "LogDriver",
+        "{s:I, s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:b, s:o}",
+        "Created", (json_int_t)instance_clock(), "Image", image->name, "ImageId", image->id,
+        "Command", command, "Ports", config_ports(net), "Labels", config_labels(&options->labels),
+        "Isolation", vmm == &qemu_vmm ? "vm" : "process", "Restart",
+        options->restart ? options->restart : "no", "LogDriver",
         options->log_driver ? options->log_driver : "json", "Env", json_from_strs(&env), "Cwd",
         cwd ? cwd : "/", "Store", real ? real : store, "StopTimeout",
         (json_int_t)options->stop_timeout, "StopSignal", stop ? stop : "SIGTERM", "AutoRemove",

@@ -140,37 +140,80 @@ static u16 net_port(const char *text)
     return *text >= '0' && *text <= '9' && !*end && value <= 65535 ? (u16)value : 0;
 }
 
-int vm_net_publish(struct vm_net *net, const char *text, struct err *err)
+/* "[[IP:][HOST]:]GUEST[/tcp|/udp]"; a host port that is not named is 0. */
+static int net_parse_port(const char *text, struct vm_port *port, struct err *err)
 {
     char *words CLEANUP(mem_free) = str_dup(text);
-    struct vm_port port = {.host_ip = "0.0.0.0"};
     char *protocol = strchr(words, '/');
 
+    *port = (struct vm_port){.host_ip = "0.0.0.0"};
     if (protocol) {
         *protocol++ = 0;
-        port.udp = strcmp(protocol, "udp") == 0;
-        if (!port.udp && strcmp(protocol, "tcp") != 0)
+        port->udp = strcmp(protocol, "udp") == 0;
+        if (!port->udp && strcmp(protocol, "tcp") != 0)
             return err_set(err, ERR_USAGE, "--publish: '%s': '%s' is neither tcp nor udp", text,
                            protocol);
     }
     char *guest = strrchr(words, ':');
-    if (!guest)
-        return err_set(err, ERR_USAGE, "--publish: '%s' wants HOST:GUEST", text);
-    *guest++ = 0;
-    char *host = strrchr(words, ':');
+    if (guest)
+        *guest++ = 0;
+    char *host = guest ? strrchr(words, ':') : NULL;
     if (host) {
         *host++ = 0;
         if (!net_is_ip(words))
             return err_set(err, ERR_USAGE, "--publish: '%s': '%s' is no IPv4 address", text, words);
-        snprintf(port.host_ip, sizeof(port.host_ip), "%s", words);
+        snprintf(port->host_ip, sizeof(port->host_ip), "%s", words);
+    } else if (guest) {
+        host = words;
     }
-    port.host = net_port(host ? host : words);
-    port.guest = net_port(guest);
-    if (!port.host || !port.guest)
-        return err_set(err, ERR_USAGE, "--publish: '%s': ports are 1 to 65535", text);
+    port->guest = net_port(guest ? guest : words);
+    port->host = host ? net_port(host) : 0;
+    if (!port->guest || (host && *host && !port->host && strcmp(host, "0") != 0))
+        return err_set(err, ERR_USAGE, "--publish: '%s': ports are 1 to 65535, as HOST:GUEST",
+                       text);
+    return 0;
+}
+
+int vm_net_publish(struct vm_net *net, const char *text, struct err *err)
+{
+    struct vm_port port;
+    int failed = net_parse_port(text, &port, err);
+
+    if (failed)
+        return failed;
     net->ports = mem_resize(net->ports, net->nr_ports + 1, sizeof(port));
     net->ports[net->nr_ports++] = port;
     return 0;
+}
+
+static int net_pick_port(struct vm_port *port, struct err *err)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET};
+    socklen_t len = sizeof(addr);
+    int fd CLEANUP(fd_close) =
+        socket(AF_INET, (port->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || inet_pton(AF_INET, port->host_ip, &addr.sin_addr) != 1 ||
+        bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+        getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+        return err_errno(err, errno, "--publish: a free port of %s", port->host_ip);
+    port->host = ntohs(addr.sin_port);
+    return 0;
+}
+
+char *vm_net_settle_port(const char *text, bool *picked, struct err *err)
+{
+    struct vm_port port;
+
+    *picked = false;
+    if (net_parse_port(text, &port, err))
+        return NULL;
+    if (!port.host) {
+        if (net_pick_port(&port, err))
+            return NULL;
+        *picked = true;
+    }
+    return str_printf("%s:%u:%u/%s", port.host_ip, port.host, port.guest, port.udp ? "udp" : "tcp");
 }
 
 /* Bound once and let go: what another program takes in between, the VMM reports. */

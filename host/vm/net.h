@@ -44,6 +44,14 @@ int vm_net_parse(struct vm_net *net, const char *text, struct err *err);
 int vm_net_publish(struct vm_net *net, const char *text, struct err *err);
 
 /**
+ * One --publish in full, for vm_net_publish(); "GUEST", "0:GUEST" and "IP::GUEST" get a port of
+ * this machine that is free now.
+ * @picked: whether that was so
+ * Returns a text that the caller frees, or NULL: ERR_USAGE, or no port is free.
+ */
+char *vm_net_settle_port(const char *text, bool *picked, struct err *err);
+
+/**
  * Look whether it can be: ports are free, the tap is there and ours to open. Errors: EINVAL for
  * ports that nothing forwards, EADDRINUSE, ENODEV, EPERM, and what to do.
  */

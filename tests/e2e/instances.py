@@ -310,6 +310,38 @@ def health():
         need("unhealthy" in lab.good("ps"), "ps says nothing of it")
 
 
+def waited_for():
+    with Lab() as lab:
+        server = ["/usr/bin/python3", "-m", "http.server"]
+        lab.start("web", "-p", "127.0.0.1::8000", "--health-cmd", "http:8000/", "--health-interval", "50ms",
+                  program=server)
+        need(lab.good("wait", "--condition", "healthy", "--timeout", "30s", "web") == "web\n", "not healthy")
+        need(lab.row("web")["Health"] == "healthy", "it lied")
+        where = lab.good("port", "web", "8000").strip()
+        lab.good("restart", "web")
+        need(lab.good("port", "web", "8000").strip() == where, "another port after a restart")
+        lab.start("quiet")
+        lab.good("wait", "--condition", "running", "quiet")
+        lab.refused("wait", "--condition", "healthy", "quiet", why="no health check")
+        lab.refused("wait", "--condition", "fine", "quiet", why="exited, running or healthy", status=2)
+        lab.refused("wait", "--timeout", "1s", "quiet", why="only with --condition", status=2)
+        lab.start("ill", "-p", "127.0.0.1::9", "--health-cmd", "tcp:9")
+        lab.refused("wait", "--condition", "healthy", "--timeout", "300ms", "ill", why="is not healthy after 300ms")
+        lab.start("brief", program=["/bin/sh", "-c", "exit 3"])
+        lab.refused("wait", "--condition", "healthy", "brief", why="ended with status 3")
+
+
+def labels():
+    with Lab() as lab:
+        lab.start("a", "--label", "team=x", "--label", "bare")
+        lab.start("b", "-l", "team=y")
+        for filters, names in ((["label=team"], "a b"), (["label=team=x"], "a"), (["label=bare"], "a"),
+                               (["label=team", "name=b"], "b"), (["status=running"], "a b"), (["status=exited"], "")):
+            words = [word for one in filters for word in ("--filter", one)]
+            need(lab.good("ps", "-q", *words).split() == names.split(), f"{filters} is not {names}")
+        lab.refused("ps", "--filter", "team=x", why="is none of", status=2)
+
+
 def health_of_an_image():
     """A check that the image has; and one that it cannot have, which is said."""
     redis = find("redis-server")
@@ -367,6 +399,6 @@ def add_to(suite):
         for test in (life, what_a_paused_one_does, killed_supervisor, killed_parts):
             suite.add(f"instance: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
     for test in (names_in_use, fifty_at_once, stopped_supervisor, policies, logs, log_rotation_and_following, log_daemons,
-                 full_disk, attached, in_the_foreground, what_cannot_start, health, health_of_an_image,
+                 full_disk, attached, in_the_foreground, what_cannot_start, health, waited_for, labels, health_of_an_image,
                  after_a_boot, damaged_files):
         suite.add("instance: " + test.__name__.replace("_", " "), test)

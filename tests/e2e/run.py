@@ -29,6 +29,7 @@ import instances  # noqa: E402
 import machines  # noqa: E402
 import networds  # noqa: E402
 import patches  # noqa: E402
+import rollouts  # noqa: E402
 import servers  # noqa: E402
 import storms  # noqa: E402
 import tools  # noqa: E402
@@ -147,6 +148,7 @@ def main():
     storms.add_to(suite, long)
     impair.add_to(suite)
     instances.add_to(suite)
+    rollouts.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)
     debug_kernel.add_to(suite, long)
