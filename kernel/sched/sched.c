@@ -4,6 +4,7 @@
  * in place: the next wake of it needs no switch. */
 #include "sched/thread.h"
 
+#include "arch/frame.h"
 #include "arch/hooks.h"
 #include "core/irq.h"
 #include "core/panic.h"
@@ -12,6 +13,7 @@
 #include "plat/plat.h"
 #include "sched/futex.h"
 #include "sched/posix_timer.h"
+#include "sched/rseq.h"
 #include "sched/sched_priv.h"
 
 enum {
@@ -224,6 +226,18 @@ static struct runqueue *choose_rq(const struct thread *t)
     return own_allowed ? own : least_loaded(t);
 }
 
+/** @t, which does not run, belongs to @rq's CPU from now on. */
+static void set_cpu(struct thread *t, const struct runqueue *rq)
+{
+    u32 id = rq->cpu->arch.id;
+
+    if (t->cpu == id)
+        return;
+    if (t->rseq)
+        __atomic_fetch_or(&t->work, (u32)WORK_RSEQ, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->cpu, id, __ATOMIC_RELAXED);
+}
+
 /** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due. */
 static void queue_woken_locked(struct runqueue *rq, struct thread *t)
 {
@@ -237,7 +251,7 @@ static void queue_woken_locked(struct runqueue *rq, struct thread *t)
     u64 floor = rq->min_vruntime - WAKE_CREDIT_NS;
     if ((s64)(t->vruntime - floor) < 0)
         t->vruntime = floor;
-    __atomic_store_n(&t->cpu, rq->cpu->arch.id, __ATOMIC_RELAXED);
+    set_cpu(t, rq);
     enqueue_from_head(rq, t);
 
     if (rq->idle) { /* an idle CPU looks at its queue before it sleeps */
@@ -353,7 +367,7 @@ static bool steal(struct runqueue *rq)
             continue;
         spin_lock(&rq->lock);
         found->vruntime += rq->min_vruntime;
-        __atomic_store_n(&found->cpu, rq->cpu->arch.id, __ATOMIC_RELAXED);
+        set_cpu(found, rq);
         enqueue_from_head(rq, found);
         spin_unlock(&rq->lock);
         return true;
@@ -478,6 +492,8 @@ void schedule(void)
         pend_own_work();
         return;
     }
+    if (prev->rseq && !frame_is_syscall(arch_frame_of(prev->kstack_top)))
+        __atomic_fetch_or(&prev->work, (u32)WORK_RSEQ, __ATOMIC_RELAXED);
     next->run_start_ns = prev->run_start_ns;
     switch_to(rq, prev, next);
 }
@@ -540,6 +556,8 @@ void program_exit_work(struct trap_frame *frame)
             thread_exit();
         if (work & WORK_RESCHED)
             schedule();
+        if (work & WORK_RSEQ)
+            rseq_update(frame);
         if (work & WORK_SIGNAL)
             signal_deliver(frame);
     }

@@ -6,6 +6,7 @@
 #include "arch/frame.h"
 #include "arch/sigframe.h"
 #include "sched/family.h"
+#include "sched/rseq.h"
 #include "sched/sched_priv.h"
 
 enum { SYSCALL_INSTRUCTION_LEN = 2, NR_RESTART_SYSCALL = 219 };
@@ -109,6 +110,8 @@ static void run_handler(struct trap_frame *frame, int sig, const struct siginfo6
 {
     struct thread *t = current;
     settle_call_for_handler(frame, action->flags);
+    if (t->rseq)
+        rseq_update(frame);
     frame->rip = mm_shown_pc(t->mm, frame->rip);
 
     struct sigframe_args args = {

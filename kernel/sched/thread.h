@@ -34,7 +34,8 @@ enum thread_work {
     WORK_SIGNAL = 1,  /* a deliverable signal may be pending */
     WORK_RESCHED = 2, /* another thread should run */
     WORK_EXIT = 4,    /* the thread must end */
-    WORK_PARK = 8     /* the machine ends: the thread must run no more of its program */
+    WORK_PARK = 8,    /* the machine ends: the thread must run no more of its program */
+    WORK_RSEQ = 16    /* the thread's struct rseq must be looked at (sched/rseq.h) */
 };
 
 /* Fields: [C] the thread itself or its CPU, [I] fixed once started, [A] atomic, [Q] its run queue's
@@ -80,6 +81,8 @@ struct thread {
     uaddr_t set_child_tid;   /* [C] where it writes its tid first of all, or 0 */
     uaddr_t clear_child_tid; /* [C] */
     uaddr_t robust_list;     /* [C] */
+    uaddr_t rseq;            /* [C] its struct rseq, or 0; read where it moves */
+    u32 rseq_sig;            /* [C] */
     char name[16];           /* [C] PR_SET_NAME */
     struct restart_block {
         long (*fn)(struct thread *thread);

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "drv/tty.h"
 #include "sched/family.h"
+#include "sched/rseq.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
@@ -105,6 +106,8 @@ static int make_thread(struct process *p, const struct linux_clone_args *args, s
         t->clear_child_tid = args->child_tid;
     if ((args->flags & (CLONE_VM | CLONE_VFORK)) != CLONE_VM)
         t->altstack = current->altstack;
+    if (!(args->flags & CLONE_VM))
+        rseq_inherit(t, current);
     *out = t;
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "arch/frame.h"
 #include "core/log.h"
 #include "lib/string.h"
+#include "sched/rseq.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 
@@ -158,12 +159,9 @@ long sys_get_robust_list(int pid, uaddr_t head, uaddr_t len)
     return 0;
 }
 
-/* Refused: a thread that migrates or is preempted would have to be put back on every path to the
- * program; the C library and allocators then do without. */
 long sys_rseq(uaddr_t rseq, unsigned len, int flags, unsigned sig)
 {
-    (void)rseq, (void)len, (void)flags, (void)sig;
-    return -ENOSYS;
+    return rseq_register(rseq, len, flags, sig);
 }
 
 long sys_arch_prctl(int code, uaddr_t addr)
