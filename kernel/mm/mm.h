@@ -156,6 +156,9 @@ int mm_resident(struct mm *mm, u64 addr, u64 pages, u8 *resident);
 /** Fault in every page of the range, for writing where the area allows it (mlock, MAP_POPULATE).
  * 0, -ENOMEM for a hole, -EFAULT where a page cannot be had. */
 int mm_populate(struct mm *mm, u64 addr, u64 len, bool write);
+/** Memory of @len bytes, page aligned and not 0, that several areas share, with one reference;
+ * NULL: no memory. Its .put drops the reference. */
+struct vm_backing *shm_create(u64 len);
 /** brk(2): returns the break after the call. */
 u64 mm_brk(struct mm *mm, u64 new_break);
 /** The loader's: where the heap starts (a random gap is added), and where mmap starts downward. */

@@ -119,6 +119,3 @@ bool area_allows(const struct vma *vma, enum fault_access access);
 bool mm_reclaim(void);
 /** mm.c: call @fn for each address space whose lock is free, with it held.  Does not sleep. */
 void mm_try_each(bool (*fn)(struct mm *mm, void *arg), void *arg);
-
-/** shm.c: memory of @len bytes that several areas share, with one reference; NULL: no memory. */
-struct vm_backing *shm_create(u64 len);

@@ -88,8 +88,9 @@ def program_test(entry, isolation):
         native = [fill(word, tmp, [host for host, _ in pairs]) for word in entry["command"]]
         guest = [fill(word, "/tmp", [name for _, name in pairs]) for word in entry["command"]]
         make_program(entry)
-        if not os.path.exists(native[0]):
-            raise Skip(f"{native[0]} is not installed" + (f" ({entry['package']})" if "package" in entry else ""))
+        program = entry.get("needs", native[0])
+        if not os.path.exists(program):
+            raise Skip(f"{program} is not installed" + (f" ({entry['package']})" if "package" in entry else ""))
         env = {name: fill(value, tmp, ()) for name, value in entry.get("env", {}).items()}
         want = run(native, stdin=stdin, env=env, timeout=60, cwd="/")
     options = ["-m", entry.get("memory", "64M"), *entry.get("options", [])]

@@ -12,7 +12,7 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "pipe", "poll", "event", "time", "proc", "misc",
             "unix", "unix_msg", "socket", "packet", "procnet", "netlink", "vsock", "bad", "leak", "patch",
-            "fork", "exec", "smp", "cred"]
+            "fork", "exec", "smp", "cred", "ipc"]
 
 # Families that a sandboxed process cannot have: it is one process.
 VM_ONLY = {"fork", "exec"}

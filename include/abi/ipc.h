@@ -1,0 +1,59 @@
+/* System V inter-process communication of the Linux ABI: shmget(2), shmctl(2), semctl(2). */
+#pragma once
+
+#include "lib/types.h"
+
+enum linux_ipc {
+    IPC_PRIVATE = 0,
+    IPC_CREAT = 01000,
+    IPC_EXCL = 02000,
+    IPC_NOWAIT = 04000,
+
+    IPC_RMID = 0,
+    IPC_SET = 1,
+    IPC_STAT = 2,
+    IPC_INFO = 3,
+    SHM_LOCK = 11,
+    SHM_UNLOCK = 12,
+    SHM_STAT = 13,
+    SHM_INFO = 14,
+    SHM_STAT_ANY = 15,
+
+    SHM_RDONLY = 010000, /* shmat(2) */
+    SHM_RND = 020000,
+    SHM_REMAP = 040000,
+    SHM_EXEC = 0100000,
+
+    SHM_DEST = 01000, /* of the mode that IPC_STAT shows */
+    SHM_HUGETLB = 04000,
+    SHM_NORESERVE = 010000,
+};
+
+struct linux_ipc_perm {
+    s32 key;
+    u32 uid, gid, cuid, cgid;
+    u32 mode;
+    u16 seq, pad2;
+    u32 pad3;
+    u64 unused[2];
+};
+static_assert(sizeof(struct linux_ipc_perm) == 48, "asm-generic/ipcbuf.h");
+
+struct linux_shmid_ds {
+    struct linux_ipc_perm perm;
+    u64 segsz;
+    s64 atime, dtime, ctime;
+    s32 cpid, lpid;
+    u64 nattch;
+    u64 unused[2];
+};
+static_assert(sizeof(struct linux_shmid_ds) == 112, "asm-generic/shmbuf.h");
+
+struct linux_shminfo {
+    u64 shmmax, shmmin, shmmni, shmseg, shmall;
+    u64 unused[4];
+};
+struct linux_shm_info {
+    s32 used_ids;
+    u64 shm_tot, shm_rss, shm_swp, swap_attempts, swap_successes;
+};
