@@ -32,6 +32,7 @@ struct block_request {
     void (*done)(struct block_request *request); /* safe-point context; must not sleep */
     void *owner;                                 /* the submitter's */
     struct list_head node;                       /* the driver's while it has the request */
+    struct block_dev *bd;                        /* likewise */
 };
 
 /** What a driver fills in.  Thread context. */

@@ -15,6 +15,7 @@ enum { CLASS_BRIDGE = 0x06 };
 
 static const struct pci_driver drivers[] = {
     {"virtio", VENDOR_VIRTIO, 0x1000, 0x107f, 0, 0, virtio_pci_probe},
+    {"nvme", 0, 0, 0, 0x010802, 0xffffff, nvme_probe},
 };
 
 static bool takes(const struct pci_driver *driver, const struct pci_dev *pci)

@@ -76,7 +76,7 @@ def mbr_disk(folder, root):
     return disk
 
 
-def machine(*words, line, timeout=90, kernel=True):
+def machine(*words, line="", timeout=90, kernel=True):
     """Boot; the serial line's text. The last line must be an exit with 0."""
     command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "96", "-nodefaults", "-no-user-config", "-no-reboot",
                "-display", "none", "-serial", "stdio", *words]
@@ -141,6 +141,46 @@ def unknown_devices():
         wants(log, "no driver for 1b36:0005", "class 080501", "ingot: exit 0")
 
 
+# Of each kind of disk: the machine, the device for the drive {drive}, and how the kernel calls it.
+DISKS = {
+    "virtio-blk": (["-M", "pc"], ["virtio-blk-pci,disable-legacy=on,drive={drive}"], "vda"),
+    "nvme": (["-M", "q35"], ["nvme,serial={drive},drive={drive}"], "nvme0n1"),
+    "nvme of two CPUs": (["-M", "pc", "-smp", "2"], ["nvme,serial={drive},drive={drive}"], "nvme0n1"),
+}
+
+
+def exported(folder, *words):
+    """The program as a raw disk for BIOS."""
+    store = {"INGOT_HOME": os.path.join(folder, "store"), "TMPDIR": folder}
+    target, out = program(folder), os.path.join(folder, "exported.raw")
+    for command in (["build", target, "-t", "device:1"], ["export", "device:1", "--format", "raw", "-o", out, *words]):
+        result = run([INGOT, *command], env=store)
+        need(result.status == 0, result.show())
+    return out
+
+
+def disk(name):
+    """The exported disk starts from the device, and a volume on a second one of its kind keeps what was written."""
+    words, devices, called = DISKS[name]
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        data, words = gpt_disk(folder), list(words)
+        for drive, index in (("boot", ",bootindex=1"), ("data", "")):
+            words += ["-drive", f"file={data if drive == 'data' else os.path.join(folder, 'exported.raw')},format=raw,if=none,id={drive}"]
+            for device in devices:
+                words += ["-device", device.format(drive=drive) + (index if "{drive}" in device else "")]
+        for verb, says in (("write", "device: written"), ("check", "device: found and written again")):
+            exported(folder, "--force", "--append", "loglevel=6 ingot.mount=PARTLABEL=data:/data", "--", verb, "/data")
+            log = machine(*words, kernel=False)
+            wants(log, says, "ingot: exit 0")
+            need("shut off" not in log and "looked at now" not in log, tail(log))
+        check = run([find("e2fsck"), "-fn", f"{data}?offset={10240 * 512}"])
+        need(check.status == 0, check.show())
+        wants(machine(*words, line="root=LABEL=none"), f"disks seen: {called}")
+
+
 def add_to(suite):
     for test in (partitions_by_every_name, damaged_tables, unknown_devices):
         suite.add(f"devices: {test.__name__}", test)
+    for name in DISKS:
+        suite.add(f"devices: {name}", disk, name)
