@@ -117,6 +117,11 @@ static void give(struct disk_queue *q, u32 i)
     }
 }
 
+void disk_queue_again(struct disk_queue *q, u32 i)
+{
+    give(q, i);
+}
+
 /* Where the next command of a request begins. False: there is none. */
 static bool go_on(struct disk_slot *slot)
 {
@@ -171,13 +176,13 @@ static void advance(struct disk_queue *q, struct block_request *new_request)
     spin_lock(&q->lock);
     if (new_request)
         list_add_tail(&q->waiting, &new_request->node);
-    if (!q->broken && q->nr_busy)
-        q->ops->collect(q);
-    if (q->broken)
-        fail_all(q);
-    start_waiting(q);
-    if (q->ops->kick && !q->broken)
-        q->ops->kick(q);
+    do {
+        if (!q->broken && q->nr_busy)
+            q->ops->collect(q);
+        if (q->broken)
+            fail_all(q);
+        start_waiting(q);
+    } while (!q->broken && q->ops->kick && q->ops->kick(q));
     list_for_each_safe(request, tmp, &q->finished, node)
     {
         list_remove(&request->node);

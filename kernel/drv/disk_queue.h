@@ -1,8 +1,8 @@
 /* What drivers of disks share: requests that wait, slots of commands in flight, a watch over those
- * that are never answered.  A request becomes one command or, where the device cannot take it whole,
- * several, one after the other.  The driver gives commands and finds finished ones; both under
- * the queue's lock.  A device that breaks the rules or does not answer is shut off: all its requests,
- * and all that come, fail. */
+ * that are never answered.  A request becomes one command or, where the device cannot take it
+ * whole, several, one after the other.  The driver gives commands and finds finished ones; both
+ * under the queue's lock.  A device that breaks the rules or does not answer is shut off: all its
+ * requests, and all that come, fail. */
 #pragma once
 
 #include "block/block.h"
@@ -21,8 +21,8 @@ struct disk_queue_ops {
      * errno, with which the request fails.
      */
     int (*start)(struct disk_queue *q, u32 slot);
-    /** Ring the doorbell for what was started; or NULL. */
-    void (*kick)(struct disk_queue *q);
+    /** Ring the doorbell for what was started. True: look for finished ones again. Or NULL. */
+    bool (*kick)(struct disk_queue *q);
     /** Find finished commands, and call disk_queue_finish() for each. */
     void (*collect)(struct disk_queue *q);
     /** Make the device let go of all memory. */
@@ -64,6 +64,8 @@ void disk_queue_advance(struct disk_queue *q);
 void disk_queue_break(struct disk_queue *q, const char *why);
 /** From collect: the command of @slot is through, with 0 or a negative errno. */
 void disk_queue_finish(struct disk_queue *q, u32 slot, int err);
+/** From collect: the command of @slot is to be given once more. */
+void disk_queue_again(struct disk_queue *q, u32 slot);
 
 /** True for a slot that has a command: what a device says of others is a lie. */
 static inline bool disk_queue_is_busy(const struct disk_queue *q, u32 slot)

@@ -107,8 +107,7 @@ static int start(struct disk_queue *q, u32 i)
     command->nsid = disk->nsid;
     if (request->op == BLOCK_READ || request->op == BLOCK_WRITE) {
         fill_prps(queue, i, command);
-        set_blocks(command, request->sector + slot->done / SECTOR_SIZE,
-                   slot->bytes / SECTOR_SIZE);
+        set_blocks(command, request->sector + slot->done / SECTOR_SIZE, slot->bytes / SECTOR_SIZE);
         command->word[2] |= request->fua ? FUA : 0;
     } else if (request->op == BLOCK_WRITE_ZEROES) {
         set_blocks(command, request->sector, request->segments[0].len / SECTOR_SIZE);
@@ -118,9 +117,10 @@ static int start(struct disk_queue *q, u32 i)
     return 0;
 }
 
-static void kick(struct disk_queue *q)
+static bool kick(struct disk_queue *q)
 {
     nvme_ring(q->data);
+    return false;
 }
 
 static void collect(struct disk_queue *q)

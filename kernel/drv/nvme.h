@@ -40,15 +40,15 @@ struct nvme;
 /* Submission and completion ring. Fields: [I], [L] under .q.lock (start: nobody else is there). */
 struct nvme_queue {
     struct disk_queue q;
-    struct nvme *ctrl;                    /* [I] */
-    struct nvme_command *sq;              /* [I] a page of our own */
-    volatile struct nvme_completion *cq;  /* [I] a page that the device writes */
+    struct nvme *ctrl;                       /* [I] */
+    struct nvme_command *sq;                 /* [I] a page of our own */
+    volatile struct nvme_completion *cq;     /* [I] a page that the device writes */
     volatile u32 *sq_doorbell, *cq_doorbell; /* [I] */
-    u64 *prp_lists;                       /* [I] a page for each slot */
-    u32 entries;                          /* [I] */
-    u16 id;                               /* [I] 0: admin */
-    u16 sq_tail, sq_rung, cq_head;        /* [L] */
-    u16 phase;                            /* [L] of completions that are new: 1, 0, 1 ... */
+    u64 *prp_lists;                          /* [I] a page for each slot */
+    u32 entries;                             /* [I] */
+    u16 id;                                  /* [I] 0: admin */
+    u16 sq_tail, sq_rung, cq_head;           /* [L] */
+    u16 phase;                               /* [L] of completions that are new: 1, 0, 1 ... */
 };
 
 /* A controller. Fields: [I], [A]. */

@@ -144,8 +144,9 @@ static void queue_pending(void *arg)
     disk_queue_advance(&queue->q);
 }
 
-/* An MSI-X entry of its own on its CPU, the first CPU for one that is still to come; without MSI-X
- * there is one queue. Returns the entry. */
+/* An MSI-X entry of its own on its CPU, the first CPU for one that is still to come; where there is
+ * no such entry the first queue has the device's interrupt, and is the only one. Returns the entry.
+ */
 static int route(struct nvme *ctrl, struct nvme_queue *queue, u32 cpu)
 {
     if (!pci_find_capability(&ctrl->pci, 0, PCI_CAP_MSIX))
@@ -154,6 +155,8 @@ static int route(struct nvme *ctrl, struct nvme_queue *queue, u32 cpu)
     if (line < 0)
         return line;
     int err = pci_enable_msix(&ctrl->pci, queue->id, (u32)line, cpu_is_online(cpu) ? cpu : 0);
+    if (err && !ctrl->nr_queues)
+        return min(pci_enable_irq(&ctrl->pci, queue_pending, queue), 0);
     return err ? err : queue->id;
 }
 
@@ -172,9 +175,11 @@ static int create_queue(struct nvme *ctrl, u32 cpu)
         .prp1 = virt_to_phys((const void *)(uintptr_t)queue->cq),
         .word = {size, (u32)vector << 16 | INTERRUPTS | CONTIGUOUS},
     };
-    struct nvme_command sq = {.opcode = CREATE_SQ,
-                              .prp1 = virt_to_phys(queue->sq),
-                              .word = {size, (u32)queue->id << 16 | CONTIGUOUS}};
+    struct nvme_command sq = {
+        .opcode = CREATE_SQ,
+        .prp1 = virt_to_phys(queue->sq),
+        .word = {size, (u32)queue->id << 16 | CONTIGUOUS}
+    };
     err = admin(ctrl, &cq, NULL);
     if (!err)
         err = admin(ctrl, &sq, NULL);
@@ -189,8 +194,9 @@ static int create_queues(struct nvme *ctrl)
 
     if (!pci_find_capability(&ctrl->pci, 0, PCI_CAP_MSIX))
         wanted = 1;
-    struct nvme_command command = {.opcode = SET_FEATURES,
-                                   .word = {FEATURE_QUEUES, (wanted - 1) << 16 | (wanted - 1)}};
+    struct nvme_command command = {
+        .opcode = SET_FEATURES, .word = {FEATURE_QUEUES, (wanted - 1) << 16 | (wanted - 1)}
+    };
     int err = admin(ctrl, &command, &granted);
     if (err)
         return err;

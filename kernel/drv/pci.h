@@ -61,3 +61,6 @@ void pci_probe_all(void);
 /** Probes of drivers, by pci_drivers.c: 0, or a negative errno, which is logged. Thread context. */
 int virtio_pci_probe(const struct pci_dev *pci);
 int nvme_probe(const struct pci_dev *pci);
+int ahci_probe(const struct pci_dev *pci);
+int ide_probe(const struct pci_dev *pci);
+int pvscsi_probe(const struct pci_dev *pci);

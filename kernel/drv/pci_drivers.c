@@ -10,12 +10,15 @@ struct pci_driver {
     int (*probe)(const struct pci_dev *pci);
 };
 
-enum { VENDOR_VIRTIO = 0x1af4 };
+enum { VENDOR_VIRTIO = 0x1af4, VENDOR_VMWARE = 0x15ad };
 enum { CLASS_BRIDGE = 0x06 };
 
 static const struct pci_driver drivers[] = {
-    {"virtio", VENDOR_VIRTIO, 0x1000, 0x107f, 0, 0, virtio_pci_probe},
-    {"nvme", 0, 0, 0, 0x010802, 0xffffff, nvme_probe},
+    {"virtio", VENDOR_VIRTIO, 0x1000, 0x107f, 0,        0,        virtio_pci_probe},
+    {"nvme",   0,             0,      0,      0x010802, 0xffffff, nvme_probe      },
+    {"ahci",   0,             0,      0,      0x010601, 0xffffff, ahci_probe      },
+    {"ide",    0,             0,      0,      0x010100, 0xffff00, ide_probe       },
+    {"pvscsi", VENDOR_VMWARE, 0x07c0, 0x07c0, 0,        0,        pvscsi_probe    },
 };
 
 static bool takes(const struct pci_driver *driver, const struct pci_dev *pci)

@@ -23,8 +23,8 @@ enum virtio_status {
 enum { INTERRUPT_QUEUE = 1, INTERRUPT_CONFIG = 2 };
 
 static const struct virtio_driver *const drivers[] = {
-    &virtio_block_driver, &virtio_console_driver, &virtio_net_driver,
-    &virtio_rng_driver,   &virtio_vsock_driver,   &virtio_9p_driver,
+    &virtio_block_driver, &virtio_console_driver, &virtio_net_driver,  &virtio_rng_driver,
+    &virtio_vsock_driver, &virtio_9p_driver,      &virtio_scsi_driver,
 };
 
 void virtio_add(struct virtio_dev *dev)

@@ -17,6 +17,7 @@ enum virtio_type {
     VIRTIO_BLOCK = 2,
     VIRTIO_CONSOLE = 3,
     VIRTIO_ENTROPY = 4,
+    VIRTIO_SCSI = 8,
     VIRTIO_9P = 9,
     VIRTIO_VSOCK = 19,
 };
@@ -83,17 +84,18 @@ struct virtq_used;
 /* A split ring (2.7).  Fields: [I], [L] under the lock of whoever owns the queue: all calls on one
  * queue are serialised by its driver. */
 struct virtq {
-    struct virtio_dev *dev;           /* [I] */
-    u16 index;                        /* [I] */
-    u16 size;                         /* [I] entries, a power of two */
-    u16 nr_free;                      /* [L] free descriptors */
-    u16 free_head;                    /* [L] */
-    u16 next_avail;                   /* [L] our shadow of avail.idx */
-    u16 last_used;                    /* [L] how far we have read the used ring */
-    u16 last_kick;                    /* [L] next_avail at the last notification */
-    bool event_idx;                   /* [I] */
-    struct virtq_desc *desc;          /* [I] owns the ring memory; the device reads it */
-    struct virtq_avail *avail;        /* [I] */
+    struct virtio_dev *dev;    /* [I] */
+    u16 index;                 /* [I] */
+    u16 size;                  /* [I] entries, a power of two */
+    u16 nr_free;               /* [L] free descriptors */
+    u16 free_head;             /* [L] */
+    u16 next_avail;            /* [L] our shadow of avail.idx */
+    u16 last_used;             /* [L] how far we have read the used ring */
+    u16 last_kick;             /* [L] next_avail at the last notification */
+    bool event_idx;            /* [I] */
+    bool counts_all;           /* [I] the device counts what it read as written: a SCSI host */
+    struct virtq_desc *desc;   /* [I] owns the ring memory; the device reads it */
+    struct virtq_avail *avail; /* [I] */
     volatile struct virtq_used *used; /* [I] the device writes it: never trusted */
     u64 desc_pa, avail_pa, used_pa;   /* [I] the same, as the device is told */
     struct virtq_slot {
@@ -185,4 +187,4 @@ void virtio_window_probe_all(void);
 
 /** Drivers. */
 extern const struct virtio_driver virtio_block_driver, virtio_console_driver, virtio_net_driver,
-    virtio_rng_driver, virtio_vsock_driver, virtio_9p_driver;
+    virtio_rng_driver, virtio_scsi_driver, virtio_vsock_driver, virtio_9p_driver;

@@ -82,7 +82,8 @@ def machine(*words, line="", timeout=90, kernel=True):
                "-display", "none", "-serial", "stdio", *words]
     if kernel:
         command += ["-kernel", KERNEL, "-append", "console=ttyS0 loglevel=6 " + line]
-    return run(command, timeout=timeout).text()
+    result = run(command, timeout=timeout)
+    return result.text() + result.errors()
 
 
 def tail(log):
@@ -146,6 +147,11 @@ DISKS = {
     "virtio-blk": (["-M", "pc"], ["virtio-blk-pci,disable-legacy=on,drive={drive}"], "vda"),
     "nvme": (["-M", "q35"], ["nvme,serial={drive},drive={drive}"], "nvme0n1"),
     "nvme of two CPUs": (["-M", "pc", "-smp", "2"], ["nvme,serial={drive},drive={drive}"], "nvme0n1"),
+    "ahci": (["-M", "q35"], ["ide-hd,drive={drive},bus=ide.{port}"], "sda"),
+    "ide": (["-M", "pc"], ["ide-hd,drive={drive}"], "sda"),
+    "virtio-scsi": (["-M", "pc", "-device", "virtio-scsi-pci,id=s,disable-legacy=on"], ["scsi-hd,bus=s.0,drive={drive}"], "sda"),
+    "pvscsi": (["-M", "pc", "-device", "pvscsi,id=s"], ["scsi-hd,bus=s.0,drive={drive}"], "sda"),
+    "nvme with one interrupt": (["-M", "pc", "-smp", "2"], ["nvme,serial={drive},drive={drive},msix_qsize=1"], "nvme0n1"),
 }
 
 
@@ -168,7 +174,7 @@ def disk(name):
         for drive, index in (("boot", ",bootindex=1"), ("data", "")):
             words += ["-drive", f"file={data if drive == 'data' else os.path.join(folder, 'exported.raw')},format=raw,if=none,id={drive}"]
             for device in devices:
-                words += ["-device", device.format(drive=drive) + (index if "{drive}" in device else "")]
+                words += ["-device", device.format(drive=drive, port=int(drive == "data")) + (index if "{drive}" in device else "")]
         for verb, says in (("write", "device: written"), ("check", "device: found and written again")):
             exported(folder, "--force", "--append", "loglevel=6 ingot.mount=PARTLABEL=data:/data", "--", verb, "/data")
             log = machine(*words, kernel=False)
