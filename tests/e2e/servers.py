@@ -2,6 +2,7 @@
 every answer compared by its sum."""
 import concurrent.futures
 import gzip
+import hashlib
 import json
 import os
 import socket
@@ -18,7 +19,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def redis(way, folder, ground):
     address = INSIDE[way]
-    with guest(["redis-server", "--protected-mode", "no", "--save", ""], net_options(way, [6379]), ground=ground):
+    saves = ["--save", ""] if ground == "process" else []  # a child writes the file, by its default configuration
+    with guest(["redis-server", "--protected-mode", "no", *saves], net_options(way, [6379]), ground=ground):
         until(lambda: ask(address, 6379, b"PING\r\n", b"+PONG\r\n"))
         value = os.urandom(3 << 20)
         path, digest = write(folder, "value", value)
@@ -294,14 +296,14 @@ MaxRequestWorkers 16
 """
 
 
-def apache(way, folder, ground):
+def apache(way, folder, ground, workers="event"):
     """Its workers are processes with threads (mpm_event)."""
     if ground != "vm":
         raise Skip("a sandboxed process is one process")
     site = Site(folder)
     modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
-                      for name in ("mpm_event", "authz_core"))
-    config, _ = write(folder, "apache2.conf", modules + APACHE)
+                      for name in (f"mpm_{workers}", "authz_core"))
+    config, _ = write(folder, "apache2.conf", modules + (APACHE if workers == "event" else APACHE.replace("ThreadsPerChild", "MaxSpareServers")))
     options = [*net_options(way, [80]), "--file", f"{config}:/apache2.conf", "--file", f"{site.folder}:/site"]
     with guest(["apache2", "-DFOREGROUND", "-f", "/apache2.conf"], options, ground=ground, stops=False):
         until(lambda: ask(INSIDE[way], 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 "))
@@ -311,7 +313,60 @@ def apache(way, folder, ground):
         site.check(f"http://{INSIDE[way]}")
 
 
-SERVERS = (redis, memcached, nginx, nginx_workers, apache, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd)
+def apache_prefork(way, folder, ground):
+    """A process a connection (mpm_prefork)."""
+    apache(way, folder, ground, "prefork")
+
+
+PHP = """[global]
+error_log = /dev/stderr
+daemonize = no
+[www]
+user = nobody
+group = nogroup
+listen = /run/php.sock
+pm = static
+pm.max_children = 3
+pm.max_requests = 20
+catch_workers_output = yes
+"""
+PHP_NGINX = """user nobody nogroup; worker_processes 2; error_log stderr; pid /tmp/nginx.pid; daemon off;
+events {} http { access_log off; server { listen 80; root /site; location / { fastcgi_pass unix:/run/php.sock;
+fastcgi_param SCRIPT_FILENAME /site$uri; fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;
+fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length; } } }
+"""
+PHP_PAGE = """<?php
+file_put_contents('/tmp/count', "x", FILE_APPEND | LOCK_EX);
+echo fileowner('/tmp/count'), ' ', fileowner('/proc/self'), ' ';
+echo strlen(file_get_contents('php://input')), ' ', md5(file_get_contents('php://input')), ' ', array_sum(range(1, (int)$_GET['n']));
+"""
+
+
+def php_fpm(way, folder, ground):
+    """nginx before php-fpm's three children, which are replaced after twenty requests each, as user nobody."""
+    if ground != "vm":
+        raise Skip("a sandboxed process is one process")
+    need_programs("php-fpm8.2", "nginx", "curl")
+    options = [*net_options(way, [80]), "--cpus", "2"]
+    for name, text, place in (("php.conf", PHP, "/php.conf"), ("nginx.conf", PHP_NGINX, "/nginx.conf"), ("page.php", PHP_PAGE, "/site/page.php"),
+                              ("passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n", "/etc/passwd"),
+                              ("group", "root:x:0:\nnogroup:x:65534:\n", "/etc/group")):
+        options += ["--file", f"{write(folder, name, text)[0]}:{place}"]
+    for name in ("php-fpm8.2", "nginx", "chown", "sleep", "chmod"):
+        options += ["--allow-exec", name]
+    script = "php-fpm8.2 -n -y /php.conf & until [ -S /run/php.sock ]; do sleep 0.1; done; chmod 666 /run/php.sock; exec nginx -c /nginx.conf"
+    body = os.urandom(300_000)
+    path, _ = write(folder, "body", body)
+    wanted = f"65534 65534 {len(body)} {hashlib.md5(body).hexdigest()} 5050".encode()
+    with guest(["/bin/sh", "-c", script], options, memory="256M", ground=ground, stops=False):
+        until(lambda: ask(INSIDE[way], 80, b"GET /page.php?n=1 HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"))
+        url = f"http://{INSIDE[way]}/page.php?n=100"
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for got in pool.map(lambda _: command("curl", "-sS", "-m", "30", "-H", "Content-Type: application/octet-stream", "--data-binary", f"@{path}", url), range(100)):
+                need(got == wanted, f"php answered {got[:200]!r}")
+
+
+SERVERS = (redis, memcached, nginx, nginx_workers, apache, apache_prefork, php_fpm, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd)
 
 
 def without_rights():
