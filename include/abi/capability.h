@@ -15,6 +15,7 @@ enum linux_capability {
     CAP_SETUID = 7,
     CAP_SETPCAP = 8,
     CAP_LINUX_IMMUTABLE = 9,
+    CAP_NET_ADMIN = 12,
     CAP_SYS_CHROOT = 18,
     CAP_SYS_ADMIN = 21,
     CAP_SYS_NICE = 23,

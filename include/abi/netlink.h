@@ -29,6 +29,7 @@ enum { NETLINK_ADD_MEMBERSHIP = 1, NETLINK_DROP_MEMBERSHIP = 2 };
 /** Groups of NETLINK_ROUTE. */
 enum rtnl_group {
     RTNLGRP_LINK = 1,
+    RTNLGRP_NEIGH = 3,
     RTNLGRP_IPV4_IFADDR = 5,
     RTNLGRP_IPV4_ROUTE = 7,
     RTNLGRP_IPV6_IFADDR = 9,
@@ -41,6 +42,11 @@ enum netlink_flags {
     NLM_F_MULTI = 2,
     NLM_F_ACK = 4,
     NLM_F_DUMP = 0x300, /* ROOT or MATCH */
+    /* Of what changes something. */
+    NLM_F_REPLACE = 0x100,
+    NLM_F_EXCL = 0x200,
+    NLM_F_CREATE = 0x400,
+    NLM_F_APPEND = 0x800,
 };
 
 enum rtm_type {
@@ -54,6 +60,7 @@ enum rtm_type {
     RTM_DELROUTE = 25,
     RTM_GETROUTE = 26,
     RTM_NEWNEIGH = 28,
+    RTM_DELNEIGH = 29,
     RTM_GETNEIGH = 30,
     RTM_GETRULE = 34,
 };
@@ -95,6 +102,7 @@ struct ifa_cacheinfo_abi {
     u32 preferred, valid, created, updated; /* seconds; ~0: for ever */
 };
 enum ifa_flags {
+    IFA_F_NODAD = 0x02,
     IFA_F_OPTIMISTIC = 0x04,
     IFA_F_DEPRECATED = 0x20,
     IFA_F_TENTATIVE = 0x40,
@@ -136,4 +144,11 @@ struct ndmsg_abi {
     u8 flags, type;
 };
 enum nda_type { NDA_DST = 1, NDA_LLADDR = 2 };
-enum { NUD_INCOMPLETE = 1, NUD_REACHABLE = 2, NUD_STALE = 4 };
+enum nud_state {
+    NUD_INCOMPLETE = 0x01,
+    NUD_REACHABLE = 0x02,
+    NUD_STALE = 0x04,
+    NUD_PROBE = 0x10,
+    NUD_FAILED = 0x20,
+    NUD_PERMANENT = 0x80
+};

@@ -222,6 +222,7 @@ enum sock_ioctl {
     SIOCSIFADDR = 0x8916,
     SIOCGIFDSTADDR = 0x8917,
     SIOCGIFBRDADDR = 0x8919,
+    SIOCSIFBRDADDR = 0x891a,
     SIOCGIFNETMASK = 0x891b,
     SIOCSIFNETMASK = 0x891c,
     SIOCGIFMETRIC = 0x891d,
@@ -251,6 +252,26 @@ struct ifreq_abi {
     };
 };
 static_assert(sizeof(struct ifreq_abi) == 40, "ABI");
+
+/** Of SIOCADDRT and SIOCDELRT. */
+struct rtentry_abi {
+    u64 pad1;
+    struct sockaddr_in_abi dst, gateway, mask;
+    u16 flags; /* enum rt_flags */
+    s16 pad2;
+    u32 pad3;
+    u64 pad4;
+    u8 tos, class;
+    s16 pad5[3];
+    s16 metric; /* 1 more than it is; 0: none given */
+    u32 pad6;
+    u64 dev; /* the interface's name, or 0 */
+    u64 mtu, window;
+    u64 rtt;
+};
+static_assert(sizeof(struct rtentry_abi) == 120, "ABI");
+static_assert(offsetof(struct rtentry_abi, metric) == 80, "ABI");
+enum rt_flags { RTF_UP = 1, RTF_GATEWAY = 2, RTF_HOST = 4 };
 
 struct ifconf_abi {
     s32 len; /* bytes of the buffer, then of what was put there */

@@ -57,11 +57,7 @@ static u16 read_status(struct vnet *vn)
 
 static void read_link(struct vnet *vn, u16 status)
 {
-    u32 up = status & STATUS_LINK_UP ? NETIF_UP : 0;
-    if ((vn->netif.flags & NETIF_UP) == up)
-        return;
-    vn->netif.flags = (vn->netif.flags & ~(u32)NETIF_UP) | up;
-    netif_link_changed(&vn->netif);
+    netif_link_changed(&vn->netif, status & STATUS_LINK_UP);
 }
 
 /* The guest has moved, and switches are to learn where it is now: 5.1.6.5.4. */
@@ -78,14 +74,14 @@ static void announce(struct vnet *vn, u16 status)
 static void config_changed(struct virtio_dev *dev)
 {
     struct vnet *vn = dev->driver;
-    u32 before = vn->netif.flags & NETIF_UP;
+    u32 before = vn->netif.flags & NETIF_LINK;
 
     if (!dev->transport->tells_cause && !vn->pairs[0].line && virtq_has_used(&vn->pairs[0].rx))
         return;
     u16 status = read_status(vn);
     read_link(vn, status);
     announce(vn, status);
-    if ((vn->netif.flags & NETIF_UP) != before)
+    if ((vn->netif.flags & NETIF_LINK) != before)
         log_info("%s: link is %s", vn->netif.name, before ? "down" : "up");
 }
 

@@ -1,6 +1,7 @@
 /* /proc/net: interfaces, their addresses, routes, neighbours. */
 #include "fs/proc_net.h"
 
+#include "abi/netlink.h"
 #include "abi/socket.h"
 #include "net/ip.h"
 #include "net/neigh.h"
@@ -28,8 +29,6 @@ static int show_dev(struct text *out, const struct pseudo_ref *ref __attribute__
     net_init();
     return netif_for_each(add_device, out);
 }
-
-enum { RTF_UP = 1, RTF_GATEWAY = 2, RTF_HOST = 4 };
 
 static u32 route_flags(const struct route_entry *line)
 {
@@ -82,6 +81,8 @@ static int show_ipv6_route(struct text *out, const struct pseudo_ref *ref __attr
     return 0;
 }
 
+enum { ATF_COM = 2, ATF_PERM = 4 };
+
 static int show_arp(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
 {
     char text[ADDR_TEXT_MAX];
@@ -93,10 +94,13 @@ static int show_arp(struct text *out, const struct pseudo_ref *ref __attribute__
     for (u32 i = 0; neigh_get_entry(i, &n); i++) {
         if (n.addr.family != ADDR_INET)
             continue;
+        u32 flags = n.state == NUD_PERMANENT    ? ATF_COM | ATF_PERM
+                    : n.state == NUD_INCOMPLETE ? 0
+                                                : ATF_COM;
         text_add(out,
                  "%-16s 0x1         0x%x         %02x:%02x:%02x:%02x:%02x:%02x     *        %s\n",
-                 addr_format(&n.addr, text), n.complete ? 2 : 0, n.mac[0], n.mac[1], n.mac[2],
-                 n.mac[3], n.mac[4], n.mac[5], n.netif->name);
+                 addr_format(&n.addr, text), flags, n.mac[0], n.mac[1], n.mac[2], n.mac[3],
+                 n.mac[4], n.mac[5], n.netif->name);
     }
     return 0;
 }

@@ -36,9 +36,13 @@ struct route_entry {
 };
 /** Add a line; -EEXIST, -ENOSPC. The host bits of .dst are cleared. */
 int route_add(const struct route_entry *entry);
-/** Remove the line with this destination, prefix and interface (and gateway, where given). -ESRCH.
- */
+/** Remove the first line with this destination and prefix, and with this interface, gateway and
+ * metric where they are given. -ESRCH. */
 int route_remove(const struct route_entry *entry);
+/** The first line with this destination, prefix and metric. False: there is none. */
+bool route_get_same(const struct route_entry *entry, struct route_entry *out);
+/** The interface on whose own network @gateway is; NULL: on none. */
+struct netif *route_link_of(const struct ip_addr *gateway);
 /** Line @i of the table, in no order. False: past the end. */
 bool route_get(u32 i, struct route_entry *out);
 

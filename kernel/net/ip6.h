@@ -32,7 +32,8 @@ void ndp_solicit_router(struct netif *netif);
 
 /** A link-local address, then routers' prefixes. */
 void slaac_start(struct netif *netif);
-/** An IPv6 address has come (it is probed if tentative), or gone. */
+/** An IPv6 address has come (it is probed if tentative), or gone; or any that has an end has come.
+ */
 void slaac_addr_added(struct netif *netif, const struct ip_addr *addr);
 void slaac_addr_removed(struct netif *netif, const struct ip_addr *addr);
 /** Another host uses @addr of ours. True: it was tentative, and is ours no more. */

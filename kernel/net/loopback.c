@@ -53,7 +53,8 @@ static const struct netif_ops loopback_ops = {.send = loopback_send};
 struct netif loopback = {
     .name = "lo",
     .ops = &loopback_ops,
-    .flags = NETIF_UP | NETIF_LOOPBACK | NETIF_CSUM | NETIF_TSO4 | NETIF_TSO6 | NETIF_USO,
+    .flags =
+        NETIF_UP | NETIF_LINK | NETIF_LOOPBACK | NETIF_CSUM | NETIF_TSO4 | NETIF_TSO6 | NETIF_USO,
     .mtu = 65536,
 };
 

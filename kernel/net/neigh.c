@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "net/net_priv.h"
+#include "net/netlink.h"
 #include "net/stats.h"
 
 enum {
@@ -59,7 +60,8 @@ static struct neigh *oldest_locked(void)
 
     for (u32 i = 0; i < BUCKETS; i++)
         list_for_each(n, &buckets[i], node) {
-            if (!n->nr_queued && (!best || n->since_ns < best->since_ns))
+            if (!n->nr_queued && (n->is_group || n->state != NEIGH_PERMANENT) &&
+                (!best || n->since_ns < best->since_ns))
                 best = n;
         }
     return best;
@@ -115,6 +117,7 @@ static struct neigh *get_locked(struct netif *netif, const struct ip_addr *addr)
     n->addr = *addr;
     n->netif = netif;
     n->mac = mac_of_group(netif, addr);
+    n->is_group = n->mac != 0;
     n->state = n->mac ? NEIGH_PERMANENT : NEIGH_FAILED;
     n->used = false;
     n->probes = 0;
@@ -129,6 +132,28 @@ struct neigh *neigh_get(struct netif *netif, const struct ip_addr *addr)
     struct neigh *n = get_locked(netif, addr);
     spin_unlock(&lock);
     return n;
+}
+
+static struct neigh_info info_of_locked(const struct neigh *n)
+{
+    static const u8 states[] = {
+        [NEIGH_FAILED] = NUD_FAILED,       [NEIGH_INCOMPLETE] = NUD_INCOMPLETE,
+        [NEIGH_STALE] = NUD_STALE,         [NEIGH_PROBE] = NUD_PROBE,
+        [NEIGH_REACHABLE] = NUD_REACHABLE, [NEIGH_PERMANENT] = NUD_PERMANENT,
+    };
+    struct neigh_info info = {.addr = n->addr, .netif = n->netif, .state = states[n->state]};
+
+    memcpy(info.mac, &n->mac, 6);
+    return info;
+}
+
+/* Who listens hears of what is known of a neighbour: not of each question. */
+static void tell_locked(const struct neigh *n, bool added)
+{
+    if (likely(!netlink_is_heard(RTNLGRP_NEIGH)))
+        return;
+    struct neigh_info info = info_of_locked(n);
+    rtnetlink_tell_neigh(&info, added);
 }
 
 static void solicit(struct netif *netif, const struct ip_addr *addr, u64 mac)
@@ -189,11 +214,22 @@ void neigh_send_any(struct neigh *n, struct pkt *pkt, u16 type)
     eth_send(n->netif, pkt, __atomic_load_n(&n->mac, __ATOMIC_RELAXED), type);
 }
 
+static void take_queue_locked(struct neigh *n, struct list_head *out)
+{
+    struct pkt *pkt, *tmp;
+
+    list_for_each_safe(pkt, tmp, &n->queue, node)
+    {
+        list_remove(&pkt->node);
+        list_add_tail(out, &pkt->node);
+    }
+    n->nr_queued = 0;
+}
+
 /* RFC 4861, 7.2.5, without the router flag. The queue moves to @out. */
 static void learn_locked(struct neigh *n, u64 mac, bool solicited, bool override,
                          struct list_head *out)
 {
-    struct pkt *pkt, *tmp;
     bool known = n->state >= NEIGH_STALE, differs = known && n->mac != mac;
 
     if (n->state == NEIGH_PERMANENT)
@@ -209,32 +245,84 @@ static void learn_locked(struct neigh *n, u64 mac, bool solicited, bool override
     if (solicited || !known || differs) {
         n->probes = 0;
         __atomic_store_n(&n->state, solicited ? NEIGH_REACHABLE : NEIGH_STALE, __ATOMIC_RELEASE);
+        tell_locked(n, true);
     }
-    list_for_each_safe(pkt, tmp, &n->queue, node)
+    take_queue_locked(n, out);
+}
+
+static void send_waiting(struct netif *netif, u64 mac, struct list_head *waiting)
+{
+    struct pkt *pkt, *tmp;
+
+    list_for_each_safe(pkt, tmp, waiting, node)
     {
         list_remove(&pkt->node);
-        list_add_tail(out, &pkt->node);
+        eth_send(netif, pkt, mac, pkt->protocol);
     }
-    n->nr_queued = 0;
 }
 
 void neigh_learn(struct netif *netif, const struct ip_addr *addr, u64 mac, bool create,
                  bool solicited, bool override)
 {
     struct list_head out = LIST_INIT(out);
-    struct pkt *pkt, *tmp;
 
     spin_lock(&lock);
     struct neigh *n = create ? get_locked(netif, addr) : find_locked(netif, addr);
     if (n)
         learn_locked(n, mac, solicited, override, &out);
     spin_unlock(&lock);
+    send_waiting(netif, mac, &out);
+}
 
+int neigh_set(struct netif *netif, const struct ip_addr *addr, const u8 bytes[6], bool permanent,
+              enum neigh_how how)
+{
+    struct list_head out = LIST_INIT(out);
+    u64 mac = mac_load(bytes);
+    int err = 0;
+
+    spin_lock(&lock);
+    struct neigh *n = find_locked(netif, addr);
+    bool known = n && n->state != NEIGH_FAILED;
+    if (known ? how == NEIGH_IF_NEW : how == NEIGH_IF_THERE)
+        err = known ? -EEXIST : -ENOENT;
+    else if (!(n = get_locked(netif, addr)))
+        err = -ENOBUFS;
+    else if (n->is_group)
+        err = -EINVAL;
+    if (!err) {
+        __atomic_store_n(&n->mac, mac, __ATOMIC_RELAXED);
+        n->probes = 0;
+        n->since_ns = time_ns();
+        __atomic_store_n(&n->state, permanent ? NEIGH_PERMANENT : NEIGH_STALE, __ATOMIC_RELEASE);
+        take_queue_locked(n, &out);
+        tell_locked(n, true);
+    }
+    spin_unlock(&lock);
+    send_waiting(netif, mac, &out);
+    return err;
+}
+
+int neigh_remove(struct netif *netif, const struct ip_addr *addr)
+{
+    struct list_head out = LIST_INIT(out);
+    struct pkt *pkt, *tmp;
+
+    spin_lock(&lock);
+    struct neigh *n = find_locked(netif, addr);
+    bool known = n && n->state != NEIGH_FAILED && !n->is_group;
+    if (known) {
+        n->state = NEIGH_FAILED;
+        take_queue_locked(n, &out);
+        tell_locked(n, false);
+    }
+    spin_unlock(&lock);
     list_for_each_safe(pkt, tmp, &out, node)
     {
         list_remove(&pkt->node);
-        eth_send(netif, pkt, mac, pkt->protocol);
+        pkt_free(pkt);
     }
+    return known ? 0 : -ENOENT;
 }
 
 /* What the tick decides about one entry: whether to ask, and whether to go on ticking. */
@@ -245,7 +333,6 @@ struct verdict {
 
 static struct verdict look_at_locked(struct neigh *n, u64 now, struct list_head *failed)
 {
-    struct pkt *pkt, *tmp;
     struct verdict v = {.go_on = n->used};
 
     switch ((enum neigh_state)n->state) {
@@ -268,12 +355,8 @@ static struct verdict look_at_locked(struct neigh *n, u64 now, struct list_head 
             break;
         }
         n->state = NEIGH_FAILED;
-        n->nr_queued = 0;
-        list_for_each_safe(pkt, tmp, &n->queue, node)
-        {
-            list_remove(&pkt->node);
-            list_add_tail(failed, &pkt->node);
-        }
+        take_queue_locked(n, failed);
+        tell_locked(n, true);
         break;
     case NEIGH_FAILED:
     case NEIGH_PERMANENT:
@@ -337,13 +420,9 @@ bool neigh_get_entry(u32 i, struct neigh_info *out)
     spin_lock(&lock);
     for (u32 b = 0; b < BUCKETS && !found; b++)
         list_for_each(n, &buckets[b], node) {
-            if (n->state == NEIGH_PERMANENT || n->state == NEIGH_FAILED || i--)
+            if (n->is_group || n->state == NEIGH_FAILED || i--)
                 continue;
-            *out = (struct neigh_info){.addr = n->addr,
-                                       .netif = n->netif,
-                                       .complete = n->state >= NEIGH_STALE,
-                                       .reachable = n->state == NEIGH_REACHABLE};
-            memcpy(out->mac, &n->mac, 6);
+            *out = info_of_locked(n);
             found = true;
             break;
         }

@@ -7,10 +7,16 @@ struct neigh_info {
     struct ip_addr addr;
     struct netif *netif;
     u8 mac[6];
-    bool complete;  /* .mac is known */
-    bool reachable; /* and was confirmed lately */
+    u16 state; /* NUD_* of the ABI */
 };
 
 /** Entry @i, in no order. False: past the end. */
 bool neigh_get_entry(u32 i, struct neigh_info *out);
 void neigh_init(void);
+
+enum neigh_how { NEIGH_IF_NEW, NEIGH_IF_THERE, NEIGH_ANYWAY };
+/** Say that @addr lives at @mac, for ever if @permanent. 0, -EEXIST, -ENOENT, -ENOBUFS. */
+int neigh_set(struct netif *netif, const struct ip_addr *addr, const u8 mac[6], bool permanent,
+              enum neigh_how how);
+/** Forget what is known of @addr. 0 or -ENOENT. */
+int neigh_remove(struct netif *netif, const struct ip_addr *addr);

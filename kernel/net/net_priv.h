@@ -41,7 +41,7 @@ enum neigh_state {
     NEIGH_STALE,
     NEIGH_PROBE, /* confirming by unicast */
     NEIGH_REACHABLE,
-    NEIGH_PERMANENT, /* multicast, broadcast */
+    NEIGH_PERMANENT, /* multicast, broadcast, or said to be so */
 };
 
 /* Never freed, at most given to another address, which makes all routes stale.
@@ -55,6 +55,7 @@ struct neigh {
     bool used;              /* [A] since the last tick */
     u8 probes;              /* [L] sent and not answered */
     u8 nr_queued;           /* [L] */
+    bool is_group;          /* [L] multicast, broadcast: nobody's address, and not shown */
     u64 since_ns;           /* [L] last confirmation */
     struct list_head queue; /* [L] packets, without their Ethernet header */
 };

@@ -91,8 +91,10 @@ void netif_start_offers(void)
 
 u32 netif_abi_flags(const struct netif *netif)
 {
-    u32 flags = netif->flags & NETIF_UP ? IFF_UP | IFF_RUNNING | IFF_LOWER_UP : 0;
+    u32 flags = netif->flags & NETIF_OFF ? 0 : IFF_UP;
 
+    if (netif->flags & NETIF_UP)
+        flags |= IFF_RUNNING | IFF_LOWER_UP;
     return flags | (netif->flags & NETIF_LOOPBACK ? IFF_LOOPBACK : IFF_BROADCAST | IFF_MULTICAST);
 }
 
@@ -181,7 +183,7 @@ int netif_add_addr_for(struct netif *netif, const struct netif_addr *line)
     if (line->prefix < addr_bits(addr))
         (void)route_add(&connected); /* a full table: the address serves, its network does not */
     net_config_changed();
-    if (addr->family == ADDR_INET6)
+    if (addr->family == ADDR_INET6 || line->valid_ns != TIME_NEVER)
         slaac_addr_added(netif, addr);
     rtnetlink_tell_addr(netif, line, true);
     return 0;
@@ -235,10 +237,30 @@ int netif_set_mtu(struct netif *netif, u32 mtu)
     return 0;
 }
 
-void netif_link_changed(struct netif *netif)
+static void change_flags(struct netif *netif, u32 clear, u32 set)
 {
+    spin_lock(&net_config_lock);
+    u32 before = netif->flags, flags = (before & ~(clear | NETIF_UP)) | set;
+    if ((flags & (NETIF_LINK | NETIF_OFF)) == NETIF_LINK)
+        flags |= NETIF_UP;
+    netif->flags = flags;
+    spin_unlock(&net_config_lock);
+    if (flags == before)
+        return;
     net_config_changed();
     rtnetlink_tell_link(netif);
+}
+
+void netif_link_changed(struct netif *netif, bool has_link)
+{
+    change_flags(netif, NETIF_LINK, has_link ? NETIF_LINK : 0);
+}
+
+void netif_set_up(struct netif *netif, bool up)
+{
+    change_flags(netif, NETIF_OFF, up ? 0 : NETIF_OFF);
+    if (up)
+        netif_announce(netif);
 }
 
 /* Has @netif another address in the network of @line, which is gone? */
@@ -339,6 +361,16 @@ void netif_poll_all(void)
     }
 }
 
+static void receive_otherwise(struct netif *netif, struct pkt *pkt)
+{
+    if (netif->flags & NETIF_UP) {
+        ip_receive(netif, pkt);
+        return;
+    }
+    netif_count(netif)->rx_dropped++;
+    pkt_free(pkt);
+}
+
 void netif_receive(struct netif *netif, struct pkt *pkt)
 {
     struct netif_stats *stats = netif_count(netif);
@@ -347,10 +379,10 @@ void netif_receive(struct netif *netif, struct pkt *pkt)
     pkt->netif = netif;
     if (unlikely(netif->tap))
         netif->tap(netif, pkt, false);
-    if (netif->flags & NETIF_LOOPBACK)
-        ip_receive(netif, pkt);
-    else
+    if (likely((netif->flags & (NETIF_UP | NETIF_LOOPBACK)) == NETIF_UP))
         eth_receive(netif, pkt);
+    else
+        receive_otherwise(netif, pkt);
 }
 
 void netif_receive_done(struct netif *netif)

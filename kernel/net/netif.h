@@ -9,7 +9,7 @@
 struct netif;
 
 enum netif_flags {
-    NETIF_UP = 1,
+    NETIF_UP = 1, /* has a link, and is not switched off */
     NETIF_LOOPBACK = 2,
     NETIF_CSUM = 4, /* finishes checksums of what it sends */
     NETIF_TSO4 = 8, /* segments TCP */
@@ -17,6 +17,8 @@ enum netif_flags {
     NETIF_USO = 32,
     NETIF_CONFIGURING = 64, /* DHCP is asking: takes IPv4 packets for any address */
     NETIF_GRO = 128,        /* its packets may be joined: the device does not do it */
+    NETIF_LINK = 256,       /* the device has a link */
+    NETIF_OFF = 512,        /* the program has switched it off */
 };
 
 struct netif_ops {
@@ -125,8 +127,10 @@ bool netif_get_addr(struct netif *netif, const struct ip_addr *addr, struct neti
 int netif_remove_addr(struct netif *netif, const struct ip_addr *addr);
 /** Another MTU; -EINVAL below what IP needs (RFC 791) or above what the device takes. */
 int netif_set_mtu(struct netif *netif, u32 mtu);
-/** The driver has seen the link come or go: .flags say which. */
-void netif_link_changed(struct netif *netif);
+/** The driver has seen the link come or go. */
+void netif_link_changed(struct netif *netif, bool has_link);
+/** Switch it on or off: its addresses and routes stay, but are not used meanwhile. */
+void netif_set_up(struct netif *netif, bool up);
 /** The address of @family on @netif that @dst would see as its peer's, or NULL. */
 const struct ip_addr *netif_source(const struct netif *netif, const struct ip_addr *dst);
 /* The rare ways of netif_send(). */

@@ -4,6 +4,7 @@
 #include "abi/netlink.h"
 #include "net/socket.h"
 
+struct ip_addr;
 struct nl_sock;
 
 /** Make AF_NETLINK known to socket(2). Once, by net_init. */
@@ -37,6 +38,12 @@ void nl_end(struct nl_reply *r);
  * is not there. */
 const void *nl_find(const struct nl_request *request, u32 header_len, u16 type, u32 len);
 
+/** The fixed header of a request; what the program left out is zero. */
+void nl_get_header(const struct nl_request *request, void *header, u32 len);
+/** An attribute behind @header_len bytes that is an address of @family. False: it is not there. */
+bool nl_get_addr(const struct nl_request *request, u32 header_len, u16 type, u8 family,
+                 struct ip_addr *out);
+
 /** Would anybody hear of it? */
 bool netlink_is_heard(u32 group);
 /**
@@ -48,13 +55,17 @@ void netlink_notify(u32 group, void (*fill)(struct nl_reply *reply, const void *
 
 struct netif;
 struct netif_addr;
+struct neigh_info;
 struct route_entry;
 /** An interface, an address or a route has changed, come (@added) or gone: tell who listens. */
 void rtnetlink_tell_link(struct netif *netif);
 void rtnetlink_tell_addr(struct netif *netif, const struct netif_addr *line, bool added);
+void rtnetlink_tell_neigh(const struct neigh_info *neigh, bool added);
 void rtnetlink_tell_route(const struct route_entry *line, bool added);
 
 /** Answer a request of NETLINK_SOCK_DIAG. 0 or a negative errno for the program. */
 int sock_diag_request(const struct nl_request *request, struct nl_reply *reply);
 /** Answer a request of NETLINK_ROUTE. 0 or a negative errno for the program. */
 int rtnetlink_request(const struct nl_request *request, struct nl_reply *reply);
+/** Those requests that change something. -EOPNOTSUPP: it is none. */
+int rtnetlink_change(const struct nl_request *request);

@@ -1,5 +1,6 @@
 /* NETLINK_ROUTE: what getifaddrs(3), if_nameindex(3) and ip(8) ask.  Links, addresses, routes and
- * neighbours can be listed; addresses and routes added and removed.  rtnetlink(7). */
+ * neighbours are listed here, and told of when they change; netlink_change.c changes them.
+ * rtnetlink(7). */
 #include "core/time.h"
 #include "lib/string.h"
 #include "net/ip.h"
@@ -25,32 +26,6 @@ static void put_addr(struct nl_reply *r, u16 type, const struct ip_addr *addr)
     u32 len = addr_len(addr);
 
     nl_attr(r, type, addr->bytes + 16 - len, len);
-}
-
-/* An attribute that is an address of @family. False: it is not there. */
-static bool get_addr(const struct nl_request *q, u32 header, u16 type, u8 family,
-                     struct ip_addr *out)
-{
-    u32 len = family == AF_INET ? 4 : 16;
-    const void *bytes = nl_find(q, header, type, len);
-    u32 v4;
-
-    if (!bytes)
-        return false;
-    if (family == AF_INET) {
-        memcpy(&v4, bytes, sizeof(v4));
-        *out = addr_from_v4(v4);
-    } else {
-        *out = addr_from_v6(bytes);
-    }
-    return true;
-}
-
-/* The fixed header of a request; what the program left out is zero. */
-static void get_header(const struct nl_request *q, void *header, u32 len)
-{
-    memset(header, 0, len);
-    memcpy(header, q->body, min(len, q->body_len));
 }
 
 /* ---- links ---- */
@@ -98,38 +73,13 @@ static int show_link(struct netif *netif, void *arg)
     return 0;
 }
 
-/* `ip link set`: a smaller or larger MTU; up, which they are. */
-static int change_link(const struct nl_request *q)
-{
-    struct ifinfomsg_abi msg;
-    u32 mtu;
-
-    if (q->body_len < sizeof(msg))
-        return -EINVAL;
-    get_header(q, &msg, sizeof(msg));
-    const char *name = nl_find(q, sizeof(msg), IFLA_IFNAME, 1);
-    u32 room = name ? (u32)(q->body + q->body_len - (const u8 *)name) : 0;
-    struct netif *netif = msg.index > 0                   ? netif_by_index((u32)msg.index)
-                          : room && memchr(name, 0, room) ? netif_by_name(name)
-                                                          : NULL;
-    if (!netif)
-        return -ENODEV;
-    if (msg.change & IFF_UP && !(msg.flags & IFF_UP))
-        return -EOPNOTSUPP;
-    const void *value = nl_find(q, sizeof(msg), IFLA_MTU, sizeof(mtu));
-    if (!value)
-        return 0;
-    memcpy(&mtu, value, sizeof(mtu));
-    return netif_set_mtu(netif, mtu);
-}
-
 static int get_links(const struct nl_request *q, struct nl_reply *r)
 {
     struct walk w = {.reply = r};
     struct ifinfomsg_abi msg;
     char name[IFNAMSIZ] = "";
 
-    get_header(q, &msg, sizeof(msg));
+    nl_get_header(q, &msg, sizeof(msg));
     if (r->flags & NLM_F_MULTI)
         return netif_for_each(show_link, &w);
     const char *wanted = nl_find(q, sizeof(msg), IFLA_IFNAME, 1);
@@ -225,30 +175,9 @@ static int get_addrs(const struct nl_request *q, struct nl_reply *r)
 {
     struct ifaddrmsg_abi msg;
 
-    get_header(q, &msg, sizeof(msg));
+    nl_get_header(q, &msg, sizeof(msg));
     struct walk w = {.reply = r, .family = msg.family, .index = msg.index};
     return netif_for_each(show_addrs, &w);
-}
-
-static int change_addr(const struct nl_request *q, bool add)
-{
-    struct ifaddrmsg_abi msg;
-    struct ip_addr addr;
-
-    if (q->body_len < sizeof(msg))
-        return -EINVAL;
-    get_header(q, &msg, sizeof(msg));
-    struct netif *netif = netif_by_index(msg.index);
-    if (!netif)
-        return -ENODEV;
-    if (msg.family != AF_INET && msg.family != AF_INET6)
-        return -EOPNOTSUPP;
-    if (!get_addr(q, sizeof(msg), IFA_LOCAL, msg.family, &addr) &&
-        !get_addr(q, sizeof(msg), IFA_ADDRESS, msg.family, &addr))
-        return -EINVAL;
-    if (msg.prefix > addr_bits(&addr))
-        return -EINVAL;
-    return add ? netif_add_addr(netif, &addr, msg.prefix) : netif_remove_addr(netif, &addr);
 }
 
 /* ---- routes ---- */
@@ -304,7 +233,7 @@ static int find_one(const struct nl_request *q, struct nl_reply *r, const struct
     struct ip_addr dst;
     struct route route;
 
-    if (!get_addr(q, sizeof(*asked), RTA_DST, asked->family, &dst))
+    if (!nl_get_addr(q, sizeof(*asked), RTA_DST, asked->family, &dst))
         return -EINVAL;
     int err = route_find(&dst, NULL, 0, &route);
     if (err)
@@ -332,7 +261,7 @@ static int get_routes(const struct nl_request *q, struct nl_reply *r)
     struct route_entry line;
     struct rtmsg_abi msg;
 
-    get_header(q, &msg, sizeof(msg));
+    nl_get_header(q, &msg, sizeof(msg));
     if (!(r->flags & NLM_F_MULTI))
         return find_one(q, r, &msg);
     for (u32 whole = 0; whole < 2; whole++) /* default routes come first, as on Linux */
@@ -343,90 +272,49 @@ static int get_routes(const struct nl_request *q, struct nl_reply *r)
     return 0;
 }
 
-static int change_route(const struct nl_request *q, bool add)
-{
-    struct route_entry line = {0};
-    struct rtmsg_abi msg;
-    u32 index = 0;
-
-    if (q->body_len < sizeof(msg))
-        return -EINVAL;
-    get_header(q, &msg, sizeof(msg));
-    if (msg.family != AF_INET && msg.family != AF_INET6)
-        return -EAFNOSUPPORT;
-    line.dst = msg.family == AF_INET ? addr_from_v4(0) : (struct ip_addr){.family = ADDR_INET6};
-    line.prefix = msg.dst_len;
-    if (msg.dst_len > addr_bits(&line.dst))
-        return -EINVAL;
-    if (msg.dst_len && !get_addr(q, sizeof(msg), RTA_DST, msg.family, &line.dst))
-        return -EINVAL;
-    (void)get_addr(q, sizeof(msg), RTA_GATEWAY, msg.family, &line.gateway); /* may be none */
-    const void *oif = nl_find(q, sizeof(msg), RTA_OIF, sizeof(u32));
-    const void *metric = nl_find(q, sizeof(msg), RTA_PRIORITY, sizeof(u32));
-    if (metric)
-        memcpy(&line.metric, metric, sizeof(u32));
-    if (oif)
-        memcpy(&index, oif, sizeof(index));
-    struct route way;
-    if (index)
-        line.netif = netif_by_index(index);
-    else if (line.gateway.family && !route_find(&line.gateway, NULL, 0, &way))
-        line.netif = way.netif;
-    if (!line.netif)
-        return index ? -ENODEV : -ENETUNREACH;
-    return add ? route_add(&line) : route_remove(&line);
-}
-
 /* ---- neighbours ---- */
+
+static void put_neighbour(struct nl_reply *r, u16 type, const struct neigh_info *n)
+{
+    struct ndmsg_abi msg = {.family = (u8)n->addr.family,
+                            .index = (s32)n->netif->index,
+                            .state = n->state,
+                            .type = RTN_UNICAST};
+
+    nl_begin(r, type, &msg, sizeof(msg));
+    put_addr(r, NDA_DST, &n->addr);
+    if (n->state & (NUD_PERMANENT | NUD_REACHABLE | NUD_STALE | NUD_PROBE))
+        nl_attr(r, NDA_LLADDR, n->mac, sizeof(n->mac));
+    nl_end(r);
+}
 
 static int get_neighbours(const struct nl_request *q, struct nl_reply *r)
 {
     struct ndmsg_abi asked;
     struct neigh_info n;
 
-    get_header(q, &asked, sizeof(asked));
-    for (u32 i = 0; neigh_get_entry(i, &n); i++) {
-        if (asked.family && asked.family != n.addr.family)
-            continue;
-        struct ndmsg_abi msg = {.family = (u8)n.addr.family,
-                                .index = (s32)n.netif->index,
-                                .state = n.reachable  ? NUD_REACHABLE
-                                         : n.complete ? NUD_STALE
-                                                      : NUD_INCOMPLETE,
-                                .type = RTN_UNICAST};
-        nl_begin(r, RTM_NEWNEIGH, &msg, sizeof(msg));
-        put_addr(r, NDA_DST, &n.addr);
-        if (n.complete)
-            nl_attr(r, NDA_LLADDR, n.mac, sizeof(n.mac));
-        nl_end(r);
-    }
+    nl_get_header(q, &asked, sizeof(asked));
+    for (u32 i = 0; neigh_get_entry(i, &n); i++)
+        if (!asked.family || asked.family == n.addr.family)
+            put_neighbour(r, RTM_NEWNEIGH, &n);
     return 0;
 }
 
 int rtnetlink_request(const struct nl_request *q, struct nl_reply *r)
 {
     switch (q->head->type) {
-    case RTM_NEWLINK:
-    case RTM_SETLINK:
-        return change_link(q);
     case RTM_GETLINK:
         return get_links(q, r);
     case RTM_GETADDR:
         return get_addrs(q, r);
-    case RTM_NEWADDR:
-    case RTM_DELADDR:
-        return change_addr(q, q->head->type == RTM_NEWADDR);
     case RTM_GETROUTE:
         return get_routes(q, r);
-    case RTM_NEWROUTE:
-    case RTM_DELROUTE:
-        return change_route(q, q->head->type == RTM_NEWROUTE);
     case RTM_GETNEIGH:
         return get_neighbours(q, r);
     case RTM_GETRULE:
         return 0; /* there are none */
     default:
-        return -EOPNOTSUPP;
+        return rtnetlink_change(q);
     }
 }
 
@@ -481,4 +369,23 @@ void rtnetlink_tell_route(const struct route_entry *line, bool added)
 
     netlink_notify(line->dst.family == ADDR_INET ? RTNLGRP_IPV4_ROUTE : RTNLGRP_IPV6_ROUTE,
                    fill_route, &n);
+}
+
+struct neigh_notice {
+    const struct neigh_info *neigh;
+    bool added;
+};
+
+static void fill_neigh(struct nl_reply *r, const void *arg)
+{
+    const struct neigh_notice *n = arg;
+
+    put_neighbour(r, n->added ? RTM_NEWNEIGH : RTM_DELNEIGH, n->neigh);
+}
+
+void rtnetlink_tell_neigh(const struct neigh_info *neigh, bool added)
+{
+    struct neigh_notice n = {neigh, added};
+
+    netlink_notify(RTNLGRP_NEIGH, fill_neigh, &n);
 }

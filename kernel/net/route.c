@@ -33,10 +33,9 @@ static void clear_host_bits(struct ip_addr *addr, u32 prefix)
     }
 }
 
-static bool same_line(const struct route_entry *a, const struct route_entry *b)
+static bool same_destination(const struct route_entry *a, const struct route_entry *b)
 {
-    return a->prefix == b->prefix && a->netif == b->netif && a->dst.family == b->dst.family &&
-           addr_equal(&a->dst, &b->dst);
+    return a->prefix == b->prefix && a->dst.family == b->dst.family && addr_equal(&a->dst, &b->dst);
 }
 
 int route_add(const struct route_entry *entry)
@@ -47,8 +46,8 @@ int route_add(const struct route_entry *entry)
     clear_host_bits(&line.dst, line.prefix);
     spin_lock(&net_config_lock);
     for (u32 i = 0; i < nr_routes && !err; i++)
-        if (same_line(&routes[i], &line) && routes[i].metric == line.metric &&
-            addr_equal(&routes[i].gateway, &line.gateway))
+        if (same_destination(&routes[i], &line) && routes[i].netif == line.netif &&
+            routes[i].metric == line.metric && addr_equal(&routes[i].gateway, &line.gateway))
             err = -EEXIST;
     if (!err && nr_routes == MAX_ROUTES)
         err = -ENOSPC;
@@ -69,8 +68,10 @@ int route_remove(const struct route_entry *entry)
     clear_host_bits(&line.dst, line.prefix);
     spin_lock(&net_config_lock);
     for (u32 i = 0; i < nr_routes; i++) {
-        if (!same_line(&routes[i], &line) ||
-            (line.gateway.family && !addr_equal(&routes[i].gateway, &line.gateway)))
+        const struct route_entry *it = &routes[i];
+        if (!same_destination(it, &line) || (line.netif && it->netif != line.netif) ||
+            (line.metric && it->metric != line.metric) ||
+            (line.gateway.family && !addr_equal(&it->gateway, &line.gateway)))
             continue;
         line = routes[i];
         routes[i] = routes[--nr_routes];
@@ -82,6 +83,22 @@ int route_remove(const struct route_entry *entry)
     if (!err)
         rtnetlink_tell_route(&line, false);
     return err;
+}
+
+bool route_get_same(const struct route_entry *entry, struct route_entry *out)
+{
+    struct route_entry line = *entry;
+    bool found = false;
+
+    clear_host_bits(&line.dst, line.prefix);
+    spin_lock(&net_config_lock);
+    for (u32 i = 0; i < nr_routes && !found; i++) {
+        found = same_destination(&routes[i], &line) && routes[i].metric == line.metric;
+        if (found)
+            *out = routes[i];
+    }
+    spin_unlock(&net_config_lock);
+    return found;
 }
 
 bool route_get(u32 i, struct route_entry *out)
@@ -212,6 +229,13 @@ int route_find(const struct ip_addr *dst, const struct ip_addr *src, u32 ifindex
         return 0;
     out->neigh = neigh_get(line.netif, line.gateway.family ? &line.gateway : dst);
     return out->neigh ? 0 : -ENOMEM;
+}
+
+struct netif *route_link_of(const struct ip_addr *gateway)
+{
+    struct route way;
+
+    return route_find(gateway, NULL, 0, &way) || way.next.family ? NULL : way.netif;
 }
 
 int route_find_wait(const struct ip_addr *dst, const struct ip_addr *src, u32 ifindex,

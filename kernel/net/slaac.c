@@ -57,7 +57,7 @@ static void schedule(struct slaac *s)
         if (s->heard[i].kind)
             next = min(next, s->heard[i].until_ns);
     for (u32 i = 0; i < NETIF_ADDRS; i++)
-        if (s->netif->addrs[i].addr.family == ADDR_INET6)
+        if (s->netif->addrs[i].addr.family)
             next = min(next, next_of_addr(&s->netif->addrs[i]));
     if (next != TIME_NEVER)
         timer_set(&s->timer, next);
@@ -79,7 +79,7 @@ static void look_at_addr(struct slaac *s, u32 i, u64 now)
     spin_lock(&net_config_lock);
     struct netif_addr line = s->netif->addrs[i];
     spin_unlock(&net_config_lock);
-    if (line.addr.family != ADDR_INET6 || now < next_of_addr(&line))
+    if (!line.addr.family || now < next_of_addr(&line))
         return;
     if (now >= line.valid_ns) {
         (void)netif_remove_addr(s->netif, &line.addr); /* the program was quicker */
@@ -284,7 +284,8 @@ void slaac_addr_added(struct netif *netif, const struct ip_addr *addr)
 
     if (!s || !netif_get_addr(netif, addr, &line))
         return;
-    ndp_join(netif, addr);
+    if (addr->family == ADDR_INET6)
+        ndp_join(netif, addr);
     if (line.flags & ADDR_TENTATIVE)
         ndp_probe(netif, addr, s->nonce);
     schedule(s);

@@ -43,6 +43,9 @@ ssize_t socket_send_file(struct socket *sock, struct inode *in, s64 *pos, u64 co
 /** Requests that are a socket's: docs/sockets.md. -ENOTTY for what is unknown. */
 int socket_ioctl(struct socket *sock, unsigned cmd, uaddr_t arg);
 
+/** The same: those that change interfaces and routes. */
+int socket_ioctl_set(const struct socket *sock, unsigned cmd, uaddr_t arg);
+
 /** Copy an address in; @len as the program gave it. 0, -EINVAL or -EFAULT. */
 int sock_addr_from_user(struct sock_addr *out, uaddr_t addr, int len);
 /** Copy one out, cut to the room that *@len_at (the program's int) tells, which then holds the

@@ -171,6 +171,14 @@ int socket_ioctl(struct socket *sock, unsigned cmd, uaddr_t arg)
     case SIOCGIFTXQLEN:
     case SIOCGIFMAP:
         return about_interface(cmd, arg);
+    case SIOCSIFFLAGS:
+    case SIOCSIFADDR:
+    case SIOCSIFBRDADDR:
+    case SIOCSIFNETMASK:
+    case SIOCSIFMTU:
+    case SIOCADDRT:
+    case SIOCDELRT:
+        return socket_ioctl_set(sock, cmd, arg);
     case FIOSETOWN:
     case SIOCSPGRP:
         return 0; /* remembered nowhere: there is no SIGIO */

@@ -27,6 +27,7 @@ import hosted  # noqa: E402
 import impair  # noqa: E402
 import instances  # noqa: E402
 import machines  # noqa: E402
+import netconf  # noqa: E402
 import networds  # noqa: E402
 import patches  # noqa: E402
 import rollouts  # noqa: E402
@@ -143,6 +144,7 @@ def main():
     clients.add_to(suite)
     cpus.add_to(suite)
     networds.add_to(suite)
+    netconf.add_to(suite)
     devices.add_to(suite)
     disks.add_to(suite)
     exports.add_to(suite)

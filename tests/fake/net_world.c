@@ -319,6 +319,17 @@ void rtnetlink_tell_addr(struct netif *netif, const struct netif_addr *line, boo
     (void)netif, (void)line, (void)added;
 }
 
+bool netlink_is_heard(u32 group)
+{
+    (void)group;
+    return false;
+}
+
+void rtnetlink_tell_neigh(const struct neigh_info *neigh, bool added)
+{
+    (void)neigh, (void)added;
+}
+
 void rtnetlink_tell_route(const struct route_entry *line, bool added)
 {
     (void)line, (void)added;
@@ -357,7 +368,7 @@ static const struct netif_ops ops = {.send = catch_frame};
 struct netif world_netif = {
     .name = "eth0",
     .ops = &ops,
-    .flags = NETIF_UP | NETIF_GRO,
+    .flags = NETIF_UP | NETIF_LINK | NETIF_GRO,
     .mtu = 1500,
     .mac = {2, 0, 0, 0, 0, 2}
 };

@@ -3,12 +3,15 @@
 #include "t.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
@@ -27,6 +30,11 @@ __attribute__((constructor)) static void be_alone(void)
     req.ifr_flags = IFF_UP;
     ioctl(fd, SIOCSIFFLAGS, &req);
     close(fd);
+    /* The guest's other interface, played by a tap that nobody reads. */
+    struct ifreq tap = {.ifr_name = "eth0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+    int tun = open("/dev/net/tun", O_RDWR);
+    if (tun >= 0)
+        ioctl(tun, TUNSETIFF, &tap);
 }
 
 static int nl_socket(int protocol, unsigned int groups)
@@ -292,5 +300,324 @@ CASE(a_listener_that_does_not_read_is_told_that_it_missed_something)
         if (recv(fd, answer, sizeof(answer), MSG_DONTWAIT) < 0)
             err = errno;
     CHECK_EQ(err, ENOBUFS);
+    close(fd);
+}
+
+/* ---- changes, as ip(8) makes them ---- */
+
+struct request {
+    struct nlmsghdr head;
+    char body[256];
+};
+
+static void put_attr(struct request *req, int type, const void *data, size_t len)
+{
+    struct rtattr *attr = (void *)((char *)req + NLMSG_ALIGN(req->head.nlmsg_len));
+
+    attr->rta_type = (unsigned short)type;
+    attr->rta_len = (unsigned short)RTA_LENGTH(len);
+    memcpy(RTA_DATA(attr), data, len);
+    req->head.nlmsg_len = NLMSG_ALIGN(req->head.nlmsg_len) + (unsigned int)RTA_SPACE(len);
+}
+
+static struct request begin(int type, int flags, const void *body, size_t len)
+{
+    struct request req = {
+        .head = {.nlmsg_len = (unsigned int)NLMSG_LENGTH(len),
+                 .nlmsg_type = (unsigned short)type,
+                 .nlmsg_flags = (unsigned short)(NLM_F_REQUEST | NLM_F_ACK | flags)}
+    };
+
+    memcpy(req.body, body, len);
+    return req;
+}
+
+/* 0 or minus an errno. */
+static int ask(const struct request *req)
+{
+    struct {
+        struct nlmsghdr head;
+        struct nlmsgerr err;
+        char more[1024];
+    } reply;
+    int fd = nl_socket(NETLINK_ROUTE, 0);
+
+    if (send(fd, req, req->head.nlmsg_len, 0) < 0 || recv(fd, &reply, sizeof(reply), 0) <= 0)
+        return -errno;
+    close(fd);
+    return reply.err.error;
+}
+
+static int set_link(unsigned flags, uint32_t mtu)
+{
+    struct ifinfomsg msg = {
+        .ifi_index = (int)if_nametoindex("eth0"), .ifi_flags = flags, .ifi_change = IFF_UP};
+    struct request req = begin(RTM_NEWLINK, 0, &msg, sizeof(msg));
+
+    if (mtu)
+        put_attr(&req, IFLA_MTU, &mtu, sizeof(mtu));
+    return ask(&req);
+}
+
+static int change_eth0_addr(int type, uint32_t addr, int prefix)
+{
+    struct ifaddrmsg msg = {.ifa_family = AF_INET,
+                            .ifa_prefixlen = (unsigned char)prefix,
+                            .ifa_index = if_nametoindex("eth0")};
+    struct request req =
+        begin(type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0, &msg, sizeof(msg));
+
+    addr = htonl(addr);
+    put_attr(&req, IFA_LOCAL, &addr, 4);
+    return ask(&req);
+}
+
+/* 10.96.0.0/16 by a gateway (0: by eth0 itself) with this metric. */
+static int change_route(int type, int flags, uint32_t gateway, uint32_t metric)
+{
+    struct rtmsg msg = {.rtm_family = AF_INET,
+                        .rtm_dst_len = 16,
+                        .rtm_table = RT_TABLE_MAIN,
+                        .rtm_protocol = type == RTM_NEWROUTE ? RTPROT_BOOT : 0,
+                        .rtm_scope = type == RTM_DELROUTE ? RT_SCOPE_NOWHERE
+                                     : gateway            ? RT_SCOPE_UNIVERSE
+                                                          : RT_SCOPE_LINK,
+                        .rtm_type = type == RTM_NEWROUTE ? RTN_UNICAST : 0};
+    struct request req = begin(type, flags, &msg, sizeof(msg));
+    uint32_t dst = htonl(0x0a600000), via = htonl(gateway), index = if_nametoindex("eth0");
+
+    put_attr(&req, RTA_DST, &dst, 4);
+    if (gateway)
+        put_attr(&req, RTA_GATEWAY, &via, 4);
+    else if (type == RTM_NEWROUTE)
+        put_attr(&req, RTA_OIF, &index, 4);
+    if (metric)
+        put_attr(&req, RTA_PRIORITY, &metric, 4);
+    return ask(&req);
+}
+
+/* How many lines there are to 10.96.0.0/16, and the last one's gateway. */
+static int count_routes(uint32_t *gateway)
+{
+    struct rtmsg body = {.rtm_family = AF_INET};
+    int left = dump(NETLINK_ROUTE, RTM_GETROUTE, &body, sizeof(body)), count = 0;
+
+    *gateway = 0;
+    for (struct nlmsghdr *h = (void *)answer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+        struct rtmsg *m = NLMSG_DATA(h);
+        int n = (int)RTM_PAYLOAD(h);
+        uint32_t dst = 0, via = 0;
+        if (h->nlmsg_type != RTM_NEWROUTE)
+            continue;
+        for (struct rtattr *a = RTM_RTA(m); RTA_OK(a, n); a = RTA_NEXT(a, n)) {
+            if (a->rta_type == RTA_DST)
+                dst = *(uint32_t *)RTA_DATA(a);
+            if (a->rta_type == RTA_GATEWAY)
+                via = *(uint32_t *)RTA_DATA(a);
+        }
+        if (dst != htonl(0x0a600000) || m->rtm_dst_len != 16)
+            continue;
+        count++;
+        *gateway = ntohl(via);
+    }
+    return count;
+}
+
+/* eth0 at 10.97.0.2/24, up. */
+static bool have_eth0(void)
+{
+    if (!if_nametoindex("eth0"))
+        return false;
+    CHECK_EQ(set_link(IFF_UP, 0), 0);
+    CHECK_EQ(change_eth0_addr(RTM_NEWADDR, 0x0a610002, 24), 0);
+    return true;
+}
+
+static void leave_eth0(void)
+{
+    CHECK_EQ(change_eth0_addr(RTM_DELADDR, 0x0a610002, 24), 0);
+}
+
+CASE(routes_are_added_replaced_and_removed)
+{
+    enum { A = 0x0a610001, B = 0x0a610003, ADD = NLM_F_CREATE | NLM_F_EXCL };
+    uint32_t gateway;
+
+    if (!have_eth0())
+        return;
+    CHECK_EQ(change_route(RTM_NEWROUTE, ADD, A, 0), 0);
+    CHECK_EQ(change_route(RTM_NEWROUTE, ADD, B, 0), -EEXIST);
+    CHECK_EQ(change_route(RTM_NEWROUTE, ADD, B, 7), 0);
+    CHECK_EQ(count_routes(&gateway), 2);
+    CHECK_EQ(change_route(RTM_DELROUTE, 0, 0, 7), 0);
+    CHECK_EQ(change_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, B, 0), 0);
+    CHECK_EQ(count_routes(&gateway), 1);
+    CHECK_EQ(gateway, B);
+    CHECK_EQ(change_route(RTM_DELROUTE, 0, A, 0), -ESRCH);
+    CHECK_EQ(change_route(RTM_DELROUTE, 0, 0, 0), 0);
+    CHECK_EQ(count_routes(&gateway), 0);
+    CHECK_EQ(change_route(RTM_NEWROUTE, ADD, 0x0a5f0001, 0), -ENETUNREACH);
+    CHECK_EQ(change_route(RTM_NEWROUTE, ADD, 0, 0), 0);
+    CHECK_EQ(change_route(RTM_DELROUTE, 0, 0, 0), 0);
+    leave_eth0();
+}
+
+CASE(one_of_two_addresses_goes_and_the_network_stays)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x0a610009)};
+
+    if (!have_eth0())
+        return;
+    CHECK_EQ(change_eth0_addr(RTM_NEWADDR, 0x0a610005, 24), 0);
+    CHECK_EQ(change_eth0_addr(RTM_NEWADDR, 0x0a610005, 24), -EEXIST);
+    CHECK_EQ(change_eth0_addr(RTM_DELADDR, 0x0a610005, 24), 0);
+    CHECK_EQ(change_eth0_addr(RTM_DELADDR, 0x0a610005, 24), -EADDRNOTAVAIL);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in own;
+    socklen_t len = sizeof(own);
+    CHECK_EQ(connect(fd, (void *)&to, sizeof(to)), 0);
+    CHECK_EQ(getsockname(fd, (void *)&own, &len), 0);
+    CHECK_EQ(ntohl(own.sin_addr.s_addr), 0x0a610002);
+    close(fd);
+    leave_eth0();
+}
+
+static const unsigned char far_mac[6] = {2, 0, 0, 0, 0, 9};
+
+static int change_neighbour(int type, int flags, int state)
+{
+    struct ndmsg msg = {.ndm_family = AF_INET,
+                        .ndm_ifindex = (int)if_nametoindex("eth0"),
+                        .ndm_state = (unsigned short)state};
+    struct request req = begin(type, flags, &msg, sizeof(msg));
+    uint32_t addr = htonl(0x0a610063);
+
+    put_attr(&req, NDA_DST, &addr, 4);
+    if (type == RTM_NEWNEIGH)
+        put_attr(&req, NDA_LLADDR, far_mac, 6);
+    return ask(&req);
+}
+
+/* The state of 10.97.0.99 in the table; 0: it is not there. */
+static int neighbour_state(void)
+{
+    struct ndmsg body = {.ndm_family = AF_INET};
+    int left = dump(NETLINK_ROUTE, RTM_GETNEIGH, &body, sizeof(body)), state = 0;
+
+    for (struct nlmsghdr *h = (void *)answer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+        if (h->nlmsg_type == RTM_NEWNEIGH && memmem(h, h->nlmsg_len, "\x0a\x61\0\x63", 4))
+            state = ((struct ndmsg *)NLMSG_DATA(h))->ndm_state;
+    return state;
+}
+
+CASE(neighbours_are_set_told_of_and_removed)
+{
+    if (!have_eth0())
+        return;
+    int fd = nl_socket(NETLINK_ROUTE, RTMGRP_NEIGH), heard = 0;
+    NEED(fd >= 0);
+    CHECK_EQ(change_neighbour(RTM_NEWNEIGH, NLM_F_REPLACE, NUD_PERMANENT), -ENOENT);
+    CHECK_EQ(change_neighbour(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, NUD_PERMANENT), 0);
+    CHECK_EQ(change_neighbour(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, NUD_PERMANENT), -EEXIST);
+    CHECK_EQ(neighbour_state(), NUD_PERMANENT);
+    for (int i = 0; i < 5 && !heard && hears(fd, 1000); i++) {
+        int left = (int)recv(fd, answer, sizeof(answer), 0);
+        for (struct nlmsghdr *h = (void *)answer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+            heard |= h->nlmsg_type == RTM_NEWNEIGH && memmem(h, h->nlmsg_len, far_mac, 6);
+    }
+    CHECK_EQ(heard, 1);
+    CHECK_EQ(change_neighbour(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, NUD_STALE), 0);
+    CHECK_EQ(neighbour_state(), NUD_STALE);
+    CHECK_EQ(change_neighbour(RTM_DELNEIGH, 0, 0), 0);
+    int state = neighbour_state();
+    CHECK(state == 0 || state == NUD_FAILED); /* Linux keeps it for a while */
+    close(fd);
+    leave_eth0();
+}
+
+CASE(a_link_that_is_down_carries_nothing)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x0a610009)};
+    struct ifreq req = {.ifr_name = "eth0"};
+
+    if (!have_eth0())
+        return;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK_EQ(connect(fd, (void *)&to, sizeof(to)), 0);
+    CHECK_EQ(set_link(0, 1300), 0);
+    CHECK_EQ(ioctl(fd, SIOCGIFFLAGS, &req), 0);
+    CHECK_EQ(req.ifr_flags & IFF_UP, 0);
+    CHECK_EQ(ioctl(fd, SIOCGIFMTU, &req), 0);
+    CHECK_EQ(req.ifr_mtu, 1300);
+    CHECK_ERR(connect(socket(AF_INET, SOCK_DGRAM, 0), (void *)&to, sizeof(to)), ENETUNREACH);
+    CHECK_EQ(set_link(IFF_UP, 1500), 0);
+    CHECK_EQ(connect(fd, (void *)&to, sizeof(to)), 0);
+    close(fd);
+    CHECK_EQ(set_link(IFF_UP, 10), -EINVAL);
+    leave_eth0();
+}
+
+/* ---- the same by ioctl, as ifconfig(8) and route(8) ---- */
+
+static struct ifreq ifreq_of(uint32_t addr)
+{
+    struct ifreq req = {.ifr_name = "eth0"};
+    struct sockaddr_in *in = (void *)&req.ifr_addr;
+
+    in->sin_family = AF_INET;
+    in->sin_addr.s_addr = htonl(addr);
+    return req;
+}
+
+static uint32_t addr_in(const struct ifreq *req)
+{
+    return ntohl(((const struct sockaddr_in *)(const void *)&req->ifr_addr)->sin_addr.s_addr);
+}
+
+CASE(addresses_masks_flags_and_routes_are_set_by_ioctl)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct ifreq req = {.ifr_name = "eth0", .ifr_flags = IFF_UP};
+    struct rtentry rt = {.rt_flags = RTF_UP | RTF_GATEWAY};
+    uint32_t gateway;
+
+    if (ioctl(fd, SIOCGIFINDEX, &req))
+        return;
+    req.ifr_flags = IFF_UP;
+    CHECK_EQ(ioctl(fd, SIOCSIFFLAGS, &req), 0);
+    req = ifreq_of(0x0a610002);
+    CHECK_EQ(ioctl(fd, SIOCSIFADDR, &req), 0);
+    req = ifreq_of(0);
+    CHECK_EQ(ioctl(fd, SIOCGIFNETMASK, &req), 0);
+    CHECK_EQ(addr_in(&req), 0xff000000);
+    req = ifreq_of(0xff00ff00);
+    CHECK_ERR(ioctl(fd, SIOCSIFNETMASK, &req), EINVAL);
+    req = ifreq_of(0xffffff00);
+    CHECK_EQ(ioctl(fd, SIOCSIFNETMASK, &req), 0);
+    req = ifreq_of(0);
+    CHECK_EQ(ioctl(fd, SIOCGIFNETMASK, &req), 0);
+    CHECK_EQ(addr_in(&req), 0xffffff00);
+    req.ifr_mtu = 1400;
+    CHECK_EQ(ioctl(fd, SIOCSIFMTU, &req), 0);
+    req.ifr_mtu = 1500;
+    CHECK_EQ(ioctl(fd, SIOCSIFMTU, &req), 0);
+
+    *(struct sockaddr_in *)(void *)&rt.rt_dst =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a600000)};
+    *(struct sockaddr_in *)(void *)&rt.rt_genmask =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xffff0000)};
+    *(struct sockaddr_in *)(void *)&rt.rt_gateway =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a610007)};
+    CHECK_EQ(ioctl(fd, SIOCADDRT, &rt), 0);
+    CHECK_ERR(ioctl(fd, SIOCADDRT, &rt), EEXIST);
+    CHECK_EQ(count_routes(&gateway), 1);
+    CHECK_EQ(gateway, 0x0a610007);
+    CHECK_EQ(ioctl(fd, SIOCDELRT, &rt), 0);
+    CHECK_ERR(ioctl(fd, SIOCDELRT, &rt), ESRCH);
+    req = ifreq_of(0);
+    CHECK_EQ(ioctl(fd, SIOCSIFADDR, &req), 0);
+    CHECK_ERR(ioctl(fd, SIOCGIFADDR, &req), EADDRNOTAVAIL);
     close(fd);
 }
