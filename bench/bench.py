@@ -2,7 +2,7 @@
 """Ingot beside Linux guests: same QEMU, same options, same run.  Prints a markdown table and writes it to
 build/bench.md.
 
-    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process] [smp]
+    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process] [first-reply] [smp]
     all without arguments
 
 Instructions are counted by bench/plugin/insn.c and do not depend on how busy the machine is; times
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 
+from first_reply import bench_first_reply
 from guests import BUILD, OUT, Floor, Ingot, linux_guests
 from net import bench_net
 from net_process import bench_net_process
@@ -217,6 +218,7 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     parts = {"boot": bench_boot, "calls": bench_calls, "start": bench_start, "memory": bench_memory,
              "size": bench_size, "process": bench_process, "net": bench_net, "net-process": bench_net_process,
+             "first-reply": bench_first_reply,
              "smp": bench_smp}
     chosen = sys.argv[1:] or list(parts)
     unknown = [word for word in chosen if word not in parts]

@@ -89,6 +89,13 @@ class Namespace:
     def inside(self, command):
         return ["ip", "netns", "exec", self.name, *command]
 
+    def wait_for_tap(self):
+        """Until the last guest, which was killed, has let go of it."""
+        for _ in range(100):
+            if "NO-CARRIER" in self.run("ip", "link", "show", TAP).stdout:
+                return
+            time.sleep(0.05)
+
     def __enter__(self):
         subprocess.run(["ip", "netns", "add", self.name], check=True, capture_output=True)
         try:
@@ -149,6 +156,7 @@ def write_files(folder, server):
 def guest(space, machine, server, counted, plugin_words=""):
     """A server in a guest until it answers; yields its Counters, or None where it is not counted."""
     program = shutil.which(server.program)
+    space.wait_for_tap()
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+b") as log:
         counters = Counters(folder) if counted else None
         command = machine.server_command(program, server.args, write_files(folder, server), TAP, GUEST)

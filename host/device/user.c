@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-enum { BACKLOG = 4096, LATE_MAX = 1 << 20, TIMER_NEVER = -1, MANY_FDS = 1 << 20 };
+enum { BACKLOG = 4096, ABSENT_MAX = 16, LATE_MAX = 1 << 20, TIMER_NEVER = -1, MANY_FDS = 1 << 20 };
 
 struct user_net {
     struct net *net;
@@ -121,14 +121,17 @@ static bool publish(struct user_net *user, const struct user_port *port)
     return false;
 }
 
-/* libslirp listens for one connection at a time: a longer queue costs nothing. */
+/* libslirp listens for one connection at a time: a longer queue costs nothing.  Descriptors are few
+ * and lie close together at the start. */
 static void raise_backlogs(void)
 {
-    for (int fd = 3; fd < 1024; fd++) {
+    for (int fd = 3, absent = 0; absent < ABSENT_MAX; fd++) {
         int listening = 0;
         socklen_t len = sizeof(listening);
         if (!getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) && listening)
             (void)listen(fd, BACKLOG); /* it listens already */
+        else if (errno == EBADF)
+            absent++;
     }
 }
 

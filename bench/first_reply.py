@@ -1,0 +1,81 @@
+"""From the start of nginx to its first reply: native, as a guest in a process and in a VM, behind a
+published port of the default network.  The guests run an image that was built before; they take
+turns, and the least of each counts."""
+import contextlib
+import copy
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from guests import BUILD, Floor
+from net import SERVERS, http_get
+from net_process import native_files
+
+INGOT = os.path.join(BUILD, "ingot")
+PORT, ROUNDS, PATIENCE = 18080, 12, 20
+GOALS = {"native": "", "in a process": "1.2 × native", "in a VM": "the floor + 40"}
+
+
+def answers(request):
+    """True once the server has answered it; False where it is not there yet."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", PORT), timeout=5) as connection:
+        connection.sendall(request)
+        return connection.recv(64).startswith(b"HTTP/1.1 200")
+    return False
+
+
+def first_reply(command, cwd, env):
+    """Milliseconds from the command's start to its first reply."""
+    start = time.monotonic()
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             cwd=cwd, env=env, start_new_session=True)
+    try:
+        while not answers(http_get("/small.html").encode()):
+            if time.monotonic() - start > PATIENCE:
+                raise RuntimeError(f"no reply from {' '.join(command)}")
+            time.sleep(0.0002)
+        return (time.monotonic() - start) * 1e3
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+        child.wait()
+
+
+def commands(nginx, folder, env):
+    """title -> command; the guests' image is built on the way."""
+    nginx = copy.copy(nginx)
+    nginx.files = {path: content.replace(b"listen 80;", b"listen %d;" % PORT) for path, content in nginx.files.items()}
+    paths = native_files(nginx, folder)
+    files = [word for guest, here in paths.items() for word in ("--file", f"{here}:{guest}")]
+    with open(folder + "/guest.conf", "wb") as file:
+        file.write(nginx.files["/nginx.conf"])
+    files += ["--file", f"{folder}/guest.conf:/nginx.conf"]
+    program = shutil.which("nginx")
+    subprocess.run([INGOT, "build", "-q", "-t", "nginx:1", *files, program], check=True, env=env, stdout=subprocess.DEVNULL)
+    run = [INGOT, "run", "-q", "-p", f"127.0.0.1:{PORT}:{PORT}"]
+    return {"native": [program, "-c", paths["/nginx.conf"]],
+            "in a process": [*run, "--isolation", "process", "nginx:1", "-c", "/nginx.conf"],
+            "in a VM": [*run, "--isolation", "vm", "nginx:1", "-c", "/nginx.conf"]}
+
+
+def bench_first_reply(report, _machines):
+    nginx = next(server for server in SERVERS if server.program == "nginx")
+    if not shutil.which("nginx"):
+        report.add("first reply: skipped: nginx is not installed.\n")
+        return
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as store:
+        os.chmod(folder, 0o755)
+        env = {**os.environ, "INGOT_HOME": store}
+        ways, floor = commands(nginx, folder, env), Floor()
+        times = {title: [] for title in ("floor", *ways)}
+        for _ in range(ROUNDS):
+            times["floor"].append(floor.run().total * 1e3)
+            for title, command in ways.items():
+                times[title].append(first_reply(command, folder, env))
+    rows = [[title, f"{min(took):.1f}", f"{sorted(took)[len(took) // 2]:.1f}", GOALS.get(title, "")]
+            for title, took in times.items()]
+    report.table([f"nginx, start to first reply, ms ({ROUNDS} runs in turn)", "least", "median", "goal"], rows)
