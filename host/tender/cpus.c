@@ -72,15 +72,17 @@ static void make_cpu(struct hosted_boot *boot, u32 id)
 
 void tender_make_cpus(struct hosted_boot *boot, const struct tender_kernel *kernel)
 {
+    static_assert(HOSTED_MAX_CPUS * sizeof(struct hosted_cpu) <= 4096, "one page");
     u64 len = (u64)(boot->nr_cpus - 1) * HOSTED_CPU_STACKS;
-    long at =
-        sys6(__NR_mmap, 0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
+    long at = sys6(__NR_mmap, 0, len + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   ~0ull, 0);
 
     if (at < 0)
         tender_fail("no memory for the stacks of CPUs", at);
     if (sys3(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
         tender_fail("the host has no membarrier, which --cpus needs", 0);
     boot->cpu_stacks = (u64)at;
+    boot->cpus = (struct hosted_cpu *)(uintptr_t)((u64)at + len); /* a page, all zero */
     boot->cpus[0].tid = (s32)sys3(__NR_getpid, 0, 0, 0);
     cpu_entry = kernel->cpu_entry;
     for (u32 i = 1; i < boot->nr_cpus; i++)

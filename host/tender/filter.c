@@ -53,15 +53,15 @@ static void check_place(struct filter *f, const struct tender_kernel *kernel)
 {
     size_t ip = offsetof(struct seccomp_data, instruction_pointer);
 
-    load(f, offsetof(struct seccomp_data, arch));
-    must_be(f, AUDIT_ARCH_X86_64, SECCOMP_RET_TRAP);
-    load(f, ip + 4);
+    load(f, ip + 4); /* first: the host tries for each call whether its number alone decides */
     must_be(f, (u32)(kernel->stub_start >> 32), SECCOMP_RET_TRAP);
     load(f, ip);
     put(f, BPF_JMP | BPF_JGE | BPF_K, (u32)kernel->stub_start, 1, 0);
     answer(f, SECCOMP_RET_TRAP);
     put(f, BPF_JMP | BPF_JGT | BPF_K, (u32)kernel->stub_end, 0, 1);
     answer(f, SECCOMP_RET_TRAP);
+    load(f, offsetof(struct seccomp_data, arch));
+    must_be(f, AUDIT_ARCH_X86_64, SECCOMP_RET_TRAP);
     load(f, offsetof(struct seccomp_data, nr));
 }
 
@@ -130,8 +130,9 @@ void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
                            const struct hosted_boot *boot)
 {
     enum { DONTNEED = 4, SET_GS = 0x1001, SET_FS = 0x1002 };
-    static struct filter f;
+    struct filter f;
 
+    f.len = 0;
     check_place(&f, kernel);
     allow_mmap(&f, max_fd);
     allow(&f, __NR_mprotect);

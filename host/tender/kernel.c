@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { LINK_BASE = 0x100000, HEADER_SIZE = 1024 };
+enum { LINK_BASE = 0x100000, HEADER_SIZE = 512 };
 
 static const struct hosted_note *find_note(u64 start, u64 len)
 {
@@ -50,15 +50,29 @@ static bool is_ours(const Elf64_Ehdr *h, long len)
            h->e_phoff + h->e_phnum * sizeof(Elf64_Phdr) <= HEADER_SIZE;
 }
 
-void tender_map_kernel(struct hosted_boot *boot, u64 base, struct tender_kernel *kernel)
+static alignas(8) u8 header[HEADER_SIZE];
+
+u64 tender_open_kernel(void)
 {
-    static alignas(8) u8 header[HEADER_SIZE];
     const Elf64_Ehdr *h = (const void *)header;
-    const struct hosted_note *note = NULL;
+    u64 end = LINK_BASE;
 
     if (!is_ours(h, sys6(__NR_pread64, FD_KERNEL, ptr(header), HEADER_SIZE, 0, 0, 0)))
         tender_fail("the kernel is no ELF file of x86-64", 0);
     const Elf64_Phdr *p = (const void *)(header + h->e_phoff);
+    for (u32 i = 0; i < h->e_phnum; i++)
+        if (p[i].p_type == PT_LOAD && p[i].p_vaddr + p[i].p_memsz > end)
+            end = p[i].p_vaddr + p[i].p_memsz;
+    return ALIGN_UP(end - LINK_BASE, 4096ull);
+}
+
+void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel)
+{
+    const Elf64_Ehdr *h = (const void *)header;
+    const Elf64_Phdr *p = (const void *)(header + h->e_phoff);
+    const struct hosted_note *note = NULL;
+    u64 base = boot->kernel_base;
+
     for (u32 i = 0; i < h->e_phnum; i++) {
         if (p[i].p_type == PT_LOAD)
             map_segment(base, &p[i]);
@@ -73,7 +87,6 @@ void tender_map_kernel(struct hosted_boot *boot, u64 base, struct tender_kernel 
     }
     if (!note)
         tender_fail("the kernel cannot run as a process: it is another version", 0);
-    boot->kernel_base = base;
     *kernel = (struct tender_kernel){
         .base = base,
         .entry = base + note->entry,

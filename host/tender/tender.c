@@ -14,18 +14,20 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-/* A process has 47 bits of addresses.  Above the program's come, each at a random place of its
- * zone: all memory and the layers, the kernel's mappings, the kernel; this file and what Linux puts
- * into every process are higher still. */
+/* A process has 47 bits of addresses.  Above the program's comes, at a random place, all that is
+ * ours, side by side because each page of the host's page tables costs as much as one of memory:
+ * the kernel's mappings, the devices' window, the kernel, all memory and the layers.  This file and
+ * what Linux puts into every process are higher still. */
 #define ZONE_PROGRAM 0x600000000000ull
-#define ZONE_DIRECT  0x610000000000ull
-#define ZONE_VMAP    0x6d0000000000ull
-#define ZONE_KERNEL  0x700000000000ull
+#define ZONE_OURS    0x610000000000ull
+#define FIXED_KERNEL 0x700000000000ull
 #define VMAP_SIZE    0x008000000000ull
+#define VMAP_GUARD   0x000000010000ull
 
 enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
 
-static struct hosted_boot boot = {.magic = HOSTED_MAGIC, .version = HOSTED_VERSION, .nr_cpus = 1};
+/* All that is static fits into one page. */
+static alignas(4096) struct hosted_boot boot;
 
 static size_t length(const char *s)
 {
@@ -95,15 +97,17 @@ static u64 auxv_get(const Elf64_auxv_t *v, u64 type)
 
 /* A page of a file costs three times what private memory does, and what the kernel allocates at its
  * start mostly stays its own: so that part is private until somebody else wants to see it. */
-static void map_head(void)
+static u64 map_head(void)
 {
-    if (boot.nr_devices || boot.nr_cpus > 1)
-        return; /* a device may be asked to look at any of it; and nobody moves what two use */
-    long got = sys6(__NR_mmap, boot.direct_base + HOSTED_HEAD_PA, HEAD_LEN, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0);
+    enum { LEN = HOSTED_HEAD_PA + HEAD_LEN };
 
-    if (got > 0)
-        boot.head_len = HEAD_LEN;
+    if (boot.nr_devices || boot.nr_cpus > 1)
+        return 0; /* a device may be asked to look at any of it; and nobody moves what two use */
+    if (sys6(__NR_mmap, boot.direct_base, LEN, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0) < 0)
+        tender_fail("no memory for the kernel", 0);
+    boot.head_len = HEAD_LEN;
+    return LEN;
 }
 
 /* Memory of our own, or what was made before because a device process shares it. */
@@ -116,12 +120,12 @@ static void map_memory(u64 bytes, s32 shared_fd)
         if (fd < 0 || sys3(__NR_ftruncate, (u64)fd, boot.ram_len, 0))
             tender_fail("no memory for the guest", fd);
     }
-    if (sys6(__NR_mmap, boot.direct_base, boot.ram_len, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (u64)fd, 0) < 0)
+    u64 head = map_head();
+    if (sys6(__NR_mmap, boot.direct_base + head, boot.ram_len - head, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (u64)fd, head) < 0)
         tender_fail("no room for the guest's memory", 0);
     boot.regions[boot.nr_regions++] =
         (struct hosted_region){.len = boot.ram_len, .fd = (s32)fd, .shared = 1};
-    map_head();
 }
 
 /* What is offered to the kernel by the device process, right behind the memory in its file. */
@@ -129,8 +133,9 @@ static void map_window(s32 memory_fd)
 {
     if (!boot.nr_devices)
         return;
-    long at = sys6(__NR_mmap, boot.vmap_base - HUGE, window_bytes(boot.nr_devices),
-                   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (u64)memory_fd, boot.ram_len);
+    u64 len = window_bytes(boot.nr_devices);
+    long at = sys6(__NR_mmap, boot.kernel_base - VMAP_GUARD - len, len, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_FIXED, (u64)memory_fd, boot.ram_len);
     if (at < 0)
         tender_fail("no room for the devices' window", at);
     boot.window = (u64)at;
@@ -283,8 +288,7 @@ static void read_words(char **words)
             boot.nr_cpus = (u32)number(*words + sizeof("cpus=") - 1);
 }
 
-/* A debugger asks for addresses that stay: then the kernel is at the start of its zone
- * (tools/ingot.gdb). */
+/* A debugger asks for addresses that stay, and knows the kernel's (tools/ingot.gdb). */
 static bool wants_fixed_places(void)
 {
     enum { ADDR_NO_RANDOMIZE = 0x0040000 };
@@ -292,14 +296,28 @@ static bool wants_fixed_places(void)
     return sys3(__NR_personality, 0xffffffff, 0, 0) & ADDR_NO_RANDOMIZE;
 }
 
-static void fill_boot(const Elf64_auxv_t *auxv, const u64 *random)
+/* The kernel ends where memory begins. */
+static void choose_places(u64 kernel_len, u64 random)
 {
+    boot.floor = ZONE_PROGRAM;
+    boot.direct_base = ZONE_OURS + VMAP_SIZE + (random & 0x7fffff) * HUGE;
+    boot.kernel_base = boot.direct_base - kernel_len;
+    if (wants_fixed_places()) {
+        boot.kernel_base = FIXED_KERNEL;
+        boot.direct_base = ALIGN_UP(FIXED_KERNEL + kernel_len, (u64)HUGE);
+    }
+    boot.vmap_size = VMAP_SIZE;
+    boot.vmap_base =
+        boot.kernel_base - VMAP_SIZE -
+        (boot.nr_devices ? 2 * VMAP_GUARD + window_bytes(boot.nr_devices) : VMAP_GUARD);
+}
+
+static void fill_boot(const Elf64_auxv_t *auxv)
+{
+    const u64 *random = (const void *)(uintptr_t)auxv_get(auxv, AT_RANDOM);
     struct timespec now;
 
-    boot.floor = ZONE_PROGRAM;
-    boot.direct_base = ZONE_DIRECT + (random[0] & 0xffff) * HUGE;
-    boot.vmap_base = ZONE_VMAP + (random[0] >> 16 & 0xffff) * HUGE;
-    boot.vmap_size = VMAP_SIZE;
+    choose_places(tender_open_kernel(), *random);
     sys3(__NR_clock_gettime, CLOCK_REALTIME, ptr(&now), 0);
     boot.wall_ns = (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec;
     sys3(__NR_getrandom, ptr(boot.seed), sizeof(boot.seed), 0);
@@ -319,13 +337,12 @@ _Noreturn void tender_main(u64 *stack)
     while (*env)
         env++;
     const Elf64_auxv_t *auxv = (const void *)(env + 1);
-    static const u64 no_random[2];
-    const u64 *random = (const void *)(uintptr_t)auxv_get(auxv, AT_RANDOM);
-    if (wants_fixed_places())
-        random = no_random;
     if (argc < 4)
         tender_fail("the tender is not for calling by hand", 0);
     u64 memory = number(argv[2]), layers = number(argv[3]);
+    boot.magic = HOSTED_MAGIC;
+    boot.version = HOSTED_VERSION;
+    boot.nr_cpus = 1;
     read_words(argv + 4);
     if (memory < LEAST_MEMORY || layers > MAX_LAYERS || boot.nr_devices > WINDOW_MAX_DEVICES ||
         !boot.nr_cpus || boot.nr_cpus > HOSTED_MAX_CPUS)
@@ -333,14 +350,14 @@ _Noreturn void tender_main(u64 *stack)
 
     boot.cmdline = ptr(argv[1]);
     read_facts();
-    fill_boot(auxv, random);
+    fill_boot(auxv);
     s32 memory_fd = FD_LAYERS + (s32)layers;
     u32 nr_fds = (u32)memory_fd + 1 + (boot.nr_devices ? boot.nr_devices + 1 : 0);
     give_up_rights(nr_fds);
     map_memory(memory, memory_fd);
     map_window(memory_fd);
     map_layers((u32)layers);
-    tender_map_kernel(&boot, ZONE_KERNEL + (random[1] & 0x3ffff) * HUGE, &kernel);
+    tender_map_kernel(&boot, &kernel);
     look_at_streams();
     take_signals(&kernel);
     if (boot.nr_cpus > 1)

@@ -55,8 +55,12 @@ struct tender_kernel {
     u64 cpu_entry;
 };
 
-/** Map the kernel file around a random place and find its note; fills @boot's part of it. */
-void tender_map_kernel(struct hosted_boot *boot, u64 random, struct tender_kernel *kernel);
+/** Look at the kernel file's header: how many bytes of addresses it takes, a number of pages. */
+u64 tender_open_kernel(void);
+
+/** Map the kernel file at boot->kernel_base and find its note; fills @boot's part of it.  After
+ * tender_open_kernel(). */
+void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel);
 
 /** The threads for the other CPUs, which wait in the kernel's stub when this returns. */
 void tender_make_cpus(struct hosted_boot *boot, const struct tender_kernel *kernel);

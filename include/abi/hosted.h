@@ -39,7 +39,7 @@ struct hosted_region {
 
 enum {
     HOSTED_MAGIC = 0x746f6749,
-    HOSTED_VERSION = 3,
+    HOSTED_VERSION = 4,
     HOSTED_MAX_REGIONS = 24,
     HOSTED_MAX_CPUS = 64,
     HOSTED_SEED = 32,
@@ -103,8 +103,8 @@ struct hosted_boot {
     s32 irq_fd;     /* a byte comes when a CPU that waits must look; ends with the device process */
     s32 doorbell_fd;                                  /* of the first device; the others' follow */
     struct hosted_region regions[HOSTED_MAX_REGIONS]; /* the first is the memory */
-    u64 cpu_stacks; /* HOSTED_CPU_STACKS for each CPU from the second on */
+    u64 cpu_stacks;          /* HOSTED_CPU_STACKS for each CPU from the second on */
+    struct hosted_cpu *cpus; /* with several; the first one's tid is the process's number */
     u32 nr_cpus;
-    struct hosted_cpu cpus[HOSTED_MAX_CPUS]; /* the first one's tid is the process's number */
 };
 #endif

@@ -8,9 +8,9 @@
 enum { CMDLINE_MAX_WORDS = 512 };
 
 struct cmdline {
-    char *words[CMDLINE_MAX_WORDS]; /* into the buffer; quotes and escapes resolved */
     u32 nr_options;                 /* words before "--" */
     u32 nr_words;                   /* all, without the "--" itself; arguments follow the options */
+    char *words[CMDLINE_MAX_WORDS]; /* into the buffer; quotes and escapes resolved */
 };
 
 /**

@@ -1,5 +1,6 @@
-/* Kernel stacks.  Each has a slot in the vmap area: one guard page that is never mapped, then the
- * stack.  A few freed ones stay mapped, since threads come and go; the rest give their pages back.
+/* Kernel stacks.  Each has a slot in the vmap area, from its end down: one guard page that is never
+ * mapped, then the stack.  A few freed ones stay mapped, since threads come and go; the rest give
+ * their pages back.
  */
 #include "core/panic.h"
 #include "core/spinlock.h"
@@ -41,7 +42,7 @@ static u64 slot_take(void)
     if (slot)
         pool.free_slot = slot->next;
     else if (pool.nr_used < MAX_SLOTS)
-        va = vmap_base + (u64)pool.nr_used++ * SLOT_SIZE + PAGE_SIZE;
+        va = vmap_base + vmap_size - (u64)++pool.nr_used * SLOT_SIZE + PAGE_SIZE;
     spin_unlock(&pool.lock);
     if (slot) {
         va = slot->va;

@@ -51,7 +51,7 @@ static bool head_is_shared;
  * under another address: from here on all of it is the file's. */
 static void share_head(void)
 {
-    u64 len = hosted_boot->head_len, spare = vmap_base + vmap_size - len;
+    u64 len = hosted_boot->head_len, spare = vmap_base; /* kernel stacks are at the other end */
     u64 head = direct_map_base + HOSTED_HEAD_PA;
 
     head_is_shared = true;

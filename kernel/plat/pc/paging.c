@@ -162,7 +162,8 @@ int pc_as_create(struct plat_as *as)
     as->root = pa;
     as->top = phys_to_virt(pa);
     as->cpus = 0;
-    memcpy(as->top + 256, kernel_pml4 + 256, 256 * sizeof(u64));
+    if (likely(!arch_in_process)) /* who has no MMU to read it */
+        memcpy(as->top + 256, kernel_pml4 + 256, 256 * sizeof(u64));
     return 0;
 }
 
