@@ -38,6 +38,8 @@ struct linux_rusage {
 };
 static_assert(sizeof(struct linux_rusage) == 144, "ABI");
 
+enum { TICK_NS = 10000000 }; /* USER_HZ is 100 */
+
 struct linux_tms {
     s64 utime, stime, cutime, cstime; /* in ticks of 10 ms */
 };

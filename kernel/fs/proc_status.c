@@ -88,13 +88,17 @@ static int add_stat(struct text *out, const struct pseudo_ref *ref, bool whole)
     struct program *program = process_program(p);
     static const struct program no_program;
     const struct program *prog = program ? program : &no_program;
-    u64 ticks = to_ticks(whole || !t ? process_cpu_time(p) : thread_cpu_time(t));
+    struct cpu_times times = whole || !t ? process_cpu_times(p) : thread_cpu_times(t);
     text_add(out, "%d (%.15s) %c %d %d %d 0 -1 4194560 0 0 0 0 ", whole ? p->pid : ref->tid,
              t ? t->name : p->comm, state_letter(p, t), p->ppid, p->pgid, p->sid);
     struct thread *real = t;
     t = t ? t : (struct thread *)(uintptr_t)&no_thread;
-    text_add(out, "%lu 0 %lu 0 %d %d %u 0 %lu %lu %lu %lu ", (unsigned long)ticks,
-             (unsigned long)to_ticks(p->children_cpu_time_ns), 20 + t->nice, t->nice, p->nr_threads,
+    text_add(out, "%lu %lu %lu %lu ", (unsigned long)to_ticks(times.user_ns),
+             (unsigned long)to_ticks(times.system_ns),
+             (unsigned long)to_ticks(p->children_cpu_times.user_ns),
+             (unsigned long)to_ticks(p->children_cpu_times.system_ns));
+    text_add(out, "%d %d %u 0 %lu %lu %lu %lu ",
+             t->rt_priority ? -1 - (int)t->rt_priority : 20 + t->nice, t->nice, p->nr_threads,
              (unsigned long)to_ticks(p->start_time_ns),
              (unsigned long)(usage.virtual_pages * PAGE_SIZE), (unsigned long)usage.resident_pages,
              (unsigned long)p->rlimits[RLIMIT_RSS].cur);

@@ -74,23 +74,28 @@ static u64 to_ticks(u64 ns)
     return ns / (NSEC_PER_SEC / TICKS_PER_SEC);
 }
 
-static void add_cpu_times(struct text *out, u64 busy, u64 idle)
+static void add_cpu_times(struct text *out, const struct sched_stats *s, u64 all)
 {
-    text_add(out, " %lu 0 0 %lu 0 0 0 0 0 0\n", (unsigned long)busy, (unsigned long)idle);
+    u64 idle = min(to_ticks(s->idle_ns), all), system = min(to_ticks(s->system_ns), all - idle);
+
+    text_add(out, " %lu 0 %lu %lu 0 0 0 0 0 0\n", (unsigned long)(all - idle - system),
+             (unsigned long)system, (unsigned long)idle);
 }
 
 int proc_show_stat(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
 {
     struct sched_stats s;
-    u64 irqs = 0, all = to_ticks(time_ns()) * cpu_count;
+    u64 irqs = 0, all = to_ticks(time_ns());
 
+    cpu_times_begin();
     sched_get_stats(&s);
-    u64 idle = min(to_ticks(s.idle_ns), all);
     text_add(out, "cpu ");
-    add_cpu_times(out, all - idle, idle);
+    add_cpu_times(out, &s, all * cpu_count);
     for (u32 cpu = 0; cpu < cpu_count; cpu++) {
         text_add(out, "cpu%u", cpu);
-        add_cpu_times(out, (all - idle) / cpu_count, idle / cpu_count);
+        struct sched_stats one;
+        sched_get_cpu_stats(cpu, &one);
+        add_cpu_times(out, &one, all);
         irqs += cpus[cpu]->stat_irqs;
     }
     u64 boot = (time_real_ns() - time_ns()) / NSEC_PER_SEC;

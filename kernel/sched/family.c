@@ -183,12 +183,19 @@ int process_join(struct process *p, int exit_signal, bool sibling)
 
 /* ---- end ---- */
 
+static void add_times(struct cpu_times *sum, const struct cpu_times *times)
+{
+    sum->user_ns += times->user_ns;
+    sum->system_ns += times->system_ns;
+}
+
 /** Out of the tree and the table; the caller drops the reference. [F] held. */
 static void reap_locked(struct process *p)
 {
     struct process *parent = p->parent;
     if (parent) {
-        parent->children_cpu_time_ns += p->ended_cpu_time_ns + p->children_cpu_time_ns;
+        add_times(&parent->children_cpu_times, &p->ended_cpu_times);
+        add_times(&parent->children_cpu_times, &p->children_cpu_times);
         parent->children_switches += p->ended_switches + p->children_switches;
         u64 peak = max(p->peak_pages, p->children_peak_pages);
         parent->children_peak_pages = max(parent->children_peak_pages, peak);
@@ -204,7 +211,8 @@ static struct siginfo64 info_of_child(const struct process *p, int sig, int code
     info.child.pid = p->pid;
     info.child.uid = p->creds.uid;
     info.child.status = status;
-    info.child.utime = (s64)(p->ended_cpu_time_ns / 10000000);
+    info.child.utime = (s64)(p->ended_cpu_times.user_ns / TICK_NS);
+    info.child.stime = (s64)(p->ended_cpu_times.system_ns / TICK_NS);
     return info;
 }
 
@@ -386,14 +394,15 @@ static bool tell_locked(struct process *p, u32 options, struct wait_result *out)
         if (!(options & WEXITED))
             return false;
         out->code = end_code(p->exit_status, &out->status);
-        out->cpu_time_ns = p->ended_cpu_time_ns + p->children_cpu_time_ns;
+        out->cpu_times = p->ended_cpu_times;
+        add_times(&out->cpu_times, &p->children_cpu_times);
         out->switches = p->ended_switches;
         out->peak_pages = p->peak_pages;
         if (!keep)
             reap_locked(p);
         return true;
     }
-    out->cpu_time_ns = p->ended_cpu_time_ns;
+    out->cpu_times = p->ended_cpu_times;
     if (options & WUNTRACED && p->stop_report) {
         out->code = CLD_STOPPED;
         out->status = p->stop_report;

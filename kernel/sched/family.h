@@ -57,7 +57,8 @@ struct wait_result {
     u32 uid;
     int code;   /* CLD_* */
     int status; /* exit code or signal */
-    u64 cpu_time_ns, switches, peak_pages;
+    struct cpu_times cpu_times;
+    u64 switches, peak_pages;
 };
 /** 0 and *@out, -ECHILD, or -ERESTARTSYS. */
 int family_wait(const struct wait_request *request, struct wait_result *out);

@@ -309,16 +309,3 @@ int process_next_tid(struct process *p, int tid)
     spin_unlock(&p->siglock);
     return next;
 }
-
-static int add_cpu_time(struct thread *t, void *sum)
-{
-    *(u64 *)sum += thread_cpu_time(t);
-    return 0;
-}
-
-u64 process_cpu_time(struct process *p)
-{
-    u64 sum = p->ended_cpu_time_ns;
-    process_for_each_thread(p, add_cpu_time, &sum);
-    return sum;
-}

@@ -8,11 +8,17 @@
 
 #define RSEQ_LEN sizeof(struct linux_rseq)
 
+/** Where the copy takes a page first, the thread may go on elsewhere. */
 static int write_cpu(uaddr_t rseq)
 {
-    u32 ids[2] = {cpu_id(), cpu_id()};
+    u32 ids[2];
+    int err;
 
-    return copy_to_user(rseq, ids, sizeof(ids));
+    do {
+        ids[0] = ids[1] = cpu_id();
+        err = copy_to_user(rseq, ids, sizeof(ids));
+    } while (!err && ids[0] != cpu_id());
+    return err;
 }
 
 static int unregister(struct thread *t)
@@ -44,7 +50,6 @@ int rseq_register(uaddr_t addr, u32 len, int flags, u32 sig)
         return -EFAULT;
     t->rseq_sig = sig;
     t->rseq = addr;
-    thread_set_work(t, WORK_RSEQ); /* it may have moved while it wrote */
     return 0;
 }
 

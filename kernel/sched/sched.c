@@ -1,9 +1,11 @@
 /* The scheduler: one queue a CPU, ordered by virtual run time, so that the thread which had least
- * of the CPU runs next.  A sleeper that wakes is placed a little before the others. Tickless: the
- * slice timer runs only while somebody waits.  A thread that sleeps with nothing else to run idles
- * in place: the next wake of it needs no switch. */
+ * of the CPU runs next.  Real-time threads stand before all others in the same order: theirs is a
+ * small number for their priority, and does not grow.  A sleeper that wakes is placed a little
+ * before the others. Tickless: the slice timer runs only while somebody waits.  A thread that
+ * sleeps with nothing else to run idles in place: the next wake of it needs no switch. */
 #include "sched/thread.h"
 
+#include "abi/sched.h"
 #include "arch/frame.h"
 #include "arch/hooks.h"
 #include "core/irq.h"
@@ -13,6 +15,7 @@
 #include "plat/plat.h"
 #include "sched/futex.h"
 #include "sched/posix_timer.h"
+#include "sched/queue.h"
 #include "sched/rseq.h"
 #include "sched/sched_priv.h"
 
@@ -20,6 +23,8 @@ enum {
     SLICE_NS = 4000000,         /* how long a thread runs while others wait */
     WAKE_CREDIT_NS = 2000000,   /* how far before the queue a sleeper may be placed */
     WAKE_PREEMPTS_NS = 1000000, /* how much a woken thread must be behind to take the CPU */
+    RT_SLICES = 19,             /* of these in a row the twentieth is for the others */
+    IDLE_WEIGHT = 3,            /* of SCHED_IDLE */
 };
 
 /** Linux's weights: each step of nice is about a quarter of the CPU. */
@@ -38,8 +43,7 @@ static struct runqueue *rq_of(const struct thread *t)
     return cpus[__atomic_load_n(&t->cpu, __ATOMIC_RELAXED)]->rq;
 }
 
-/** Lock the queue that @t belongs to, which may change until it is locked. */
-static struct runqueue *lock_rq_of(struct thread *t)
+struct runqueue *sched_lock_rq_of(struct thread *t)
 {
     for (;;) {
         struct runqueue *rq = rq_of(t);
@@ -50,58 +54,9 @@ static struct runqueue *lock_rq_of(struct thread *t)
     }
 }
 
-/** Charge the running thread for the time since it was last charged. */
-static void charge(struct thread *t, u64 now)
+void sched_charge(struct thread *t, u64 now)
 {
-    u64 delta = likely(now > t->run_start_ns) ? now - t->run_start_ns : 0; /* clocks of two CPUs */
-    t->run_start_ns = now;
-    t->cpu_time_ns += delta;
-    t->vruntime += likely(t->nice == 0) ? delta : delta * 1024 / nice_weight[t->nice + 20];
-}
-
-/** Everybody on this queue has had so much: the running thread's @vruntime, and who waits. */
-static void advance_min(struct runqueue *rq, u64 vruntime)
-{
-    if (rq->nr_queued)
-        vruntime = min(vruntime, list_first(&rq->queue, struct thread, run_node)->vruntime);
-    if (vruntime > rq->min_vruntime)
-        rq->min_vruntime = vruntime;
-}
-
-static void link_before(struct runqueue *rq, struct thread *t, struct list_head *place)
-{
-    list_insert_between(&t->run_node, place->prev, place);
-    rq->nr_queued++;
-}
-
-/** A thread that gives up the CPU: its place is near the end. */
-static void enqueue_from_tail(struct runqueue *rq, struct thread *t)
-{
-    struct list_head *place = &rq->queue;
-    while (place->prev != &rq->queue &&
-           list_entry(place->prev, struct thread, run_node)->vruntime > t->vruntime)
-        place = place->prev;
-    link_before(rq, t, place);
-}
-
-/** A thread that wakes: its place is near the front. */
-static void enqueue_from_head(struct runqueue *rq, struct thread *t)
-{
-    struct list_head *place = rq->queue.next;
-    while (place != &rq->queue &&
-           list_entry(place, struct thread, run_node)->vruntime <= t->vruntime)
-        place = place->next;
-    link_before(rq, t, place);
-}
-
-static struct thread *dequeue_first(struct runqueue *rq)
-{
-    struct thread *t = list_first(&rq->queue, struct thread, run_node);
-    list_remove(&t->run_node);
-    rq->nr_queued--;
-    if (t->vruntime > rq->min_vruntime)
-        rq->min_vruntime = t->vruntime;
-    return t;
+    charge(t, now);
 }
 
 /** A CPU that idles and may run @t, or none: MAX_CPUS. */
@@ -148,17 +103,42 @@ static void start_slice_timer(struct runqueue *rq)
         timer_set(&rq->slice_timer, time_after_ns(SLICE_NS));
 }
 
+static void share_queue(struct runqueue *rq);
+
+/** Whether who runs must let others: one of SCHED_FIFO need not for those that are not before it.
+ */
+static bool slice_ends(struct runqueue *rq)
+{
+    const struct thread *running = rq->running;
+
+    if (likely(running->weight) || rq->fair_turn) {
+        rq->rt_slices = 0;
+        rq->fair_turn = false;
+        return true;
+    }
+    if (++rq->rt_slices >= RT_SLICES && list_last(&rq->queue, struct thread, run_node)->weight) {
+        rq->fair_turn = true;
+        return true;
+    }
+    return running->policy != SCHED_FIFO ||
+           list_first(&rq->queue, struct thread, run_node)->vruntime < running->vruntime;
+}
+
 static void slice_ended(struct timer *timer)
 {
     struct runqueue *rq = container_of(timer, struct runqueue, slice_timer);
     spin_lock(&rq->lock);
     bool waiting = rq->nr_queued != 0;
+    bool ends = waiting && slice_ends(rq);
     spin_unlock(&rq->lock);
     if (!waiting)
         return;
     if (unlikely(__atomic_load_n(&cpus_idle, __ATOMIC_RELAXED)))
         call_idle_cpu(rq);
-    thread_set_work(rq->running, WORK_RESCHED);
+    else if (cpu_count > 1)
+        share_queue(rq);
+    if (ends)
+        thread_set_work(rq->running, WORK_RESCHED);
     timer_set(&rq->slice_timer, time_after_ns(SLICE_NS));
 }
 
@@ -169,6 +149,7 @@ static void kicked(void *arg)
 
     (void)arg;
     start_slice_timer(rq);
+    account_begin(rq);
     if (unlikely(cpu_count > 1))
         watch_kicked(rq);
 }
@@ -238,6 +219,27 @@ static void set_cpu(struct thread *t, const struct runqueue *rq)
     __atomic_store_n(&t->cpu, id, __ATOMIC_RELAXED);
 }
 
+/** May @t wait though it is far behind? */
+static bool defers(const struct thread *t, const struct runqueue *rq)
+{
+    return t->policy == SCHED_BATCH || t->policy == SCHED_IDLE ||
+           (rq->fair_turn && !t->weight); /* the turn ends with its slice */
+}
+
+/** Where a new thread should run: it has nothing in any cache, so where the fewest are. */
+static struct runqueue *choose_rq_of_new(const struct thread *t)
+{
+    struct runqueue *rq = choose_rq(t);
+
+    if (likely(cpu_count == 1) || cpu_idles(rq->cpu->arch.id))
+        return rq;
+    struct runqueue *least = least_loaded(t);
+    return __atomic_load_n(&least->nr_queued, __ATOMIC_RELAXED) <
+                   __atomic_load_n(&rq->nr_queued, __ATOMIC_RELAXED)
+               ? least
+               : rq;
+}
+
 /** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due. */
 static void queue_woken_locked(struct runqueue *rq, struct thread *t)
 {
@@ -249,7 +251,7 @@ static void queue_woken_locked(struct runqueue *rq, struct thread *t)
         advance_min(rq, running->vruntime);
     }
     u64 floor = rq->min_vruntime - WAKE_CREDIT_NS;
-    if ((s64)(t->vruntime - floor) < 0)
+    if ((s64)(t->vruntime - floor) < 0 && likely(t->weight))
         t->vruntime = floor;
     set_cpu(t, rq);
     enqueue_from_head(rq, t);
@@ -260,7 +262,7 @@ static void queue_woken_locked(struct runqueue *rq, struct thread *t)
             irq_pend_on(rq->cpu, PEND_KICK);
         return;
     }
-    if (t->vruntime + WAKE_PREEMPTS_NS < running->vruntime)
+    if (t->vruntime + WAKE_PREEMPTS_NS < running->vruntime && !defers(t, rq))
         thread_set_work(running, WORK_RESCHED);
     if (rq->cpu != here)
         irq_pend_on(rq->cpu, PEND_KICK);
@@ -285,7 +287,7 @@ static void wake_and_unlock(struct runqueue *rq, struct thread *t)
         u64 from_min = rq->min_vruntime;
         spin_unlock(&rq->lock); /* awake and in no queue: nobody else touches it */
         spin_lock(&to->lock);
-        t->vruntime += to->min_vruntime - from_min;
+        shift_vruntime(t, to->min_vruntime, from_min);
     }
     queue_woken_locked(to, t);
     spin_unlock(&to->lock);
@@ -293,7 +295,7 @@ static void wake_and_unlock(struct runqueue *rq, struct thread *t)
 
 bool thread_wake(struct thread *t)
 {
-    struct runqueue *rq = lock_rq_of(t);
+    struct runqueue *rq = sched_lock_rq_of(t);
     if (t->state != THREAD_SLEEP && t->state != THREAD_SLEEP_INTR) {
         spin_unlock(&rq->lock);
         return false;
@@ -304,7 +306,7 @@ bool thread_wake(struct thread *t)
 
 bool thread_wake_interruptible(struct thread *t)
 {
-    struct runqueue *rq = lock_rq_of(t);
+    struct runqueue *rq = sched_lock_rq_of(t);
     if (t->state != THREAD_SLEEP_INTR) {
         spin_unlock(&rq->lock);
         return false;
@@ -326,6 +328,7 @@ void sched_thread_init(struct thread *t)
     list_init(&t->run_node);
     t->cpu = cpu_id();
     t->affinity = ~0ull;
+    t->weight = NICE_0_WEIGHT;
     t->vruntime = this_cpu()->rq->min_vruntime;
     t->state = THREAD_SLEEP;
 }
@@ -334,10 +337,11 @@ void sched_thread_start(struct thread *t)
 {
     if (unlikely(__atomic_load_n(&programs_stopped, __ATOMIC_RELAXED)) && t->process)
         t->work |= WORK_PARK;
-    struct runqueue *rq = choose_rq(t);
+    struct runqueue *rq = choose_rq_of_new(t);
     spin_lock(&rq->lock);
     t->state = THREAD_RUNNING;
-    t->vruntime = rq->min_vruntime + WAKE_CREDIT_NS; /* a child never preempts its parent */
+    if (likely(t->weight))
+        t->vruntime = rq->min_vruntime + WAKE_CREDIT_NS; /* a child never preempts its parent */
     queue_woken_locked(rq, t);
     spin_unlock(&rq->lock);
 }
@@ -360,13 +364,13 @@ static bool steal(struct runqueue *rq)
         if (found) {
             list_remove(&found->run_node);
             from->nr_queued--;
-            found->vruntime -= from->min_vruntime;
+            shift_vruntime(found, 0, from->min_vruntime);
         }
         spin_unlock(&from->lock);
         if (!found)
             continue;
         spin_lock(&rq->lock);
-        found->vruntime += rq->min_vruntime;
+        shift_vruntime(found, rq->min_vruntime, 0);
         set_cpu(found, rq);
         enqueue_from_head(rq, found);
         spin_unlock(&rq->lock);
@@ -382,6 +386,7 @@ static void idle_locked(struct runqueue *rq)
     u64 since = time_ns();
     u64 bit = cpu_count > 1 ? cpu_bit(rq->cpu->arch.id) : 0;
     rq->idle = true;
+    rq->idle_since_ns = since;
     spin_unlock(&rq->lock);
     if (unlikely(bit)) /* a barrier: who queues a thread elsewhere sees us, or we see it */
         __atomic_fetch_or(&cpus_idle, bit, __ATOMIC_SEQ_CST);
@@ -394,6 +399,7 @@ static void idle_locked(struct runqueue *rq)
         __atomic_fetch_and(&cpus_idle, ~bit, __ATOMIC_RELAXED);
         watch_begin();
     }
+    account_begin(rq);
     spin_lock(&rq->lock);
     rq->idle = false;
     u64 now = time_ns();
@@ -423,7 +429,7 @@ static struct thread *pick_next_locked(struct runqueue *rq, struct thread *prev)
         if (again && !rq->nr_queued)
             return prev;
         if (again)
-            enqueue_from_tail(rq, prev);
+            enqueue_again(rq, prev);
         if (rq->nr_queued)
             return dequeue_first(rq);
         idle_locked(rq);
@@ -437,7 +443,7 @@ static void move_elsewhere(struct thread *t)
     struct runqueue *to = choose_rq(t);
     spin_lock(&to->lock);
     t->state = THREAD_RUNNING;
-    t->vruntime += to->min_vruntime - from_min;
+    shift_vruntime(t, to->min_vruntime, from_min);
     queue_woken_locked(to, t);
     spin_unlock(&to->lock);
 }
@@ -515,13 +521,17 @@ void thread_yield(void)
         return;
     spin_lock(&rq->lock);
     charge(current, time_ns());
-    if (rq->nr_queued) { /* behind all that wait now */
+    if (unlikely(!current->weight)) {
+        current->vruntime = realtime_place(current) + 1; /* behind those of its priority */
+    } else if (rq->nr_queued) {                          /* behind all that wait now */
         struct thread *last = list_last(&rq->queue, struct thread, run_node);
         if (current->vruntime < last->vruntime)
             current->vruntime = last->vruntime;
     }
     spin_unlock(&rq->lock);
     schedule();
+    if (unlikely(!current->weight))
+        current->vruntime = realtime_place(current);
 }
 
 void sched_point(void)
@@ -563,28 +573,107 @@ void program_exit_work(struct trap_frame *frame)
     }
 }
 
-/* ---- asking and setting ---- */
-
-u64 thread_cpu_time(struct thread *t)
+/** Threads wait here, and none idles: give one to a CPU that has at least two fewer. */
+static void share_queue(struct runqueue *rq)
 {
-    struct runqueue *rq = lock_rq_of(t);
-    u64 ns = t->cpu_time_ns;
-    if (rq->running == t && !rq->idle)
-        ns += time_ns() - t->run_start_ns;
+    struct thread *t, *given = NULL;
+    struct runqueue *to = NULL;
+
+    spin_lock(&rq->lock);
+    list_for_each(t, &rq->queue, run_node) {
+        to = least_loaded(t);
+        if (__atomic_load_n(&to->nr_queued, __ATOMIC_RELAXED) + 2 <= rq->nr_queued)
+            given = t; /* the last one, whose cache is coldest */
+    }
+    if (given) {
+        to = least_loaded(given);
+        list_remove(&given->run_node);
+        rq->nr_queued--;
+    }
+    u64 from_min = rq->min_vruntime;
     spin_unlock(&rq->lock);
-    return ns;
+    if (!given)
+        return;
+    spin_lock(&to->lock); /* awake and in no queue: nobody else touches it */
+    shift_vruntime(given, to->min_vruntime, from_min);
+    queue_woken_locked(to, given);
+    spin_unlock(&to->lock);
+}
+
+/* ---- setting ---- */
+
+/** Its share, as nice and policy say. [L] held. */
+static void set_weight_locked(struct thread *t)
+{
+    t->weight = t->policy == SCHED_IDLE ? IDLE_WEIGHT : nice_weight[t->nice + 20];
 }
 
 void thread_set_nice(struct thread *t, int nice)
 {
-    struct runqueue *rq = lock_rq_of(t);
+    struct runqueue *rq = sched_lock_rq_of(t);
     t->nice = min(max(nice, -20), 19);
+    if (!sched_is_realtime(t))
+        set_weight_locked(t);
+    spin_unlock(&rq->lock);
+}
+
+bool sched_is_realtime(const struct thread *t)
+{
+    return t->policy == SCHED_FIFO || t->policy == SCHED_RR;
+}
+
+/** Its place among the others, as its policy says. [L] held, in no queue. */
+static void set_place_locked(struct runqueue *rq, struct thread *t, bool was_realtime)
+{
+    if (sched_is_realtime(t)) {
+        t->weight = 0;
+        t->vruntime = realtime_place(t);
+        return;
+    }
+    set_weight_locked(t);
+    if (was_realtime)
+        t->vruntime = rq->min_vruntime;
+}
+
+void sched_inherit(struct thread *t, const struct thread *from)
+{
+    t->nice = from->nice;
+    if (likely(from->policy == SCHED_OTHER && !from->reset_on_fork)) {
+        t->weight = from->weight;
+        return;
+    }
+    if (from->reset_on_fork)
+        t->nice = max(from->nice, 0);
+    if (!from->reset_on_fork || !sched_is_realtime(from)) {
+        t->policy = from->policy;
+        t->rt_priority = from->rt_priority;
+    }
+    set_place_locked(this_cpu()->rq, t, false);
+}
+
+void thread_set_policy(struct thread *t, u32 policy, u32 priority)
+{
+    struct runqueue *rq = sched_lock_rq_of(t);
+    bool was_realtime = sched_is_realtime(t);
+    bool waits = !list_empty(&t->run_node);
+
+    if (waits) {
+        list_remove(&t->run_node);
+        rq->nr_queued--;
+    }
+    t->policy = policy;
+    t->rt_priority = priority;
+    set_place_locked(rq, t, was_realtime);
+    if (waits)
+        enqueue_from_head(rq, t);
+    if (rq->nr_queued && !rq->idle) /* somebody may stand before who runs now */
+        thread_set_work(rq->running, WORK_RESCHED);
     spin_unlock(&rq->lock);
 }
 
 void thread_set_affinity(struct thread *t, u64 mask)
 {
-    struct runqueue *rq = lock_rq_of(t);
+    struct runqueue *rq = sched_lock_rq_of(t);
     t->affinity = mask;
     bool moves = !cpu_allowed(t, rq->cpu->arch.id);
     bool waits = moves && !list_empty(&t->run_node);
@@ -599,53 +688,6 @@ void thread_set_affinity(struct thread *t, u64 mask)
         thread_set_work(t, WORK_RESCHED);
 }
 
-char thread_state_letter(const struct thread *t)
-{
-    static const char letters[] = {
-        [THREAD_RUNNING] = 'R', [THREAD_SLEEP] = 'D', [THREAD_SLEEP_INTR] = 'S',
-        [THREAD_STOPPED] = 'T', [THREAD_DEAD] = 'X',  [THREAD_MOVING] = 'R'};
-    return letters[t->state];
-}
-
-void sched_get_stats(struct sched_stats *out)
-{
-    *out = (struct sched_stats){0};
-    thread_count(&out->created, &out->threads);
-    struct cpu *cpu;
-    cpu_for_each(cpu, i) {
-        const struct runqueue *rq = cpu->rq;
-        out->switches += rq->switches;
-        out->idle_ns += rq->idle_ns;
-        out->running += rq->nr_queued + !rq->idle;
-    }
-}
-
-/* Load is the share of time in which CPUs were busy, smoothed when somebody asks: there is no tick
- * that could sample it.  x / (1 + x) stands for 1 - exp(-x). */
-void sched_get_load(u64 out[3])
-{
-    static const u64 period_ns[3] = {60 * NSEC_PER_SEC, 300 * NSEC_PER_SEC, 900 * NSEC_PER_SEC};
-    static struct spinlock lock;
-    static u64 load[3], last_ns, last_idle_ns;
-
-    struct sched_stats stats;
-    sched_get_stats(&stats);
-    spin_lock(&lock);
-    u64 now = time_ns(), dt = now - last_ns;
-    if (dt >= NSEC_PER_MSEC) {
-        u64 all = dt * cpu_count, idle = min(stats.idle_ns - last_idle_ns, all);
-        u64 busy = ((all - idle) >> 10) * 2048 / max(dt >> 10, (u64)1);
-        for (int i = 0; i < 3; i++) {
-            s64 step = (s64)(busy - load[i]) * (s64)(dt >> 20) / (s64)((period_ns[i] + dt) >> 20);
-            load[i] += (u64)step;
-        }
-        last_ns = now;
-        last_idle_ns = stats.idle_ns;
-    }
-    memcpy(out, load, sizeof(load));
-    spin_unlock(&lock);
-}
-
 void runqueue_init(struct runqueue *rq, struct cpu *cpu)
 {
     rq->cpu = cpu;
@@ -653,6 +695,7 @@ void runqueue_init(struct runqueue *rq, struct cpu *cpu)
     rq->min_vruntime = 1ull << 40; /* so that a credit never wraps */
     timer_init(&rq->slice_timer, slice_ended);
     watch_init(rq);
+    account_init(rq);
     cpu->rq = rq;
 }
 

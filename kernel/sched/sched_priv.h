@@ -6,21 +6,26 @@
 /* [L] under .lock, [C] own CPU only, [I] fixed.  The running thread is not in the queue; a thread
  * that found nothing else to run idles in place, on its own stack, and stays .running. */
 struct runqueue {
-    struct spinlock lock;     /* held across a switch; after all other locks but the timers' */
-    bool idle;                /* [L] the CPU waits for work */
-    struct cpu *cpu;          /* [I] */
-    struct thread *running;   /* [L] */
-    struct thread *home;      /* [I] sleeps, in no queue: to be switched to where nobody else can;
-                                 NULL: one CPU, where nobody must leave */
-    struct thread *last;      /* [C] whom the switch now under way leaves */
-    struct list_head queue;   /* [L] runnable threads by vruntime */
-    u32 nr_queued;            /* [L] */
-    u64 min_vruntime;         /* [L] never falls; where sleepers are placed near */
-    struct timer slice_timer; /* [C] set while somebody waits */
-    u64 idle_ns, switches;    /* [L] */
-    struct timer watch_timer; /* [C] see watch.c */
-    u32 beats;                /* [A] kicks it has come to see to */
-    u32 seen_beats, missed;   /* [C] of the CPU it watches */
+    struct spinlock lock;      /* held across a switch; after all other locks but the timers' */
+    bool idle;                 /* [L] the CPU waits for work */
+    struct cpu *cpu;           /* [I] */
+    struct thread *running;    /* [L] */
+    struct thread *home;       /* [I] sleeps, in no queue: to be switched to where nobody else can;
+                                  NULL: one CPU, where nobody must leave */
+    struct thread *last;       /* [C] whom the switch now under way leaves */
+    struct list_head queue;    /* [L] runnable threads by vruntime */
+    u32 nr_queued;             /* [L] */
+    u64 min_vruntime;          /* [L] never falls; where sleepers are placed near */
+    struct timer slice_timer;  /* [C] set while somebody waits */
+    u64 idle_ns, switches;     /* [L] */
+    u64 idle_since_ns;         /* [L] where .idle is true */
+    u32 rt_slices;             /* [C] that real-time threads had while others waited */
+    bool fair_turn;            /* [L] after many of them: one slice for the others */
+    struct timer sample_timer; /* [C] see account.c */
+    u64 system_ns;             /* [L] found by samples */
+    struct timer watch_timer;  /* [C] see watch.c */
+    u32 beats;                 /* [A] kicks it has come to see to */
+    u32 seen_beats, missed;    /* [C] of the CPU it watches */
 };
 
 /* ---- smp.c ---- */
@@ -78,7 +83,28 @@ void family_remove(struct process *process);
 /** Every thread of every process but the current one shall do @work. */
 void family_set_work(u32 work);
 
+/* ---- account.c ---- */
+
+extern bool sampling; /* [A] */
+void account_init(struct runqueue *rq);
+void account_start(struct runqueue *rq);
+/** A CPU has something to do, on itself: see to it that it is sampled, if any is. */
+static inline void account_begin(struct runqueue *rq)
+{
+    if (unlikely(__atomic_load_n(&sampling, __ATOMIC_RELAXED)))
+        account_start(rq);
+}
+
 /* ---- sched.c ---- */
+
+/** Lock the queue that @thread belongs to, which may change until it is locked. */
+struct runqueue *sched_lock_rq_of(struct thread *thread);
+/** Charge the running thread for the time since it was last charged. [L] held. */
+void sched_charge(struct thread *thread, u64 now);
+/** A new thread gets nice and policy of @from. */
+void sched_inherit(struct thread *thread, const struct thread *from);
+/** [L] held. */
+bool sched_is_realtime(const struct thread *thread);
 
 /** One bit a CPU; only kept where there are several. [A] */
 extern u64 cpus_idle;

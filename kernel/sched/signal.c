@@ -44,16 +44,19 @@ static void notify_thread(struct thread *t, int sig)
     thread_wake_interruptible(t);
 }
 
-/** Choose who takes a signal of the process: the current thread, the first, or any that would. */
+/** Choose who takes a signal of the process: the first thread that would and has nothing else to
+ * take, as Linux does.  Programs of many threads count on the main one. */
 static struct thread *choose_thread(struct process *p, int sig)
 {
-    if (current->process == p && wants(current, sig))
-        return current;
-    struct thread *t;
-    list_for_each(t, &p->threads, process_node)
-        if (wants(t, sig))
+    struct thread *t, *busy = NULL;
+    list_for_each(t, &p->threads, process_node) {
+        if (!wants(t, sig))
+            continue;
+        if (!(__atomic_load_n(&t->work, __ATOMIC_RELAXED) & WORK_SIGNAL))
             return t;
-    return NULL;
+        busy = busy ? busy : t;
+    }
+    return busy;
 }
 
 void signal_retarget_locked(struct process *p)

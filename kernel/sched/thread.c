@@ -243,9 +243,7 @@ static void enter_program(void *arg)
 static void inherit(struct thread *t, struct thread *from)
 {
     t->blocked = from->blocked;
-    t->nice = from->nice;
-    t->policy = from->policy;
-    t->rt_priority = from->rt_priority;
+    sched_inherit(t, from);
     t->affinity = from->affinity;
     memcpy(t->name, from->name, sizeof(t->name));
     arch_vector_copy_current(t->arch.vector);
@@ -312,14 +310,23 @@ struct thread *thread_create_kernel(void (*fn)(void *), void *arg, const char *n
 
 /* ---- end ---- */
 
+/** Its time; nobody asks for the kernel's part where nobody has yet. */
+static struct cpu_times divided_or_user(struct thread *t)
+{
+    if (unlikely(__atomic_load_n(&sampling, __ATOMIC_RELAXED)))
+        return thread_cpu_times(t);
+    return (struct cpu_times){.user_ns = thread_cpu_time(t)};
+}
+
 /** Take @t off its process. Returns true if it was the last thread. */
 static bool leave_process(struct thread *t)
 {
     struct process *p = t->process;
-    u64 cpu_time = thread_cpu_time(t);
     spin_lock(&p->siglock);
+    struct cpu_times times = divided_or_user(t);
     list_remove(&t->process_node);
-    p->ended_cpu_time_ns += cpu_time;
+    p->ended_cpu_times.user_ns += times.user_ns;
+    p->ended_cpu_times.system_ns += times.system_ns;
     p->ended_switches += t->switches;
     sigqueue_flush(&t->pending, &p->nr_queued);
     bool last = --p->nr_threads == 0, exec = p->exec_thread;

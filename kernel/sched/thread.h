@@ -38,6 +38,11 @@ enum thread_work {
     WORK_RSEQ = 16    /* the thread's struct rseq must be looked at (sched/rseq.h) */
 };
 
+/** CPU time in the program, and in the kernel for it. */
+struct cpu_times {
+    u64 user_ns, system_ns;
+};
+
 /* Fields: [C] the thread itself or its CPU, [I] fixed once started, [A] atomic, [Q] its run queue's
  * lock, [S] the process's signal lock, [T] the thread table's lock. */
 struct thread {
@@ -51,15 +56,18 @@ struct thread {
     int tid;                   /* [C] 0 for a kernel thread; execve may change it */
     u32 cpu;                   /* [Q] whose run queue */
     struct list_head run_node; /* [Q] in the run queue unless running or asleep */
-    u64 vruntime;              /* [Q] ns of CPU time, weighted by nice */
-    u64 run_start_ns;          /* [Q] when it was last charged for its time */
-    u64 cpu_time_ns;           /* [Q] */
+    u64 vruntime;     /* [Q] ns of CPU time, weighted; of a real-time thread fixed and small */
+    u32 weight;       /* [Q] 1024: nice 0; 0: a real-time thread */
+    u64 run_start_ns; /* [Q] when it was last charged for its time */
+    u64 cpu_time_ns;  /* [Q] */
+    u64 divided_ns, system_ns; /* [Q] how much of that has been divided; the kernel's part */
     u64 switches, preemptions; /* [Q] voluntary and other */
 #ifdef INGOT_DEBUG
     struct locks_held locks_held; /* [C] those that sleep */
 #endif
     int nice;                 /* [Q] -20 .. 19 */
-    u32 policy, rt_priority;  /* [Q] as sched_setscheduler set them; only reported */
+    u32 policy, rt_priority;  /* [Q] SCHED_*; 1 .. 99, or 0 */
+    bool reset_on_fork;       /* [Q] threads it makes are of the fair class again */
     u64 affinity;             /* [Q] one bit a CPU */
     u32 refs;                 /* [A] */
     bool timed_out;           /* [C] sleep_timer has fired */
@@ -147,12 +155,12 @@ struct process {
     bool continue_report; /* [F] likewise */
     bool shares_parent_memory; /* [S] vfork: the parent waits at .vfork_wait until it is false */
     struct waitq vfork_wait;
-    u64 children_cpu_time_ns;            /* [F] of children that were waited for, and theirs */
+    struct cpu_times children_cpu_times; /* [F] of children that were waited for, and theirs */
     u64 children_switches;               /* [F] likewise */
     u64 peak_pages, children_peak_pages; /* [F] at its end; the greatest of theirs */
     char comm[16];                       /* [F] name of the zombie's last thread */
 
-    u64 ended_cpu_time_ns;                 /* [S] of threads that have ended */
+    struct cpu_times ended_cpu_times;      /* [S] of threads that have ended */
     u64 ended_switches;                    /* [S] likewise */
     int nice;                              /* [S] for threads to come */
     u32 personality;                       /* [A] */
@@ -252,13 +260,20 @@ char thread_state_letter(const struct thread *thread);
 /** Nanoseconds of CPU time of a thread, and of a whole process. */
 u64 thread_cpu_time(struct thread *thread);
 u64 process_cpu_time(struct process *process);
+/** The same with the kernel's part apart, which is known from when somebody first asks. */
+struct cpu_times thread_cpu_times(struct thread *thread);
+struct cpu_times process_cpu_times(struct process *process);
+/** Begin to tell the program's time from the kernel's, by samples (sched/account.c). */
+void cpu_times_begin(void);
 
 struct sched_stats {
-    u64 switches, created; /* context switches and threads since boot */
-    u64 idle_ns;           /* all CPUs */
-    u32 running, threads;  /* runnable now, alive now */
+    u64 switches, created;  /* context switches and threads since boot */
+    u64 idle_ns, system_ns; /* all CPUs */
+    u32 running, threads;   /* runnable now, alive now */
 };
 void sched_get_stats(struct sched_stats *out);
+/** Of one CPU: all but .created and .threads. */
+void sched_get_cpu_stats(u32 cpu, struct sched_stats *out);
 /** Load averages of 1, 5 and 15 minutes as fixed point with 11 bits of fraction. */
 void sched_get_load(u64 out[3]);
 
@@ -271,6 +286,8 @@ void schedule(void);
 void thread_yield(void);
 /** Set thread_work bits and make the thread's CPU look at them. */
 void thread_set_work(struct thread *thread, u32 bits);
+/** Change the policy: SCHED_OTHER, _BATCH, _IDLE, or _FIFO and _RR with @priority 1..99. */
+void thread_set_policy(struct thread *thread, u32 policy, u32 priority);
 /** Change nice (-20..19) or affinity (a non-empty subset of the CPUs there are). */
 void thread_set_nice(struct thread *thread, int nice);
 void thread_set_affinity(struct thread *thread, u64 mask);

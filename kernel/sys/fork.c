@@ -172,6 +172,7 @@ long fork_process(const struct linux_clone_args *args, const char *call)
             process_count());
         return -EAGAIN;
     }
+    cpu_times_begin(); /* wait(2) will be asked for them */
     struct process *p = process_clone();
     if (!p)
         return -ENOMEM;

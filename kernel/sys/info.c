@@ -63,6 +63,12 @@ static struct linux_timeval ns_to_timeval(u64 ns)
                                   (s64)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
 }
 
+static void set_times(struct linux_rusage *ru, struct cpu_times times)
+{
+    ru->utime = ns_to_timeval(times.user_ns);
+    ru->stime = ns_to_timeval(times.system_ns);
+}
+
 struct switch_count {
     s64 voluntary, forced;
 };
@@ -75,7 +81,6 @@ static int add_switches(struct thread *t, void *arg)
     return 0;
 }
 
-/* Kernel and program time are not told apart: measuring would cost every system call. */
 long sys_getrusage(int who, uaddr_t usage)
 {
     struct linux_rusage ru = {0};
@@ -84,16 +89,16 @@ long sys_getrusage(int who, uaddr_t usage)
     struct mm_usage mem;
     switch (who) {
     case RUSAGE_SELF:
-        ru.utime = ns_to_timeval(process_cpu_time(p));
+        set_times(&ru, process_cpu_times(p));
         switches.voluntary = (s64)p->ended_switches;
         process_for_each_thread(p, add_switches, &switches);
         break;
     case RUSAGE_THREAD:
-        ru.utime = ns_to_timeval(thread_cpu_time(current));
+        set_times(&ru, thread_cpu_times(current));
         add_switches(current, &switches);
         break;
     case RUSAGE_CHILDREN:
-        ru.utime = ns_to_timeval(p->children_cpu_time_ns);
+        set_times(&ru, p->children_cpu_times);
         ru.maxrss = (s64)(p->children_peak_pages * PAGE_SIZE / 1024);
         ru.nvcsw = (s64)p->children_switches;
         return copy_to_user(usage, &ru, sizeof(ru));

@@ -1,5 +1,5 @@
-/* Scheduling as the program asks for it.  Every thread is of the fair class; policies and real-time
- * priorities are remembered and reported, nice and affinity are obeyed. */
+/* Scheduling as the program asks for it.  SCHED_DEADLINE is not there, as in a kernel built
+ * without. */
 #include "abi/sched.h"
 
 #include "abi/errno.h"
@@ -121,6 +121,7 @@ static bool policy_known(u32 policy)
 
 static long set_policy(int pid, u32 policy, int priority)
 {
+    bool reset = policy & SCHED_RESET_ON_FORK;
     policy &= ~(u32)SCHED_RESET_ON_FORK;
     if (pid < 0 || !policy_known(policy))
         return -EINVAL;
@@ -129,8 +130,8 @@ static long set_policy(int pid, u32 policy, int priority)
     struct thread *t = get_thread(pid);
     if (!t)
         return -ESRCH;
-    t->policy = policy;
-    t->rt_priority = (u32)priority;
+    thread_set_policy(t, policy, (u32)priority);
+    t->reset_on_fork = reset;
     thread_put(t);
     return 0;
 }
@@ -150,7 +151,7 @@ long sys_sched_getscheduler(int pid)
     struct thread *t = pid < 0 ? NULL : get_thread(pid);
     if (!t)
         return pid < 0 ? -EINVAL : -ESRCH;
-    long policy = t->policy;
+    long policy = t->policy | (t->reset_on_fork ? SCHED_RESET_ON_FORK : 0);
     thread_put(t);
     return policy;
 }

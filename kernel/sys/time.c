@@ -6,8 +6,6 @@
 #include "syscalls.h"
 #include "vfs/anon/timerfd.h"
 
-enum { TICK_NS = 10000000 }; /* USER_HZ is 100 */
-
 long sys_clock_gettime(int clock, uaddr_t ts)
 {
     u64 ns;
@@ -56,9 +54,12 @@ long sys_time(uaddr_t tloc)
 long sys_times(uaddr_t buf)
 {
     struct process *p = current_process();
+    struct cpu_times own = process_cpu_times(p);
     struct linux_tms tms = {
-        .utime = (s64)(process_cpu_time(p) / TICK_NS),
-        .cutime = (s64)(p->children_cpu_time_ns / TICK_NS),
+        .utime = (s64)(own.user_ns / TICK_NS),
+        .stime = (s64)(own.system_ns / TICK_NS),
+        .cutime = (s64)(p->children_cpu_times.user_ns / TICK_NS),
+        .cstime = (s64)(p->children_cpu_times.system_ns / TICK_NS),
     };
     if (put_optional(buf, &tms, sizeof(tms)))
         return -EFAULT;

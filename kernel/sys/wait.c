@@ -9,11 +9,17 @@
 #define KNOWN_FLAGS (WAIT_NOTHREAD | WAIT_ANY | WAIT_CLONE)
 enum { P_ALL = 0, P_PID = 1, P_PGID = 2, P_PIDFD = 3 };
 
+static struct linux_timeval to_timeval(u64 ns)
+{
+    return (struct linux_timeval){(s64)(ns / NSEC_PER_SEC),
+                                  (s64)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
+}
+
 static int put_usage(uaddr_t to, const struct wait_result *r)
 {
     struct linux_rusage usage = {
-        .utime = {(s64)(r->cpu_time_ns / NSEC_PER_SEC),
-                  (s64)(r->cpu_time_ns % NSEC_PER_SEC / NSEC_PER_USEC)},
+        .utime = to_timeval(r->cpu_times.user_ns),
+        .stime = to_timeval(r->cpu_times.system_ns),
         .maxrss = (s64)(r->peak_pages * PAGE_SIZE / 1024),
         .nvcsw = (s64)r->switches,
     };

@@ -97,7 +97,7 @@ GROUNDS = {"--native": run_native, "--process": run_process, "--process-smp2": r
            "--guest-unpatched": run_guest_unpatched}
 
 # What several CPUs can harm most; the other families run on them with --long.
-SMP_FAMILIES = {"smp", "thread", "rseq", "signal", "mm", "event", "pipe", "fork", "exec"}
+SMP_FAMILIES = {"smp", "thread", "rseq", "sched", "signal", "mm", "event", "pipe", "fork", "exec"}
 
 
 def run_storm(suite, program, seed):

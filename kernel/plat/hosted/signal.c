@@ -89,6 +89,7 @@ static void take_interrupt(struct sigcontext64 *mc)
         mc->rip = mc->rcx; /* all registers are the program's already */
     if (is_program(mc)) {
         struct trap_frame *f = make_frame(mc);
+        f->vector = VECTOR_LINES; /* which one does not matter */
         hosted_enter_exit(f, 0, mc->fpstate);
     }
     if (is_between(mc->rip, syscall_exit_check, syscall_exit_jump)) {
