@@ -16,7 +16,7 @@
 
 struct build_options {
     struct strs tags, files, with, env, labels, expose, allow, exec;
-    const char *recipe, *program, *entrypoint, *workdir, *stopsignal;
+    const char *recipe, *program, *entrypoint, *workdir, *stopsignal, *compress;
     bool quiet, no_patch, seal;
 };
 
@@ -51,9 +51,11 @@ static const struct option_spec build_specs[] = {
      "a call that a sealed image may make all the same; repeatable"},
     {"allow-exec",                                                  0, OPTION_TEXTS, offsetof(struct build_options, exec), "PROGRAM",
      "a program that it may start: a path, a name, @image or @any; repeatable"},
-    {"quiet", 'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
+    {"compress", 0, OPTION_TEXT, offsetof(struct build_options, compress), "METHOD",
+     "keep file data compressed: lz4, lzma or none (the default)"},
+    {"quiet",                                               'q', OPTION_FLAG, offsetof(struct build_options, quiet), NULL,
      "print the image id only"},
-    {0                                              },
+    {0                                           },
 };
 
 static void build_options_free(struct build_options *options)
@@ -173,6 +175,12 @@ static int build_target(const char *path, const struct build_options *options,
     return 0;
 }
 
+static enum erofs_compression build_compression(const struct build_options *options)
+{
+    return options->compress ? erofs_compression_named(options->compress)
+                             : EROFS_COMPRESSION_DEFAULT;
+}
+
 static int build_image(const char *path, const struct build_options *options, struct err *err)
 {
     struct target target CLEANUP(target_free) = {0};
@@ -183,6 +191,7 @@ static int build_image(const char *path, const struct build_options *options, st
                                     .quiet = options->quiet,
                                     .no_patch = options->no_patch,
                                     .seal = options->seal,
+                                    .compression = build_compression(options),
                                     .allow = &options->allow,
                                     .exec = &options->exec};
     const struct target_changes changes = {build_apply, options};
@@ -214,6 +223,9 @@ static int build_run(int argc, char **argv, struct err *err)
         return status > 0 ? 0 : status;
     if (options.no_patch && options.seal)
         return err_set(err, ERR_USAGE, "--seal needs what --no-patch leaves out");
+    if (options.compress && !build_compression(&options))
+        return err_set(err, ERR_USAGE, "--compress: '%s' is none of lz4, lzma and none",
+                       options.compress);
     if (words > 1)
         return err_set(err, ERR_USAGE, "one TARGET at a time; '%s' is too many", argv[2]);
     return build_image(words ? argv[1] : ".", &options, err);

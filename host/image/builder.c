@@ -21,6 +21,7 @@ int builder_init(struct builder *b, const struct image_opts *opts, struct err *e
     if (!scratch)
         return -err->code;
     *b = (struct builder){.opts = opts ? opts : &none, .scratch = scratch, .scratch_base = true};
+    b->compression = b->opts->compression;
     clock_gettime(CLOCK_REALTIME, &b->began);
     closure_init(&b->closure, &b->tree);
     config_defaults(&b->config);
@@ -177,7 +178,7 @@ int builder_finish(struct builder *b, const char *name, const char *key, char id
     if (failed)
         return failed;
     builder_progress(b, "writing an image of %zu files", b->tree.len);
-    failed = erofs_write(&b->tree, b->scratch, layer, err);
+    failed = erofs_write(&b->tree, b->compression, b->scratch, layer, err);
     if (failed)
         return failed;
     tree_links(&b->tree, &links);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "image/closure.h"
+#include "image/erofs.h"
 #include "image/image.h"
 #include "image/tree.h"
 
@@ -10,13 +11,14 @@ struct builder {
     struct tree tree;
     struct closure closure;
     struct image_config config;
-    struct strs base;              /* layers of the image that this one is made FROM */
-    const struct image_opts *opts; /* never NULL */
-    char *scratch;                 /* temporary folder inside the store */
-    struct timespec began;         /* when: what changes later may be in or not */
-    char *program;                 /* host path of the main program, links resolved; or NULL */
-    struct strs started;           /* host paths of programs that it may start */
-    bool scratch_base;             /* FROM scratch, or no FROM: needs what every image has */
+    struct strs base;                   /* layers of the image that this one is made FROM */
+    const struct image_opts *opts;      /* never NULL */
+    char *scratch;                      /* temporary folder inside the store */
+    struct timespec began;              /* when: what changes later may be in or not */
+    char *program;                      /* host path of the main program, links resolved; or NULL */
+    struct strs started;                /* host paths of programs that it may start */
+    enum erofs_compression compression; /* what the options say, else an Ingotfile's COMPRESS */
+    bool scratch_base;                  /* FROM scratch, or no FROM: needs what every image has */
 };
 
 /** Begin an image from nothing. On failure there is nothing to free. */

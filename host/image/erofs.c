@@ -38,17 +38,41 @@ static int erofs_explain(const char *scratch, struct err *err)
     return -err->code;
 }
 
-static int erofs_make(const char *stage, const char *out, time_t newest, struct err *err)
+/* What we read ourselves stays as it is: erofs_read.h knows no compression. */
+static int erofs_write_hints(const char *path, struct err *err)
 {
-    char *epoch CLEANUP(mem_free) = str_printf("SOURCE_DATE_EPOCH=%lld", (long long)newest);
+    static const char hints[] = "0 ^\\.ingot/\n";
+
+    return fs_write(path, hints, strlen(hints), 0600, err);
+}
+
+struct erofs_job {
+    const char *stage, *out, *hints;
+    time_t newest;
+    enum erofs_compression compression;
+};
+
+static int erofs_make(const struct erofs_job *job, struct err *err)
+{
+    char *epoch CLEANUP(mem_free) = str_printf("SOURCE_DATE_EPOCH=%lld", (long long)job->newest);
     char *path CLEANUP(mem_free) =
         str_printf("PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
+    char *hints CLEANUP(mem_free) = str_printf("--compress-hints=%s", job->hints);
     const char *const env[] = {epoch, path, "LC_ALL=C", NULL};
-    const char *const argv[] = {"mkfs.erofs", "-d1",      "--quiet",    "-x-1",
-                                "-U",         EROFS_UUID, "--all-root", "-Enoinline_data",
-                                out,          stage,      NULL};
+    const char *argv[] = {"mkfs.erofs", "-d1",        "--quiet", "-x-1",     "-U",
+                          EROFS_UUID,   "--all-root", job->out,  job->stage, "-Enoinline_data",
+                          NULL,         NULL,         NULL};
+    bool lzma = job->compression == EROFS_COMPRESSION_LZMA;
 
-    return proc_check(&(struct proc){.argv = argv, .env = env}, err);
+    if (lzma || job->compression == EROFS_COMPRESSION_LZ4) {
+        argv[9] = lzma ? "-zlzma" : "-zlz4hc";
+        argv[10] = hints;
+    }
+    int failed = proc_check(&(struct proc){.argv = argv, .env = env}, err);
+    if (failed && lzma && strstr(err->text, "lzma"))
+        return err_set(err, ENOTSUP,
+                       "this machine's mkfs.erofs was built without lzma; use --compress lz4");
+    return failed;
 }
 
 static int erofs_pad(const char *path, struct err *err)
@@ -60,13 +84,18 @@ static int erofs_pad(const char *path, struct err *err)
     return 0;
 }
 
-int erofs_write(struct tree *tree, const char *scratch, const char *out, struct err *err)
+int erofs_write(struct tree *tree, enum erofs_compression compression, const char *scratch,
+                const char *out, struct err *err)
 {
     char *stage CLEANUP(mem_free) = fs_join(scratch, "root");
+    char *hints CLEANUP(mem_free) = fs_join(scratch, "hints");
+    const struct erofs_job job = {stage, out, hints, stage_newest(tree), compression};
 
     int failed = tree_write(tree, stage, err);
     if (!failed)
-        failed = erofs_make(stage, out, stage_newest(tree), err);
+        failed = erofs_write_hints(hints, err);
+    if (!failed)
+        failed = erofs_make(&job, err);
     fs_remove_tree(stage); /* its room is needed; what stays goes with the scratch folder */
     return failed ? erofs_explain(scratch, err) : erofs_pad(out, err);
 }

@@ -184,5 +184,5 @@ int layer_from_files(const struct strs *pairs, const struct image *image, const 
         return failed;
     if (unlink(out) < 0 && errno != ENOENT)
         return err_errno(err, errno, "%s", out);
-    return erofs_write(&tree, scratch, out, err);
+    return erofs_write(&tree, EROFS_COMPRESSION_NONE, scratch, out, err);
 }

@@ -2,6 +2,7 @@
  * Targets (an image of the store, an executable, a source file, a project folder) all end here. */
 #pragma once
 
+#include "image/erofs.h"
 #include "lib/buf.h"
 #include "lib/err.h"
 
@@ -53,7 +54,8 @@ struct image_opts {
     bool no_patch;            /* system calls stay instructions */
     bool seal;                /* the kernel shall refuse calls that the image does not contain */
     const struct strs *allow; /* ... but for these, by name or number */
-    const struct strs *exec;  /* --allow-exec: programs that it may start: builder_add_exec() */
+    enum erofs_compression compression; /* --compress (build only) */
+    const struct strs *exec; /* --allow-exec: programs that it may start: builder_add_exec() */
 };
 
 /**

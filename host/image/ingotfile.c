@@ -1,6 +1,7 @@
 #include "image/ingotfile.h"
 
 #include "image/config.h"
+#include "image/erofs.h"
 #include "lib/cleanup.h"
 #include "lib/json.h"
 #include "lib/types.h"
@@ -39,6 +40,7 @@ static const struct {
     [INGOT_EXEC] = {"EXEC",        1, INGOT_WORDS_MAX, "EXEC PROGRAM...",                   false, false},
     [INGOT_HEALTHCHECK] = {"HEALTHCHECK", 1, INGOT_WORDS_MAX,
                     "HEALTHCHECK [--interval=30s] tcp:PORT",                                false, true },
+    [INGOT_COMPRESS] = {"COMPRESS",    1, 1,               "COMPRESS lz4, lzma or none",        false, false},
     [INGOT_LABEL] = {"LABEL",       1, INGOT_WORDS_MAX, "LABEL KEY=VALUE...",                true,  false},
 };
 static_assert(ARRAY_LEN(ingot_verbs) == INGOT_VERBS, "a row a keyword");
@@ -197,7 +199,7 @@ static int ingot_unknown(const struct ingot_parser *p, int line, const char *wor
         return ingot_fail(p, line, "unknown keyword '%.40s'; did you mean %s?", word, nearest);
     return ingot_fail(p, line,
                       "unknown keyword '%.40s'; there are FROM COPY PROGRAM ENV WORKDIR EXPOSE "
-                      "VOLUME ENTRYPOINT CMD STOPSIGNAL EXEC LABEL",
+                      "VOLUME ENTRYPOINT CMD STOPSIGNAL EXEC HEALTHCHECK COMPRESS LABEL",
                       word);
 }
 
@@ -246,6 +248,8 @@ static const char *ingot_check_word(enum ingot_verb verb, const char *word)
         return word[0] == '/' ? NULL : "is no absolute path";
     case INGOT_STOPSIGNAL:
         return config_signal(word) ? NULL : "is no signal; write a name like SIGTERM, or a number";
+    case INGOT_COMPRESS:
+        return erofs_compression_named(word) ? NULL : "is none of lz4, lzma and none";
     case INGOT_COPY:
         return str_starts(word, "--") ? "is an option that COPY does not have here" : NULL;
     default:

@@ -20,6 +20,7 @@ enum ingot_verb {
     INGOT_STOPSIGNAL,  /* STOPSIGNAL NAME */
     INGOT_EXEC,        /* EXEC PROGRAM... */
     INGOT_HEALTHCHECK, /* HEALTHCHECK [--interval=TIME ...] tcp:PORT | http:PORT/PATH | NONE */
+    INGOT_COMPRESS,    /* COMPRESS lz4 | lzma | none */
     INGOT_LABEL,       /* LABEL KEY=VALUE... */
     INGOT_VERBS
 };

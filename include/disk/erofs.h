@@ -42,7 +42,7 @@ struct erofs_super_block {
     u8 uuid[16];
     u8 volume_name[16];
     le32 feature_incompat;
-    le16 compr_algs;
+    le16 compr_algs; /* bits of enum erofs_algorithm; without COMPR_CFGS the distance of LZ4 */
     le16 extra_devices;
     le16 devt_slotoff;
     u8 dirblkbits;
@@ -103,6 +103,60 @@ struct erofs_chunk_index {
     le32 blkaddr;
 };
 static_assert(sizeof(struct erofs_chunk_index) == 8, "on disk");
+
+/** How clusters are compressed. */
+enum erofs_algorithm { EROFS_LZ4 = 0, EROFS_LZMA = 1 };
+
+/* Behind the super block and its slots, with COMPR_CFGS: for each algorithm a le16 length and so
+ * many bytes. */
+struct erofs_lzma_config {
+    le32 dict_size;
+    le16 format; /* 0: MicroLZMA */
+    u8 reserved[8];
+} __attribute__((packed));
+static_assert(sizeof(struct erofs_lzma_config) == 14, "on disk");
+
+/* Behind inode and attributes of a compressed file, aligned to 8; then an index entry for each
+ * logical cluster (4096 bytes of the file). */
+struct erofs_map_header {
+    le16 reserved;
+    le16 inline_size; /* with ADVISE_INLINE: bytes of the last cluster, which lies behind the index
+                       */
+    le16 advise;
+    u8 algorithms;   /* of heads of type 1; of type 2 in the upper half */
+    u8 cluster_bits; /* bits 0 to 2: logical clusters are 4096 << this; 7: all is in fragments */
+};
+static_assert(sizeof(struct erofs_map_header) == 8, "on disk");
+enum {
+    EROFS_ADVISE_COMPACT_2B = 1,
+    EROFS_ADVISE_BIG_1 = 2, /* physical clusters of several blocks */
+    EROFS_ADVISE_BIG_2 = 4,
+    EROFS_ADVISE_INLINE = 8,
+    EROFS_ADVISE_INTERLACED = 0x10, /* stored bytes lie as they will in their page */
+    EROFS_ADVISE_FRAGMENT = 0x20,
+};
+
+/** What a logical cluster is: the bytes from .offset on begin a new extent, or none does. */
+enum erofs_cluster {
+    EROFS_CLUSTER_STORED = 0,
+    EROFS_CLUSTER_HEAD = 1,
+    EROFS_CLUSTER_INSIDE = 2,
+    EROFS_CLUSTER_HEAD2 = 3,
+    EROFS_CLUSTER_MASK = 3,
+};
+
+/* An entry of the full index, which begins 8 bytes behind the header. */
+struct erofs_full_index {
+    le16 advise; /* enum erofs_cluster */
+    le16 offset;
+    union {
+        le32 blkaddr;
+        le16 delta[2]; /* inside: clusters back to the head, and on to the next one */
+    } u;
+};
+static_assert(sizeof(struct erofs_full_index) == 8, "on disk");
+/* In the first inside cluster's distance: instead of it, the physical cluster's blocks. */
+enum { EROFS_DELTA_IS_BLOCKS = 0x800 };
 
 /* Each block of a directory begins with these, in order of name; the first one's nameoff tells how
  * many there are. */

@@ -11,7 +11,9 @@
 #include "vfs/mount.h"
 #include "vfs/page_cache.h"
 
-static const u32 known_incompat = EROFS_INCOMPAT_ZERO_PADDING | EROFS_INCOMPAT_CHUNKED_FILE;
+static const u32 known_incompat = EROFS_INCOMPAT_ZERO_PADDING | EROFS_INCOMPAT_COMPR_CFGS |
+                                  EROFS_INCOMPAT_CHUNKED_FILE | EROFS_INCOMPAT_ZTAILPACKING;
+static const u32 known_algorithms = BIT(EROFS_LZ4);
 
 static int refuse(const char **why, int err, const char *what)
 {
@@ -23,14 +25,14 @@ static int refuse(const char **why, int err, const char *what)
 static const char *missing_feature(u32 incompat)
 {
     static const char *const names[] = {
-        "an unknown feature (bit 0)",      "compressed files",
-        "an unknown feature (bit 2)",      "more than one device",
-        "compressed files (packed tails)", "compressed files (fragments)",
-        "long xattr name prefixes",        "48-bit block addresses",
+        [3] = "more than one device or algorithm",
+        [5] = "compressed files with fragments",
+        [6] = "long xattr name prefixes",
+        [7] = "48-bit block addresses",
     };
     u32 bit = (u32)__builtin_ctz(incompat & ~known_incompat);
 
-    return bit < ARRAY_LEN(names) ? names[bit] : "a feature newer than this kernel";
+    return bit < ARRAY_LEN(names) && names[bit] ? names[bit] : "a feature newer than this kernel";
 }
 
 /* Of the rest of the first block, with the field itself as zero. */
@@ -67,6 +69,42 @@ static int check_super(const u8 *block, const char **why)
     return 0;
 }
 
+/* What the super block says of compression; the configurations are behind its slots. */
+static int read_algorithms(struct erofs *fs, const struct erofs_super_block *sb, const u8 *block,
+                           const char **why)
+{
+    u32 at = EROFS_SUPER_OFFSET + (u32)sizeof(*sb) + sb->sb_extslots * 16u;
+    struct erofs_lzma_config lzma = {0};
+    le16 len;
+
+    fs->zero_padding = le32_get(sb->feature_incompat) & EROFS_INCOMPAT_ZERO_PADDING;
+    fs->has_headers =
+        le32_get(sb->feature_incompat) & (EROFS_INCOMPAT_COMPR_CFGS | EROFS_INCOMPAT_ZTAILPACKING);
+    fs->algorithms = BIT(EROFS_LZ4);
+    if (!(le32_get(sb->feature_incompat) & EROFS_INCOMPAT_COMPR_CFGS))
+        return 0;
+    fs->algorithms = le16_get(sb->compr_algs);
+    if (fs->algorithms & ~known_algorithms)
+        return refuse(why, -EOPNOTSUPP, "a compression other than lz4");
+    for (u32 i = EROFS_LZ4; i <= EROFS_LZMA; i++) {
+        if (!(fs->algorithms & BIT(i)))
+            continue;
+        if (at + sizeof(len) > EROFS_BLOCK_SIZE)
+            return refuse(why, -EUCLEAN, "a configuration lies outside of its block");
+        memcpy(&len, block + at, sizeof(len));
+        at += (u32)sizeof(len);
+        if (le16_get(len) > EROFS_BLOCK_SIZE - at)
+            return refuse(why, -EUCLEAN, "a configuration lies outside of its block");
+        if (i == EROFS_LZMA)
+            memcpy(&lzma, block + at, min((size_t)le16_get(len), sizeof(lzma)));
+        at += le16_get(len);
+    }
+    fs->dict_size = le32_get(lzma.dict_size);
+    if (le16_get(lzma.format))
+        return refuse(why, -EOPNOTSUPP, "another format of lzma");
+    return 0;
+}
+
 /* @max: bytes that are there. */
 static int read_super(struct erofs *fs, const u8 *block, u64 max, const char **why)
 {
@@ -88,7 +126,7 @@ static int read_super(struct erofs *fs, const u8 *block, u64 max, const char **w
         return refuse(why, -EUCLEAN, "an area lies outside of the image");
     if (fs->build_time.tv_nsec >= (s64)NSEC_PER_SEC)
         fs->build_time.tv_nsec = 0;
-    return 0;
+    return read_algorithms(fs, &sb, block, why);
 }
 
 u64 erofs_image_size(const void *base, u64 max)
@@ -271,7 +309,8 @@ static int place_data(struct erofs *fs, struct inode *inode, u32 u, u64 end)
         return place_chunks(fs, inode, u, end);
     case EROFS_COMPRESSED_FULL:
     case EROFS_COMPRESSED_COMPACT:
-        return -EOPNOTSUPP;
+        inode->blocks = (u64)u << (EROFS_BLOCK_BITS - 9);
+        return S_ISREG(inode->mode) ? erofs_place_compressed(fs, inode, end) : -EUCLEAN;
     default:
         return -EUCLEAN;
     }

@@ -181,6 +181,8 @@ static u32 whole_run(struct inode *inode, u64 offset, u32 nr, u64 *pos)
 
 int erofs_readpages(struct inode *inode, u64 index, struct page **pages, u32 nr)
 {
+    if (erofs_inode_of(inode)->nr_clusters)
+        return erofs_zreadpages(inode, index, pages, nr);
     for (u32 i = 0; i < nr;) {
         u64 offset = (index + i) << PAGE_SHIFT, pos;
         u32 run = whole_run(inode, offset, nr - i, &pos);

@@ -15,6 +15,10 @@ struct erofs {
     u64 xattr_pos;        /* of shared attribute 0 */
     u64 root_nid;
     struct linux_timespec build_time;
+    bool zero_padding; /* compressed bytes end with their cluster, zeroes are before */
+    bool has_headers;  /* the headers of full indices mean something */
+    u32 algorithms;    /* bits of enum erofs_algorithm */
+    u32 dict_size;     /* of LZMA */
 };
 
 /* Behind each inode.  [I], checked against the size of the image when it is read. */
@@ -29,6 +33,14 @@ struct erofs_inode {
     u32 xattr_len;  /* 0: none */
     const u8 *head; /* in memory, the same as addresses */
     const u8 *tail;
+    /* Compressed: */
+    u8 algorithm;
+    u16 advise;
+    u64 index_pos;   /* of the index */
+    u32 nr_clusters; /* logical ones */
+    u32 inline_head; /* the cluster where the extent begins that lies behind the index */
+    u32 inline_len;  /* its bytes there; 0: there is none */
+    u64 inline_pos;
 };
 
 static inline struct erofs *erofs_of(const struct inode *inode)
@@ -63,6 +75,22 @@ static inline bool erofs_has(const struct erofs *fs, u64 pos, u64 len)
 {
     return pos <= fs->size && len <= fs->size - pos;
 }
+
+/** Read the header of a compressed file. @end: behind inode and attributes. */
+int erofs_place_compressed(struct erofs *fs, struct inode *inode, u64 end);
+
+/* Bytes [start, end) of a file, which lie as [pos, pos + len) in the image. */
+struct erofs_zextent {
+    u64 start, end;
+    u64 pos;
+    u32 len;
+    bool stored;
+};
+/** The extent with the byte at @offset; .end is at least @until where the extent goes on that far.
+ */
+int erofs_zextent(struct inode *inode, u64 offset, u64 until, struct erofs_zextent *out);
+/** readpages of a compressed file. */
+int erofs_zreadpages(struct inode *inode, u64 index, struct page **pages, u32 nr);
 
 int erofs_lookup(struct inode *dir, const char *name, size_t len, struct inode **out);
 int erofs_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink);

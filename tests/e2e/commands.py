@@ -156,6 +156,24 @@ def test_many_and_long_arguments():
         need(home.good("run", "/bin/bash", "-c", script, "sh", *words) == "40001 100000 39999\n", "some are lost")
 
 
+def test_compressed_images():
+    """Smaller, and the same: in memory and on a disk, on both grounds; the command line's word beats the Ingotfile's."""
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "Ingotfile"), "w", encoding="utf-8") as file:
+            file.write("FROM scratch\nCOMPRESS lz4\nPROGRAM /usr/bin/perl\n")
+        script = "open F, '<:raw', $^X; local $/; print unpack('%32C*', <F>), qq{\\n}"
+        sizes, sums = {}, set()
+        for name, words in (("small", ()), ("plain", ("--compress", "none"))):
+            home.good("build", "-t", name, *words, folder)
+            for isolation in ("vm", "process"):
+                sums.add(home.good("run", "-q", "--isolation", isolation, name, "-e", script))
+            sizes[name] = json.loads(home.good("inspect", name))[0]["Size"]
+        need(len(sums) == 1, f"not the same bytes: {sums}")
+        need(sizes["small"] * 4 < sizes["plain"] * 3, f"not smaller: {sizes}")
+        result = home.ingot("build", "--compress", "zip", folder)
+        need(result.status == 2 and "'zip'" in result.errors(), f"no clear word\n{result.show()}")
+
+
 def add_to(suite):
     for name, function in sorted(globals().items()):
         if name.startswith("test_"):

@@ -19,7 +19,8 @@ TEST(ingotfile_reads_every_keyword)
     REQUIRE(
         parse("# comment\nFROM scratch\nCOPY a b /c/\nPROGRAM ./x --flag\nENV A=1 B=\"two words\"\n"
               "WORKDIR /srv\nEXPOSE 80/tcp 53/udp\nVOLUME /data\nENTRYPOINT [\"/x\", \"-v\"]\n"
-              "CMD [\"go\"]\nSTOPSIGNAL SIGINT\nEXEC sh @image\nHEALTHCHECK tcp:80\nLABEL k=v\n",
+              "CMD [\"go\"]\nSTOPSIGNAL SIGINT\nEXEC sh @image\nHEALTHCHECK tcp:80\nCOMPRESS "
+              "lz4\nLABEL k=v\n",
               &file) == 0,
         err.text);
     EXPECT_EQ(file.len, INGOT_VERBS, "one line each");

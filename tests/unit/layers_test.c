@@ -15,6 +15,18 @@
 #include "fs/tmpfs.h"
 #include "mm/page.h"
 #include "vfs/mount.h"
+#include "vfs/page_cache.h"
+
+/* Bytes that compress well, then words of a small vocabulary, then ones that do not compress. */
+static int host_byte(size_t i, size_t size)
+{
+    u32 place = (u32)(i % 50000), word = ((u32)i / 8 * 2654435761u >> 20) % 200;
+
+    if (size < 30000 || place < 10000)
+        return (int)(i * 7 + size) & 0xff;
+    u32 mixed = (place < 40000 ? word * 8 + (u32)i % 8 : (u32)i) * 2246822519u;
+    return (int)((mixed ^ mixed >> 15) * 3266489917u >> 24);
+}
 
 static void put_host_file(const char *dir, const char *name, size_t size)
 {
@@ -24,14 +36,14 @@ static void put_host_file(const char *dir, const char *name, size_t size)
     FILE *file = fopen(path, "w");
     REQUIRE(file, path);
     for (size_t i = 0; i < size; i++)
-        fputc((int)(i * 7 + size) & 0xff, file);
+        fputc(host_byte(i, size), file);
     fclose(file);
 }
 
 /* A tree of the host's: files of all sizes around a block, links, directories. */
 static void make_host_tree(char *dir)
 {
-    static const size_t sizes[] = {0, 1, 100, 4095, 4096, 4097, 8192, 20000, 300000};
+    static const size_t sizes[] = {0, 1, 100, 4095, 4096, 4097, 8192, 20000, 65000, 300000};
     char path[256], name[32];
 
     REQUIRE(mkdtemp(dir), "a directory");
@@ -234,6 +246,31 @@ TEST(chunks_on_a_disk_too)
     compare_images("--chunksize=8192", true);
 }
 
+TEST(compressed_files_too)
+{
+    compare_images("-zlz4hc", false);
+}
+
+TEST(compressed_files_with_a_full_index_too)
+{
+    compare_images("-zlz4 -Elegacy-compress", false);
+}
+
+TEST(large_and_packed_clusters_too)
+{
+    compare_images("-zlz4hc -C65536 -Eztailpacking", false);
+}
+
+TEST(packed_clusters_with_a_full_index_on_a_disk_too)
+{
+    compare_images("-zlz4 -Eztailpacking,legacy-compress", true);
+}
+
+TEST(compressed_files_on_a_disk_too)
+{
+    compare_images("-zlz4hc -C8192", true);
+}
+
 TEST(damaged_images_are_refused_or_read_with_errors)
 {
     char dir[] = "/tmp/ingot-tree-XXXXXX";
@@ -253,6 +290,46 @@ TEST(damaged_images_are_refused_or_read_with_errors)
     image[1024 + 8] = 0; /* without a checksum the feature is looked at */
     EXPECT_EQ(erofs_mount_memory(image, len, &layer, &why), -EOPNOTSUPP, NULL);
     EXPECT_STR(why, "long xattr name prefixes", NULL);
+    free(image);
+}
+
+/* Whatever stands in a cluster, reading it ends, with bytes or with an error, and inside of the
+ * image, which is a block of memory of its own. */
+TEST(damaged_clusters_are_errors)
+{
+    char dir[] = "/tmp/ingot-tree-XXXXXX";
+    struct super_block *layer;
+    const char *why = "";
+    struct page *page;
+    u32 errors = 0;
+    u64 len;
+
+    make_host_tree(dir);
+    u8 *image = world_make_erofs(dir, "-T0 -zlz4hc -C65536 -Eztailpacking", &len);
+    REQUIRE(image, "mkfs.erofs");
+    remove_host_tree(dir);
+    world_create();
+    if (EXPECT_EQ(erofs_mount_memory(image, len, &layer, &why), 0, why)) {
+        world_mount_root(layer);
+        for (u32 round = 0; round < 60; round++) {
+            struct file *file;
+            for (u32 i = 0; i < 200; i++)
+                image[4096 + fake_random() % (len - 4096)] = (u8)fake_random();
+            if (k_open("/f300000", O_RDONLY, 0, &file))
+                continue; /* its inode is among what was hit */
+            for (u32 i = 0; i < 74; i++) {
+                int err = inode_get_page(file->inode, i, &page);
+                errors += err == -EUCLEAN;
+                if (err)
+                    EXPECT_EQ(err, -EUCLEAN, "the one error");
+                else
+                    page_put(page);
+            }
+            file_put(file);
+            page_cache_remove(file->inode->pages, 0, UINT64_MAX);
+        }
+        EXPECT_TRUE(errors > 0, "some are noticed");
+    }
     free(image);
 }
 
