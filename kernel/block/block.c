@@ -63,13 +63,11 @@ static void request_done(struct block_request *request)
 {
     struct batch *batch = request->owner;
 
-    /* The waiter may return once .left is 0, so its queue is touched under the queue's lock only
-     * as long as this one still counts. */
+    /* The waiter returns, and the batch is gone, once .left is 0 and the lock free: see run(). */
     spin_lock(&batch->wait.lock);
-    bool last = __atomic_sub_fetch(&batch->left, 1, __ATOMIC_ACQ_REL) == 0;
+    if (!__atomic_sub_fetch(&batch->left, 1, __ATOMIC_ACQ_REL))
+        waitq_wake_locked(&batch->wait, 0);
     spin_unlock(&batch->wait.lock);
-    if (last)
-        waitq_wake_all(&batch->wait, 0);
 }
 
 static int run(struct block_dev *bd, struct block_request *requests, u32 count)
@@ -87,6 +85,8 @@ static int run(struct block_dev *bd, struct block_request *requests, u32 count)
     __atomic_sub_fetch(&batch.left, 1, __ATOMIC_ACQ_REL);
     (void)wait_event(&batch.wait, !__atomic_load_n(&batch.left, __ATOMIC_ACQUIRE), false,
                      NO_DEADLINE); /* nothing ends it but the transfers */
+    spin_lock(&batch.wait.lock);   /* who finished the last one may still be waking us */
+    spin_unlock(&batch.wait.lock);
     for (u32 i = 0; i < count && !err; i++)
         err = requests[i].status;
     return err;

@@ -47,11 +47,11 @@ void waitq_remove(struct waitq *q, struct wait_entry *entry)
     spin_unlock(&q->lock);
 }
 
-void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive)
+static inline __attribute__((always_inline)) void wake_locked(struct waitq *q, u32 events,
+                                                              unsigned nr_exclusive)
 {
     struct wait_entry *entry, *next;
 
-    spin_lock(&q->lock);
     list_for_each_safe(entry, next, &q->waiters, node)
     {
         if (likely(!entry->exclusive))
@@ -61,7 +61,18 @@ void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive)
         else
             nr_exclusive -= entry->wake(entry, events);
     }
+}
+
+void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive)
+{
+    spin_lock(&q->lock);
+    wake_locked(q, events, nr_exclusive);
     spin_unlock(&q->lock);
+}
+
+void waitq_wake_locked(struct waitq *q, u32 events)
+{
+    wake_locked(q, events, UINT32_MAX);
 }
 
 void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)

@@ -43,6 +43,8 @@ void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive);
 static inline void waitq_wake_all(struct waitq *q, u32 events);
 /* As waitq_wake(), for who has seen waitq_has_waiters(). */
 void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive);
+/** Wake all, with q->lock held: for who must not touch the queue once it is unlocked. */
+void waitq_wake_locked(struct waitq *q, u32 events);
 /** Prepare @entry to wake the current thread. */
 void wait_entry_init(struct wait_entry *entry);
 void waitq_add(struct waitq *q, struct wait_entry *entry);

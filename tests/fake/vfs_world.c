@@ -137,6 +137,11 @@ void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
     (void)q, (void)events, (void)nr_exclusive;
 }
 
+void waitq_wake_locked(struct waitq *q, u32 events)
+{
+    (void)q, (void)events;
+}
+
 void wait_entry_init(struct wait_entry *entry)
 {
     list_init(&entry->node);
@@ -340,7 +345,7 @@ static void make_arena(void)
 {
     arena = mmap(NULL, (size_t)ARENA_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    page_map = map - ((u64)(uintptr_t)arena >> PAGE_SHIFT);
+    page_map = (struct page *)((uintptr_t)map - ((uintptr_t)arena >> PAGE_SHIFT) * sizeof(*map));
     for (u32 i = ARENA_PAGES; i-- > 0;)
         free_pages[nr_free++] = i;
 }
