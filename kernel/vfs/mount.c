@@ -55,6 +55,8 @@ void super_destroy(struct super_block *sb)
     if (!sb)
         return;
     dentry_put(sb->root);
+    if (sb->ops && sb->ops->free)
+        sb->ops->free(sb);
     kfree(sb);
 }
 

@@ -30,7 +30,8 @@ fs_mount_fn *fs_find(const char *name);
 
 /** A super block with its own st_dev and no root yet; NULL: no memory. */
 struct super_block *super_create(const char *type, u64 magic);
-/** Free what super_create() made, after a failed mount. */
+/** Free what super_create() made, and .data by its .free: after a failed mount, or after .unmount
+ * when nobody has any of its inodes. */
 void super_destroy(struct super_block *sb);
 
 /** Mount @sb as the root of everything, and make it root and cwd of init_fs_context. 0, -ENOMEM. */

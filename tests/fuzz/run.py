@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(BUILD, "tests", "fuzz")
 FLAGS = ["-std=gnu17", "-g", "-O1", "-fsanitize=fuzzer,address,undefined",
          "-fno-sanitize-recover=undefined", "-I.", "-Iinclude", "-Itests"]
-SIDES = {"kernel": ["-Ikernel", "-Ikernel/arch/x86_64/include", "-D__iovec_defined=1"], "host": ["-Ihost", "-D_GNU_SOURCE"]}
+SIDES = {"kernel": ["-Ikernel", "-Ikernel/arch/x86_64/include", "-D__iovec_defined=1", "-D_GNU_SOURCE"], "host": ["-Ihost", "-D_GNU_SOURCE"]}
 
 HOST_LIB = ["host/lib/buf.c", "host/lib/fs.c", "host/lib/err.c", "host/lib/cleanup.c", "host/lib/proc.c",
             "host/lib/tmpdir.c", "host/lib/json.c", "lib/string.c"]
@@ -31,6 +31,16 @@ EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c",
          "kernel/vfs/inode.c", "kernel/vfs/dentry.c", "kernel/vfs/page_cache.c", "lib/crc32c.c", "lib/string.c",
          "lib/format.c", "lib/rbtree.c", "tests/fake/machine.c", "tests/fake/filesystem.c",
          "tests/fake/fault.c", "kernel/arch/x86_64/layout.c", *MM]
+
+EXT4 = [*("kernel/fs/ext4/" + name + ".c" for name in (
+    "balloc", "buf", "commit", "csum", "dir", "direct", "dx", "dx_iterate", "extent", "extent_change", "file", "gate",
+    "group", "hash", "ialloc", "inode", "journal", "namei", "orphan", "read", "replay", "super", "truncate", "writeback",
+    "xattr")), *("kernel/vfs/" + name + ".c" for name in (
+        "attr", "dentry", "fd", "file", "fs_context", "inode", "lock", "mount", "namei", "open", "page_cache", "path",
+        "writeback")), *("kernel/fs/" + name + ".c" for name in (
+            "erofs", "erofs_data", "erofs_dir", "erofs_xattr", "overlay", "tmpfs", "tmpfs_dir", "tmpfs_file", "tmpfs_xattr")),
+        "kernel/block/block.c", "kernel/mm/iter.c", "kernel/arch/x86_64/layout.c", "lib/crc32c.c", "lib/string.c",
+        "lib/format.c", "tests/fake/vfs_world.c", "tests/fake/disk.c", *FAKES]
 
 NET = ["kernel/net/" + name + ".c" for name in (
     "addr", "arp", "bpf", "csum", "dgram", "dgram_option", "dhcp", "eth", "frag", "gro", "icmp", "icmp6", "init", "ip",
@@ -64,6 +74,7 @@ TARGETS = {
         "calls", "check", "disasm", "eh_frame", "object", "patch", "ranges", "sites", "targets")]
         + ["host/image/patch/cpuid_stub.S", "lib/patch.c", *HOST_LIB], ["-ljansson"]),
     "erofs": ("kernel", EROFS, []),
+    "ext4": ("kernel", EXT4, []),
     "net": ("kernel", NET, []),
     "tcp": ("kernel", [*TCP, *FAKES, "kernel/arch/x86_64/layout.c"], []),
     "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),

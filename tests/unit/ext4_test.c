@@ -103,6 +103,24 @@ TEST(what_was_written_is_read_with_seed_and_orphan_file)
     write_and_read("-b 4096 -O metadata_csum_seed,orphan_file");
 }
 
+TEST(inodes_of_128_bytes_are_read_to_their_end)
+{
+    struct fake_disk *disk = start("-b 1024 -I 128", 16384);
+    char name[20];
+
+    for (u32 i = 0; i < 40; i++) { /* some are the last of their block */
+        snprintf(name, sizeof(name), "/f%u", i);
+        EXPECT_EQ(k_touch(name), 0, name);
+    }
+    EXPECT_EQ(mounted->ops->sync(mounted), 0, NULL);
+    dentry_shrink(UINT64_MAX);
+    for (u32 i = 0; i < 40; i++) {
+        snprintf(name, sizeof(name), "/f%u", i);
+        EXPECT_EQ(k_find(name, 0), 0, name);
+    }
+    finish(disk);
+}
+
 TEST(names_come_and_go)
 {
     struct fake_disk *disk = start("-b 1024", 16384);

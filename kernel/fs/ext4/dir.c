@@ -33,12 +33,26 @@ u8 ext4_dt_of(u8 file_type)
     return file_type < ARRAY_LEN(modes) ? mode_to_dt(modes[file_type]) : 0;
 }
 
+/* Four bytes at a time, of which the last may be no part of the name. */
+static bool has_slash(const struct ext4_dir_entry *e)
+{
+    for (u32 i = 0; i < e->name_len; i += 4) {
+        u32 word;
+        memcpy(&word, e->name + i, 4);
+        word ^= 0x2f2f2f2f;
+        if (unlikely((word - 0x01010101) & ~word & 0x80808080))
+            return memchr(e->name + i, '/', min(4u, e->name_len - i)) != NULL;
+    }
+    return false;
+}
+
 static bool entry_ok(const struct ext4_fs *fs, const struct ext4_dir_entry *e, u32 at)
 {
     u32 len = dir_rec_len(e);
 
     return len >= EXT4_DIR_HEAD + 4 && !(len & 3) && len <= fs->block_size - at &&
-           dir_entry_len(e->name_len) <= len && le32_get(e->inode) <= fs->nr_inodes;
+           dir_entry_len(e->name_len) <= len && le32_get(e->inode) <= fs->nr_inodes &&
+           (!le32_get(e->inode) || (e->name_len && !has_slash(e)));
 }
 
 static bool leaf_ok(const struct ext4_fs *fs, const u8 *data)
@@ -92,6 +106,19 @@ static int check_block(struct inode *dir, u32 index, struct ext4_buf *buf)
     return 0;
 }
 
+/* Was the block checked as what it is here, and has nobody else changed it since?  On a damaged
+ * volume one block may be several things. */
+static bool is_known(const struct inode *dir, u32 index, const struct ext4_buf *buf)
+{
+    bool indexed = is_indexed(dir);
+
+    if (!(buf->flags & BUF_CHECKED) || buf->seed != ext4_i(dir)->seed)
+        return false;
+    if (!index)
+        return buf->kind == (indexed ? EXT4_DX_ROOT : EXT4_DIR_LEAF);
+    return buf->kind == EXT4_DIR_LEAF || (indexed && buf->kind == EXT4_DX_NODE);
+}
+
 int ext4_dir_block(struct inode *dir, u32 index, struct ext4_buf **out)
 {
     struct ext4_fs *fs = ext4_of(dir->sb);
@@ -107,7 +134,7 @@ int ext4_dir_block(struct inode *dir, u32 index, struct ext4_buf **out)
         err = buf_read(fs, run.start, out);
     if (err && err != -EUCLEAN)
         return err;
-    if (!err && unlikely(!((*out)->flags & BUF_CHECKED) || (*out)->seed != ei->seed)) {
+    if (!err && unlikely(!is_known(dir, index, *out))) {
         err = check_block(dir, index, *out);
         if (err)
             buf_put(fs, *out);

@@ -36,13 +36,19 @@ static bool has_extra(const struct ext4_fs *fs, u32 extra_isize, size_t end)
               offsetof(struct ext4_disk_inode, field) +                                            \
                   sizeof(((struct ext4_disk_inode *)NULL)->field))
 
+/* Bytes past the first 128 that the inode's own fields take. */
+static u16 extra_of(const struct ext4_fs *fs, const struct ext4_disk_inode *raw)
+{
+    return fs->inode_size > EXT4_GOOD_OLD_INODE_SIZE ? le16_get(raw->extra_isize) : 0;
+}
+
 void ext4_inode_seal(struct ext4_fs *fs, const struct ext4_inode *ei, struct ext4_disk_inode *raw)
 {
     if (!fs->csum)
         return;
     u32 crc = ext4_inode_csum(fs, ei->seed, raw);
     raw->checksum_lo = le16_of((u16)crc);
-    if (HAS_EXTRA(fs, le16_get(raw->extra_isize), checksum_hi))
+    if (HAS_EXTRA(fs, extra_of(fs, raw), checksum_hi))
         raw->checksum_hi = le16_of((u16)(crc >> 16));
 }
 
@@ -52,18 +58,19 @@ static bool csum_ok(const struct ext4_fs *fs, u32 seed, const struct ext4_disk_i
 
     if (!fs->csum)
         return true;
-    if (HAS_EXTRA(fs, le16_get(raw->extra_isize), checksum_hi))
+    if (HAS_EXTRA(fs, extra_of(fs, raw), checksum_hi))
         have |= (u32)le16_get(raw->checksum_hi) << 16;
     return have == ext4_inode_csum(fs, seed, raw);
 }
 
-static struct linux_timespec get_time(le32 seconds, bool wide, le32 extra)
+/* *@extra may lie behind the inode, in the next one, unless @wide. */
+static struct linux_timespec get_time(le32 seconds, bool wide, const le32 *extra)
 {
     struct linux_timespec t = {(s32)le32_get(seconds), 0};
 
     if (wide) {
-        t.tv_sec += (s64)(le32_get(extra) & 3) << 32;
-        t.tv_nsec = le32_get(extra) >> 2;
+        t.tv_sec += (s64)(le32_get(*extra) & 3) << 32;
+        t.tv_nsec = le32_get(*extra) >> 2;
     }
     return t;
 }
@@ -80,12 +87,12 @@ static void get_times(const struct ext4_fs *fs, struct inode *inode,
 {
     u32 extra = ext4_i(inode)->extra_isize;
 
-    inode->atime = get_time(raw->atime, HAS_EXTRA(fs, extra, atime_extra), raw->atime_extra);
-    inode->ctime = get_time(raw->ctime, HAS_EXTRA(fs, extra, ctime_extra), raw->ctime_extra);
-    inode->mtime = get_time(raw->mtime, HAS_EXTRA(fs, extra, mtime_extra), raw->mtime_extra);
+    inode->atime = get_time(raw->atime, HAS_EXTRA(fs, extra, atime_extra), &raw->atime_extra);
+    inode->ctime = get_time(raw->ctime, HAS_EXTRA(fs, extra, ctime_extra), &raw->ctime_extra);
+    inode->mtime = get_time(raw->mtime, HAS_EXTRA(fs, extra, mtime_extra), &raw->mtime_extra);
     inode->btime = inode->ctime;
     if (HAS_EXTRA(fs, extra, crtime_extra))
-        inode->btime = get_time(raw->crtime, true, raw->crtime_extra);
+        inode->btime = get_time(raw->crtime, true, &raw->crtime_extra);
 }
 
 static void put_times(const struct ext4_fs *fs, const struct inode *inode,
@@ -191,10 +198,10 @@ static int decode(struct ext4_fs *fs, struct inode *inode, const struct ext4_dis
     u32 flags = le32_get(raw->flags);
 
     ei->generation = le32_get(raw->generation);
-    ei->seed = fs->csum ? ext4_inode_seed(fs, (u32)inode->ino, ei->generation) : 0;
+    ei->seed = fs->csum ? ext4_inode_seed(fs, (u32)inode->ino, ei->generation) : (u32)inode->ino;
     if (!csum_ok(fs, ei->seed, raw))
         return -EUCLEAN;
-    ei->extra_isize = fs->inode_size > EXT4_GOOD_OLD_INODE_SIZE ? le16_get(raw->extra_isize) : 0;
+    ei->extra_isize = extra_of(fs, raw);
     if ((u32)EXT4_GOOD_OLD_INODE_SIZE + ei->extra_isize > fs->inode_size || ei->extra_isize & 3)
         return -EUCLEAN;
     inode->mode = le16_get(raw->mode);
@@ -352,7 +359,7 @@ static void init_new(struct ext4_fs *fs, struct inode *dir, struct inode *inode,
     struct ext4_inode *ei = ext4_i(inode);
 
     ei->generation = __atomic_add_fetch(&fs->next_generation, 1, __ATOMIC_RELAXED);
-    ei->seed = fs->csum ? ext4_inode_seed(fs, (u32)inode->ino, ei->generation) : 0;
+    ei->seed = fs->csum ? ext4_inode_seed(fs, (u32)inode->ino, ei->generation) : (u32)inode->ino;
     ei->extra_isize = (u16)fs->extra_isize;
     ei->iflags = ext4_i(dir)->iflags & EXT4_INHERITED_FL;
     if (!S_ISDIR(inode->mode))

@@ -181,7 +181,7 @@ struct ext4_gate {
 struct ext4_inode {
     struct page_cache cache; /* regular files */
     struct inode *inode;     /* [I] */
-    u32 seed;                /* [I] of checksums of what belongs to it */
+    u32 seed;                /* [I] of checksums of what belongs to it; without them its number */
     u32 generation;          /* [I] */
     u32 iflags;              /* [M] */
     u64 disk_size;           /* [X] what the disk says, or shall say: no more than was written */
@@ -526,6 +526,8 @@ ssize_t ext4_write_buffered(struct inode *inode, struct iov_iter *from, u64 at);
 int ext4_write_pages(struct inode *inode, u64 first, u64 last, u64 max);
 int ext4_fsync_inode(struct inode *inode, bool data_only);
 int ext4_sync_all(struct ext4_fs *fs);
+/** Let go of the inodes that wait to be written: nothing is written any more. */
+void ext4_forget_dirty(struct ext4_fs *fs);
 bool ext4_writeback(struct writeback *wb, u64 older_than_ns, bool pressure);
 
 /* ---- direct.c ---- */

@@ -330,10 +330,11 @@ static void drop_orphans(struct ext4_fs *fs)
     }
 }
 
-static void free_fs(struct ext4_fs *fs)
+static void ext4_free(struct super_block *sb)
 {
-    if (!fs)
-        return;
+    struct ext4_fs *fs = ext4_of(sb);
+
+    buf_put(fs, fs->super_buf);
     journal_fini(fs);
     if (fs->bufs.next)
         buf_fini(fs);
@@ -380,14 +381,7 @@ static void ext4_unmount(struct super_block *sb)
             log_err("ext4: %s: not unmounted cleanly (error %d)", fs->bd->name, -err);
     }
     __atomic_store_n(&fs->shut, true, __ATOMIC_RELEASE);
-}
-
-static void ext4_free(struct super_block *sb)
-{
-    struct ext4_fs *fs = ext4_of(sb);
-
-    buf_put(fs, fs->super_buf);
-    free_fs(fs);
+    ext4_forget_dirty(fs);
 }
 
 static const struct super_ops ext4_super_ops = {
@@ -515,11 +509,13 @@ int ext4_mount(struct block_dev *bd, bool readonly, char *why, size_t why_size,
 {
     struct super_block *sb = super_create("ext4", EXT4_MAGIC_STATFS);
     struct ext4_fs *fs = kzalloc(sizeof(*fs));
-    int err = -ENOMEM;
 
     format(why, why_size, "out of memory");
-    if (!sb || !fs)
-        goto fail;
+    if (!sb || !fs) {
+        kfree(fs);
+        super_destroy(sb);
+        return -ENOMEM;
+    }
     *why = '\0';
     fs->bd = bd;
     fs->sb = sb;
@@ -527,20 +523,14 @@ int ext4_mount(struct block_dev *bd, bool readonly, char *why, size_t why_size,
     sb->dev = bd->dev;
     sb->ops = &ext4_super_ops;
     sb->inode_extra = sizeof(struct ext4_inode);
-    err = mount_fs(fs, readonly, why, why_size);
+    int err = mount_fs(fs, readonly, why, why_size);
     if (err) {
         fs->shut = true;
-        goto fail;
+        super_destroy(sb);
+        return err;
     }
     fs->writeback.run = ext4_writeback;
     writeback_add(&fs->writeback);
     *out = sb;
     return 0;
-fail:
-    if (sb)
-        super_destroy(sb);
-    if (fs && fs->super_buf)
-        buf_put(fs, fs->super_buf);
-    free_fs(fs);
-    return err;
 }

@@ -375,6 +375,14 @@ static struct inode *next_dirty(struct ext4_fs *fs, u64 older_than_ns)
     return inode;
 }
 
+void ext4_forget_dirty(struct ext4_fs *fs)
+{
+    struct inode *inode;
+
+    while ((inode = next_dirty(fs, UINT64_MAX)))
+        inode_put(inode);
+}
+
 static int write_inodes(struct ext4_fs *fs, u64 older_than_ns)
 {
     struct inode *inode;
