@@ -91,6 +91,7 @@ class Machine:
 
     name = kernel = None
     has_network = False  # the kernel file alone can drive virtio-net
+    has_disks = False  # … and virtio-blk, and has ext4
 
     def __init__(self):
         self.bin = os.path.join(OUT, "bin")
@@ -191,6 +192,11 @@ class Linux(Machine):
         command = self._command(memory, self._initrd(program), "-- reboot", options)
         return self._run(command, first, plugin, program, timeout)
 
+    def run_with_volume(self, program, volume, plugin, memory=128):
+        """A program that mounts /dev/vda, the image @volume, by itself."""
+        command = self._command(memory, self._initrd(program), "-- reboot", drive(volume))
+        return self._run(command, b"op ", plugin, program, 600)
+
     def _command(self, memory, initrd, words, options=()):
         line = (f"console=ttyS0 quiet tsc_early_khz={self.khz} tsc=reliable no_timer_check nokaslr "
                 f"random.trust_cpu=on mitigations=off 8250.nr_uarts=1 panic=-1 rdinit=/init {words}")
@@ -218,6 +224,7 @@ class Ingot(Machine):
     """Ours, through `ingot run`."""
 
     name = "Ingot"
+    has_disks = True
 
     def __init__(self):
         super().__init__()
@@ -237,10 +244,23 @@ class Ingot(Machine):
         return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", "256M", "--net",
                 f"tap:{tap},ip={address}/24", *copies, program, *args]
 
+    def run_with_volume(self, program, volume, plugin, memory=128):
+        """A program whose argument is the folder where the image @volume is mounted."""
+        command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "-v",
+                   volume + ":/volume", program, "/volume"]
+        return self._run(command, b"op ", plugin, program, 600)
+
     def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), cpus=1):
         command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--cpus", str(cpus),
                    program, *args]
         return self._run(command, first, plugin, program, timeout)
+
+
+def drive(path):
+    """The runner's own options of a volume (host/vm/qemu_argv.c)."""
+    return ["-global", "virtio-mmio.force-legacy=off", "-drive",
+            f"if=none,id=volume0,format=raw,file.locking=off,cache=writeback,discard=unmap,file={path}",
+            "-device", "virtio-blk-device,drive=volume0"]
 
 
 def libraries(program):
@@ -267,7 +287,7 @@ def linux_guests():
             with lzma.open(packed) as source, open(kernel, "wb") as target:
                 shutil.copyfileobj(source, target)
         guests.append(Linux("Linux, trimmed", kernel))
-        guests[-1].has_network = True
+        guests[-1].has_network = guests[-1].has_disks = True
     cloud = sorted(glob.glob("/boot/vmlinuz-*-cloud-amd64")) or fetch_cloud_kernel()
     if cloud:
         guests.append(Linux("Linux, Debian cloud", cloud[-1]))
