@@ -49,6 +49,8 @@ enum pci_irq { PCI_IRQ_MSIX, PCI_IRQ_MSI, PCI_IRQ_PIN };
  * errno. At start.
  */
 int pci_enable_irq(const struct pci_dev *pci, void (*fn)(void *arg), void *arg);
+/** The same, but never by MSI-X: for devices that want more of a driver then. */
+int pci_enable_simple_irq(const struct pci_dev *pci, void (*fn)(void *arg), void *arg);
 /** The same for an interrupt line that firmware fixes, as those of IDE. 0 or a negative errno. */
 int pci_enable_fixed_irq(u32 gsi, void (*fn)(void *arg), void *arg);
 
@@ -62,5 +64,7 @@ void pci_probe_all(void);
 int virtio_pci_probe(const struct pci_dev *pci);
 int nvme_probe(const struct pci_dev *pci);
 int ahci_probe(const struct pci_dev *pci);
+int e1000_probe(const struct pci_dev *pci);
+int vmxnet3_probe(const struct pci_dev *pci);
 int ide_probe(const struct pci_dev *pci);
 int pvscsi_probe(const struct pci_dev *pci);

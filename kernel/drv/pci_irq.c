@@ -77,23 +77,38 @@ int pci_enable_fixed_irq(u32 gsi, irq_handler fn, void *arg)
     return 0;
 }
 
-int pci_enable_irq(const struct pci_dev *pci, irq_handler fn, void *arg)
+static int enable_pin(const struct pci_dev *pci, irq_handler fn, void *arg)
 {
-    if (pci_find_capability(pci, 0, PCI_CAP_MSIX) || pci_find_capability(pci, 0, PCI_CAP_MSI)) {
-        int line = irq_register(fn, arg);
-        if (line < 0)
-            return line;
-        if (!pci_enable_msix(pci, 0, (u32)line, 0))
-            return PCI_IRQ_MSIX;
-        if (!enable_msi(pci, (u32)line))
-            return PCI_IRQ_MSI;
-    }
     u32 pin = pci_config_read(pci, PCI_INTERRUPT_PIN, 1);
     u32 gsi = pci_config_read(pci, PCI_INTERRUPT_LINE, 1);
+
     if (!pin)
         return -ENODEV;
     u32 command = pci_config_read(pci, PCI_COMMAND, 2);
     pci_config_write(pci, PCI_COMMAND, 2, command & ~(u32)COMMAND_NO_INTX);
     int err = pci_enable_fixed_irq(gsi == LINE_UNKNOWN ? UINT32_MAX : gsi, fn, arg);
     return err ? err : PCI_IRQ_PIN;
+}
+
+static int enable_by(const struct pci_dev *pci, bool msix, irq_handler fn, void *arg)
+{
+    msix = msix && pci_find_capability(pci, 0, PCI_CAP_MSIX);
+    if (!msix && !pci_find_capability(pci, 0, PCI_CAP_MSI))
+        return enable_pin(pci, fn, arg);
+    int line = irq_register(fn, arg);
+    if (line < 0)
+        return line;
+    if (msix && !pci_enable_msix(pci, 0, (u32)line, 0))
+        return PCI_IRQ_MSIX;
+    return enable_msi(pci, (u32)line) ? enable_pin(pci, fn, arg) : PCI_IRQ_MSI;
+}
+
+int pci_enable_irq(const struct pci_dev *pci, irq_handler fn, void *arg)
+{
+    return enable_by(pci, true, fn, arg);
+}
+
+int pci_enable_simple_irq(const struct pci_dev *pci, irq_handler fn, void *arg)
+{
+    return enable_by(pci, false, fn, arg);
 }

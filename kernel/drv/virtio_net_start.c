@@ -8,8 +8,8 @@
 #include "core/irq.h"
 #include "core/log.h"
 #include "core/random.h"
+#include "drv/nic.h"
 #include "drv/virtio_net_priv.h"
-#include "lib/format.h"
 #include "mm/heap.h"
 #include "net/wire.h"
 #include "plat/plat.h"
@@ -210,10 +210,9 @@ static int setup_queues(struct vnet *vn)
 
 static void setup_netif(struct vnet *vn)
 {
-    static u32 count;
     struct netif *netif = &vn->netif;
 
-    format(netif->name, sizeof(netif->name), "eth%u", count++);
+    nic_set_name(netif);
     netif->ops = &vnet_ops;
     netif->flags |= offload_flags(vn);
     if (!virtio_has(vn->dev, F_GUEST_TSO4))

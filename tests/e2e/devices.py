@@ -1,10 +1,12 @@
 """Devices of other machines, each on QEMU's emulation of it: disks hold what was written, cards
 serve a request, and partitions are found by each of their names."""
 import os
+import socket
 import subprocess
 import tempfile
+import time
 
-from harness import BUILD, INGOT, need, need_ingot, run
+from harness import BUILD, INGOT, Failure, need, need_ingot, run
 from netlab import find, need_programs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -185,8 +187,73 @@ def disk(name):
         wants(machine(*words, line="root=LABEL=none"), f"disks seen: {called}")
 
 
+# Of each card: the machine, and the device for the network n.
+CARDS = {
+    "virtio-net": (["-M", "pc"], "virtio-net-pci,disable-legacy=on"),
+    "e1000": (["-M", "pc"], "e1000"),
+    "e1000 82545EM": (["-M", "q35"], "e1000-82545em"),
+    "e1000e": (["-M", "q35"], "e1000e"),
+    "vmxnet3": (["-M", "pc"], "vmxnet3"),
+}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def fetch(port, deadline):
+    """What a server behind the port says, as soon as it says something."""
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+                link.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answer = b""
+                while data := link.recv(65536):
+                    answer += data
+            if answer:
+                return answer
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise Failure("no answer")
+
+
+def card(name):
+    """The exported disk starts, and its server answers through the card."""
+    words, device = CARDS[name]
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        boot, port = exported(folder, "--append", "loglevel=6", "--", "serve"), free_port()
+        log = os.path.join(folder, "log")
+        with open(log, "wb") as out:
+            child = subprocess.Popen(
+                ["qemu-system-x86_64", "-accel", "tcg", "-m", "96", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+                 "-serial", "stdio", *words, "-drive", f"file={boot},format=raw,if=ide", "-device", f"{device},netdev=n",
+                 "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:80"], stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT)
+        try:
+            answer, why = fetch(port, time.monotonic() + 40), ""
+            child.wait(timeout=20)
+        except (Failure, subprocess.TimeoutExpired) as failure:
+            why = str(failure)
+        finally:
+            child.kill()
+            child.wait()
+        with open(log, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        need(not why, f"{why}\n{tail(text)}")
+        want = bytes(b"0123456789"[i * 7919 % 2**32 % 10] for i in range(200000))
+        need(answer.endswith(b"\r\n\r\n" + want), f"{len(answer)} bytes came, not those that were sent\n{tail(text)}")
+        wants(text, "device: served", "ingot: exit 0")
+        need("shut off" not in text, tail(text))
+
+
 def add_to(suite):
     for test in (partitions_by_every_name, damaged_tables, unknown_devices):
         suite.add(f"devices: {test.__name__}", test)
     for name in DISKS:
         suite.add(f"devices: {name}", disk, name)
+    for name in CARDS:
+        suite.add(f"devices: {name}", card, name)
