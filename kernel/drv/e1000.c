@@ -215,12 +215,11 @@ static const struct netif_ops e1000_ops = {
 
 static void read_link(struct e1000 *e)
 {
-    u32 up = get(e, REG_STATUS) & STATUS_LINK ? NETIF_UP : 0;
+    bool up = get(e, REG_STATUS) & STATUS_LINK;
 
-    if ((e->netif.flags & NETIF_UP) == up)
+    if (!(e->netif.flags & NETIF_LINK) == !up)
         return;
-    e->netif.flags = (e->netif.flags & ~(u32)NETIF_UP) | up;
-    netif_link_changed(&e->netif);
+    netif_link_changed(&e->netif, up);
     log_info("%s: link is %s", e->netif.name, up ? "up" : "down");
 }
 

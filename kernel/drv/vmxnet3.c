@@ -302,12 +302,11 @@ static const struct netif_ops vmxnet3_ops = {
 
 static void read_link(struct vmxnet3 *v)
 {
-    u32 up = command(v, COMMAND_GET_LINK) & 1 ? NETIF_UP : 0;
+    bool up = command(v, COMMAND_GET_LINK) & 1;
 
-    if ((v->netif.flags & NETIF_UP) == up)
+    if (!(v->netif.flags & NETIF_LINK) == !up)
         return;
-    v->netif.flags = (v->netif.flags & ~(u32)NETIF_UP) | up;
-    netif_link_changed(&v->netif);
+    netif_link_changed(&v->netif, up);
     log_info("%s: link is %s", v->netif.name, up ? "up" : "down");
 }
 
