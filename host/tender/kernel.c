@@ -7,6 +7,8 @@
 
 enum { LINK_BASE = 0x100000, HEADER_SIZE = 512 };
 
+static u64 first_byte; /* [I] of the image, as the file has it */
+
 static const struct hosted_note *find_note(u64 start, u64 len)
 {
     for (u64 at = start; at + sizeof(Elf64_Nhdr) < start + len;) {
@@ -26,12 +28,15 @@ static void map_at(u64 at, u64 len, u32 prot, u32 flags, s32 fd, u64 offset)
         tender_fail("cannot map the kernel", 0);
 }
 
-/* Constants are writable until the kernel has put its addresses into them. */
-static void map_segment(u64 base, const Elf64_Phdr *p)
+/* Constants are writable until the kernel has put its addresses into them, if it has to. */
+static void map_segment(const struct hosted_boot *boot, const Elf64_Phdr *p)
 {
-    u64 at = base + p->p_vaddr - LINK_BASE;
+    u64 at = boot->kernel_base + p->p_vaddr - first_byte;
     u64 file_end = at + p->p_filesz, end = ALIGN_UP(at + p->p_memsz, 4096ull);
-    u32 prot = p->p_flags & PF_X ? PROT_READ | PROT_EXEC : PROT_READ | PROT_WRITE;
+    bool written = p->p_flags & PF_W || !(boot->features & HOSTED_RELOCATED);
+    u32 prot = p->p_flags & PF_X ? PROT_READ | PROT_EXEC
+               : written         ? PROT_READ | PROT_WRITE
+                                 : PROT_READ;
 
     map_at(at, ALIGN_UP(p->p_filesz, 4096ull), prot, MAP_PRIVATE, FD_KERNEL, p->p_offset);
     if (p->p_memsz == p->p_filesz)
@@ -52,18 +57,31 @@ static bool is_ours(const Elf64_Ehdr *h, long len)
 
 static alignas(8) u8 header[HEADER_SIZE];
 
-u64 tender_open_kernel(void)
+static bool is_place(u64 at, u64 end)
+{
+    return at >= hosted_memory_at(0) - HOSTED_PLACE_ALIGN && end <= hosted_memory_at(~0ull) &&
+           at % 4096 == 0;
+}
+
+u64 tender_open_kernel(u64 *place)
 {
     const Elf64_Ehdr *h = (const void *)header;
-    u64 end = LINK_BASE;
+    u64 start = ~0ull, end = 0;
 
     if (!is_ours(h, sys6(__NR_pread64, FD_KERNEL, ptr(header), HEADER_SIZE, 0, 0, 0)))
         tender_fail("the kernel is no ELF file of x86-64", 0);
     const Elf64_Phdr *p = (const void *)(header + h->e_phoff);
-    for (u32 i = 0; i < h->e_phnum; i++)
-        if (p[i].p_type == PT_LOAD && p[i].p_vaddr + p[i].p_memsz > end)
-            end = p[i].p_vaddr + p[i].p_memsz;
-    return ALIGN_UP(end - LINK_BASE, 4096ull);
+    for (u32 i = 0; i < h->e_phnum; i++) {
+        if (p[i].p_type != PT_LOAD)
+            continue;
+        start = p[i].p_vaddr < start ? p[i].p_vaddr : start;
+        end = p[i].p_vaddr + p[i].p_memsz > end ? p[i].p_vaddr + p[i].p_memsz : end;
+    }
+    *place = start == LINK_BASE ? 0 : start;
+    if (*place && !is_place(start, end))
+        tender_fail("the copy of the kernel is for no place that there is", 0);
+    first_byte = start;
+    return ALIGN_UP(end - start, 4096ull);
 }
 
 void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel)
@@ -75,15 +93,15 @@ void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel)
 
     for (u32 i = 0; i < h->e_phnum; i++) {
         if (p[i].p_type == PT_LOAD)
-            map_segment(base, &p[i]);
+            map_segment(boot, &p[i]);
         if (p[i].p_type == PT_LOAD && p[i].p_flags == PF_R)
             boot->regions[boot->nr_regions++] =
-                (struct hosted_region){.pa = boot->kernel_pa + p[i].p_vaddr - LINK_BASE,
+                (struct hosted_region){.pa = boot->kernel_pa + p[i].p_vaddr - first_byte,
                                        .len = ALIGN_UP(p[i].p_filesz, 4096ull),
                                        .offset = p[i].p_offset,
                                        .fd = FD_KERNEL};
         if (p[i].p_type == PT_NOTE)
-            note = find_note(base + p[i].p_vaddr - LINK_BASE, p[i].p_filesz);
+            note = find_note(base + p[i].p_vaddr - first_byte, p[i].p_filesz);
     }
     if (!note)
         tender_fail("the kernel cannot run as a process: it is another version", 0);

@@ -14,14 +14,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-/* A process has 47 bits of addresses.  Above the program's comes, at a random place, all that is
- * ours, side by side because each page of the host's page tables costs as much as one of memory:
- * the kernel's mappings, the devices' window, the kernel, all memory and the layers.  This file and
- * what Linux puts into every process are higher still. */
-#define ZONE_PROGRAM 0x600000000000ull
-#define ZONE_OURS    0x610000000000ull
 #define FIXED_KERNEL 0x700000000000ull
-#define VMAP_SIZE    0x008000000000ull
 #define VMAP_GUARD   0x000000010000ull
 
 enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
@@ -297,18 +290,22 @@ static bool wants_fixed_places(void)
 }
 
 /* The kernel ends where memory begins. */
-static void choose_places(u64 kernel_len, u64 random)
+static void choose_places(u64 random)
 {
-    boot.floor = ZONE_PROGRAM;
-    boot.direct_base = ZONE_OURS + VMAP_SIZE + (random & 0x7fffff) * HUGE;
-    boot.kernel_base = boot.direct_base - kernel_len;
-    if (wants_fixed_places()) {
-        boot.kernel_base = FIXED_KERNEL;
-        boot.direct_base = ALIGN_UP(FIXED_KERNEL + kernel_len, (u64)HUGE);
+    u64 place, len = tender_open_kernel(&place);
+
+    boot.floor = HOSTED_ZONE_PROGRAM;
+    boot.direct_base = hosted_memory_at(random);
+    boot.kernel_base = boot.direct_base - len;
+    if (place || wants_fixed_places()) {
+        boot.kernel_base = place ? place : FIXED_KERNEL;
+        boot.direct_base = ALIGN_UP(boot.kernel_base + len, HOSTED_PLACE_ALIGN);
     }
-    boot.vmap_size = VMAP_SIZE;
+    if (place)
+        boot.features |= HOSTED_RELOCATED;
+    boot.vmap_size = HOSTED_VMAP_SIZE;
     boot.vmap_base =
-        boot.kernel_base - VMAP_SIZE -
+        boot.kernel_base - HOSTED_VMAP_SIZE -
         (boot.nr_devices ? 2 * VMAP_GUARD + window_bytes(boot.nr_devices) : VMAP_GUARD);
 }
 
@@ -317,7 +314,7 @@ static void fill_boot(const Elf64_auxv_t *auxv)
     const u64 *random = (const void *)(uintptr_t)auxv_get(auxv, AT_RANDOM);
     struct timespec now;
 
-    choose_places(tender_open_kernel(), *random);
+    choose_places(*random);
     sys3(__NR_clock_gettime, CLOCK_REALTIME, ptr(&now), 0);
     boot.wall_ns = (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec;
     sys3(__NR_getrandom, ptr(boot.seed), sizeof(boot.seed), 0);

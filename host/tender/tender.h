@@ -55,8 +55,9 @@ struct tender_kernel {
     u64 cpu_entry;
 };
 
-/** Look at the kernel file's header: how many bytes of addresses it takes, a number of pages. */
-u64 tender_open_kernel(void);
+/** Look at the kernel file's header: how many bytes of addresses it takes, a number of pages, and
+ * its @place if its addresses are true there only, else 0. */
+u64 tender_open_kernel(u64 *place);
 
 /** Map the kernel file at boot->kernel_base and find its note; fills @boot's part of it.  After
  * tender_open_kernel(). */

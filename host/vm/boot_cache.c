@@ -2,6 +2,7 @@
 
 #include "lib/cleanup.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,4 +91,19 @@ void boot_cache_put_bytes(const char *name, const void *bytes, size_t len)
 void boot_cache_put(const char *name, const char *text)
 {
     boot_cache_put_bytes(name, text, strlen(text));
+}
+
+void boot_cache_forget(const char *prefix)
+{
+    int fd = boot_cache_folder();
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd); /* which takes it */
+
+    if (!dir) {
+        fd_close(&fd);
+        return;
+    }
+    for (const struct dirent *e = readdir(dir); e; e = readdir(dir))
+        if (!strncmp(e->d_name, prefix, strlen(prefix)))
+            unlinkat(fd, e->d_name, 0);
+    closedir(dir);
 }

@@ -16,3 +16,7 @@ int boot_cache_open(const char *name);
 
 /** Remember one of @len bytes. */
 void boot_cache_put_bytes(const char *name, const void *bytes, size_t len);
+
+/** Forget all whose names begin with @prefix, of this boot or another.  Who has one open keeps it.
+ */
+void boot_cache_forget(const char *prefix);

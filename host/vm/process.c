@@ -9,6 +9,7 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "vm/cpu_facts.h"
+#include "vm/kernel_copy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,7 +126,9 @@ static int open_high(const char *path, int fd)
 
 static int plan_open(struct child_plan *plan, const struct vm_config *config, struct err *err)
 {
-    plan->ours[FD_KERNEL] = open_high(config->kernel, -1);
+    int copy = kernel_copy_open(config->kernel);
+    plan->ours[FD_KERNEL] = open_high(config->kernel, copy);
+    fd_close(&copy);
     if (plan->ours[FD_KERNEL] < 0)
         return err_errno(err, errno, "%s", config->kernel);
     for (size_t i = 0; i < config->nr_layers; i++) {
@@ -280,8 +283,10 @@ static int process_describe(const struct vm_config *config, char **text, struct 
     buf_puts(&line, plan.program);
     for (size_t i = 1; i < plan.argv.len; i++)
         buf_printf(&line, strchr(plan.argv.at[i], ' ') ? " '%s'" : " %s", plan.argv.at[i]);
-    buf_printf(&line, " %d<%s", FD_KERNEL, config->kernel);
     char path[PATH_MAX];
+    int copy CLEANUP(fd_close) = kernel_copy_open(config->kernel);
+    buf_printf(&line, " %d<%s", FD_KERNEL,
+               fd_path(copy, path, sizeof(path)) ? path : config->kernel);
     if (fd_path(cpu_facts_fd(), path, sizeof(path)))
         buf_printf(&line, " %d<%s", FD_FACTS, path);
     for (size_t i = 0; i < config->nr_layers; i++)

@@ -46,10 +46,26 @@ enum {
     HOSTED_HEAD_PA = 8192, /* first memory for general use */
 };
 
+/* A process has 47 bits of addresses.  Above the program's comes, at a random place, all that is
+ * ours, side by side because each page of the host's page tables costs as much as one of memory:
+ * the kernel's mappings, the devices' window, the kernel, all memory and the layers.  The tender
+ * and what Linux puts into every process are higher still. */
+#define HOSTED_ZONE_PROGRAM 0x600000000000ull
+#define HOSTED_ZONE_OURS    0x610000000000ull
+#define HOSTED_VMAP_SIZE    0x008000000000ull
+#define HOSTED_PLACE_ALIGN  0x000000200000ull
+
+/** Where physical address 0 is to be, chosen by @random; the kernel ends there. */
+static inline u64 hosted_memory_at(u64 random)
+{
+    return HOSTED_ZONE_OURS + 2 * HOSTED_VMAP_SIZE + (random & 0x7fffff) * HOSTED_PLACE_ALIGN;
+}
+
 /** Bits of hosted_boot.features. */
 enum {
-    HOSTED_FSGSBASE = 1, /* segment bases can be written without a call */
-    HOSTED_TTY = 2,      /* streams 0 and 1 are the program's terminal */
+    HOSTED_FSGSBASE = 1,  /* segment bases can be written without a call */
+    HOSTED_TTY = 2,       /* streams 0 and 1 are the program's terminal */
+    HOSTED_RELOCATED = 4, /* the image's addresses are true already */
 };
 
 /** Signals that the host sends us. */

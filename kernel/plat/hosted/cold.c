@@ -21,8 +21,12 @@ static void protect(const char *from, const char *to, u32 prot)
     host_call(HOST_MPROTECT, addr_of(from), (u64)(to - from), prot, 0, 0, 0);
 }
 
-void hosted_relocate(u64 delta)
+void hosted_relocate(u64 delta, bool done)
 {
+    if (done) {
+        cold_is_done = true;
+        return;
+    }
     plat_relocate(delta, delta, addr_of(kernel_cold_end), UINT64_MAX);
     protect(kernel_text_end, kernel_cold_end, PROT_NONE);
     protect(kernel_cold_end, kernel_rodata_end, PROT_READ);

@@ -68,8 +68,9 @@ extern char host_wait_check[], host_wait_call[], host_wait_skip[], hosted_restor
 extern char hosted_park_check[], hosted_park_call[];
 
 /* cold.c */
-/** Make the image's addresses true: it was linked @delta bytes below where it is.  First of all. */
-void hosted_relocate(u64 delta);
+/** Make the image's addresses true: it was linked @delta bytes below where it is.  First of all.
+ * @done: whoever made the file has done so. */
+void hosted_relocate(u64 delta, bool done);
 /** A fault at @addr was one of constants that nobody had looked at yet: they are there now. */
 bool hosted_relocate_cold(u64 addr);
 

@@ -219,7 +219,7 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
 {
     u64 base = boot->kernel_base;
 
-    hosted_relocate(base - LINK_BASE);
+    hosted_relocate(base - LINK_BASE, boot->features & HOSTED_RELOCATED);
     arch_in_process = true;
     arch_program_end = arch_kernel_base = boot->floor;
     hosted_boot = boot;
