@@ -1,4 +1,6 @@
-/* The vDSO in an address space: one page of data, then the image, both out of the kernel's own. */
+/* The vDSO in an address space: one page of data, then the image, both out of the kernel's own.
+ * The data is the gate's page, so where there is a gate the image lies behind it: that saves an
+ * area, and page tables of its own. */
 #include "core/vdso.h"
 
 #include "abi/errno.h"
@@ -57,12 +59,21 @@ static const struct vm_backing_ops vdso_ops = {
 };
 static struct vm_backing vdso_backing = {&vdso_ops};
 
+static int map_behind_gate(struct mm *mm, u64 *out)
+{
+    return mm_map(mm, ALIGN_DOWN(GATE_ADDR, PAGE_SIZE) + PAGE_SIZE, image_len(),
+                  PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED_NOREPLACE, &vdso_backing,
+                  PAGE_SIZE, "[vdso]", out);
+}
+
 int mm_map_vdso(struct mm *mm, u64 *out)
 {
     u64 len = image_len(), data, image;
 
     if (!len)
         return -ENOENT;
+    if (mm_has_gate(mm) && !map_behind_gate(mm, out))
+        return 0;
     int err = mm_map(mm, 0, len, PROT_READ | PROT_EXEC, MAP_PRIVATE, &vdso_backing, PAGE_SIZE,
                      "[vdso]", &image);
     if (err)

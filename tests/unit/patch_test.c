@@ -155,7 +155,7 @@ TEST(patch_leaves_cpuid_without_a_leaf)
 
 TEST(patch_joins_pages_that_are_near)
 {
-    enum { PAGES = 40 };
+    enum { PAGES = 300 };
     static const u8 call[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
     static u8 large[SIZE + PAGES * 0x1000];
     struct buf out CLEANUP(buf_free) = {0};
@@ -169,8 +169,8 @@ TEST(patch_joins_pages_that_are_near)
     p[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X,    SIZE,           SIZE,
                         SIZE,    PAGES * 0x1000, PAGES * 0x1000, 0x1000};
     Elf64_Shdr *sections = (Elf64_Shdr *)(large + SYMBOLS + 0x100);
-    for (u64 i = 0; i < 3; i++) { /* pages 0, 10 and 39 of the second segment */
-        u64 at = SIZE + (i == 2 ? 39 : i * 10) * 0x1000;
+    for (u64 i = 0; i < 3; i++) { /* pages 0, 10 and 299 of the second segment */
+        u64 at = SIZE + (i == 2 ? 299 : i * 10) * 0x1000;
         memcpy(large + at, call, sizeof(call));
         sym[2 + i] = (Elf64_Sym){
             .st_info = STT_FUNC, .st_shndx = 1, .st_value = at, .st_size = sizeof(call)};
