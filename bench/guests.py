@@ -29,6 +29,7 @@ class Ended:
     def __init__(self, status, out, first_output, total, launch, figures):
         self.status, self.out, self.figures = status, out, figures
         self.first_output, self.total, self.launch = first_output, total, launch
+        self.profiles = {}  # name of a point -> text, where asked for
 
 
 def tsc_khz():
@@ -105,7 +106,7 @@ class Machine:
         return {**os.environ, "PATH": self.bin + ":" + os.environ["PATH"], "BENCH_QEMU": self.qemu,
                 "BENCH_START": start_file, "BENCH_QEMU_OPTIONS": options}
 
-    def _run(self, command, first, plugin, program, timeout):
+    def _run(self, command, first, plugin, program, timeout, profile=False):
         start_file = tempfile.NamedTemporaryFile(dir=OUT, delete=False).name
         figures = start_file + ".figures"
         options = ""
@@ -115,7 +116,7 @@ class Machine:
                 options += f",entry={pvh_entry(self.kernel):#x}"
             if program and elf_entry(program):
                 options += f",program={elf_entry(program):#x}"
-            options = "-plugin " + options
+            options = "-plugin " + options + (",profile=on" if profile else "")
         env = self.environment(start_file, options)
         launched = time.monotonic()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -146,6 +147,10 @@ class Machine:
         result = Ended(child.returncode, out.decode(errors="replace"),
                        seen_at - start if seen_at else None, ended - start, start - launched,
                        read_figures(figures))
+        for path in glob.glob(figures + ".*"):
+            with open(path, encoding="ascii") as file:
+                result.profiles[path[len(figures) + 1:]] = file.read()
+            os.unlink(path)
         for path in (start_file, figures):
             if os.path.exists(path):
                 os.unlink(path)
@@ -250,10 +255,10 @@ class Ingot(Machine):
                    volume + ":/volume", program, "/volume"]
         return self._run(command, b"op ", plugin, program, 600)
 
-    def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), cpus=1):
+    def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), cpus=1, profile=False):
         command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--cpus", str(cpus),
                    program, *args]
-        return self._run(command, first, plugin, program, timeout)
+        return self._run(command, first, plugin, program, timeout, profile)
 
 
 def drive(path):

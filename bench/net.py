@@ -124,7 +124,8 @@ class Counters:
 
     def last_profile(self):
         """What the plugin wrote when it was read last, with profile=on."""
-        return f"{self.figures}.ask-{self.asked}"
+        with open(f"{self.figures}.ask-{self.asked}", encoding="ascii") as file:
+            return file.read()
 
     def read(self):
         """(kernel, program) instructions so far, once the guest has gone quiet."""

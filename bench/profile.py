@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""The kernel's functions by instructions a request: one load on a server behind a tap.
+"""The kernel's functions by instructions a request: one load on a server behind a tap, or one of the
+operations of bench/guest/micro.c.
 
     bench/profile.py                      lists the loads
+    bench/profile.py fork_exit_wait       an operation
     bench/profile.py "redis GET, -P 1"    functions, most expensive first; -n N: so many lines
     bench/profile.py -a FUNCTION LOAD     that function's instructions, how often each ran a request
 """
 import argparse
 import bisect
 import os
+import re
 import subprocess
 import sys
 
@@ -30,9 +33,8 @@ def symbols(kernel):
     return base, [a for a, _ in found], [n for _, n in found]
 
 
-def read_profile(path):
-    with open(path, encoding="ascii") as file:
-        return {int(a, 16) % IMAGE_ALIGN: int(n) for a, n in (line.split() for line in file)}
+def read_profile(text):
+    return {int(a, 16) % IMAGE_ALIGN: int(n) for a, n in (line.split() for line in text.splitlines())}
 
 
 def collect(space, machine, server, load):
@@ -47,6 +49,17 @@ def collect(space, machine, server, load):
             profiles.append(read_profile(counters.last_profile()))
     first, middle, last = profiles
     return {a: (n - 2 * middle.get(a, 0) + first.get(a, 0)) / load.requests for a, n in last.items()}
+
+
+def collect_operation(machine, name):
+    """The same of an operation: between the marks of its last measure."""
+    ended = machine.run(os.path.join(guests.BUILD, "bench", "bench-micro"), plugin=True, first=b"op", timeout=120,
+                        args=[name], profile=True)
+    rounds = re.findall(rf"^op {name} (\d+)", ended.out, re.M)
+    if not rounds:
+        return None
+    start, stop = (read_profile(ended.profiles[mark]) for mark in ("mark-1", "mark-2"))
+    return {a: (n - start.get(a, 0)) / int(rounds[-1]) for a, n in stop.items()}
 
 
 def print_functions(counts, base, addresses, names, lines):
@@ -84,14 +97,17 @@ def main():
     parser.add_argument("-n", type=int, default=60)
     parser.add_argument("-a", metavar="FUNCTION", action="append", default=[])
     args = parser.parse_args()
-    if args.load not in loads:
-        sys.exit("\n".join(loads))
-    server, load = loads[args.load]
     machine = guests.Ingot()
+    operation = None if args.load in loads or not args.load else collect_operation(machine, args.load)
+    if args.load not in loads and not operation:
+        sys.exit("\n".join(loads))
     kernel = os.path.join(guests.BUILD, "ingot-kernel")
     base, addresses, names = symbols(kernel)
-    with net.Namespace() as space:
-        counts = collect(space, machine, server, load)
+    if operation:
+        counts = operation
+    else:
+        with net.Namespace() as space:
+            counts = collect(space, machine, *loads[args.load])
     print_functions(counts, base, addresses, names, args.n)
     for function in args.a:
         print_code(counts, base, addresses, names, kernel, function)

@@ -161,6 +161,75 @@ void area_destroy(struct mm *mm, struct vma *vma)
     kfree(vma);
 }
 
+void area_destroy_all(struct mm *mm)
+{
+    struct rb_node *node = mm->areas.node;
+
+    while (node) { /* leaves first */
+        struct rb_node *below = node->left ? node->left : node->right, *up = node->parent;
+        if (below) {
+            node = below;
+            continue;
+        }
+        struct vma *vma = of_node(node);
+        if (up && up->left == node)
+            up->left = NULL;
+        else if (up)
+            up->right = NULL;
+        if (vma->backing)
+            vma->backing->ops->put(vma->backing);
+        kfree(vma);
+        node = up;
+    }
+    mm->areas.node = NULL;
+    mm->hint = NULL;
+}
+
+static struct vma *copy_area(struct mm *to, const struct vma *from, struct rb_node *parent)
+{
+    struct vma *vma = kmalloc(sizeof(*vma));
+
+    if (!vma)
+        return NULL;
+    *vma = *from;
+    vma->mm = to;
+    vma->touched = vma->copied = false;
+    vma->node.parent = parent;
+    vma->node.left = vma->node.right = NULL;
+    if (vma->backing)
+        vma->backing->ops->get(vma->backing);
+    return vma;
+}
+
+int area_copy_all(struct mm *to, struct mm *from)
+{
+    struct rb_node *node = from->areas.node, *parent = NULL, **link = &to->areas.node;
+
+    to->last_end = from->last_end;
+    to->virtual_pages = from->virtual_pages;
+    to->nr_areas = from->nr_areas;
+    while (node) { /* the same shape, nodes before what is below them */
+        struct vma *vma = copy_area(to, of_node(node), parent);
+        if (!vma)
+            return -ENOMEM;
+        *link = parent = &vma->node;
+        if (node->left) {
+            node = node->left;
+            link = &parent->left;
+            continue;
+        }
+        while (node && (!node->right || parent->right)) { /* done with it and all below */
+            node = node->parent;
+            parent = parent->parent;
+        }
+        if (node) {
+            node = node->right;
+            link = &parent->right;
+        }
+    }
+    return 0;
+}
+
 void area_resize(struct mm *mm, struct vma *vma, u64 start, u64 end)
 {
     u64 old_start = vma->start, old_end = vma->end;

@@ -147,13 +147,16 @@ static void fault_around(struct mm *mm, struct vma *vma, u64 va, u32 prot)
         paddr_t pa;
         u32 n = vma->backing->ops->cached(vma->backing, area_index(vma, at),
                                           (u32)((end - at) >> PAGE_SHIFT), &pa);
-        u32 mapped = n ? plat.map_around(&mm->as, at, pa, n, prot) : 0;
+        bool counted = n && (page_of_phys(pa) || page_of_phys(pa + (n - 1) * PAGE_SIZE));
+        u32 how = counted ? prot : prot | PLAT_STATIC, fresh = 0;
+        u32 mapped = n ? plat.map_around(&mm->as, at, pa, n, how) : 0;
         for (u32 i = 0; i < n; i++) {
             if (mapped & BIT(i))
-                count_mapped(mm, 1);
-            else
+                fresh++;
+            else if (counted)
                 put_phys(pa + i * PAGE_SIZE);
         }
+        count_mapped(mm, fresh);
         at += max(n, 1u) * PAGE_SIZE;
     }
 }

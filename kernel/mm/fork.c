@@ -42,14 +42,9 @@ static bool needs_pages(const struct vma *vma)
     return !vma->backing || vma->copied;
 }
 
-static int fork_area(struct mm *to, struct mm *from, struct vma *vma, bool *shared)
+/* @own is the copy of @vma. */
+static int fork_area(struct mm *to, struct mm *from, struct vma *vma, struct vma *own, bool *shared)
 {
-    if (vma->marks & VMA_DONTFORK)
-        return 0;
-    struct vma *own = area_create(to, vma);
-    if (!own)
-        return -ENOMEM;
-    own->touched = own->copied = false;
     if (!needs_pages(vma))
         return 0;
     u64 counts[2] = {0}; /* all pages, anonymous ones */
@@ -64,7 +59,7 @@ static int fork_area(struct mm *to, struct mm *from, struct vma *vma, bool *shar
 static int fork_areas(struct mm *to, struct mm *from)
 {
     bool shared = false;
-    int err = 0;
+    int err = area_copy_all(to, from);
 
     to->brk_start = from->brk_start;
     to->brk = from->brk;
@@ -72,8 +67,14 @@ static int fork_areas(struct mm *to, struct mm *from)
     to->stack_limit = from->stack_limit;
     to->wx_strict = from->wx_strict;
     to->stands_in = from->stands_in;
-    for (struct vma *vma = area_find(from, 0); vma && !err; vma = area_next(vma))
-        err = fork_area(to, from, vma, &shared);
+    struct vma *vma = area_find(from, 0), *own = err ? NULL : area_find(to, 0);
+    for (struct vma *next; own && !err; vma = area_next(vma), own = next) {
+        next = area_next(own);
+        if (vma->marks & VMA_DONTFORK)
+            area_destroy(to, own);
+        else
+            err = fork_area(to, from, vma, own, &shared);
+    }
     if (shared)
         plat.as_flush(&from->as);
     return err;

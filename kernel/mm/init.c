@@ -20,14 +20,17 @@ static u64 table_alloc(void)
     return page_to_phys(page);
 }
 
-static void table_release(u64 pa)
+static void table_release(u64 pa, bool clean)
 {
     struct page *page = page_of_phys(pa);
 
     if (!page) /* one of the boot tables */
         return;
     page_account(offsetof(struct page_stats, page_tables), -1);
-    page_put(page);
+    if (clean)
+        page_put_clean(page);
+    else
+        page_put(page);
 }
 
 int mm_cpu_create(struct cpu *cpu)

@@ -40,19 +40,42 @@ u32 mm_users(const struct mm *mm)
     return __atomic_load_n(&mm->refs, __ATOMIC_RELAXED);
 }
 
+/* A page of an address space that nobody uses any more. */
+static void page_left(void *arg, u64 va, u64 pa, u64 size, u32 prot)
+{
+    struct page *page = page_of_phys(pa);
+    s64 *anon = arg;
+
+    (void)va, (void)prot;
+    if (!page)
+        return;
+    if (page->flags & PAGE_ANON)
+        *anon += (s64)(size >> PAGE_SHIFT);
+    pages_put(page, size >> PAGE_SHIFT);
+}
+
+/* Whom a file has to hear of, and what a ground pages by itself, goes area by area. */
+static void drop_areas(struct mm *mm)
+{
+    for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
+        if (plat.areas ||
+            (vma->touched && area_is_shared(vma) && vma->backing && vma->backing->ops->dirty))
+            /* Whole areas go: no 2 MiB page is cut, so this cannot fail. */
+            (void)pages_remove(mm, vma, vma->start, vma->end);
+}
+
 static void mm_destroy(struct mm *mm)
 {
-    struct vma *vma;
+    s64 anon = 0;
 
     spin_lock(&all_lock);
     list_remove(&mm->node);
     spin_unlock(&all_lock);
-    while ((vma = area_find(mm, 0))) {
-        /* Whole areas go: no 2 MiB page is cut, so this cannot fail. */
-        (void)pages_remove(mm, vma, vma->start, vma->end);
-        area_destroy(mm, vma);
-    }
-    plat.as_destroy(&mm->as);
+    drop_areas(mm);
+    plat.as_destroy(&mm->as, page_left, &anon);
+    if (anon)
+        page_account(offsetof(struct page_stats, anon), -anon);
+    area_destroy_all(mm);
     kfree(mm);
 }
 

@@ -48,6 +48,11 @@ bool area_is_free(struct mm *mm, u64 start, u64 end);
 struct vma *area_create(struct mm *mm, const struct vma *template);
 /** Out of the tree, and free. */
 void area_destroy(struct mm *mm, struct vma *vma);
+/** The end of all areas, and of the tree; their pages are gone. */
+void area_destroy_all(struct mm *mm);
+/** The areas of @from in the empty tree of @to, untouched. 0 or -ENOMEM (some of them are there).
+ */
+int area_copy_all(struct mm *to, struct mm *from);
 /** Move the borders of an area within the free space around it; the offset follows the start. */
 void area_resize(struct mm *mm, struct vma *vma, u64 start, u64 end);
 /** Cut @vma at @addr, inside it; it keeps the lower part. 0 or -ENOMEM. */
@@ -101,6 +106,9 @@ int ground_map(struct mm *mm, struct vma *vma, u64 start, u64 end);
 int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end);
 /** unmap.c: the same, and the area will be gone there. */
 int pages_remove(struct mm *mm, struct vma *vma, u64 start, u64 end);
+/** unmap.c: drop the references of @pages pages: a block that was one 2 MiB page, or has been
+ * broken into single ones since. */
+void pages_put(struct page *page, u64 pages);
 /** If @va lies inside a 2 MiB page of @vma, let each of its pages count for itself. */
 void huge_break(struct mm *mm, const struct vma *vma, u64 va);
 /** map.c: mm_unmap() under the lock; the range is checked. */

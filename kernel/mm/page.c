@@ -167,6 +167,14 @@ static void drain(struct page_cpu *lists, u32 keep)
     spin_unlock(&zone.lock);
 }
 
+/* Clean pages are lent to who does not care, as many as there is room for. */
+static bool use_clean(struct page_cpu *lists)
+{
+    while (lists->nr_clean && lists->count < PAGE_CPU_MAX)
+        lists->pages[lists->count++] = lists->clean[--lists->nr_clean];
+    return lists->count > 0;
+}
+
 /* A batch where memory is plentiful; the last pages one by one. */
 static bool refill_once(struct page_cpu *lists)
 {
@@ -222,6 +230,8 @@ static u64 shrink(u64 want)
 static bool refill(struct page_cpu *lists, unsigned flags)
 {
     while (!refill_once(lists)) {
+        if (use_clean(lists))
+            return true;
         if ((flags & PAGE_NORECLAIM) || !shrink(BATCH))
             return lists->count > 0;
         if (lists->count) /* what the shrinker freed lies there already */
@@ -238,7 +248,7 @@ static struct page *take_block(unsigned order, unsigned flags)
         spin_unlock(&zone.lock);
         if (page)
             return page;
-        if (this_cpu()->pages->count) { /* they may be what keeps blocks apart */
+        if (use_clean(this_cpu()->pages)) { /* they may be what keeps blocks apart */
             drain(this_cpu()->pages, 0);
             continue;
         }
@@ -253,6 +263,11 @@ struct page *page_alloc(unsigned order, unsigned flags)
 
     if (likely(order == 0)) {
         struct page_cpu *lists = this_cpu()->pages;
+        if (flags & PAGE_ZERO && lists->nr_clean) {
+            page = lists->clean[--lists->nr_clean];
+            page->refs = 1;
+            return page;
+        }
         if (unlikely(!lists->count) && !refill(lists, flags))
             return NULL;
         page = lists->pages[--lists->count];
@@ -293,6 +308,31 @@ void page_put(struct page *page)
     page_free(page);
 }
 
+/* For debug kernels: are all its bytes zero? */
+__attribute__((unused)) static bool is_clean(const struct page *page)
+{
+    const u64 *words = page_to_virt(page);
+    u64 all = 0;
+
+    for (u32 i = 0; i < PAGE_SIZE / sizeof(u64); i++)
+        all |= words[i];
+    return !all;
+}
+
+void page_put_clean(struct page *page)
+{
+    struct page_cpu *lists = this_cpu()->pages;
+
+    debug_assert(is_clean(page));
+    if (lists->nr_clean == PAGE_CLEAN_MAX) {
+        page_put(page);
+        return;
+    }
+    page->refs = 0;
+    page->flags = 0;
+    lists->clean[lists->nr_clean++] = page;
+}
+
 void page_split(struct page *page)
 {
     u16 flags = page->flags;
@@ -312,7 +352,9 @@ void page_account(size_t offset, s64 pages)
 
 u64 page_free_estimate(void)
 {
-    return zone.nr_free + zone.nr_untouched + this_cpu()->pages->count;
+    const struct page_cpu *lists = this_cpu()->pages;
+
+    return zone.nr_free + zone.nr_untouched + lists->count + lists->nr_clean;
 }
 
 u64 page_total(void)
@@ -329,7 +371,7 @@ void page_get_stats(struct page_stats *out)
         const struct page_cpu *lists = cpus[cpu]->pages;
         if (!lists)
             continue;
-        in_lists += lists->count;
+        in_lists += lists->count + lists->nr_clean;
         for (size_t i = 0; i < ARRAY_LEN(sums); i++)
             sums[i] += (u64)lists->stats[i];
     }

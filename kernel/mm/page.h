@@ -51,6 +51,9 @@ static inline void page_get(struct page *page)
 }
 /** Drop a reference; the last one frees the block. */
 void page_put(struct page *page);
+/** As page_put() of a single page that nobody else has, and whose bytes are all zero: it need not
+ * be cleared again. */
+void page_put_clean(struct page *page);
 /** The page at physical address @pa, or NULL if the allocator does not own it. */
 struct page *page_of_phys(paddr_t pa);
 /* Where frame 0 would be in the array of all pages; fixed once the allocator runs. */

@@ -3,13 +3,14 @@
 
 #include "mm/page.h"
 
-enum { PAGE_CPU_MAX = 62 };
+enum { PAGE_CPU_MAX = 62, PAGE_CLEAN_MAX = 24 };
 
 /* Free single pages of one CPU, the last freed on top.  [C] all. */
 struct page_cpu {
     u32 count;
-    u32 pad;
+    u32 nr_clean;
     struct page *pages[PAGE_CPU_MAX];
+    struct page *clean[PAGE_CLEAN_MAX]; /* likewise, and all zeros */
     s64 stats[sizeof(struct page_stats) / sizeof(u64)];
 };
 

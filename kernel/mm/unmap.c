@@ -9,8 +9,7 @@ struct drop {
     s64 anon;
 };
 
-/* A block that was one 2 MiB page, or has been broken into single ones since. */
-static void put_block(struct page *page, u64 pages)
+void pages_put(struct page *page, u64 pages)
 {
     if (pages == 1 || page->order) {
         page_put(page);
@@ -34,7 +33,7 @@ static void page_gone(void *arg, u64 va, u64 pa, u64 size, u32 prot)
         return;
     if (page->flags & PAGE_ANON)
         drop->anon += (s64)pages;
-    put_block(page, pages);
+    pages_put(page, pages);
 }
 
 void huge_break(struct mm *mm, const struct vma *vma, u64 va)

@@ -10,6 +10,7 @@ struct cpu;
 struct window;
 
 enum {
+    PLAT_AS_TABLES = 28,
     PAGE_SHIFT = 12,
     HUGE_SHIFT = 21,
 };
@@ -29,8 +30,10 @@ enum plat_prot {
     PLAT_ACCESSED = 16, /* query only */
     PLAT_DIRTY = 32,    /* query only */
     PLAT_HUGE = 64,     /* query only: the leaf is 2 MiB */
-    PLAT_COPY = 128, /* protect only: writable, but the first write to a page must be seen, unless
-                        the ground makes the copy itself (struct plat_areas) */
+    PLAT_COPY = 128,   /* protect only: writable, but the first write to a page must be seen, unless
+                          the ground makes the copy itself (struct plat_areas) */
+    PLAT_STATIC = 256, /* map_page and map_around only: nobody counts this memory, so as_destroy()
+                          need not tell of it */
 };
 
 /* An address space: the lower half is its own, the upper half is the kernel's and shared.
@@ -42,6 +45,13 @@ struct plat_as {
     u64 root; /* [I] what the MMU takes */
     u64 *top; /* [I] the same, mapped */
     u64 cpus; /* [A] one bit a CPU that may hold translations of it */
+
+    /* The ground's own: the entries that hold tables, in the order in which they were filled, each
+     * with its level in the low bits; 0: the table is gone.  .nr_tables counts on when there is no
+     * room left; who looks for tables must go through all then. */
+    u32 nr_tables; /* [A] */
+    bool huge;     /* [A] there may be 2 MiB leaves */
+    u64 tables[PLAT_AS_TABLES];
 };
 
 /** Called for each leaf that was unmapped, after no CPU can reach it any more.
@@ -143,9 +153,10 @@ struct plat_ops {
 
     /** 0 or -ENOMEM. */
     int (*as_create)(struct plat_as *as);
-    /** Free the page tables (not the pages they map).  No thread runs in it; CPUs that have it
-     * loaded still let go of it first, with their cpu->mm. */
-    void (*as_destroy)(struct plat_as *as);
+    /** Free the page tables; @gone is told of all that is still mapped but PLAT_STATIC, with 0 as
+     * its @va and @prot. No thread runs in it; CPUs that have it loaded still let go of it first,
+     * with their cpu->mm. */
+    void (*as_destroy)(struct plat_as *as, plat_gone_fn gone, void *arg);
     /** Run in @as from here on; NULL: the kernel's own, with an empty lower half. */
     void (*as_switch)(struct plat_as *as);
 
@@ -274,8 +285,8 @@ static inline u64 image_to_phys(const void *va)
 }
 
 /**
- * Hand over the source of page-table pages: @alloc returns a zeroed page's pa, or 0.  Until then
- * the platform takes them from the regions list, which mm reads after this call.  By mm_init, first
- * thing.
+ * Hand over the source of page-table pages: @alloc returns a zeroed page's pa, or 0; @release takes
+ * one back, @clean if it is all zeros again.  Until then the platform takes them from the regions
+ * list, which mm reads after this call.  By mm_init, first thing.
  */
-void plat_set_page_source(u64 (*alloc)(void), void (*release)(u64 pa));
+void plat_set_page_source(u64 (*alloc)(void), void (*release)(u64 pa, bool clean));

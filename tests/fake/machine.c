@@ -108,8 +108,16 @@ static int fake_as_create(struct plat_as *as)
     return fault_point(-12, "creating an address space");
 }
 
-static void fake_as_destroy(struct plat_as *as)
+static void fake_as_destroy(struct plat_as *as, plat_gone_fn gone, void *arg)
 {
+    for (u32 i = 0; i < SLOTS && mapped; i++) {
+        struct leaf leaf = leaves[i];
+        if (leaf.size < 2 || leaf.as != as)
+            continue;
+        leaf_clear(&leaves[i]);
+        if (!(leaf.prot & PLAT_STATIC))
+            gone(arg, 0, leaf.pa, leaf.size, 0);
+    }
     as->root = 0;
 }
 

@@ -17,9 +17,11 @@ enum {
 };
 
 static u64 (*page_alloc)(void) = pc_boot_page;
-static void (*page_release)(u64 pa);
+static void (*page_release)(u64 pa, bool clean);
 
-void plat_set_page_source(u64 (*alloc)(void), void (*release)(u64 pa))
+static u64 spare_roots[MAX_CPUS]; /* [C] an empty address space's, ready to be used again */
+
+void plat_set_page_source(u64 (*alloc)(void), void (*release)(u64 pa, bool clean))
 {
     page_alloc = alloc;
     page_release = release;
@@ -57,6 +59,8 @@ static inline u64 leaf_bits(u32 prot, u32 level)
         bits |= PTE_NX;
     if (prot & PLAT_UNCACHED)
         bits |= PTE_PCD | PTE_PWT;
+    if (prot & PLAT_STATIC)
+        bits |= PTE_STATIC;
     if (level == LEVEL_PD)
         bits |= PTE_PS;
     return bits;
@@ -91,28 +95,52 @@ static inline u64 leaf_pa(u64 entry)
 
 /* --- walks --- */
 
+/* The entry @e of @level holds a table from here on.  @as: NULL for the kernel's own tables. */
+static void note_table(struct plat_as *as, const u64 *e, u32 level)
+{
+    if (!as)
+        return;
+    u32 at = __atomic_fetch_add(&as->nr_tables, 1, __ATOMIC_RELAXED);
+    if (at < PLAT_AS_TABLES)
+        as->tables[at] = (u64)(uintptr_t)e | level;
+}
+
+/* It holds it no longer.  The caller is alone. */
+static void forget_table(struct plat_as *as, const u64 *e)
+{
+    if (!as || as->nr_tables > PLAT_AS_TABLES)
+        return;
+    for (u32 i = 0; i < as->nr_tables; i++)
+        if ((const u64 *)ALIGN_DOWN(as->tables[i], 8) == e) {
+            as->tables[i] = as->tables[--as->nr_tables];
+            return;
+        }
+}
+
 /* Fill the empty entry @e with a table, unless another CPU is quicker; what it is then, or 0. */
-static __attribute__((noinline)) u64 add_table(u64 *e)
+static __attribute__((noinline)) u64 add_table(struct plat_as *as, u64 *e, u32 level)
 {
     u64 pa = page_alloc(), entry = pa | PTE_P | PTE_W | PTE_A, old = 0;
 
     if (!pa)
         return 0;
-    if (__atomic_compare_exchange_n(e, &old, entry, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+    if (__atomic_compare_exchange_n(e, &old, entry, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+        note_table(as, e, level);
         return entry;
-    page_release(pa);
+    }
+    page_release(pa, true);
     return old;
 }
 
 /* The entry for @va at @level, making tables on the way; NULL without memory, or if a larger leaf
  * is in the way (the caller knows there is none where it maps). */
-static u64 *entry_make(u64 *table, u64 va, u32 level)
+static u64 *entry_make(struct plat_as *as, u64 *table, u64 va, u32 level)
 {
     for (u32 l = LEVEL_TOP; l > level; l--) {
         u64 *e = &table[index_of(va, l)];
         u64 entry = __atomic_load_n(e, __ATOMIC_ACQUIRE);
         if (!entry)
-            entry = add_table(e);
+            entry = add_table(as, e, l);
         if (!is_table(entry, l))
             return NULL;
         table = table_of(entry);
@@ -155,41 +183,87 @@ static inline void flush_tables(struct plat_as *as, u64 va, u64 len)
 
 int pc_as_create(struct plat_as *as)
 {
-    u64 pa = page_alloc();
+    u64 *spare = &spare_roots[cpu_id()], pa = *spare;
 
-    if (!pa)
-        return -ENOMEM;
+    *spare = 0;
+    if (!pa) {
+        pa = page_alloc();
+        if (!pa)
+            return -ENOMEM;
+        u64 *top = phys_to_virt(pa);
+        if (likely(!arch_in_process)) /* who has no MMU to read it */
+            memcpy(top + 256, kernel_pml4 + 256, 256 * sizeof(u64));
+    }
     as->root = pa;
     as->top = phys_to_virt(pa);
     as->cpus = 0;
-    if (likely(!arch_in_process)) /* who has no MMU to read it */
-        memcpy(as->top + 256, kernel_pml4 + 256, 256 * sizeof(u64));
+    as->nr_tables = 0;
+    as->huge = false;
     return 0;
 }
 
-/* @count is a multiple of 8; few of the entries are in use. */
-static void free_tables(u64 *table, u32 level, u32 count)
+/* --- the end of an address space --- */
+
+/* What is told of what was mapped. */
+struct sweep {
+    plat_gone_fn gone;
+    void *arg;
+};
+
+/* Empty a table of @count entries, a multiple of 8 of which few are in use; @tables: those it holds
+ * go too, and theirs. */
+static void sweep_table(const struct sweep *sweep, u64 *table, u32 level, u32 count, bool tables)
 {
-    for (u32 i = 0; i < count; i++) {
-        const u64 *e = &table[i];
-        if (!(i % 8) && !(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7])) {
-            i += 7;
+    for (u64 *e = table; e < table + count; e += 8) {
+        if (!(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]))
             continue;
+        for (u32 i = 0; i < 8; i++) {
+            u64 entry = e[i];
+            if (!entry || (is_table(entry, level) && !tables))
+                continue;
+            e[i] = 0;
+            if (is_table(entry, level)) {
+                sweep_table(sweep, table_of(entry), level - 1, 512, true);
+                page_release(entry & PTE_PA_MASK, true);
+            } else if (!(entry & PTE_STATIC)) {
+                sweep->gone(sweep->arg, 0, leaf_pa(entry), span_of(level), 0);
+            }
         }
-        if (!is_table(table[i], level))
-            continue;
-        if (level > LEVEL_PD)
-            free_tables(table_of(table[i]), level - 1, 512);
-        page_release(table[i] & PTE_PA_MASK);
     }
 }
 
-void pc_as_destroy(struct plat_as *as)
+/* The tables are known: leaves are in the lowest, and in those above where there were large ones.
+ */
+static void sweep_noted(const struct sweep *sweep, struct plat_as *as)
 {
+    for (u32 i = 0; i < as->nr_tables; i++) {
+        u64 *e = (u64 *)ALIGN_DOWN(as->tables[i], 8);
+        u32 level = (as->tables[i] & 7) - 1;
+
+        if (level == LEVEL_PT || (level == LEVEL_PD && as->huge))
+            sweep_table(sweep, table_of(*e), level, 512, false);
+        as->tables[i] = *e & PTE_PA_MASK;
+        *e = 0;
+    }
+    for (u32 i = 0; i < as->nr_tables; i++)
+        page_release(as->tables[i], true);
+}
+
+void pc_as_destroy(struct plat_as *as, plat_gone_fn gone, void *arg)
+{
+    const struct sweep sweep = {gone, arg};
+
     if (!arch_in_process)
         pc_tlb_leave(as);
-    free_tables(as->top, LEVEL_TOP, 256);
-    page_release(as->root);
+    if (likely(as->nr_tables <= PLAT_AS_TABLES))
+        sweep_noted(&sweep, as);
+    else
+        sweep_table(&sweep, as->top, LEVEL_TOP, 256, true);
+    u64 *spare = &spare_roots[cpu_id()];
+    if (*spare)
+        page_release(as->root, false);
+    else
+        *spare = as->root;
     as->top = NULL;
 }
 
@@ -213,7 +287,7 @@ void pc_as_switch(struct plat_as *as)
 
 int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
 {
-    u64 *e = entry_make(as->top, va, LEVEL_PT);
+    u64 *e = entry_make(as, as->top, va, LEVEL_PT);
 
     u64 empty = 0;
 
@@ -227,7 +301,7 @@ int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
 
 u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
 {
-    u64 *e = entry_make(as->top, va, LEVEL_PT);
+    u64 *e = entry_make(as, as->top, va, LEVEL_PT);
     u64 bits = leaf_bits(prot, LEVEL_PT);
     u32 mapped = 0;
 
@@ -245,15 +319,18 @@ static int map_range(struct plat_as *as, u64 *top, u64 va, u64 pa, u64 len, u64 
     while (len) {
         bool huge = !((va | pa) & (HUGE_SIZE - 1)) && len >= HUGE_SIZE;
         u32 level = huge ? LEVEL_PD : LEVEL_PT;
-        u64 *e = entry_make(top, va, level);
+        u64 *e = entry_make(as, top, va, level);
         if (!e)
             return -ENOMEM;
         if (huge && is_table(*e, level)) { /* left over from small pages, and empty by contract */
             u64 table = *e & PTE_PA_MASK;
             *e = 0;
+            forget_table(as, e);
             flush_tables(as, va, HUGE_SIZE);
-            page_release(table);
+            page_release(table, false);
         }
+        if (huge && as)
+            as->huge = true;
         *e = pa | leaf_bits(prot, level) | bits;
         u64 step = span_of(level);
         va += step, pa += step, len -= step;
@@ -267,7 +344,7 @@ int pc_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
 }
 
 /* A 2 MiB leaf becomes a table of 512 small ones with the same marks. */
-static int split(u64 *e)
+static int split(struct plat_as *as, u64 *e)
 {
     u64 pa = page_alloc();
     if (!pa)
@@ -276,6 +353,7 @@ static int split(u64 *e)
     for (u64 i = 0; i < 512; i++)
         table[i] = (old & ~(u64)PTE_PS) + i * PAGE_SIZE;
     *e = pa | PTE_P | PTE_W | PTE_A;
+    note_table(as, e, LEVEL_PD);
     return 0;
 }
 
@@ -289,7 +367,7 @@ static int split_at(struct plat_as *as, u64 va)
     u64 *e = entry_find(as->top, va, &level);
     if (level != LEVEL_PD || !*e)
         return 0;
-    int err = split(e);
+    int err = split(as, e);
     if (!err)
         flush_range(as, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE);
     return err;
@@ -301,12 +379,12 @@ int pc_replace(struct plat_as *as, u64 va, u64 pa, u32 prot)
     u64 *e = entry_find(as->top, va, &level);
 
     if (level == LEVEL_PD && *e) {
-        int err = split(e);
+        int err = split(as, e);
         if (err)
             return err;
         e = entry_find(as->top, va, &level);
     } else if (level != LEVEL_PT) {
-        e = entry_make(as->top, va, LEVEL_PT);
+        e = entry_make(as, as->top, va, LEVEL_PT);
         if (!e)
             return -ENOMEM;
     }
@@ -348,7 +426,7 @@ static void batch_flush(struct batch *b)
         b->gone(b->arg, b->leaves[i].va, leaf_pa(b->leaves[i].entry), span_of(b->leaves[i].level),
                 prot_of(b->leaves[i].entry, b->leaves[i].level));
     for (u32 i = 0; i < b->nr_tables; i++)
-        page_release(b->tables[i]);
+        page_release(b->tables[i], true); /* all it held was taken out of it */
     batch_clear(b);
 }
 
@@ -369,6 +447,7 @@ static void batch_table(struct batch *b, u64 va, u64 *e, u32 level)
         batch_flush(b);
     b->tables[b->nr_tables++] = *e & PTE_PA_MASK;
     *e = 0;
+    forget_table(b->as, e);
     b->start = min(b->start, va);
     b->end = max(b->end, va + span_of(level)); /* also drops what the MMU cached of the way down */
 }
@@ -519,12 +598,12 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
             continue;
         }
         if (level == LEVEL_PD && (to & (HUGE_SIZE - 1))) {
-            err = split(e);
+            err = split(as, e);
             continue;
         }
-        u64 *dest = entry_make(as->top, to, level);
+        u64 *dest = entry_make(as, as->top, to, level);
         if (dest && is_table(*dest, level)) { /* an empty table where a 2 MiB leaf would go */
-            err = split(e);
+            err = split(as, e);
             continue;
         }
         if (!dest) {
@@ -565,7 +644,7 @@ int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, const str
         next = min(next, end);
         if (level == LEVEL_PD && *e) {
             copy->split(copy->arg, leaf_pa(*e));
-            if (split(e))
+            if (split(from, e))
                 return -ENOMEM;
             e = entry_find(from->top, va, &level);
         }
@@ -575,7 +654,7 @@ int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, const str
         u64 first = skip_empty(table, va, next);
         if (first == next)
             continue;
-        u64 *own = entry_make(to->top, first, LEVEL_PT);
+        u64 *own = entry_make(to, to->top, first, LEVEL_PT);
         if (!own)
             return -ENOMEM;
         share_leaves((u64 *)ALIGN_DOWN((uintptr_t)own, PAGE_SIZE), table, first, next, copy);
@@ -619,7 +698,7 @@ void *pc_map_device(u64 pa, u64 len)
     if (!len || __builtin_add_overflow(pa, len, &end) || end > GIB(512))
         return NULL;
     for (u64 at = ALIGN_DOWN(pa, HUGE_SIZE); at < end; at += HUGE_SIZE) {
-        u64 *e = entry_make(kernel_pml4, direct_map_base + at, LEVEL_PD);
+        u64 *e = entry_make(NULL, kernel_pml4, direct_map_base + at, LEVEL_PD);
         if (!e || (*e && !(*e & PTE_PCD)))
             return NULL;
         *e = at | leaf_bits(PLAT_READ | PLAT_WRITE | PLAT_UNCACHED, LEVEL_PD) | PTE_G;
@@ -639,7 +718,7 @@ void *pc_map_firmware(u64 pa, u64 len)
         u32 level;
         if (*entry_find(kernel_pml4, direct_map_base + at, &level))
             continue;
-        u64 *e = entry_make(kernel_pml4, direct_map_base + at, LEVEL_PD);
+        u64 *e = entry_make(NULL, kernel_pml4, direct_map_base + at, LEVEL_PD);
         if (!e)
             return NULL;
         *e = at | leaf_bits(PLAT_READ, LEVEL_PD) | PTE_G;

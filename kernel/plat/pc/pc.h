@@ -14,7 +14,8 @@ enum {
     PTE_D = 1 << 6,
     PTE_PS = 1 << 7,
     PTE_G = 1 << 8,
-    PTE_NONE = 1 << 9, /* ours: mapped, but any touch faults (then PTE_P is clear) */
+    PTE_NONE = 1 << 9,    /* ours: mapped, but any touch faults (then PTE_P is clear) */
+    PTE_STATIC = 1 << 10, /* ours: PLAT_STATIC */
 };
 #define PTE_NX      (1ul << 63)
 #define PTE_PA_MASK 0x000ffffffffff000ul
@@ -84,7 +85,7 @@ u64 pc_clock_real_ns(void);
 
 /* paging.c */
 int pc_as_create(struct plat_as *as);
-void pc_as_destroy(struct plat_as *as);
+void pc_as_destroy(struct plat_as *as, plat_gone_fn gone, void *arg);
 void pc_as_switch(struct plat_as *as);
 int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot);
 u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot);
