@@ -28,7 +28,8 @@ extern const struct command command_build, command_run, command_images, command_
     command_inspect, command_tag, command_doctor, command_volume, command_ps, command_logs,
     command_stop, command_kill, command_start, command_restart, command_wait, command_rm,
     command_rename, command_port, command_stats, command_top, command_events, command_pause,
-    command_unpause, command_attach, command_exec, command_export;
+    command_unpause, command_attach, command_exec, command_export, command_snapshot,
+    command_restore;
 
 enum option_kind {
     OPTION_FLAG,   /* bool *: set to true; letters may be joined, `-it` */

@@ -9,12 +9,12 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_build,  &command_run,    &command_images,  &command_rmi,     &command_inspect,
-    &command_tag,    &command_volume, &command_doctor,  &command_ps,      &command_logs,
-    &command_stop,   &command_kill,   &command_start,   &command_restart, &command_wait,
-    &command_rm,     &command_rename, &command_port,    &command_stats,   &command_top,
-    &command_events, &command_pause,  &command_unpause, &command_attach,  &command_exec,
-    &command_export,
+    &command_build,    &command_run,     &command_images,  &command_rmi,     &command_inspect,
+    &command_tag,      &command_volume,  &command_doctor,  &command_ps,      &command_logs,
+    &command_stop,     &command_kill,    &command_start,   &command_restart, &command_wait,
+    &command_rm,       &command_rename,  &command_port,    &command_stats,   &command_top,
+    &command_events,   &command_pause,   &command_unpause, &command_attach,  &command_exec,
+    &command_snapshot, &command_restore, &command_export,
 };
 
 static void main_help(void)

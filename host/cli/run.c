@@ -247,20 +247,25 @@ static void run_settled_ports(const json_t *config, struct strs *publish)
 }
 
 /* What was settled when it was made stays: where it began, its image, its variables, its ports, its
- * ground. */
+ * volumes, its ground. */
 static int run_settle(const json_t *config, struct run_options *options, struct err *err)
 {
     strs_free(&options->env);
     strs_free(&options->env_files);
     json_strs(config, "Env", &options->env);
     run_settled_ports(config, &options->publish);
+    if (json_object_get(config, "Volumes")) {
+        strs_free(&options->volumes);
+        json_strs(config, "Volumes", &options->volumes);
+    }
     options->isolation = json_str(config, "Isolation", NULL);
     setenv("INGOT_HOME", json_str(config, "Store", ""), 1);
     const char *cwd = json_str(config, "Cwd", "/");
     return chdir(cwd) < 0 ? err_errno(err, errno, "its working directory '%s'", cwd) : 0;
 }
 
-static int run_from_config(struct instance *instance, const json_t *config, struct err *err)
+static int run_from_config(struct instance *instance, const json_t *config, const char *state,
+                           struct err *err)
 {
     struct run_options options CLEANUP(run_options_fini) = {0};
     struct image image CLEANUP(image_free) = {0};
@@ -278,20 +283,25 @@ static int run_from_config(struct instance *instance, const json_t *config, stru
         failed = run_resolve(&options, json_str(config, "ImageId", ""), &image, err);
     if (failed)
         return failed;
+    options.incoming = state;
     return run_detached(&options, &image, argv + 2, NULL, instance, err);
+}
+
+int run_from(struct instance *instance, const char *state, struct err *err)
+{
+    char *name CLEANUP(mem_free) = str_dup(instance->name);
+    json_t *config CLEANUP(json_put) = instance_config(instance, err);
+    int failed = config ? run_from_config(instance, config, state, err) : -err->code;
+
+    instance_close(instance);
+    return failed && config ? err_prefix(err, "instance '%s'", name) : failed;
 }
 
 int run_again(struct instance *instance, struct err *err)
 {
-    char *name CLEANUP(mem_free) = str_dup(instance->name);
-
     int failed = instance_lock(instance, err);
-    if (failed)
-        return failed;
-    json_t *config CLEANUP(json_put) = instance_config(instance, err);
-    failed = config ? run_from_config(instance, config, err) : -err->code;
-    instance_close(instance);
-    return failed && config ? err_prefix(err, "instance '%s'", name) : failed;
+
+    return failed ? failed : run_from(instance, NULL, err);
 }
 
 const struct command command_run = {

@@ -13,6 +13,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,12 @@ static int detached_start(const struct detached *what, const struct runner_wires
     if (failed)
         return failed;
     guest.config.monitor = wires->monitor;
+    guest.config.operator_line = wires->guest;
+    const char *state = wires->again ? NULL : what->options->incoming;
+    int incoming CLEANUP(fd_close) = state ? open(state, O_RDONLY | O_CLOEXEC) : -1;
+    if (state && incoming < 0)
+        return err_errno(err, errno, "%s", state);
+    guest.config.incoming = max(incoming, 0);
     guest.started = wires->started;
     return run_guest(&guest, what->options, err);
 }
@@ -238,7 +245,7 @@ static int set_health(struct health_plan *health, const struct run_options *opti
     return 0;
 }
 
-static json_t *config_ports(const struct vm_net *net)
+json_t *run_config_ports(const struct vm_net *net)
 {
     json_t *ports = json_array();
 
@@ -296,13 +303,13 @@ static json_t *config_make(const struct run_options *options, const struct image
     if (run_environment(options, &env, err))
         return NULL;
     json_t *config = json_pack(
-        "{s:I, s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:b, s:o}",
+        "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:b, s:o}",
         "Created", (json_int_t)instance_clock(), "Image", image->name, "ImageId", image->id,
-        "Command", command, "Ports", config_ports(net), "Labels", config_labels(&options->labels),
-        "Isolation", vmm == &qemu_vmm ? "vm" : "process", "Restart",
-        options->restart ? options->restart : "no", "LogDriver",
-        options->log_driver ? options->log_driver : "json", "Env", json_from_strs(&env), "Cwd",
-        cwd ? cwd : "/", "Store", real ? real : store, "StopTimeout",
+        "Command", command, "Ports", run_config_ports(net), "Labels",
+        config_labels(&options->labels), "Volumes", json_from_strs(&options->volumes), "Isolation",
+        vmm == &qemu_vmm ? "vm" : "process", "Restart", options->restart ? options->restart : "no",
+        "LogDriver", options->log_driver ? options->log_driver : "json", "Env",
+        json_from_strs(&env), "Cwd", cwd ? cwd : "/", "Store", real ? real : store, "StopTimeout",
         (json_int_t)options->stop_timeout, "StopSignal", stop ? stop : "SIGTERM", "AutoRemove",
         (int)options->rm, "Words", words ? json_from_strs(words) : json_array());
     if (!config)

@@ -210,6 +210,10 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     failed = guest->vmm->start(&guest->config, &vm, err);
     if (failed)
         goto release;
+    if (guest->config.incoming)
+        failed = guest->vmm->arrive(&vm, err);
+    if (failed)
+        goto release;
     if (guest->started)
         (void)!write(guest->started, "", 1); /* whoever waited for it has gone: then nobody does */
     const struct relay relay = {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/buf.h"
+#include "lib/json.h"
 #include "vm/net.h"
 #include "vm/vmm.h"
 
@@ -21,6 +22,7 @@ struct run_options {
     long health_retries;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
+    const char *incoming; /* state of a snapshot to go on from; NULL: a start */
     bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal, single, detach, no_health;
 };
 
@@ -92,6 +94,9 @@ int run_environment(const struct run_options *options, struct strs *env, struct 
 int run_detached(struct run_options *options, const struct image *image, char *const *args,
                  const struct strs *words, struct instance *again, struct err *err);
 
+/** The ports of @net as config.json has them: a new reference. */
+json_t *run_config_ports(const struct vm_net *net);
+
 /** An instance for a run in the foreground that has a name: others see it until it ends. */
 int run_register(const struct run_options *options, const struct image *image, char *const *args,
                  struct instance *instance, struct err *err);
@@ -99,6 +104,20 @@ int run_register(const struct run_options *options, const struct image *image, c
 /** Start an instance again.  Takes its lock, which nobody may hold, and closes it in any
  * case.  supervisor_note_inherited() was called before the instance was opened. */
 int run_again(struct instance *instance, struct err *err);
+
+/**
+ * As run_again(), of an instance whose lock is held already, and closed in any case.
+ * @state: the guest goes on from here (snapshot_state()); NULL: it starts
+ */
+int run_from(struct instance *instance, const char *state, struct err *err);
+
+/**
+ * The file of one --volume.
+ * @word: VOLUME:PATH[:ro]
+ * @path: the caller frees it
+ * Returns 0; ERR_USAGE it is no such word.
+ */
+int run_volume_file(const char *word, char **path, bool *readonly, struct err *err);
 
 /** "64M", "1g", "4096k" or bytes.  Returns false if it is no size. */
 bool run_parse_size(const char *text, u64 *bytes);

@@ -57,6 +57,15 @@ static int volume_find(char **source, struct err *err)
     return 0;
 }
 
+int run_volume_file(const char *word, char **path, bool *readonly, struct err *err)
+{
+    char *mount CLEANUP(mem_free) = NULL;
+
+    *path = NULL;
+    int failed = volume_parse(word, path, &mount, readonly, err);
+    return failed ? failed : volume_find(path, err);
+}
+
 static int volume_open(struct vm_volume *volume, const char *who, struct err *err)
 {
     char *what CLEANUP(mem_free) = str_printf("volume '%s'", volume->path);

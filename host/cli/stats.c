@@ -47,8 +47,7 @@ static bool read_usage(const char *name, struct usage *usage)
         return false;
     tree_read(state.pid, &tree);
     tree_measure(&tree);
-    *usage =
-        (struct usage){.name = str_dup(name), .processes = tree.len, .at_ms = instance_ticks()};
+    *usage = (struct usage){.name = str_dup(name), .processes = tree.len, .at_ms = ticks_ms()};
     for (size_t i = 0; i < tree.len; i++) {
         usage->cpu_ticks += tree.at[i].cpu_ticks;
         usage->pss_bytes += tree.at[i].pss_bytes;

@@ -60,7 +60,7 @@ static int parse(struct wait_options *options, struct err *err)
         return err_set(err, ERR_USAGE, "--timeout: only with --condition running or healthy");
     failed = cli_duration("timeout", options->timeout_text, &ms, err);
     if (!failed)
-        options->deadline = instance_ticks() + ms;
+        options->deadline = ticks_ms() + ms;
     return failed;
 }
 
@@ -111,7 +111,7 @@ static int wait_ready(const struct instance *instance, const struct wait_options
         int failed = check_hope(instance, options->condition, &state, err);
         if (failed)
             return failed;
-        if (options->deadline && instance_ticks() >= options->deadline)
+        if (options->deadline && ticks_ms() >= options->deadline)
             return err_set(err, ETIMEDOUT, "instance '%s' is not %s after %s: it is %s%s%s",
                            instance->name, options->condition_name, options->timeout_text,
                            instance_status_name(state.status), state.health[0] ? ", " : "",

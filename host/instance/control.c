@@ -155,7 +155,7 @@ void control_output(struct supervisor *s, enum log_stream stream, const char *by
 static bool wait_readable(int fd, u64 deadline)
 {
     struct pollfd entry = {.fd = fd, .events = POLLIN};
-    u64 now = instance_ticks();
+    u64 now = ticks_ms();
 
     return now < deadline && poll(&entry, 1, (int)(deadline - now)) > 0;
 }
@@ -163,7 +163,7 @@ static bool wait_readable(int fd, u64 deadline)
 /* One line, byte by byte: what follows may be frames. */
 static int read_answer(const struct instance *instance, int fd, struct err *err)
 {
-    u64 deadline = instance_ticks() + ORDER_PATIENCE_MS;
+    u64 deadline = ticks_ms() + ORDER_PATIENCE_MS;
     char line[1024];
 
     for (size_t len = 0; len < sizeof(line); len++) {

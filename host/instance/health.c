@@ -125,7 +125,7 @@ int health_parse(const char *const *test, size_t count, struct health_plan *plan
 
 void health_start(struct health *health, const struct health_plan *plan)
 {
-    u64 now = instance_ticks();
+    u64 now = ticks_ms();
 
     *health = (struct health){
         .plan = plan, .fd = -1, .born = now, .due = plan->kind ? now + plan->interval_ms : 0};
@@ -150,7 +150,7 @@ static bool verdict(struct health *health, bool good)
 {
     const struct health_plan *plan = health->plan;
     enum health_status before = health->status;
-    u64 now = instance_ticks();
+    u64 now = ticks_ms();
 
     fd_close(&health->fd);
     health->fd = -1;
@@ -171,7 +171,7 @@ static bool begin(struct health *health)
     const struct health_plan *plan = health->plan;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(plan->host_port)};
 
-    health->deadline = instance_ticks() + plan->timeout_ms;
+    health->deadline = ticks_ms() + plan->timeout_ms;
     health->sent = false;
     health->answer_len = 0;
     health->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -219,7 +219,7 @@ static bool connected(struct health *health)
         return verdict(health, false);
     health->sent = true;
     if (health->plan->kind == HEALTH_TCP) {
-        health->deadline = min(health->deadline, instance_ticks() + 300);
+        health->deadline = min(health->deadline, ticks_ms() + 300);
         return false;
     }
     snprintf(request, sizeof(request),
@@ -233,7 +233,7 @@ static bool connected(struct health *health)
 
 bool health_step(struct health *health, short ready)
 {
-    u64 now = instance_ticks();
+    u64 now = ticks_ms();
 
     if (!health->plan || !health->plan->kind)
         return false;

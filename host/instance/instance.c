@@ -48,14 +48,6 @@ s64 instance_clock(void)
     return (s64)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-u64 instance_ticks(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (u64)ts.tv_sec * 1000 + (u64)ts.tv_nsec / 1000000;
-}
-
 char *instance_time(s64 ns, char out[40])
 {
     time_t seconds = (time_t)(ns / 1000000000);

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "lib/buf.h"
+#include "lib/duration.h"
 #include "lib/err.h"
 #include "lib/json.h"
 #include "lib/types.h"
@@ -57,9 +58,6 @@ char *instance_root(void);
 
 /** Now, in nanoseconds since 1970. */
 s64 instance_clock(void);
-
-/** Now, in milliseconds of a clock that nobody sets. */
-u64 instance_ticks(void);
 
 /** RFC 3339 with nanoseconds, UTC, as Docker prints; returns @out. */
 char *instance_time(s64 ns, char out[40]);

@@ -2,9 +2,10 @@
 #include "instance/supervisor_priv.h"
 
 #include "instance/events.h"
-#include "instance/qmp.h"
+#include "instance/guest.h"
 #include "instance/tree.h"
 #include "lib/cleanup.h"
+#include "lib/qmp.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -104,7 +105,10 @@ static void run_runner(struct supervisor *s, int out, int err, int started, pid_
         fd_close(ours[i]);
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         fd_close(&s->clients[i].fd);
-    const struct runner_wires wires = {.started = started, .monitor = max(s->monitor, 0)};
+    const struct runner_wires wires = {.started = started,
+                                       .monitor = max(s->monitor, 0),
+                                       .guest = max(s->guest, 0),
+                                       .again = s->was_up};
     int status = s->plan->run(s->plan->context, &wires);
     fflush(stdout);
     fflush(stderr);
@@ -118,8 +122,10 @@ static int spawn(struct supervisor *s)
 
     if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0 || pipe2(started, O_CLOEXEC) < 0)
         goto fail;
-    if (s->plan->vm)
-        s->monitor = instance_listen(s->instance, "qmp"); /* without it, it cannot be paused */
+    if (s->plan->vm) { /* without them it can be neither paused nor asked */
+        s->monitor = instance_listen(s->instance, "qmp");
+        s->guest = instance_listen(s->instance, "guest");
+    }
     s->out = out[0];
     s->err = err[0];
     s->started = started[0];
@@ -134,7 +140,8 @@ static int spawn(struct supervisor *s)
     fd_close(&err[1]);
     fd_close(&started[1]);
     fd_close(&s->monitor);
-    s->monitor = -1;
+    fd_close(&s->guest);
+    s->monitor = s->guest = -1;
     s->runner = child;
     s->up = false;
     s->why[0] = 0;
@@ -151,8 +158,8 @@ fail:;
 /* The VMM runs. */
 static void note_up(struct supervisor *s)
 {
-    s->up = true;
-    s->up_since = instance_ticks();
+    s->up = s->was_up = true;
+    s->up_since = ticks_ms();
     s->killed = false;
     s->state.status = INSTANCE_RUNNING;
     s->state.runner = s->runner;
@@ -187,7 +194,7 @@ static bool policy_wants(const struct supervisor *s)
 /* It has ended, or never began: again, later, or no more. */
 static void go_on(struct supervisor *s)
 {
-    u64 now = instance_ticks();
+    u64 now = ticks_ms();
 
     if (!policy_wants(s) || s->ready >= 0) { /* nobody waits for a start that failed at first */
         s->over = true;
@@ -250,7 +257,7 @@ static void take_started(struct supervisor *s)
 /* What the dead one still had to say; what it left behind may hold the pipes a little longer. */
 static void drain(struct supervisor *s)
 {
-    u64 deadline = instance_ticks() + LINGER_MS;
+    u64 deadline = ticks_ms() + LINGER_MS;
 
     while (s->started >= 0)
         take_started(s);
@@ -259,7 +266,7 @@ static void drain(struct supervisor *s)
             {.fd = s->out, .events = POLLIN},
             {.fd = s->err, .events = POLLIN}
         };
-        u64 now = instance_ticks();
+        u64 now = ticks_ms();
         if (now >= deadline || poll(set, 2, (int)(deadline - now)) <= 0)
             break;
         if (set[0].revents)
@@ -304,7 +311,7 @@ int supervisor_pause(struct supervisor *s, bool pause, struct err *err)
     if ((s->state.status == INSTANCE_PAUSED) == pause || !s->runner)
         return 0;
     if (s->plan->vm) {
-        failed = qmp_open(&qmp, s->instance, MONITOR_MS, &why);
+        failed = qmp_open(&qmp, instance_connect(s->instance, "qmp"), MONITOR_MS, &why);
         if (!failed)
             failed = qmp_call(&qmp, pause ? "stop" : "cont", NULL, NULL, &why);
     } else {
@@ -315,6 +322,8 @@ int supervisor_pause(struct supervisor *s, bool pause, struct err *err)
     }
     if (failed)
         return err_set(err, why.code, "%s", why.text);
+    if (!pause && s->plan->vm)
+        (void)guest_resume(s->instance, NULL, NULL); /* its clock is late, and it runs */
     s->state.status = pause ? INSTANCE_PAUSED : INSTANCE_RUNNING;
     supervisor_save(s);
     event_write(s->instance->name, pause ? "pause" : "unpause", NULL);
@@ -333,7 +342,7 @@ void supervisor_stop(struct supervisor *s, u64 ms, bool by_user)
     }
     (void)supervisor_pause(s, false, NULL); /* a paused one would not hear; the deadline remains */
     kill(s->runner, ms ? SIGUSR1 : SIGQUIT);
-    u64 at = instance_ticks() + ms;
+    u64 at = ticks_ms() + ms;
     if (!s->kill_at || at < s->kill_at)
         s->kill_at = at;
 }
@@ -352,7 +361,7 @@ static void take_signal(struct supervisor *s)
 
 static void do_what_is_due(struct supervisor *s, short health_ready)
 {
-    u64 now = instance_ticks();
+    u64 now = ticks_ms();
 
     if (s->kill_at && now >= s->kill_at && s->runner) {
         kill(s->runner, SIGQUIT);
@@ -387,7 +396,7 @@ enum slots {
 static int wait_for_something(struct supervisor *s, struct pollfd *set)
 {
     struct pollfd health;
-    u64 now = instance_ticks(), at = UINT64_MAX;
+    u64 now = ticks_ms(), at = UINT64_MAX;
     u64 deadlines[] = {s->kill_at, s->start_at, health_poll(&s->health, &health)};
 
     if (s->state.status != INSTANCE_RUNNING) /* one that is paused is not asked how it feels */
@@ -472,6 +481,7 @@ static void supervise(const struct supervisor_plan *plan, int control, int ready
                            .control = control,
                            .ready = ready,
                            .monitor = -1,
+                           .guest = -1,
                            .out = -1,
                            .err = -1,
                            .started = -1,

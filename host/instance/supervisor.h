@@ -33,6 +33,8 @@ int restart_parse(const char *text, struct restart_policy *policy, struct err *e
 struct runner_wires {
     int started; /* one byte is written once the VMM runs; else words of why it does not */
     int monitor; /* a listening socket for the VMM's monitor; 0 where there is none */
+    int guest;   /* likewise for the operator's line to the guest's kernel */
+    bool again;  /* it ran before, and is started anew */
 };
 
 struct supervisor_plan {

@@ -25,11 +25,12 @@ struct supervisor {
     struct log_writer log;
     struct health health;
     struct client clients[MAX_CLIENTS];
-    int signals, control, monitor;
+    int signals, control, monitor, guest;
     int out, err, started; /* from the runner; -1 once closed */
     int ready;             /* to who started us; -1 once told */
     pid_t runner;          /* 0: none runs */
     bool up;               /* the VMM of this runner was started */
+    bool was_up;           /* one of any runner was */
     char why[1024];        /* what the runner said of a VMM that does not start */
     u64 kill_at, start_at; /* ticks; 0: not set */
     u64 up_since;

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     DURATION_MAX = 1000000000, /* of any one unit, so that no sum overflows */
@@ -48,4 +49,12 @@ bool duration_parse(const char *text, u64 *ms)
     } while (*at);
     *ms = total;
     return true;
+}
+
+u64 ticks_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (u64)ts.tv_sec * 1000 + (u64)ts.tv_nsec / 1000000;
 }

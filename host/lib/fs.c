@@ -8,8 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
 
 int fs_read(const char *path, size_t limit, struct buf *out, struct err *err)
 {
@@ -135,6 +138,30 @@ static int fs_copy_bytes(int from, int to)
     return n < 0 ? -errno : 0;
 }
 
+/* The holes of a file stay holes. */
+static int fs_copy_data(int from, int to, off_t size)
+{
+    off_t at = 0;
+
+    if (ftruncate(to, size) < 0)
+        return -errno;
+    while (at < size) {
+        off_t data = lseek(from, at, SEEK_DATA);
+        if (data < 0)
+            return errno == ENXIO ? 0 : -errno;
+        off_t end = lseek(from, data, SEEK_HOLE);
+        if (end < 0 || lseek(from, data, SEEK_SET) < 0 || lseek(to, data, SEEK_SET) < 0)
+            return -errno;
+        for (at = data; at < end;) {
+            ssize_t n = sendfile(to, from, NULL, (size_t)(end - at));
+            if (n <= 0)
+                return n < 0 ? -errno : -EIO;
+            at += n;
+        }
+    }
+    return 0;
+}
+
 int fs_copy(const char *from, const char *to, struct err *err)
 {
     int in CLEANUP(fd_close) = open(from, O_RDONLY | O_CLOEXEC);
@@ -145,7 +172,12 @@ int fs_copy(const char *from, const char *to, struct err *err)
     int out CLEANUP(fd_close) = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (out < 0)
         return err_errno(err, errno, "%s", to);
-    int why = fs_copy_bytes(in, out);
+    bool sparse = S_ISREG(st.st_mode) && st.st_blocks < st.st_size / 512;
+    int why = 0;
+    if (sparse && ioctl(out, FICLONE, in) < 0)
+        why = fs_copy_data(in, out, st.st_size);
+    else if (!sparse)
+        why = fs_copy_bytes(in, out);
     if (why < 0)
         return err_errno(err, -why, "%s", to);
     const struct timespec times[2] = {st.st_mtim, st.st_mtim};

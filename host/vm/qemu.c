@@ -248,6 +248,17 @@ static int qemu_open_net(const struct qemu_plan *plan, struct qemu_fds *fds, str
     return 0;
 }
 
+/* What only who operates the guest wants: without it, it runs all the same. */
+static void qemu_open_operators(const struct vm_config *config, struct qemu_fds *fds)
+{
+    if (config->monitor)
+        fds->ours[QEMU_FD_MONITOR] = fcntl(config->monitor, F_DUPFD_CLOEXEC, FD_HIGH);
+    if (config->operator_line)
+        fds->ours[QEMU_FD_GUEST] = fcntl(config->operator_line, F_DUPFD_CLOEXEC, FD_HIGH);
+    if (config->incoming)
+        fds->ours[QEMU_FD_INCOMING] = fcntl(config->incoming, F_DUPFD_CLOEXEC, FD_HIGH);
+}
+
 static int qemu_start(const struct vm_config *config, struct vm *vm, struct err *err)
 {
     struct qemu_plan plan CLEANUP(qemu_plan_fini) = {0};
@@ -271,8 +282,7 @@ static int qemu_start(const struct vm_config *config, struct vm *vm, struct err 
         failed = qemu_open_channels(config, &fds, vm, err);
     if (failed)
         goto fail;
-    if (config->monitor) /* without it the guest runs all the same */
-        fds.ours[QEMU_FD_MONITOR] = fcntl(config->monitor, F_DUPFD_CLOEXEC, FD_HIGH);
+    qemu_open_operators(config, &fds);
     vm->wants_up = config->net && config->net->nr_ports;
     qemu_argv(&plan, &argv);
     failed = qemu_spawn(argv.at, &fds, &vm->pid);
@@ -371,5 +381,6 @@ const struct vmm qemu_vmm = {
     .describe = qemu_describe,
     .start = qemu_start,
     .stop = qemu_stop,
+    .arrive = qemu_arrive,
     .up = qemu_up,
 };

@@ -96,8 +96,14 @@ static void qemu_add_console(const struct qemu_plan *plan, struct strs *argv)
                  str_printf("socket,id=monitor,fd=%d,server=on,wait=off", QEMU_FD_MONITOR));
         qemu_add(argv, "-mon", str_dup("chardev=monitor,mode=control"));
     }
-    /* Port 0 is reserved for a console; ours are 1 to 3. */
-    qemu_add_virtio(plan, argv, "virtio-serial", ",max_ports=4", 0);
+    /* Port 0 is reserved for a console; ours are 1 to 3, and the operator's 4. */
+    qemu_add_virtio(plan, argv, "virtio-serial",
+                    plan->config->operator_line ? ",max_ports=5" : ",max_ports=4", 0);
+    if (plan->config->operator_line) {
+        qemu_add(argv, "-chardev",
+                 str_printf("socket,id=guest,fd=%d,server=on,wait=off", QEMU_FD_GUEST));
+        qemu_add(argv, "-device", str_dup("virtserialport,chardev=guest,name=ingot.guest,nr=4"));
+    }
     if (plan->config->tty) {
         qemu_add_port(argv, "tty", QEMU_FD_TTY);
         return;
@@ -236,6 +242,8 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
     qemu_add_volumes(plan, argv);
     qemu_add_shares(plan, argv);
     qemu_add(argv, "-device", str_dup("isa-debug-exit,iobase=0x501,iosize=2"));
+    if (config->incoming)
+        qemu_add(argv, "-incoming", str_printf("fd:%d", QEMU_FD_INCOMING));
     qemu_add(argv, "-kernel", str_dup(config->kernel));
     qemu_add(argv, "-append", qemu_cmdline(plan));
 }

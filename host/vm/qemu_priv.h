@@ -17,6 +17,8 @@ enum qemu_fd {
     QEMU_FD_CONTROL,
     QEMU_FD_INITRD,
     QEMU_FD_MONITOR,
+    QEMU_FD_GUEST,
+    QEMU_FD_INCOMING,
     QEMU_FD_TAP,                                    /* its first queue; the others follow */
     QEMU_FD_DISK = QEMU_FD_TAP + VM_NET_MAX_QUEUES, /* the first layer's; the others follow */
 };
@@ -58,6 +60,9 @@ void qemu_net_argv(const struct qemu_plan *plan, struct strs *argv, int slot);
  * it asks for: dozens of clients at once would fall into SYN back-off.
  */
 void qemu_net_raise_backlogs(pid_t pid);
+
+/** struct vmm's arrive(). */
+int qemu_arrive(struct vm *vm, struct err *err);
 
 /** Append a virtio device in @slot (where the machine has slots); @options begins with a comma. */
 void qemu_add_virtio(const struct qemu_plan *plan, struct strs *argv, const char *type,

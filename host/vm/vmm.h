@@ -70,8 +70,10 @@ struct vm_config {
     const struct vm_net *net; /* NULL for none */
     const struct vm_disk *disks;
     size_t nr_disks;
-    int monitor;   /* a listening socket where who operates the VM finds its VMM; 0 for none */
-    bool no_input; /* standard input is empty; for a VMM that takes the user's own streams */
+    int monitor;       /* a listening socket where who operates the VM finds its VMM; 0 for none */
+    int operator_line; /* a listening socket where he finds the guest's kernel; 0 for none */
+    int incoming;      /* a snapshot to go on from, open at its beginning; 0: a start */
+    bool no_input;     /* standard input is empty; for a VMM that takes the user's own streams */
 };
 
 /** The host's ends of a guest's channels; -1 where there is none, because the guest has the user's
@@ -130,6 +132,12 @@ struct vmm {
 
     /** Ask the guest to end: its program gets StopSignal.  Never blocks; may do nothing. */
     void (*stop)(struct vm *vm);
+
+    /**
+     * Wait until a guest that goes on from a snapshot does so.  NULL: there are no such guests.
+     * Errors: EINVAL with the VMM's words, ETIMEDOUT.
+     */
+    int (*arrive)(struct vm *vm, struct err *err);
 
     /** The VMM has set itself up: what can only be mended from outside. NULL where nothing is. */
     void (*up)(struct vm *vm);

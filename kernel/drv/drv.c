@@ -2,6 +2,7 @@
 #include "core/init.h"
 #include "drv/console.h"
 #include "drv/host_stream.h"
+#include "drv/operator.h"
 #include "drv/pci.h"
 #include "drv/uart.h"
 #include "drv/virtio.h"
@@ -19,4 +20,5 @@ void drv_init(void)
     if (plat.window)
         virtio_window_probe_all();
     console_init();
+    operator_init();
 }

@@ -327,7 +327,7 @@ def waited_for():
         lab.refused("wait", "--timeout", "1s", "quiet", why="only with --condition", status=2)
         lab.start("ill", "-p", "127.0.0.1::9", "--health-cmd", "tcp:9")
         lab.refused("wait", "--condition", "healthy", "--timeout", "300ms", "ill", why="is not healthy after 300ms")
-        lab.start("brief", program=["/bin/sh", "-c", "exit 3"])
+        lab.start("brief", "-p", "127.0.0.1::8", "--health-cmd", "tcp:8", program=["/bin/sh", "-c", "exit 3"])
         lab.refused("wait", "--condition", "healthy", "brief", why="ended with status 3")
 
 

@@ -32,6 +32,7 @@ import networds  # noqa: E402
 import patches  # noqa: E402
 import rollouts  # noqa: E402
 import servers  # noqa: E402
+import snapshots  # noqa: E402
 import storms  # noqa: E402
 import tools  # noqa: E402
 import volumes  # noqa: E402
@@ -152,6 +153,7 @@ def main():
     impair.add_to(suite)
     instances.add_to(suite)
     rollouts.add_to(suite)
+    snapshots.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)
     debug_kernel.add_to(suite, long)

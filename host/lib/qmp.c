@@ -1,7 +1,8 @@
 /* A blocking client: who asks has nothing else to do, or little patience. */
-#include "instance/qmp.h"
+#include "lib/qmp.h"
 
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,13 +17,14 @@ enum {
 /* The next line as JSON: a new reference, or NULL with @err set. */
 static json_t *next(struct qmp *qmp, struct err *err)
 {
+    u64 deadline = ticks_ms() + qmp->patience_ms;
     char *end;
 
     while (!qmp->in.len || !(end = memchr(qmp->in.data, '\n', qmp->in.len))) {
         struct pollfd entry = {.fd = qmp->fd, .events = POLLIN};
-        u64 now = instance_ticks();
-        if (now >= qmp->deadline || qmp->in.len > QMP_LINE_MAX ||
-            poll(&entry, 1, (int)(qmp->deadline - now)) == 0) {
+        u64 now = ticks_ms();
+        if (now >= deadline || qmp->in.len > QMP_LINE_MAX ||
+            poll(&entry, 1, (int)(deadline - now)) == 0) {
             err_set(err, ETIMEDOUT, "its monitor does not answer (is another client at it?)");
             return NULL;
         }
@@ -44,8 +46,31 @@ static json_t *next(struct qmp *qmp, struct err *err)
     return line;
 }
 
-int qmp_call(struct qmp *qmp, const char *command, json_t *arguments, json_t **answer,
-             struct err *err)
+/* A line, and a descriptor beside it unless that is -1. */
+static int send_line(const struct qmp *qmp, char *line, int fd, struct err *err)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec iov = {.iov_base = line, .iov_len = strlen(line)};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (fd >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+    }
+    return sendmsg(qmp->fd, &message, MSG_NOSIGNAL) < 0 ? err_set(err, EPIPE, "its VMM has ended")
+                                                        : 0;
+}
+
+static int call(struct qmp *qmp, const char *command, json_t *arguments, int fd, json_t **answer,
+                struct err *err)
 {
     json_t *request CLEANUP(json_put) = json_pack("{s:s}", "execute", command);
 
@@ -53,8 +78,9 @@ int qmp_call(struct qmp *qmp, const char *command, json_t *arguments, json_t **a
         json_object_set_new(request, "arguments", arguments);
     char *text CLEANUP(mem_free) = json_text(request, 0);
     char *line CLEANUP(mem_free) = str_printf("%s\n", text);
-    if (send(qmp->fd, line, strlen(line), MSG_NOSIGNAL) < 0)
-        return err_set(err, EPIPE, "its VMM has ended");
+    int failed = send_line(qmp, line, fd, err);
+    if (failed)
+        return failed;
     while (true) {
         json_t *reply CLEANUP(json_put) = next(qmp, err);
         if (!reply)
@@ -71,12 +97,22 @@ int qmp_call(struct qmp *qmp, const char *command, json_t *arguments, json_t **a
     }
 }
 
-int qmp_open(struct qmp *qmp, const struct instance *instance, u64 patience_ms, struct err *err)
+int qmp_call(struct qmp *qmp, const char *command, json_t *arguments, json_t **answer,
+             struct err *err)
 {
-    *qmp = (struct qmp){.fd = instance_connect(instance, "qmp"),
-                        .deadline = instance_ticks() + patience_ms};
-    if (qmp->fd < 0)
-        return err_errno(err, -qmp->fd, "its monitor");
+    return call(qmp, command, arguments, -1, answer, err);
+}
+
+int qmp_give_fd(struct qmp *qmp, const char *name, int fd, struct err *err)
+{
+    return call(qmp, "getfd", json_pack("{s:s}", "fdname", name), fd, NULL, err);
+}
+
+int qmp_open(struct qmp *qmp, int fd, u64 patience_ms, struct err *err)
+{
+    *qmp = (struct qmp){.fd = fd, .patience_ms = patience_ms};
+    if (fd < 0)
+        return err_errno(err, -fd, "its monitor");
     json_t *greeting CLEANUP(json_put) = next(qmp, err);
     if (!greeting)
         return -err->code;
