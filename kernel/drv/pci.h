@@ -49,6 +49,8 @@ enum pci_irq { PCI_IRQ_MSIX, PCI_IRQ_MSI, PCI_IRQ_PIN };
  * errno. At start.
  */
 int pci_enable_irq(const struct pci_dev *pci, void (*fn)(void *arg), void *arg);
+/** The same for a pending line that has its handler already; @msix: may it be MSI-X? */
+int pci_route_line(const struct pci_dev *pci, u32 line, bool msix);
 /** The same, but never by MSI-X: for devices that want more of a driver then. */
 int pci_enable_simple_irq(const struct pci_dev *pci, void (*fn)(void *arg), void *arg);
 /** The same for an interrupt line that firmware fixes, as those of IDE. 0 or a negative errno. */
@@ -62,6 +64,7 @@ void pci_probe_all(void);
 
 /** Probes of drivers, by pci_drivers.c: 0, or a negative errno, which is logged. Thread context. */
 int virtio_pci_probe(const struct pci_dev *pci);
+int virtio_pci_legacy_probe(const struct pci_dev *pci, u32 type);
 int nvme_probe(const struct pci_dev *pci);
 int ahci_probe(const struct pci_dev *pci);
 int e1000_probe(const struct pci_dev *pci);

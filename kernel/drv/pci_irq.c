@@ -20,22 +20,16 @@ enum {
     MSI_ENABLE = 1,
     MSI_VECTORS = 0x70,
     MSI_64 = 0x80,
-    MAX_PINS = 16,
 };
 static const u64 look_ns = 20 * NSEC_PER_MSEC;
 
-/* [I] after start */
-static struct {
-    irq_handler fn;
-    void *arg;
-} pins[MAX_PINS];
-static u32 nr_pins;
+static u32 pin_lines; /* [I] after start: pending lines that pins set */
 static struct timer look_timer;
 
 static void look(struct timer *t)
 {
-    for (u32 i = 0; i < nr_pins; i++)
-        pins[i].fn(pins[i].arg);
+    for (u32 lines = pin_lines; lines; lines &= lines - 1)
+        irq_pend((u32)__builtin_ctz(lines));
     timer_set(t, time_after_ns(look_ns));
 }
 
@@ -59,56 +53,55 @@ static int enable_msi(const struct pci_dev *pci, u32 line)
     return 0;
 }
 
-int pci_enable_fixed_irq(u32 gsi, irq_handler fn, void *arg)
+static void route_pin(u32 gsi, u32 line)
 {
-    if (nr_pins == MAX_PINS)
-        return -ENOSPC;
-    int line = irq_register(fn, arg);
-    if (line < 0)
-        return line;
-    if (plat.irq_route_gsi(gsi, (u32)line))
+    if (plat.irq_route_gsi(gsi, line))
         log_warn("pci: interrupt %u goes nowhere; its device is looked at now and then", gsi);
-    pins[nr_pins].fn = fn;
-    pins[nr_pins].arg = arg;
-    if (nr_pins++ == 0) {
+    if (!pin_lines) {
         timer_init(&look_timer, look);
         timer_set(&look_timer, time_after_ns(look_ns));
     }
-    return 0;
+    pin_lines |= 1u << line;
 }
 
-static int enable_pin(const struct pci_dev *pci, irq_handler fn, void *arg)
+int pci_enable_fixed_irq(u32 gsi, irq_handler fn, void *arg)
 {
-    u32 pin = pci_config_read(pci, PCI_INTERRUPT_PIN, 1);
+    int line = irq_register(fn, arg);
+
+    if (line >= 0)
+        route_pin(gsi, (u32)line);
+    return min(line, 0);
+}
+
+static int enable_pin(const struct pci_dev *pci, u32 line)
+{
     u32 gsi = pci_config_read(pci, PCI_INTERRUPT_LINE, 1);
 
-    if (!pin)
+    if (!pci_config_read(pci, PCI_INTERRUPT_PIN, 1))
         return -ENODEV;
     u32 command = pci_config_read(pci, PCI_COMMAND, 2);
     pci_config_write(pci, PCI_COMMAND, 2, command & ~(u32)COMMAND_NO_INTX);
-    int err = pci_enable_fixed_irq(gsi == LINE_UNKNOWN ? UINT32_MAX : gsi, fn, arg);
-    return err ? err : PCI_IRQ_PIN;
+    route_pin(gsi == LINE_UNKNOWN ? UINT32_MAX : gsi, line);
+    return PCI_IRQ_PIN;
 }
 
-static int enable_by(const struct pci_dev *pci, bool msix, irq_handler fn, void *arg)
+int pci_route_line(const struct pci_dev *pci, u32 line, bool msix)
 {
-    msix = msix && pci_find_capability(pci, 0, PCI_CAP_MSIX);
-    if (!msix && !pci_find_capability(pci, 0, PCI_CAP_MSI))
-        return enable_pin(pci, fn, arg);
-    int line = irq_register(fn, arg);
-    if (line < 0)
-        return line;
-    if (msix && !pci_enable_msix(pci, 0, (u32)line, 0))
+    if (msix && !pci_enable_msix(pci, 0, line, 0))
         return PCI_IRQ_MSIX;
-    return enable_msi(pci, (u32)line) ? enable_pin(pci, fn, arg) : PCI_IRQ_MSI;
+    return enable_msi(pci, line) ? enable_pin(pci, line) : PCI_IRQ_MSI;
 }
 
 int pci_enable_irq(const struct pci_dev *pci, irq_handler fn, void *arg)
 {
-    return enable_by(pci, true, fn, arg);
+    int line = irq_register(fn, arg);
+
+    return line < 0 ? line : pci_route_line(pci, (u32)line, true);
 }
 
 int pci_enable_simple_irq(const struct pci_dev *pci, irq_handler fn, void *arg)
 {
-    return enable_by(pci, false, fn, arg);
+    int line = irq_register(fn, arg);
+
+    return line < 0 ? line : pci_route_line(pci, (u32)line, false);
 }

@@ -24,7 +24,7 @@ enum { INTERRUPT_QUEUE = 1, INTERRUPT_CONFIG = 2 };
 
 static const struct virtio_driver *const drivers[] = {
     &virtio_block_driver, &virtio_console_driver, &virtio_net_driver,  &virtio_rng_driver,
-    &virtio_vsock_driver, &virtio_9p_driver,      &virtio_scsi_driver,
+    &virtio_vsock_driver, &virtio_9p_driver,      &virtio_scsi_driver, &virtio_balloon_driver,
 };
 
 void virtio_add(struct virtio_dev *dev)
@@ -49,6 +49,11 @@ int virtio_negotiate(struct virtio_dev *dev, u64 wanted)
 {
     dev->transport->set_status(dev, STATUS_ACKNOWLEDGE | STATUS_DRIVER);
     u64 offered = dev->transport->get_features(dev);
+    if (!(offered & BIT(VIRTIO_F_VERSION_1)) && dev->transport->legacy) {
+        dev->features = offered & (wanted | BIT(VIRTIO_F_EVENT_IDX) | BIT(VIRTIO_F_ANY_LAYOUT));
+        dev->transport->set_features(dev, dev->features);
+        return 0;
+    }
     if (!(offered & BIT(VIRTIO_F_VERSION_1))) {
         log_err("%s: the device is legacy only; ask the VMM for a modern one", virtio_name(dev));
         return -ENODEV;

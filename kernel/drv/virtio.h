@@ -1,8 +1,8 @@
-/* Virtio devices, modern only (virtio 1.2): what a driver of one device type uses.
- * Transports (virtio_mmio.c, virtio_pci.c, virtio_window.c) find devices and hand them to
- * virtio_add(), which looks up the driver.  A device is never trusted: what it writes into a ring
- * is checked against our own copy, and a device that misbehaves is shut off (virtio_break) rather
- * than followed. */
+/* Virtio devices (virtio 1.2; over PCI also those from before version 1): what a driver of one
+ * device type uses. Transports (virtio_mmio.c, virtio_pci.c, virtio_window.c) find devices and hand
+ * them to virtio_add(), which looks up the driver.  A device is never trusted: what it writes into
+ * a ring is checked against our own copy, and a device that misbehaves is shut off (virtio_break)
+ * rather than followed. */
 #pragma once
 
 #include "core/spinlock.h"
@@ -17,6 +17,7 @@ enum virtio_type {
     VIRTIO_BLOCK = 2,
     VIRTIO_CONSOLE = 3,
     VIRTIO_ENTROPY = 4,
+    VIRTIO_BALLOON = 5,
     VIRTIO_SCSI = 8,
     VIRTIO_9P = 9,
     VIRTIO_VSOCK = 19,
@@ -24,6 +25,7 @@ enum virtio_type {
 
 /** Feature bits that belong to the ring and the transport (6). */
 enum virtio_feature {
+    VIRTIO_F_ANY_LAYOUT = 27, /* where VERSION_1 is not there, which means it */
     VIRTIO_F_EVENT_IDX = 29,
     VIRTIO_F_VERSION_1 = 32,
 };
@@ -42,8 +44,11 @@ struct virtio_transport {
     /** Read and acknowledge what the interrupt was for; bit 0 queues, bit 1 configuration. */
     u32 (*ack_interrupt)(struct virtio_dev *dev);
     bool tells_cause; /* else both bits may be set for either */
+    bool legacy;      /* from before version 1: queues in one piece, as large as the device says */
     /** Read @len bytes of the device's own configuration at @offset; zeroes past its end. */
     void (*read_config)(struct virtio_dev *dev, u32 offset, void *buf, u32 len);
+    /** Write there; NULL: the transport cannot, and no device type that needs it is behind it. */
+    void (*write_config)(struct virtio_dev *dev, u32 offset, const void *buf, u32 len);
     /** What messages call the device: "virtio-mmio@feb02e00". */
     void (*describe)(struct virtio_dev *dev, char *text, size_t size);
     /** Deliver the device's interrupts as pending line @line. 0 or a negative errno. */
@@ -187,4 +192,5 @@ void virtio_window_probe_all(void);
 
 /** Drivers. */
 extern const struct virtio_driver virtio_block_driver, virtio_console_driver, virtio_net_driver,
-    virtio_rng_driver, virtio_scsi_driver, virtio_vsock_driver, virtio_9p_driver;
+    virtio_rng_driver, virtio_scsi_driver, virtio_balloon_driver, virtio_vsock_driver,
+    virtio_9p_driver;

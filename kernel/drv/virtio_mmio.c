@@ -129,6 +129,15 @@ static void mmio_read_config(struct virtio_dev *dev, u32 offset, void *buf, u32 
         out[i] = offset + i < mmio->config_bytes ? mmio->regs[REG_CONFIG + offset + i] : 0;
 }
 
+static void mmio_write_config(struct virtio_dev *dev, u32 offset, const void *buf, u32 len)
+{
+    struct mmio_dev *mmio = to_mmio(dev);
+    const char *in = buf;
+
+    for (u32 i = 0; i < len && offset + i < mmio->config_bytes; i++)
+        mmio->regs[REG_CONFIG + offset + i] = in[i];
+}
+
 static int mmio_route_irq(struct virtio_dev *dev, u32 line)
 {
     return plat.irq_route_gsi(to_mmio(dev)->gsi, line);
@@ -151,6 +160,7 @@ static const struct virtio_transport mmio_transport = {
     .ack_interrupt = mmio_ack_interrupt,
     .tells_cause = true,
     .read_config = mmio_read_config,
+    .write_config = mmio_write_config,
     .route_irq = mmio_route_irq,
 };
 

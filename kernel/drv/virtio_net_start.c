@@ -135,7 +135,13 @@ static int negotiate(struct virtio_dev *dev)
         wanted |= BIT(F_CTRL_VQ) | BIT(F_MQ);
     if (!(offered & (BIT(F_GUEST_ANNOUNCE) | BIT(F_MQ))))
         wanted &= ~BIT(F_CTRL_VQ); /* no command to give */
-    return virtio_negotiate(dev, wanted);
+    int err = virtio_negotiate(dev, wanted);
+    if (!err && dev->transport->legacy && !virtio_has(dev, VIRTIO_F_VERSION_1) &&
+        !(virtio_has(dev, F_MRG_RXBUF) && virtio_has(dev, VIRTIO_F_ANY_LAYOUT))) {
+        log_err("%s: too old: it has neither merged buffers nor any layout", virtio_name(dev));
+        return -ENODEV;
+    }
+    return err;
 }
 
 /* The largest number that the device has, at least 1. */

@@ -1,5 +1,5 @@
-/* Virtio over PCI, modern interface: virtio 1.2, 4.1.  MSI-X vector 0 serves the device, all queues
- * included but those that have one of their own. */
+/* Virtio over PCI, modern interface: virtio 1.2, 4.1; virtio_pci_legacy.c has the older one.  MSI-X
+ * vector 0 serves the device, all queues included but those that have one of their own. */
 #include "abi/errno.h"
 #include "core/log.h"
 #include "drv/pci.h"
@@ -46,6 +46,7 @@ struct pci_virtio {
     u32 config_bytes;                          /* [I] */
     u8 vectors[VIRTIO_MAX_QUEUES];             /* [I] of queues by number; 0: the device's */
     u8 nr_vectors;                             /* [I] besides the device's */
+    volatile u8 *isr;                          /* [I] where interrupts come by the pin, else NULL */
 };
 
 static volatile struct virtio_pci_common *common_of(struct virtio_dev *dev)
@@ -124,10 +125,13 @@ static void pci_notify(struct virtio_dev *dev, struct virtq *vq)
     *(volatile u16 *)vq->notify_reg = vq->index;
 }
 
-/* With MSI-X the ISR register says nothing: look at everything. */
+/* With MSI-X the ISR register says nothing, and a pin is shared: look at everything. */
 static u32 pci_ack_interrupt(struct virtio_dev *dev)
 {
-    (void)dev; /* nothing to acknowledge */
+    const struct pci_virtio *self = container_of(dev, struct pci_virtio, dev);
+
+    if (self->isr)
+        (void)*self->isr;
     return 3;
 }
 
@@ -140,12 +144,23 @@ static void pci_read_device_config(struct virtio_dev *dev, u32 offset, void *buf
         out[i] = offset + i < self->config_bytes ? self->config[offset + i] : 0;
 }
 
+static void pci_write_device_config(struct virtio_dev *dev, u32 offset, const void *buf, u32 len)
+{
+    struct pci_virtio *self = container_of(dev, struct pci_virtio, dev);
+    const u8 *in = buf;
+
+    for (u32 i = 0; i < len && offset + i < self->config_bytes; i++)
+        self->config[offset + i] = in[i];
+}
+
 static int pci_route_irq(struct virtio_dev *dev, u32 line)
 {
     struct pci_virtio *self = container_of(dev, struct pci_virtio, dev);
-    int err = pci_enable_msix(&self->pci, 0, line, 0);
-    if (err)
-        return err;
+    int kind = pci_route_line(&self->pci, line, true);
+
+    if (kind != PCI_IRQ_MSIX)
+        return min(kind, 0);
+    self->isr = NULL;
     self->common->config_msix_vector = 0;
     return self->common->config_msix_vector == NO_VECTOR ? -ENOSPC : 0;
 }
@@ -188,6 +203,7 @@ static const struct virtio_transport pci_transport = {
     .notify = pci_notify,
     .ack_interrupt = pci_ack_interrupt,
     .read_config = pci_read_device_config,
+    .write_config = pci_write_device_config,
     .route_irq = pci_route_irq,
     .route_queue = pci_route_queue,
 };
@@ -207,6 +223,8 @@ static void map_structure(struct pci_virtio *self, u32 cap)
         self->notify_bytes = len;
         self->notify_multiplier = pci_config_read(&self->pci, cap + 16, 4);
     }
+    if (type == CAP_ISR && !self->isr)
+        self->isr = pci_map_bar(&self->pci, bar, offset, 1);
     if (type == CAP_DEVICE && !self->config) {
         self->config = pci_map_bar(&self->pci, bar, offset, len);
         self->config_bytes = self->config ? len : 0;
@@ -239,10 +257,9 @@ int virtio_pci_probe(const struct pci_dev *pci)
     self->dev.type = type_of(pci);
     pci_enable(pci);
     if (!map_structures(self)) {
-        log_err("%s: no modern interface; ask the VMM for disable-legacy=on",
-                virtio_name(&self->dev));
+        u32 type = self->dev.type;
         kfree(self);
-        return 0;
+        return virtio_pci_legacy_probe(pci, type);
     }
     virtio_reset(&self->dev);
     virtio_add(&self->dev);

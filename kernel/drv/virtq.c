@@ -42,14 +42,15 @@ static size_t avail_offset(u16 size)
     return sizeof(struct virtq_desc) * size;
 }
 
-static size_t used_offset(u16 size)
+/* The interface from before version 1 wants what the device writes in a page of its own: 2.7.2. */
+static size_t used_offset(u16 size, bool legacy)
 {
-    return ALIGN_UP(avail_offset(size) + sizeof(u16) * (3 + (size_t)size), 8);
+    return ALIGN_UP(avail_offset(size) + sizeof(u16) * (3 + (size_t)size), legacy ? PAGE_SIZE : 8);
 }
 
-static size_t ring_bytes(u16 size)
+static size_t ring_bytes(u16 size, bool legacy)
 {
-    return used_offset(size) + sizeof(u16) * 3 + sizeof(struct virtq_used_elem) * size;
+    return used_offset(size, legacy) + sizeof(u16) * 3 + sizeof(struct virtq_used_elem) * size;
 }
 
 /* Where we ask for an interrupt: behind the available ring. */
@@ -75,15 +76,18 @@ static void link_free_slots(struct virtq *vq)
 int virtq_init(struct virtq *vq, struct virtio_dev *dev, u16 index, u16 wanted,
                void (*used_fn)(struct virtq *vq))
 {
-    u16 size = min(dev->transport->queue_max(dev, index), wanted);
+    bool legacy = dev->transport->legacy;
+    u16 most = dev->transport->queue_max(dev, index), size = legacy ? most : min(most, wanted);
     if (size == 0 || (size & (size - 1)))
         return -ENOENT;
     if (used_fn && dev->nr_queues == VIRTIO_MAX_QUEUES)
         return -ENOSPC;
 
-    char *ring = kzalloc(ring_bytes(size)); /* contiguous: it lies in the direct map */
+    /* Contiguous: it lies in the direct map.  What takes pages begins one. */
+    char *ring =
+        kzalloc(legacy ? max(ring_bytes(size, true), 4 * PAGE_SIZE) : ring_bytes(size, false));
     struct virtq_slot *slots = kcalloc(size, sizeof(*slots));
-    if (!ring || !slots)
+    if (!ring || !slots || (legacy && (uintptr_t)ring % PAGE_SIZE))
         goto free_memory;
 
     *vq = (struct virtq){.dev = dev,
@@ -92,10 +96,10 @@ int virtq_init(struct virtq *vq, struct virtio_dev *dev, u16 index, u16 wanted,
                          .event_idx = virtio_has(dev, VIRTIO_F_EVENT_IDX),
                          .desc = (void *)ring,
                          .avail = (void *)(ring + avail_offset(size)),
-                         .used = (void *)(ring + used_offset(size)),
+                         .used = (void *)(ring + used_offset(size, legacy)),
                          .desc_pa = virt_to_phys(ring),
                          .avail_pa = virt_to_phys(ring) + avail_offset(size),
-                         .used_pa = virt_to_phys(ring) + used_offset(size),
+                         .used_pa = virt_to_phys(ring) + used_offset(size, legacy),
                          .slots = slots,
                          .used_fn = used_fn};
     link_free_slots(vq);

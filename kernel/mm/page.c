@@ -156,6 +156,44 @@ static void give_locked(struct page *page, unsigned order)
     list_block(page_map + frame, order);
 }
 
+/* Blocks that are reported go to the end of their list, and any others to its head. */
+struct page *page_take_unreported(unsigned order)
+{
+    struct page *page = NULL;
+
+    spin_lock(&zone.lock);
+    for (unsigned from = PAGE_MAX_ORDER; from >= order && !page; from--) {
+        if (list_empty(&zone.free[from]))
+            continue;
+        page = list_first(&zone.free[from], struct page, lru);
+        if (page->flags & PAGE_REPORTED) {
+            page = NULL;
+            continue;
+        }
+        unlist_block(page);
+        page->refs = 1;
+    }
+    spin_unlock(&zone.lock);
+    return page;
+}
+
+/* One that merges is another block, and reported once more. */
+void page_give_reported(struct page *page)
+{
+    unsigned order = page->order;
+
+    page->refs = 0;
+    page->flags = 0;
+    spin_lock(&zone.lock);
+    give_locked(page, order);
+    if (page->flags & PAGE_FREE && page->order == order) {
+        page->flags |= PAGE_REPORTED;
+        list_remove(&page->lru);
+        list_add_tail(&zone.free[order], &page->lru);
+    }
+    spin_unlock(&zone.lock);
+}
+
 /* Pages of a CPU beyond @keep go back to the blocks. */
 static void drain(struct page_cpu *lists, u32 keep)
 {

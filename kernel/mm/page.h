@@ -19,8 +19,9 @@ enum page_alloc_flags {
 
 /** Bits of page.flags that belong to mm; all others are the owner's, zero in a new page. */
 enum page_flags {
-    PAGE_ANON = 0x8000, /* anonymous memory of the program's: a sole owner may write it */
-    PAGE_FREE = 0x4000  /* first page of a free block */
+    PAGE_ANON = 0x8000,    /* anonymous memory of the program's: a sole owner may write it */
+    PAGE_FREE = 0x4000,    /* first page of a free block */
+    PAGE_REPORTED = 0x2000 /* the same, and the host knows that it is free */
 };
 
 struct page {
@@ -83,6 +84,14 @@ u64 page_total(void);
 void page_account(size_t offset, s64 pages);
 /** Free pages, roughly (without other CPUs' lists) and cheaply. */
 u64 page_free_estimate(void);
+
+/**
+ * A free block of at least 1 << @order pages that was not given back by page_give_reported(), with
+ * one reference, so that the host can be told of it.  NULL: there is none.
+ */
+struct page *page_take_unreported(unsigned order);
+/** Give such a block back, of which the host has been told. */
+void page_give_reported(struct page *page);
 
 /** A cache that can give pages back. @shrink frees up to @want pages and returns how many it freed.
  */

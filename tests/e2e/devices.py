@@ -1,5 +1,7 @@
 """Devices of other machines, each on QEMU's emulation of it: disks hold what was written, cards
 serve a request, and partitions are found by each of their names."""
+import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -147,6 +149,9 @@ def unknown_devices():
 # Of each kind of disk: the machine, the device for the drive {drive}, and how the kernel calls it.
 DISKS = {
     "virtio-blk": (["-M", "pc"], ["virtio-blk-pci,disable-legacy=on,drive={drive}"], "vda"),
+    "virtio-blk, transitional": (["-M", "pc"], ["virtio-blk-pci,disable-modern=on,disable-legacy=off,drive={drive}"], "vda"),
+    "virtio-blk by its pin": (["-M", "q35"], ["virtio-blk-pci,disable-legacy=on,vectors=0,drive={drive}"], "vda"),
+    "virtio-blk, transitional, by its pin": (["-M", "pc"], ["virtio-blk-pci,disable-modern=on,disable-legacy=off,vectors=0,drive={drive}"], "vda"),
     "nvme": (["-M", "q35"], ["nvme,serial={drive},drive={drive}"], "nvme0n1"),
     "nvme of two CPUs": (["-M", "pc", "-smp", "2"], ["nvme,serial={drive},drive={drive}"], "nvme0n1"),
     "ahci": (["-M", "q35"], ["ide-hd,drive={drive},bus=ide.{port}"], "sda"),
@@ -190,6 +195,8 @@ def disk(name):
 # Of each card: the machine, and the device for the network n.
 CARDS = {
     "virtio-net": (["-M", "pc"], "virtio-net-pci,disable-legacy=on"),
+    "virtio-net, transitional": (["-M", "pc"], "virtio-net-pci,disable-modern=on,disable-legacy=off"),
+    "virtio-net by its pin": (["-M", "pc"], "virtio-net-pci,vectors=0"),
     "e1000": (["-M", "pc"], "e1000"),
     "e1000 82545EM": (["-M", "q35"], "e1000-82545em"),
     "e1000e": (["-M", "q35"], "e1000e"),
@@ -250,6 +257,125 @@ def card(name):
         need("shut off" not in text, tail(text))
 
 
+class Guest:
+    """A machine that goes on: its log in a file, its monitor on a socket."""
+
+    def __init__(self, folder, *words):
+        self.log, monitor = os.path.join(folder, "log"), os.path.join(folder, "qmp")
+        with open(self.log, "wb") as out:
+            self.child = subprocess.Popen(
+                ["qemu-system-x86_64", "-accel", "tcg", "-m", "96", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+                 "-serial", "stdio", "-qmp", f"unix:{monitor},server=on,wait=off", *words],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        self.link = socket.socket(socket.AF_UNIX)
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                self.link.connect(monitor)
+                break
+            time.sleep(0.05)
+        self.lines = self.link.makefile("rw")
+        self.lines.readline()
+        self.ask("qmp_capabilities")
+
+    def ask(self, command, **arguments):
+        self.lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.lines.flush()
+        while True:
+            answer = json.loads(self.lines.readline())
+            if "return" in answer:
+                return answer["return"]
+            need("error" not in answer, str(answer))
+
+    def text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def until(self, seen, what, seconds=40):
+        """Wait until seen() is true."""
+        end = time.monotonic() + seconds
+        while not seen():
+            need(time.monotonic() < end and self.child.poll() is None, f"{what}\n{tail(self.text())}")
+            time.sleep(0.1)
+
+    def says(self, text):
+        self.until(lambda: text in self.text(), f"no '{text}'")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.link.close()
+        self.child.kill()
+        self.child.wait()
+
+
+# Machines with a power button: fixed registers, and the generic event device.
+BUTTONS = {"pc": ["-M", "pc"], "q35": ["-M", "q35"], "microvm": ["-M", "microvm,acpi=on,isa-serial=on,auto-kernel-cmdline=off"]}
+
+
+def power_button(name):
+    """The button asks the program to stop; then the machine is off, or at least at its end."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_root(folder)
+        with Guest(folder, *BUTTONS[name], "-kernel", KERNEL, "-initrd", image, "-append",
+                   "console=ttyS0 loglevel=6 init=device -- sleep") as guest:
+            guest.says("device: waiting")
+            guest.ask("system_powerdown")
+            guest.child.wait(timeout=20)
+            wants(guest.text(), "acpi: power button", "device: signal 15", "ingot: exit 0")
+            need(guest.child.returncode == 0, f"status {guest.child.returncode}")
+
+
+def clock_of_another_century():
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_root(folder)
+        for date, year in (("1999-12-31T12:00:00", 1999), ("2091-03-01T12:00:00", 2091)):
+            log = machine("-M", "q35", "-rtc", f"base={date}", "-initrd", image, line="init=device -- show")
+            wants(log, f"year {year}")
+
+
+def balloon():
+    """The host takes memory and gives it back, and is told what is free."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_root(folder)
+        with Guest(folder, "-M", "pc", "-kernel", KERNEL, "-initrd", image, "-append", "console=ttyS0 loglevel=6 init=device -- hog",
+                   "-device", "virtio-balloon-pci,id=b,free-page-reporting=on") as guest:
+
+            def actual():
+                return guest.ask("query-balloon")["actual"] >> 20
+
+            def resident():
+                with open(f"/proc/{guest.child.pid}/status", encoding="ascii") as file:
+                    return next(int(line.split()[1]) for line in file if line.startswith("RssShmem") or line.startswith("RssAnon")) >> 10
+
+            guest.says("device: waiting")
+            before = resident()
+            guest.until(lambda: resident() < before - 40, f"the host was told of nothing: {before} MiB, now {resident()}")
+            guest.ask("balloon", value=40 << 20)
+            guest.until(lambda: actual() == 40, f"not 40 but {actual()} MiB")
+            guest.ask("balloon", value=96 << 20)
+            guest.until(lambda: actual() == 96, f"not 96 but {actual()} MiB")
+            guest.ask("balloon", value=1 << 20)  # more than it can give
+            guest.until(lambda: actual() < 16, f"{actual()} MiB")
+            guest.ask("system_powerdown")
+            guest.child.wait(timeout=20)
+            wants(guest.text(), "device: signal 15", "ingot: exit 0")
+
+
+def entropy():
+    """The entropy device is found on PCI, by either interface."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_root(folder)
+        for kind in ("disable-legacy=on", "disable-modern=on,disable-legacy=off"):
+            log = machine("-M", "pc", "-initrd", image, "-device", f"virtio-rng-pci,{kind}", line="init=device loglevel=7 -- show")
+            wants(log, "ingot: exit 0")
+            need("no driver" not in log.replace("8086", "") and "does not start" not in log, tail(log))
+
+
 def add_to(suite):
     for test in (partitions_by_every_name, damaged_tables, unknown_devices):
         suite.add(f"devices: {test.__name__}", test)
@@ -257,3 +383,7 @@ def add_to(suite):
         suite.add(f"devices: {name}", disk, name)
     for name in CARDS:
         suite.add(f"devices: {name}", card, name)
+    for name in BUTTONS:
+        suite.add(f"devices: power button of {name}", power_button, name)
+    for test in (clock_of_another_century, balloon, entropy):
+        suite.add(f"devices: {test.__name__}", test)

@@ -41,3 +41,22 @@ TEST(acpi_find_devices_reads_memory_and_interrupt_behind_the_name)
     for (u32 len = 0; len < sizeof(aml); len++)
         EXPECT_EQ(acpi_find_devices(aml, len, "LNRO0005", device, 2), 0, "cut short");
 }
+
+TEST(acpi_event_device_needs_its_interrupt_and_region)
+{
+    u8 aml[96] = "xACPI0013";
+    u64 pa;
+    u32 gsi;
+
+    EXPECT_EQ(acpi_find_event_device(aml, sizeof(aml), &pa, &gsi), false, "a name alone");
+    memcpy(aml + 20, "\x89\x06\x00\x03\x01\x09\x00\x00\x00", 9);
+    EXPECT_EQ(acpi_find_event_device(aml, sizeof(aml), &pa, &gsi), false, "no region");
+    memcpy(aml + 40,
+           "\x5b\x80"
+           "EREG\x00\x0c\x00\x00\xea\xfe",
+           12);
+    EXPECT_EQ(acpi_find_event_device(aml, sizeof(aml), &pa, &gsi), true, "both");
+    EXPECT_EQ(pa, 0xfeea0000, "its address");
+    EXPECT_EQ(gsi, 9, "its interrupt");
+    EXPECT_EQ(acpi_find_event_device(aml, 50, &pa, &gsi), false, "cut off");
+}

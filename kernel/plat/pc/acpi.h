@@ -41,3 +41,9 @@ struct plat_device;
  * A bounded search as well: it knows the literal buffers that firmware writes, nothing else.
  */
 u32 acpi_find_devices(const u8 *aml, u32 len, const char *hid, struct plat_device *out, u32 max);
+
+/**
+ * The generic event device, ACPI0013: where its selector lies, and its interrupt.  False: there is
+ * none that we understand.
+ */
+bool acpi_find_event_device(const u8 *aml, u32 len, u64 *pa, u32 *gsi);

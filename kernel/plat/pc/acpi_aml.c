@@ -9,7 +9,11 @@ enum {
     AML_ONE = 0x01,
     AML_NAME = 0x08,
     AML_BYTE = 0x0a,
+    AML_DWORD = 0x0c,
+    AML_QWORD = 0x0e,
     AML_PACKAGE = 0x12,
+    AML_EXTENDED = 0x5b,
+    AML_REGION = 0x80,
 };
 
 /* Resource descriptors: a tag, a length of two bytes, then that many bytes. */
@@ -19,6 +23,8 @@ enum {
     RESOURCE_INTERRUPT = 0x89,
     INTERRUPT_BYTES = 6, /* with one interrupt */
     CRS_REACH = 128,     /* how far behind the _HID the descriptors are looked for */
+    REGION_REACH = 256,  /* and the region */
+    REGION_BYTES = 7,    /* opcode, name, space: then the address */
 };
 
 /* @p is behind the name. */
@@ -86,4 +92,40 @@ u32 acpi_find_devices(const u8 *aml, u32 len, const char *hid, struct plat_devic
                                             .gsi = read_u32(interrupt + 2)};
     }
     return found;
+}
+
+/* The address of the first region of memory in [@p, +@len), 0: there is none (20.2.5.2). */
+static u64 find_region(const u8 *p, u32 len)
+{
+    for (u32 i = 0; i + REGION_BYTES + 1 + sizeof(u64) <= len; i++) {
+        const u8 *address = p + i + REGION_BYTES;
+        if (p[i] != AML_EXTENDED || p[i + 1] != AML_REGION || p[i + 6] != 0)
+            continue;
+        if (*address == AML_DWORD)
+            return read_u32(address + 1);
+        if (*address == AML_QWORD)
+            return read_u32(address + 1) | (u64)read_u32(address + 5) << 32;
+    }
+    return 0;
+}
+
+bool acpi_find_event_device(const u8 *aml, u32 len, u64 *pa, u32 *gsi)
+{
+    static const char hid[] = "ACPI0013";
+    u32 hid_len = sizeof(hid) - 1;
+
+    for (u32 i = 0; i + hid_len <= len; i++) {
+        if (memcmp(aml + i, hid, hid_len))
+            continue;
+        const u8 *rest = aml + i + hid_len;
+        u32 left = len - i - hid_len;
+        const u8 *interrupt =
+            find_descriptor(rest, min(left, (u32)CRS_REACH), RESOURCE_INTERRUPT, INTERRUPT_BYTES);
+        *pa = find_region(rest, min(left, (u32)REGION_REACH));
+        if (!interrupt || !*pa)
+            return false;
+        *gsi = read_u32(interrupt + 2);
+        return true;
+    }
+    return false;
 }

@@ -18,6 +18,7 @@ enum {
     FADT_PM1A_CNT = 64,
     FADT_PM_TMR = 76,
     FADT_PM1_EVT_LEN = 88,
+    FADT_CENTURY = 108,
     FADT_FLAGS = 112,
     FADT_RESET_REG = 116,
     FADT_RESET_VALUE = 128,
@@ -34,6 +35,7 @@ enum {
     SLEEP_CONTROL_EN = 1 << 5,
     SPACE_MEMORY = 0,
     SPACE_IO = 1,
+    EVENT_POWER_DOWN = 2,
 };
 
 /* A generic address: only those we use are kept. */
@@ -49,6 +51,8 @@ static struct {
     int s5_type; /* -1: unknown */
     struct gas reset, sleep;
     u8 reset_value;
+    u8 century;
+    volatile u32 *events; /* of the generic event device; NULL: none */
 } power = {.s5_type = -1};
 
 static struct gas read_gas(const struct acpi_table *t, u32 offset)
@@ -69,6 +73,31 @@ static void write_gas(struct gas g, u8 value)
     }
 }
 
+/* The selector says what has happened, and forgets it when it is read. */
+static void generic_event(void *arg)
+{
+    (void)arg;
+    if (!(*power.events & EVENT_POWER_DOWN))
+        return;
+    log_info("acpi: power button");
+    stop_requested();
+}
+
+/* Machines without the fixed registers have a device whose method reads a selector
+ * (ACPI 6.5, 5.6.9); we read it as QEMU's method does. */
+static void enable_generic_events(const struct acpi_table *dsdt)
+{
+    u64 pa;
+    u32 gsi;
+
+    if (!acpi_find_event_device(dsdt->data, dsdt->len, &pa, &gsi))
+        return;
+    power.events = pc_map_device(pa, sizeof(u32));
+    int line = power.events ? irq_register(generic_event, NULL) : -ENOMEM;
+    if (line < 0 || pc_irq_route_gsi(gsi, (u32)line))
+        log_warn("acpi: no interrupt for the power button");
+}
+
 static void read_dsdt(const struct acpi_table *fadt)
 {
     struct acpi_table dsdt;
@@ -78,6 +107,8 @@ static void read_dsdt(const struct acpi_table *fadt)
         pa = acpi_field(fadt, FADT_DSDT, 4);
     if (acpi_table_at(pa, "DSDT", &dsdt)) {
         power.s5_type = acpi_find_s5(dsdt.data, dsdt.len);
+        if (!power.pm1a_evt)
+            enable_generic_events(&dsdt);
         boot_info.nr_virtio_mmio =
             acpi_find_devices(dsdt.data, dsdt.len, "LNRO0005", boot_info.virtio_mmio,
                               ARRAY_LEN(boot_info.virtio_mmio));
@@ -120,6 +151,7 @@ void acpi_read_fadt(void)
     if (!acpi_find("FACP", &fadt))
         return;
     u32 flags = (u32)acpi_field(&fadt, FADT_FLAGS, 4);
+    power.century = (u8)acpi_field(&fadt, FADT_CENTURY, 1);
     if (flags & FLAG_RESET_REG) {
         power.reset = read_gas(&fadt, FADT_RESET_REG);
         power.reset_value = (u8)acpi_field(&fadt, FADT_RESET_VALUE, 1);
@@ -144,6 +176,11 @@ void pc_acpi_power_off(void)
     if (power.s5_type >= 0)
         write_gas(power.sleep, (u8)(power.s5_type << 2 | SLEEP_CONTROL_EN));
     write_gas(power.reset, power.reset_value);
+}
+
+u8 pc_rtc_century(void)
+{
+    return power.century;
 }
 
 u32 pc_pm_timer_port(void)

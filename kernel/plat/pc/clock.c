@@ -151,12 +151,20 @@ static u8 cmos(u8 index)
 }
 
 struct rtc_time {
-    u8 sec, min, hour, day, month, year;
+    u8 sec, min, hour, day, month, year, century;
 };
 
 static struct rtc_time rtc_read(void)
 {
-    return (struct rtc_time){cmos(0), cmos(2), cmos(4), cmos(7), cmos(8), cmos(9)};
+    u8 century = pc_rtc_century();
+
+    return (struct rtc_time){.sec = cmos(0),
+                             .min = cmos(2),
+                             .hour = cmos(4),
+                             .day = cmos(7),
+                             .month = cmos(8),
+                             .year = cmos(9),
+                             .century = century ? cmos(century) : 0};
 }
 
 static u32 from_bcd(u8 v, bool binary)
@@ -164,13 +172,21 @@ static u32 from_bcd(u8 v, bool binary)
     return binary ? v : (v >> 4) * 10u + (v & 15);
 }
 
-/* Days since 1970 of a date after 2000, by the rule of leap years until 2099. */
+/* Days since 1970 of a date of the Gregorian calendar, whose years here begin in March. */
 static u64 days_since_epoch(u32 year, u32 month, u32 day)
 {
-    static const u16 before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    u64 days = 10957 + year * 365 + (year + 3) / 4 + before[month - 1] + day - 1;
+    u64 y = month > 2 ? year : year - 1;
+    u32 from_march = (month + 9) % 12;
 
-    return days + (month > 2 && year % 4 == 0);
+    return y * 365 + y / 4 - y / 100 + y / 400 + (153 * from_march + 2) / 5 + day - 1 - 719468;
+}
+
+/* Where the firmware tells of no century, or of an odd one, it is ours. */
+static u32 year_of(const struct rtc_time *t, bool binary)
+{
+    u32 century = from_bcd(t->century, binary);
+
+    return (century >= 19 && century < 30 ? century : 20) * 100 + from_bcd(t->year, binary);
 }
 
 /* A clock that updates while we read shows another second afterwards; one that is not there gives
@@ -196,7 +212,9 @@ u64 pc_clock_real_ns(void)
         return 0;
     if (!(status & 2)) /* 12 hours, with the afternoon in the top bit */
         hour = hour % 12 + (t.hour & 0x80 ? 12 : 0);
-    u64 s = days_since_epoch(from_bcd(t.year, binary), month, day) * 86400 + hour * 3600 +
+    if (year_of(&t, binary) < 1970)
+        return 0;
+    u64 s = days_since_epoch(year_of(&t, binary), month, day) * 86400 + hour * 3600 +
             from_bcd(t.min, binary) * 60 + from_bcd(t.sec, binary);
     return s * NSEC_PER_SEC;
 }

@@ -78,6 +78,7 @@ u64 pc_lapic_elapsed(void); /* ticks of the timer since pc_apic_init, which was 
 void pc_acpi_power_off(void); /* returns if it did not work */
 u32 pc_pm_timer_port(void);   /* 0: none */
 u32 pc_pm_timer_read(void);
+u8 pc_rtc_century(void); /* index of the clock's byte of the century; 0: none */
 
 /* clock.c */
 void pc_clock_init(void);

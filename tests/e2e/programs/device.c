@@ -3,7 +3,8 @@
  *     device check FOLDER   finds it again, and writes over the middle of it
  *     device serve          answers one HTTP request on port 80 with 200,000 bytes
  *     device show           its environment, arguments, host name and /etc/given
- *     device sleep          waits to be stopped, and says by what */
+ *     device sleep          waits to be stopped, and says by what
+ *     device hog            the same, after it has had 48 MiB and given them back */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -132,8 +133,13 @@ static void note(int number)
     got = number;
 }
 
-static int wait_for_stop(void)
+static int wait_for_stop(int hog)
 {
+    size_t len = hog ? 48 << 20 : 4096;
+    char *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    memset(memory, 1, len);
+    munmap(memory, len);
     signal(SIGTERM, note);
     printf("device: waiting\n");
     fflush(stdout);
@@ -151,7 +157,7 @@ int main(int argc, char **argv)
         return with_file(argv[2], !strcmp(verb, "check"));
     if (!strcmp(verb, "serve"))
         return serve();
-    if (!strcmp(verb, "sleep"))
-        return wait_for_stop();
+    if (!strcmp(verb, "sleep") || !strcmp(verb, "hog"))
+        return wait_for_stop(!strcmp(verb, "hog"));
     return show(argc, argv);
 }
