@@ -91,8 +91,8 @@ class Machine:
     """Base: run a command whose QEMU is started through the shim."""
 
     name = kernel = None
-    has_network = False  # the kernel file alone can drive virtio-net
-    has_disks = False  # … and virtio-blk, and has ext4
+    has_network = False  # a server can be reached: virtio-net is built in, or its modules are at hand
+    has_disks = False  # virtio-blk and ext4 are built in
 
     def __init__(self):
         self.bin = os.path.join(OUT, "bin")
@@ -176,9 +176,9 @@ class Floor(Machine):
 class Linux(Machine):
     """A Linux guest whose init is the program."""
 
-    def __init__(self, name, kernel):
+    def __init__(self, name, kernel, modules=()):
         super().__init__()
-        self.name, self.kernel = name, kernel
+        self.name, self.kernel, self.modules = name, kernel, modules
         self.khz = tsc_khz()
 
     def _initrd(self, program):
@@ -208,10 +208,13 @@ class Linux(Machine):
         return [os.path.join(self.bin, "qemu-system-x86_64"), "-machine", MACHINE.format(acpi="on"), *COMMON,
                 "-m", str(memory), "-kernel", self.kernel, "-initrd", initrd, *options, "-append", line]
 
-    def server_command(self, program, args, files, tap, address):
-        """A server behind a tap, started by bench/guest/init.c; files: guest path -> file here."""
+    def server_command(self, program, args, files, tap, address, memory=256, folders=()):
+        """A server behind a tap, started by bench/guest/init.c; files: guest path -> file here; folders: what the
+        program opens by itself."""
         own = [(path, here, 0o644) for path, here in files.items()]
         own += [(program, program, 0o755), *((path, path, 0o644) for path in ("/etc/passwd", "/etc/group"))]
+        own += [(f"/modules/{i}.ko", here, 0o644) for i, here in enumerate(self.modules)]
+        own += [(path, path, 0o644) for folder in folders for path in files_below(folder)]
         contents = libraries(program)
         for path, here, mode in own:
             with open(here, "rb") as file:
@@ -221,7 +224,7 @@ class Linux(Machine):
             file.write(cpio.initramfs(os.path.join(BUILD, "bench", "bench-init"), contents))
         options = ["-global", "virtio-mmio.force-legacy=off", "-netdev",
                    f"tap,id=net,ifname={tap},script=no,downscript=no", "-device", "virtio-net-device,netdev=net"]
-        return self._command(256, initrd, f"ip={address}:::255.255.255.0::eth0:off -- "
+        return self._command(memory, initrd, f"ip={address}:::255.255.255.0::eth0:off -- "
                              + " ".join([program, *args]), options)
 
 
@@ -243,10 +246,11 @@ class Ingot(Machine):
             return max(os.path.getsize(os.path.join(folder, name))
                        for folder, _, names in os.walk(store) for name in names)
 
-    def server_command(self, program, args, files, tap, address):
-        """A server behind a tap; files: guest path -> file here."""
+    def server_command(self, program, args, files, tap, address, memory=256, folders=()):
+        """A server behind a tap; files: guest path -> file here; folders: `ingot run` finds them."""
+        del folders
         copies = [word for path, here in files.items() for word in ("--file", f"{here}:{path}")]
-        return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", "256M", "--net",
+        return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--net",
                 f"tap:{tap},ip={address}/24", *copies, program, *args]
 
     def run_with_volume(self, program, volume, plugin, memory=128):
@@ -266,6 +270,13 @@ def drive(path):
     return ["-global", "virtio-mmio.force-legacy=off", "-drive",
             f"if=none,id=volume0,format=raw,file.locking=off,cache=writeback,discard=unmap,file={path}",
             "-device", "virtio-blk-device,drive=volume0"]
+
+
+def files_below(folder):
+    """All but what Python compiled, whose times an archive does not keep."""
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in ("__pycache__", "test")]
+        yield from (os.path.join(top, name) for name in names if os.path.isfile(os.path.join(top, name)))
 
 
 def libraries(program):
@@ -295,8 +306,19 @@ def linux_guests():
         guests[-1].has_network = guests[-1].has_disks = True
     cloud = sorted(glob.glob("/boot/vmlinuz-*-cloud-amd64")) or fetch_cloud_kernel()
     if cloud:
-        guests.append(Linux("Linux, Debian cloud", cloud[-1]))
+        modules = network_modules(cloud[-1])
+        guests.append(Linux("Linux, Debian cloud", cloud[-1], modules))
+        guests[-1].has_network = bool(modules)
     return guests
+
+
+def network_modules(kernel):
+    """virtio-net and what it needs, in the order in which they are loaded; [] where one is missing."""
+    folder = os.path.join(os.path.dirname(kernel), "..", "lib", "modules", os.path.basename(kernel).split("-", 1)[1], "kernel")
+    names = ("drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_mmio", "net/core/failover",
+             "drivers/net/net_failover", "drivers/net/virtio_net")
+    modules = [os.path.join(folder, name + ".ko") for name in names]
+    return modules if all(map(os.path.exists, modules)) else []
 
 
 def fetch_cloud_kernel():

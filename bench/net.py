@@ -1,6 +1,7 @@
 """Servers behind a tap, asked from the host's side: kernel and program instructions a request, and
 requests a second.  A namespace of our own holds the tap, the guest and the load, and goes with them."""
 import contextlib
+import glob
 import os
 import shutil
 import signal
@@ -18,22 +19,33 @@ REDIS_CONF = "protected-mode no\nsave \"\"\nappendonly no\n"
 NGINX_CONF = ("user root;\ndaemon off;\nmaster_process off;\npid /tmp/nginx.pid;\nerror_log stderr;\nevents {}\n"
               "http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000;\n"
               "server { listen 80; root /site; } }\n")
+PYTHON_SERVER = """
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+class Handler(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *args):
+        pass
+ThreadingHTTPServer(("", 8000), partial(Handler, directory="/site")).serve_forever()
+"""
+NODE_SERVER = 'require("http").createServer((request, response) => response.end("hello\\n")).listen(8000);'
 
 
 class Load:
-    """One kind of request to a server: how it is made, and how often."""
+    """One kind of request to a server: how it is made, how often, and the goals: kernel instructions,
+    and requests a second to those of each opponent."""
 
-    def __init__(self, title, requests, goal, command, unit=1):
-        self.title, self.requests, self.goal, self.command, self.unit = title, requests, goal, command, unit
+    def __init__(self, title, requests, goal, ratios, command):
+        self.title, self.requests, self.goal, self.ratios, self.command = title, requests, goal, ratios, command
 
 
-def redis_load(title, test, depth, requests, goal):
+def redis_load(title, test, depth, requests, goal, ratios=()):
     command = ["redis-benchmark", "-h", GUEST, "-q", "-t", test, "-c", str(CONNECTIONS), "-P", str(depth), "-n"]
-    return Load(title, requests, goal, lambda count: [*command, str(count)])
+    return Load(title, requests, goal, ratios, lambda count: [*command, str(count)])
 
 
-def plain_load(title, port, request, requests, goal, connections=CONNECTIONS):
-    return Load(title, requests, goal,
+def plain_load(title, port, request, requests, goal, ratios=(), connections=CONNECTIONS):
+    return Load(title, requests, goal, ratios,
                 lambda count: [LOAD, GUEST, str(port), str(connections), str(count), request])
 
 
@@ -42,26 +54,33 @@ def http_get(path):
 
 
 class Server:
-    """A program with its files, what to ask it before the loads, and the loads."""
+    """A program with its files, what to ask it before the loads, and the loads; folders: what it opens besides."""
 
-    def __init__(self, program, args, files, first, loads):
+    def __init__(self, program, args, files, first, loads, memory=256, folders=()):
         self.program, self.args, self.files, self.first, self.loads = program, args, files, first, loads
+        self.memory, self.folders = memory, folders
 
 
 SERVERS = [
     Server("redis-server", ["/redis.conf"], {"/redis.conf": REDIS_CONF.encode()}, (6379, "PING\r\n"), [
-        redis_load("redis GET, -P 1", "get", 1, 3000, 3000),
-        redis_load("redis SET, -P 1", "set", 1, 3000, 3000),
+        redis_load("redis GET, -P 1", "get", 1, 3000, 3000, (2, 2.5)),
+        redis_load("redis SET, -P 1", "set", 1, 3000, 3000, (2, 2.5)),
         redis_load("redis GET, -P 16", "get", 16, 12000, 350),
         redis_load("redis SET, -P 16", "set", 16, 12000, 350)]),
     Server("nginx", ["-c", "/nginx.conf"],
            {"/nginx.conf": NGINX_CONF.encode(), "/site/small.html": b"x" * 612,
             "/site/large.bin": bytes(range(256)) * 4096, "/var/log/nginx/keep": b"", "/var/lib/nginx/keep": b""},
            (80, http_get("/small.html")), [
-               plain_load("nginx, 612 B, keep-alive", 80, http_get("/small.html"), 1500, 4000),
+               plain_load("nginx, 612 B, keep-alive", 80, http_get("/small.html"), 1500, 4000, (1.7, 2.4)),
                plain_load("nginx, 1 MiB file (a MiB)", 80, http_get("/large.bin"), 40, 400000, connections=4)]),
     Server("memcached", ["-u", "root"], {}, (11211, "set k 0 0 3\r\nabc\r\n"), [
         plain_load("memcached get", 11211, "get k\r\n", 2500, 3500)]),
+    Server("/usr/bin/python3", ["/server.py"], {"/server.py": PYTHON_SERVER.encode(), "/site/small.html": b"x" * 612},
+           (8000, http_get("/small.html")),
+           [plain_load("python http.server, 612 B", 8000, http_get("/small.html"), 100, None, (1.2, 1.2))],
+           memory=384, folders=["/usr/lib/python3.11"]),
+    Server("node", ["/server.js"], {"/server.js": NODE_SERVER.encode()}, (8000, http_get("/")),
+           [plain_load("node, hello", 8000, http_get("/"), 400, None, (1.2, 1.2))], memory=768),
 ]
 
 
@@ -160,7 +179,8 @@ def guest(space, machine, server, counted, plugin_words=""):
     space.wait_for_tap()
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+b") as log:
         counters = Counters(folder) if counted else None
-        command = machine.server_command(program, server.args, write_files(folder, server), TAP, GUEST)
+        command = machine.server_command(program, server.args, write_files(folder, server), TAP, GUEST,
+                                         server.memory, server.folders)
         child = subprocess.Popen(space.inside(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  env=machine.environment(os.path.join(folder, "start"),
                                                          counters.options(plugin_words) if counters else ""),
@@ -200,24 +220,70 @@ def rate(space, load):
     return best
 
 
-def measure(space, machine, server):
-    """load title -> (kernel, program, requests a second)"""
-    with guest(space, machine, server, True) as counters:
-        counts = [instructions(space, counters, load) for load in server.loads]
-    with guest(space, machine, server, False):
-        rates = [rate(space, load) for load in server.loads]
-    return {load.title: (*count, speed) for load, count, speed in zip(server.loads, counts, rates)}
+def vmm_time(space):
+    """Microseconds of processor that all threads of the namespace's QEMU have had."""
+    total = 0
+    pids = subprocess.run(["ip", "netns", "pids", space.name], check=True, capture_output=True, text=True).stdout
+    for pid in pids.split():
+        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+            if not file.read().startswith("qemu"):
+                continue
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            with open(path, encoding="ascii") as file:
+                total += int(file.read().split()[0]) / 1000
+    return total
 
 
-def cells(load, results):
-    ours, *theirs = (result.get(load.title) for result in results)
-    kernel = [f"{r[0]:,.0f}" if r else "–" for r in (ours, *theirs)]
-    program = [f"{r[1]:,.0f}" if r else "–" for r in (ours, *theirs)]
-    speed = [f"{r[2]:,.0f}" if r else "–" for r in (ours, *theirs)]
-    last = theirs[0] if theirs else None
-    ratios = [f"{last[0] / ours[0]:.1f}×" if ours and last else "–",
-              f"{ours[2] / last[2]:.1f}×" if ours and last else "–"]
-    return [load.title, *kernel, f"{load.goal:,}", ratios[0], *program, *speed, ratios[1]]
+def speed(space, load):
+    """(requests a second, microseconds of QEMU's processor time a request): a busy machine makes the
+    first less and leaves the second mostly as it is."""
+    space.run(*load.command(load.requests // 4), timeout=300)
+    before = vmm_time(space)
+    best = rate(space, load)
+    return best, (vmm_time(space) - before) / (4 * load.requests)
+
+
+def measure_turns(space, machines, server, rounds):
+    """The machines in turn, each a few times: (machine name, load title) -> the best (requests a second, time)."""
+    best = {}
+    for _ in range(rounds):
+        for machine in machines:
+            with guest(space, machine, server, False):
+                for load in server.loads:
+                    now, old = speed(space, load), best.get((machine.name, load.title), (0, 1e9))
+                    best[machine.name, load.title] = max(old[0], now[0]), min(old[1], now[1])
+    return best
+
+
+def measure(space, machines, server, rounds):
+    """machine name, load title -> (kernel, program, requests a second, µs of processor)"""
+    found = {}
+    for machine in machines:
+        with guest(space, machine, server, True) as counters:
+            for load in server.loads:
+                found[machine.name, load.title] = instructions(space, counters, load)
+    for key, fast in measure_turns(space, machines, server, rounds).items():
+        found[key] += fast
+    return found
+
+
+def goals(ratios):
+    return " · ".join(f"{ratio}×" for ratio in ratios)
+
+
+def to_ours(ours, theirs):
+    """How many times theirs what ours is, or the other way round: what is more than 1 is better."""
+    return " · ".join(f"{ours / one:.1f}×" for one in theirs)
+
+
+def cells(load, machines, found):
+    """A row of instructions and one of speed."""
+    kernel, program, rates, times = zip(*(found[m.name, load.title] for m in machines))
+    work = [load.title, *(f"{n:,.0f}" for n in kernel), f"{load.goal:,}" if load.goal else "",
+            " · ".join(f"{one / kernel[0]:.1f}×" for one in kernel[1:]), *(f"{n:,.0f}" for n in program)]
+    fast = [load.title, *(f"{n:,.0f}" for n in rates), to_ours(rates[0], rates[1:]), goals(load.ratios),
+            *(f"{n:,.1f}" for n in times), " · ".join(f"{one / times[0]:.1f}×" for one in times[1:])]
+    return work, fast
 
 
 def bench_net(report, machines):
@@ -226,23 +292,22 @@ def bench_net(report, machines):
         report.add(f"net: skipped: {reason}.\n")
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    opponents = [m for m in machines[1:] if m.has_network]
-    if not opponents:
+    chosen = [machines[0], *(m for m in machines[1:] if m.has_network)]
+    if len(chosen) == 1:
         report.add("net: no Linux guest beside ours: INGOT_BENCH_LINUX names none.")
-    chosen, rows = [machines[0], *opponents], []
+    wanted, rows = os.environ.get("BENCH_SERVERS", "").split(), []
     with Namespace() as space:
         for server in SERVERS:
-            if not shutil.which(server.program):
-                report.add(f"net: {server.program} skipped: it is not installed.")
+            if not shutil.which(server.program) or (wanted and os.path.basename(server.program) not in wanted):
+                report.add(f"net: {server.program} skipped: it is not installed, or not asked for.")
                 continue
-            results = []
-            for machine in chosen:
-                try:
-                    results.append(measure(space, machine, server))
-                except RuntimeError as error:
-                    report.add(f"net: {server.program} on {machine.name} failed: {error}")
-                    results.append({})
-            rows += [cells(load, results) for load in server.loads]
+            try:
+                found = measure(space, chosen, server, int(os.environ.get("BENCH_ROUNDS", "3")))
+                rows += [cells(load, chosen, found) for load in server.loads]
+            except (RuntimeError, subprocess.SubprocessError) as error:
+                report.add(f"net: {server.program} failed: {error}")
     names = [m.name for m in chosen]
-    report.table(["over a tap, 50 clients, a request", *(f"kernel, {n}" for n in names), "goal", "ratio",
-                  *(f"program, {n}" for n in names), *(f"requests/s, {n}" for n in names), "ratio"], rows)
+    report.table(["over a tap, 50 clients, instructions a request", *(f"kernel, {n}" for n in names), "goal", "ratio",
+                  *(f"program, {n}" for n in names)], [work for work, _ in rows])
+    report.table(["the same", *(f"requests/s, {n}" for n in names), "ratio", "goal",
+                  *(f"µs of QEMU, {n}" for n in names), "ratio"], [fast for _, fast in rows])
