@@ -54,7 +54,7 @@ def http_get(path):
 
 
 class Server:
-    """A program with its files, what to ask it before the loads, and the loads; folders: what it opens besides."""
+    """A program with its files, what to ask it before the loads (or None), and the loads; folders: what it opens besides."""
 
     def __init__(self, program, args, files, first, loads, memory=256, folders=()):
         self.program, self.args, self.files, self.first, self.loads = program, args, files, first, loads
@@ -77,10 +77,10 @@ SERVERS = [
         plain_load("memcached get", 11211, "get k\r\n", 2500, 3500)]),
     Server("/usr/bin/python3", ["/server.py"], {"/server.py": PYTHON_SERVER.encode(), "/site/small.html": b"x" * 612},
            (8000, http_get("/small.html")),
-           [plain_load("python http.server, 612 B", 8000, http_get("/small.html"), 100, None, (1.2, 1.2))],
+           [plain_load("python http.server, 612 B", 8000, http_get("/small.html"), 600, None, (1.2, 1.2))],
            memory=384, folders=["/usr/lib/python3.11"]),
     Server("node", ["/server.js"], {"/server.js": NODE_SERVER.encode()}, (8000, http_get("/")),
-           [plain_load("node, hello", 8000, http_get("/"), 400, None, (1.2, 1.2))], memory=768),
+           [plain_load("node, hello", 8000, http_get("/"), 1000, None, (1.2, 1.2))], memory=768),
 ]
 
 
@@ -186,8 +186,9 @@ def guest(space, machine, server, counted, plugin_words=""):
                                                          counters.options(plugin_words) if counters else ""),
                                  start_new_session=True)
         try:
-            port, request = server.first
-            space.run(LOAD, GUEST, str(port), "1", "1", request, timeout=90)
+            if server.first:
+                port, request = server.first
+                space.run(LOAD, GUEST, str(port), "1", "1", request, timeout=90)
             yield counters
         except (subprocess.SubprocessError, RuntimeError) as error:
             log.seek(0)
@@ -220,13 +221,13 @@ def rate(space, load):
     return best
 
 
-def vmm_time(space):
-    """Microseconds of processor that all threads of the namespace's QEMU have had."""
+def vmm_time(space, name="qemu"):
+    """Microseconds of processor that all threads of the namespace's QEMU, or of who is called @name, have had."""
     total = 0
     pids = subprocess.run(["ip", "netns", "pids", space.name], check=True, capture_output=True, text=True).stdout
     for pid in pids.split():
         with open(f"/proc/{pid}/comm", encoding="ascii") as file:
-            if not file.read().startswith("qemu"):
+            if not file.read().startswith(name):
                 continue
         for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
             with open(path, encoding="ascii") as file:
