@@ -1,0 +1,59 @@
+/* The instructions of the kernel that a guest in a process executes, each once, in the order of
+ * their first turn: `bench-steps TENDER ARGUMENTS...` prints their offsets in the image.  One step
+ * at a time, without random addresses; descriptors are passed on. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/personality.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KERNEL 0x700000000000ul /* FIXED_KERNEL of host/tender */
+
+enum { IMAGE_MAX = 2 << 20 };
+
+static pid_t start(char **argv)
+{
+    pid_t pid = fork();
+
+    if (pid)
+        return pid;
+    personality(ADDR_NO_RANDOMIZE);
+    ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    execv(argv[0], argv);
+    _exit(127);
+}
+
+static void look(pid_t pid)
+{
+    static unsigned char seen[IMAGE_MAX];
+    struct user_regs_struct regs;
+
+    ptrace(PTRACE_GETREGS, pid, NULL, &regs);
+    unsigned long at = regs.rip - KERNEL;
+    if (at < IMAGE_MAX && !seen[at]) {
+        seen[at] = 1;
+        fprintf(stderr, "%lx\n", at);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int status = 0, sig = 0;
+
+    if (argc < 2)
+        return 2;
+    pid_t pid = start(argv + 1);
+    waitpid(pid, &status, 0);
+    while (WIFSTOPPED(status)) {
+        ptrace(PTRACE_SINGLESTEP, pid, NULL, sig);
+        if (waitpid(pid, &status, 0) < 0)
+            break;
+        sig = WIFSTOPPED(status) && WSTOPSIG(status) != SIGTRAP ? WSTOPSIG(status) : 0;
+        if (WIFSTOPPED(status))
+            look(pid);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
