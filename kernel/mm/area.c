@@ -138,6 +138,7 @@ struct vma *area_create(struct mm *mm, const struct vma *template)
     vma->mm = mm;
     if (vma->backing)
         vma->backing->ops->get(vma->backing);
+    mm->tells |= vma->backing && vma->backing->ops->dirty && area_is_shared(vma);
     area_insert(mm, vma);
     return vma;
 }

@@ -178,7 +178,8 @@ static int fault_file(struct mm *mm, struct vma *vma, u64 va, bool write)
     }
     if (!write && (!shared || ops->dirty))
         prot &= ~(u32)PLAT_WRITE; /* the first write shall be seen */
-    err = plat.map_page(&mm->as, va, pa, prot);
+    struct page *page = page_of_phys(pa);
+    err = plat.map_page(&mm->as, va, pa, page ? prot : prot | PLAT_STATIC);
     if (err) {
         put_phys(pa);
         return err;

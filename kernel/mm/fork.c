@@ -15,14 +15,13 @@ bool mm_can_fork(void)
 static void share_page(void *arg, u64 pa)
 {
     struct page *page = page_of_phys(pa);
-    u64 *anon = arg;
+    s64 *anon = arg;
 
-    anon[0]++;
     if (!page)
         return;
     page_get(page);
     if (page->flags & PAGE_ANON)
-        anon[1]++;
+        ++*anon;
 }
 
 static void split_page(void *arg, u64 pa)
@@ -47,15 +46,16 @@ static int fork_area(struct mm *to, struct mm *from, struct vma *vma, struct vma
 {
     if (!needs_pages(vma))
         return 0;
-    u64 counts[2] = {0}; /* all pages, anonymous ones */
-    const struct plat_copy copy = {share_page, split_page, counts};
-    own->touched = own->copied = *shared = true;
+    s64 anon = 0;
+    struct plat_copy copy = {.share = share_page, .split = split_page, .arg = &anon};
     int err = plat.copy(&to->as, &from->as, vma->start, vma->end - vma->start, &copy);
-    to->resident_pages += counts[0];
-    page_account(offsetof(struct page_stats, anon), (s64)counts[1]);
+    own->touched = own->copied = *shared = true;
+    to->resident_pages += copy.copied;
+    page_account(offsetof(struct page_stats, anon), anon);
     return err;
 }
 
+/* 0, 1: pages of @from lost the right to write, or -ENOMEM. */
 static int fork_areas(struct mm *to, struct mm *from)
 {
     bool shared = false;
@@ -66,6 +66,7 @@ static int fork_areas(struct mm *to, struct mm *from)
     to->mmap_top = from->mmap_top;
     to->stack_limit = from->stack_limit;
     to->wx_strict = from->wx_strict;
+    to->tells = from->tells;
     to->stands_in = from->stands_in;
     struct vma *vma = area_find(from, 0), *own = err ? NULL : area_find(to, 0);
     for (struct vma *next; own && !err; vma = area_next(vma), own = next) {
@@ -75,12 +76,43 @@ static int fork_areas(struct mm *to, struct mm *from)
         else
             err = fork_area(to, from, vma, own, &shared);
     }
-    if (shared)
+    if (shared && err)
         plat.as_flush(&from->as);
-    return err;
+    return err ? err : shared;
 }
 
-struct mm *mm_fork(struct mm *from)
+/* Give the child a copy of the page at @va now, where both would write to it at once: that saves
+ * each a fault.  Nothing has to succeed. */
+static void copy_early(struct mm *to, struct mm *from, u64 va)
+{
+    const struct vma *vma = area_find(from, va);
+    u32 prot;
+    u64 pa;
+
+    va = ALIGN_DOWN(va, PAGE_SIZE);
+    if (!vma || vma->start > va || !(vma->prot & PROT_WRITE) ||
+        !plat.query(&to->as, va, &pa, &prot) || prot & PLAT_WRITE)
+        return;
+    struct page *page = page_of_phys(pa);
+    if (!page || !(page->flags & PAGE_ANON) ||
+        __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) != 2) /* the child's and the parent's */
+        return;
+    struct page *copy = page_alloc(0, 0);
+    if (!copy)
+        return;
+    copy_page(page_to_virt(copy), page_to_virt(page));
+    copy->flags = PAGE_ANON;
+    if (plat.replace(&to->as, va, page_to_phys(copy), plat_prot_of(vma->prot))) {
+        copy->flags = 0;
+        page_put(copy);
+        return;
+    }
+    page_put(page);
+    /* The parent's again; where this fails its next write finds out. */
+    (void)plat.replace(&from->as, va, pa, plat_prot_of(vma->prot));
+}
+
+struct mm *mm_fork(struct mm *from, const u64 *written, u32 nr_written)
 {
     struct mm *to = mm_can_fork() ? mm_create() : NULL;
 
@@ -88,8 +120,12 @@ struct mm *mm_fork(struct mm *from)
         return NULL;
     mm_lock(&from->lock);
     int err = fork_areas(to, from);
+    for (u32 i = 0; err > 0 && i < nr_written; i++)
+        copy_early(to, from, written[i]);
+    if (err > 0)
+        plat.as_flush(&from->as);
     mm_unlock(&from->lock);
-    if (!err)
+    if (err >= 0)
         return to;
     mm_put(to);
     return NULL;

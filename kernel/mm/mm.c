@@ -71,7 +71,8 @@ static void mm_destroy(struct mm *mm)
     spin_lock(&all_lock);
     list_remove(&mm->node);
     spin_unlock(&all_lock);
-    drop_areas(mm);
+    if (mm->tells || plat.areas)
+        drop_areas(mm);
     plat.as_destroy(&mm->as, page_left, &anon);
     if (anon)
         page_account(offsetof(struct page_stats, anon), -anon);

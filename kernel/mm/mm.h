@@ -106,10 +106,11 @@ void mm_cpu_destroy(struct cpu *cpu);
 
 /**
  * A copy of @from for another process: private memory is shared until somebody writes it, shared
- * memory stays shared.  NULL: no memory, or the ground has no second address space (mm_can_fork).
+ * memory stays shared.  @written: addresses that both will write to at once, which need not be
+ * anybody's.  NULL: no memory, or the ground has no second address space (mm_can_fork).
  * Thread context; sleeps.
  */
-struct mm *mm_fork(struct mm *from);
+struct mm *mm_fork(struct mm *from, const u64 *written, u32 nr_written);
 bool mm_can_fork(void);
 /** How many processes and others refer to @mm. */
 u32 mm_users(const struct mm *mm);

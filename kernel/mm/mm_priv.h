@@ -27,6 +27,7 @@ struct mm {
     u64 not_huge;         /* [L] a 2 MiB region that had pages when last looked at */
     u64 reclaim_at;       /* [L] where mm_reclaim() goes on */
     bool wx_strict;       /* [L] */
+    bool tells;           /* [L] some area has been one whose file hears of writes */
     bool stands_in;       /* [A] some area has had code that stands in for other code */
     u32 nr_areas;         /* [L] */
     u64 virtual_pages;    /* [L] */

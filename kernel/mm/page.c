@@ -51,8 +51,11 @@ static struct region *region_of(u64 frame)
 
 struct page *page_of_phys(paddr_t pa)
 {
+    const struct region *largest = zone.regions;
     u64 frame = pa >> PAGE_SHIFT;
 
+    if (likely(frame - largest->first < largest->end - largest->first))
+        return page_map + frame;
     return region_of(frame) ? page_map + frame : NULL;
 }
 

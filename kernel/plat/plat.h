@@ -83,11 +83,13 @@ struct plat_areas {
     int (*map_file)(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
 };
 
-/* What copy() tells its caller of. */
+/* What copy() is to do, and what it tells its caller of. */
 struct plat_copy {
-    void (*share)(void *arg, u64 pa); /* one page is about to be in both */
+    void (*share)(void *arg,
+                  u64 pa); /* one page, which is not PLAT_STATIC, is about to be in both */
     void (*split)(void *arg, u64 pa); /* a 2 MiB page becomes small ones */
     void *arg;
+    u64 copied; /* pages that are in both now are added to it */
 };
 
 /* The program's standard streams, where the ground has them ready: 0 in, 1 out, 2 error. */
@@ -192,12 +194,11 @@ struct plat_ops {
     int (*move)(struct plat_as *as, u64 from, u64 to, u64 len);
 
     /** Give @to what @from maps in the range, where @to has nothing: both lose the right to write.
-     * @share is called for each page before it is in both, with its frame; 2 MiB leaves of @from
-     * are split first, after @split was told of their frame.  The caller flushes nothing.  0 or
-     * -ENOMEM (what was copied stays; unmap the range of @to).  NULL: address spaces cannot be
+     * @copy->share is called for pages before they are in both, with their frame; 2 MiB leaves of
+     * @from are split first, after .split was told of their frame.  The caller flushes nothing.  0
+     * or -ENOMEM (what was copied stays; unmap the range of @to).  NULL: address spaces cannot be
      * copied. */
-    int (*copy)(struct plat_as *to, struct plat_as *from, u64 va, u64 len,
-                const struct plat_copy *copy);
+    int (*copy)(struct plat_as *to, struct plat_as *from, u64 va, u64 len, struct plat_copy *copy);
 
     /** Map pages in the kernel's vmap area [vmap_base, vmap_base + vmap_size).  0 or -ENOMEM.  A
      * ground may put other memory there: what lies at @pa is not to be looked at any more. */

@@ -65,13 +65,15 @@ bool processes_allowed(const char *call)
 }
 
 /* What the child works with: memory, files, places. */
-static int give_resources(struct process *p, u64 flags)
+static int give_resources(struct process *p, const struct linux_clone_args *args)
 {
     struct process *from = current_process();
+    const u64 written[] = {current_frame()->rsp, args->child_tid};
+    u64 flags = args->flags;
 
     if (flags & CLONE_VM)
         mm_get(from->mm);
-    p->mm = flags & CLONE_VM ? from->mm : mm_fork(from->mm);
+    p->mm = flags & CLONE_VM ? from->mm : mm_fork(from->mm, written, ARRAY_LEN(written));
     if (flags & CLONE_FILES)
         fd_table_get(from->files);
     p->files = flags & CLONE_FILES ? from->files : fd_table_clone(from->files);
@@ -178,7 +180,7 @@ long fork_process(const struct linux_clone_args *args, const char *call)
         return -ENOMEM;
     struct thread *t = NULL;
     int pidfd = -1;
-    err = give_resources(p, args->flags);
+    err = give_resources(p, args);
     if (!err)
         err = make_thread(p, args, &t);
     if (!err)

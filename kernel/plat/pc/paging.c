@@ -621,20 +621,23 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
 /* --- copying --- */
 
 /* Share the leaves of the lowest table @from in [va, end) with @to. */
-static void share_leaves(u64 *to, u64 *from, u64 va, u64 end, const struct plat_copy *copy)
+static void share_leaves(u64 *to, u64 *from, u64 va, u64 end, struct plat_copy *copy)
 {
     while ((va = skip_empty(from, va, end)) < end) {
         u64 *e = &from[index_of(va, LEVEL_PT)], entry = *e;
 
-        if (entry & PTE_W)
-            entry = __atomic_and_fetch(e, ~(u64)PTE_W, __ATOMIC_SEQ_CST);
-        copy->share(copy->arg, leaf_pa(entry));
-        to[index_of(va, LEVEL_PT)] = entry;
         va += PAGE_SIZE;
+        if (!(entry & PTE_STATIC)) {
+            if (entry & PTE_W)
+                entry = __atomic_and_fetch(e, ~(u64)PTE_W, __ATOMIC_SEQ_CST);
+            copy->share(copy->arg, leaf_pa(entry));
+        }
+        to[e - from] = entry;
+        copy->copied++;
     }
 }
 
-int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, const struct plat_copy *copy)
+int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, struct plat_copy *copy)
 {
     for (u64 end = va + len, next; va < end; va = next) {
         u32 level;

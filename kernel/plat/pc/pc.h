@@ -97,8 +97,7 @@ int pc_protect(struct plat_as *as, u64 va, u64 len, u32 prot);
 bool pc_query(struct plat_as *as, u64 va, u64 *pa, u32 *prot);
 void pc_clear_marks(struct plat_as *as, u64 va, u64 len);
 int pc_move(struct plat_as *as, u64 from, u64 to, u64 len);
-int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len,
-            const struct plat_copy *copy);
+int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, struct plat_copy *copy);
 void pc_as_flush(struct plat_as *as);
 int pc_kernel_map(u64 va, u64 pa, u64 len, u32 prot);
 void pc_kernel_unmap(u64 va, u64 len);
