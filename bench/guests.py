@@ -111,10 +111,11 @@ class Machine:
         figures = start_file + ".figures"
         options = ""
         if plugin:
-            options = f"{os.path.join(BUILD, 'bench', 'insn.so')},out={figures}"
-            if pvh_entry(self.kernel):
+            name = plugin if isinstance(plugin, str) else "insn"
+            options = f"{os.path.join(BUILD, 'bench', name + '.so')},out={figures}"
+            if name == "insn" and pvh_entry(self.kernel):
                 options += f",entry={pvh_entry(self.kernel):#x}"
-            if program and elf_entry(program):
+            if name == "insn" and program and elf_entry(program):
                 options += f",program={elf_entry(program):#x}"
             options = "-plugin " + options + (",profile=on" if profile else "")
         env = self.environment(start_file, options)

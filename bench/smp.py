@@ -30,6 +30,55 @@ def second_cpu(ingot):
     return next((int(halt) for cpu, halt in found if cpu == "1"), 0)
 
 
+# The races of bench/guest/smp.c in order: threads, and operations of all of them together.
+TRIES = 7
+RACES = {"compute_1": (1, 1e6), "compute_2": (2, 2e6), "fault_1": (1, 1500), "fault_2": (2, 3000),
+         "ping_pong_across": (2, 2000), "ping_pong_one": (2, 2000), "mutex_storm": (4, 20000)}
+COUNTED = {"fault_1": None, "fault_2": (1, 3), "ping_pong_one": (1, 4), "ping_pong_across": (1, 3), "mutex_storm": (1, 2)}
+
+
+def counts_of(figures):
+    """Race -> (kernel, waiting, user) instructions an operation, of all CPUs, of the try with the fewest."""
+    marks = [figure[1:] for figure in figures if figure[0] == "mark"]
+    counts, at = {}, 0
+    for name, (threads, operations) in RACES.items():
+        tries = []
+        for _ in range(TRIES):
+            race = marks[at:at + 2 * threads]
+            at += 2 * threads
+            if len(race) == 2 * threads:
+                delta = [b - a for a, b in zip(race[0][2:], race[-1][2:])]
+                tries.append([sum(delta[part::3]) / operations for part in range(3)])
+        if tries:
+            counts[name] = min(tries, key=lambda t: t[0])
+    return counts
+
+
+def goal_of(name, linux):
+    share = COUNTED[name]
+    return f"{linux[0] * share[0] / share[1]:,.0f} ({share[0]}/{share[1]})" if share and linux else "–"
+
+
+def bench_counts(report, machines):
+    """Instructions of both CPUs; not of Debian's kernel, whose start alone takes minutes so."""
+    machines = [m for m in machines if "cloud" not in m.name]
+    found = [counts_of(m.run(SMP, memory=128, first=b"compute", timeout=300, cpus=2, plugin="cpus").figures)
+             for m in machines]
+    rows = []
+    for name in COUNTED:
+        cells = [c.get(name) for c in found]
+        linux = cells[1] if len(cells) > 1 else None
+        rows.append([ROWS[name], *(f"{c[0]:,.0f} + {c[1]:,.0f}" if c else "–" for c in cells), goal_of(name, linux),
+                     f"{linux[0] / cells[0][0]:.1f}×" if linux and cells[0] else "–"])
+    report.table(["kernel instructions of two CPUs + those spent waiting, an operation", *(m.name for m in machines),
+                  "goal (of Linux's)", "ratio"], rows)
+    for one, two in (("compute_1", "compute_2"), ("fault_1", "fault_2")):
+        if one in found[0] and two in found[0]:
+            report.add(f"{ROWS[two]}: {2 * sum(found[0][one]) / sum(found[0][two]):.2f} times one thread's, were both "
+                       "CPUs whole, by instructions with those spent waiting.")
+    report.add()
+
+
 def bench_smp(report, machines):
     columns = []
     for machine in machines:
@@ -38,5 +87,6 @@ def bench_smp(report, machines):
     report.add(f"The second CPU executes {second_cpu(machines[0]):,} instructions before it first waits for work "
                "(goal 100,000), beside the first one's start.")
     report.add()
+    bench_counts(report, machines)
     rows = [[title, *(column.get(name, "–") for column in columns)] for name, title in ROWS.items()]
     report.table(["ns on a machine of two CPUs", *(m.name for m in machines)], rows)

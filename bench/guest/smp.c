@@ -1,5 +1,6 @@
 /* What two CPUs are good for: `NAME VALUE` a line, the least of several tries.  As a guest's init,
- * with the argument "reboot", it ends the machine. */
+ * with the argument "reboot", it ends the machine.  Each thread executes MARK(1) where its part
+ * begins and MARK(2) where it ends, for bench/plugin/cpus.c. */
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -11,6 +12,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "plugin/marker.h"
 
 enum { TRIES = 7, PAGE = 4096, FAULTS = 1500, ROUNDS = 2000, LOCKS = 5000 };
 
@@ -69,8 +72,10 @@ static void *touch(void *arg)
     run_on(spread ? (int)(long)arg : 0);
     madvise(p, (size_t)FAULTS * PAGE, MADV_NOHUGEPAGE);
     pthread_barrier_wait(&gate);
+    MARK(1);
     for (long i = 0; i < FAULTS; i++)
         ((volatile char *)p)[i * PAGE] = 1;
+    MARK(2);
     munmap(p, (size_t)FAULTS * PAGE);
     return arg;
 }
@@ -85,6 +90,7 @@ static void *ping_pong(void *arg)
     if (!me)
         word = 0;
     pthread_barrier_wait(&gate);
+    MARK(1);
     for (int i = 0; i < ROUNDS; i++) {
         int now;
         while ((now = __atomic_load_n(&word, __ATOMIC_ACQUIRE)) % 2 != me)
@@ -92,6 +98,7 @@ static void *ping_pong(void *arg)
         __atomic_store_n(&word, now + 1, __ATOMIC_RELEASE);
         syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1);
     }
+    MARK(2);
     return arg;
 }
 
@@ -101,11 +108,13 @@ static volatile long counter;
 static void *fight(void *arg)
 {
     pthread_barrier_wait(&gate);
+    MARK(1);
     for (int i = 0; i < LOCKS; i++) {
         pthread_mutex_lock(&mutex);
         counter++;
         pthread_mutex_unlock(&mutex);
     }
+    MARK(2);
     return arg;
 }
 
@@ -113,8 +122,10 @@ static void *compute(void *arg)
 {
     run_on(spread ? (int)(long)arg : 0);
     pthread_barrier_wait(&gate);
+    MARK(1);
     for (volatile long i = 0; i < 1000000; i++)
         ;
+    MARK(2);
     return arg;
 }
 
