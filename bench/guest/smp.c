@@ -15,7 +15,7 @@
 
 #include "plugin/marker.h"
 
-enum { TRIES = 7, PAGE = 4096, FAULTS = 1500, ROUNDS = 2000, LOCKS = 5000 };
+enum { TRIES = 7, PAGE = 4096, FAULTS = 1500, ROUNDS = 2000, LOCKS = 2000, HELD = 300 };
 
 static double now_us(void)
 {
@@ -111,7 +111,8 @@ static void *fight(void *arg)
     MARK(1);
     for (int i = 0; i < LOCKS; i++) {
         pthread_mutex_lock(&mutex);
-        counter++;
+        for (int held = 0; held < HELD; held++) /* so long that the others come to wait */
+            counter++;
         pthread_mutex_unlock(&mutex);
     }
     MARK(2);

@@ -30,6 +30,7 @@ struct cpu {
     struct page_cpu *pages;        /* [I] set by mm: free pages of this CPU */
     struct heap_cpu *heap;         /* [I] set by mm: free objects of this CPU */
     struct mm *mm;                 /* [C] set by mm: the address space it translates by, or NULL */
+    u64 next_touch;                /* [C] of mm: the page after the one that was touched last */
     u64 stat_irqs;                 /* [C] hardware interrupts taken */
 };
 

@@ -16,7 +16,8 @@ enum {
     SEGV_ACCERR_CODE = 2,
     BUS_ADRERR_CODE = 2,
     STACK_AHEAD = 256 * 1024,
-    AROUND = 16, /* pages mapped at once where they are in memory already */
+    AROUND = 16,     /* pages mapped at once where they are in memory already */
+    AHEAD_ORDER = 3, /* log2 of the pages that who writes one after the other is given ahead */
 };
 
 /* What an untouched page of anonymous memory reads as. */
@@ -96,6 +97,33 @@ static bool map_huge(struct mm *mm, struct vma *vma, u64 va)
     return true;
 }
 
+/* A program that writes page after page is given the next ones too, where they lie in one block and
+ * memory is plentiful: nothing here can fail the fault. */
+static __attribute__((noinline)) void fault_ahead(struct mm *mm, struct vma *vma, u64 va)
+{
+    u64 len = PAGE_SIZE << AHEAD_ORDER, total = page_total();
+
+    if (vma->end - va < len || va % HUGE_SIZE > HUGE_SIZE - len ||
+        page_free_estimate() <= total / 4)
+        return;
+    struct page *block = page_alloc(AHEAD_ORDER, PAGE_ZERO | PAGE_NORECLAIM);
+    if (!block)
+        return;
+    block->flags = PAGE_ANON;
+    page_split(block);
+    u32 nr = 1 << AHEAD_ORDER;
+    u32 mapped = plat.map_around(&mm->as, va, page_to_phys(block), nr, plat_prot_of(vma->prot));
+    for (u32 left = ~mapped & (BIT(1 << AHEAD_ORDER) - 1); unlikely(left); left &= left - 1) {
+        struct page *page = block + __builtin_ctz(left); /* touched meanwhile by another CPU */
+        page->flags = 0;
+        page_put(page);
+        nr--;
+    }
+    page_account(offsetof(struct page_stats, anon), nr);
+    count_mapped(mm, nr);
+    this_cpu()->next_touch = va + len;
+}
+
 static int fault_anon_small(struct mm *mm, struct vma *vma, u64 va, bool write)
 {
     if (!write) {
@@ -106,7 +134,14 @@ static int fault_anon_small(struct mm *mm, struct vma *vma, u64 va, bool write)
         return err;
     }
     struct page *page = page_alloc(0, PAGE_ZERO);
-    return page ? map_anon(mm, vma, va, page) : -ENOMEM;
+    int err = page ? map_anon(mm, vma, va, page) : -ENOMEM;
+    if (unlikely(err))
+        return err;
+    u64 expected = this_cpu()->next_touch;
+    this_cpu()->next_touch = va + PAGE_SIZE;
+    if (va == expected)
+        fault_ahead(mm, vma, va + PAGE_SIZE);
+    return 0;
 }
 
 static int fault_anon(struct mm *mm, struct vma *vma, u64 va, bool write)

@@ -84,9 +84,14 @@ void futex_unqueue_locked(struct futex_waiter *w)
 
 void futex_wake_waiter_locked(struct futex_waiter *w)
 {
+    struct thread *t = w->thread;
+
     futex_unqueue_locked(w);
-    __atomic_store_n(&w->woken, true, __ATOMIC_RELEASE);
-    thread_wake(w->thread); /* it stays until it has had the bucket's lock */
+    __atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->woken, true,
+                     __ATOMIC_RELEASE); /* from here on @w may be gone, and so may @t */
+    thread_wake(t);
+    thread_put(t);
 }
 
 /** Lock the bucket that @w is in, which a requeue may change. */
@@ -103,6 +108,8 @@ static struct futex_bucket *lock_bucket_of(struct futex_waiter *w)
 
 bool futex_unqueue(struct futex_waiter *w)
 {
+    if (likely(__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE)))
+        return true; /* who woke us has let go of it */
     struct futex_bucket *b = lock_bucket_of(w);
     bool woken = w->woken;
     if (!woken)

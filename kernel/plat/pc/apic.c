@@ -221,6 +221,8 @@ void pc_apic_send(u32 apic_id, u32 command)
 
 void pc_cpu_kick(struct cpu *cpu)
 {
+    if (__atomic_load_n(&pc_cpu_of(cpu)->polls, __ATOMIC_RELAXED))
+        return; /* it sees the bit, which was set with a full barrier */
     pc_apic_send(cpu->apic_id, VECTOR_LINES + PEND_KICK);
 }
 

@@ -34,7 +34,8 @@ struct pc_cpu {
     u64 gdt[5];     /* [C] */
     struct tss tss; /* [C] */
     struct tlb_wishes tlb;
-    bool stop_asked;                   /* [A] the next NMI is another CPU's wish */
+    bool polls;      /* [A] looks at its pending word all the time: no interrupt is needed */
+    bool stop_asked; /* [A] the next NMI is another CPU's wish */
     alignas(16) u8 common_stack[1024]; /* a frame passes through; the TLB's handler runs here */
     alignas(16) u8 nmi_stack[4096];
     alignas(16) u8 fault_stack[4096]; /* #DF and #MC: both end in panic */

@@ -52,8 +52,14 @@ static void pc_cpu_idle(void)
         look_and_halt();
         return;
     }
+    bool *polls = &pc_cpu_of(cpu)->polls;
     pc_tlb_rest(cpu);
-    if (!comes_soon())
+    __atomic_store_n(polls, true, __ATOMIC_RELAXED);
+    bool soon = comes_soon();
+    /* Who sets a bit looks at this after it; we look at the bits after this. */
+    __atomic_store_n(polls, false, __ATOMIC_RELAXED);
+    mb();
+    if (!soon)
         look_and_halt();
     pc_tlb_resume(cpu);
 }
