@@ -9,6 +9,7 @@
 #include "core/panic.h"
 #include "core/percpu.h"
 #include "core/spinlock.h"
+#include "lib/string.h"
 #include "mm/page_priv.h"
 
 enum { MAX_REGIONS = 68, BATCH = 16, LEAST_FILES = 64 };
@@ -221,14 +222,17 @@ static bool refill_once(struct page_cpu *lists)
 {
     spin_lock(&zone.lock);
     u64 left = zone.nr_free + zone.nr_untouched;
-    u32 want = left > 64 * BATCH ? BATCH : 1;
-    while (lists->count < want) {
+    u32 have = lists->count, want = max(left > 64 * BATCH ? (u32)BATCH : 1, have), n = want;
+    while (n > have) { /* the first one on top: pages that are taken in a row lie in a row */
         struct page *page = take_locked(0);
         if (!page)
             break;
-        lists->pages[lists->count++] = page;
+        lists->pages[--n] = page;
     }
     spin_unlock(&zone.lock);
+    if (unlikely(n > have))
+        memmove(&lists->pages[have], &lists->pages[n], (want - n) * sizeof(lists->pages[0]));
+    lists->count = want - (n - have);
     return lists->count > 0;
 }
 
