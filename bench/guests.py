@@ -254,11 +254,11 @@ class Ingot(Machine):
         return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--net",
                 f"tap:{tap},ip={address}/24", *copies, program, *args]
 
-    def run_with_volume(self, program, volume, plugin, memory=128):
-        """A program whose argument is the folder where the image @volume is mounted."""
+    def run_with_volume(self, program, volume, plugin, memory=128, words=(), profile=False):
+        """A program whose first argument is the folder where the image @volume is mounted."""
         command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "-v",
-                   volume + ":/volume", program, "/volume"]
-        return self._run(command, b"op ", plugin, program, 600)
+                   volume + ":/volume", program, "/volume", *words]
+        return self._run(command, b"op ", plugin, program, 600, profile)
 
     def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), cpus=1, profile=False):
         command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--cpus", str(cpus),

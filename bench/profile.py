@@ -6,6 +6,7 @@ operations of bench/guest/micro.c.
     bench/profile.py fork_exit_wait       an operation
     bench/profile.py "redis GET, -P 1"    functions, most expensive first; -n N: so many lines
     bench/profile.py -a FUNCTION LOAD     that function's instructions, how often each ran a request
+    bench/profile.py "storage NAME"       an operation of bench/guest/storage.c instead
 """
 import argparse
 import bisect
@@ -16,6 +17,7 @@ import sys
 
 import guests
 import net
+import storage
 
 IMAGE_ALIGN = 1 << 21  # kernel/plat/pc/boot.c: the image begins at a multiple and is smaller
 
@@ -51,15 +53,25 @@ def collect(space, machine, server, load):
     return {a: (n - 2 * middle.get(a, 0) + first.get(a, 0)) / load.requests for a, n in last.items()}
 
 
-def collect_operation(machine, name):
-    """The same of an operation: between the marks of its last measure."""
-    ended = machine.run(os.path.join(guests.BUILD, "bench", "bench-micro"), plugin=True, first=b"op", timeout=120,
-                        args=[name], profile=True)
+def of_last_measure(ended, name):
+    """A round of an operation, between the marks of its last measure."""
     rounds = re.findall(rf"^op {name} (\d+)", ended.out, re.M)
     if not rounds:
         return None
     start, stop = (read_profile(ended.profiles[mark]) for mark in ("mark-1", "mark-2"))
     return {a: (n - start.get(a, 0)) / int(rounds[-1]) for a, n in stop.items()}
+
+
+def collect_operation(machine, name):
+    """The same of an operation, of bench/guest/storage.c where it says so."""
+    if not name.startswith("storage "):
+        program = os.path.join(guests.BUILD, "bench", "bench-micro")
+        return of_last_measure(machine.run(program, plugin=True, first=b"op", timeout=120, args=[name], profile=True), name)
+    name = name.split()[1]
+    volume = storage.own_copy(storage.make_volume())
+    ended = machine.run_with_volume(storage.STORAGE, volume, True, words=[name], profile=True)
+    os.unlink(volume)
+    return of_last_measure(ended, name)
 
 
 def print_functions(counts, base, addresses, names, lines):

@@ -16,7 +16,8 @@ ROWS = {
     "pwrite_4k": ("pwrite 4 KiB, cached, beyond the copy", 512, "1/4", "kernel"),
     "open_close": ("open + close", 0, "", ""),
     "stat": ("stat", 0, "", ""),
-    "map_fault": ("fault of a cached file's page, mapped shared (512 pages in order)", 0, "1/3", "kernel"),
+    "map_fault": ("fault of a cached file's page, mapped shared, a page of 512 in order", 0, "1/3", "kernel"),
+    "map_unmap": ("… with mmap and munmap", 0, "", "kernel"),
     "create_fsync": ("create + write 4 KiB + fsync + close", 0, "1.5 × a second", "time"),
     "rewrite_fsync": ("pwrite 4 KiB + fdatasync", 0, "", "time"),
     "sqlite_delete": ("sqlite insert, journal_mode=delete", 0, "1.3 × a second", "time"),
@@ -95,7 +96,7 @@ def amount(value, unit=""):
     return (f"{value / 1e6:,.2f} M" if value >= 1e6 else f"{value:,.0f}") + unit
 
 
-def bench_storage(report, machines, rounds=2):
+def bench_storage(report, machines, rounds=4):
     volume = make_volume()
     machines = [m for m in machines if m.has_disks]
     counts = [counts_of(run_on(m, volume, True)) for m in machines]

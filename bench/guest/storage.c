@@ -4,8 +4,8 @@
  *     bench-storage [reboot] FOLDER       FOLDER is on the volume, which bench/storage.py made: it
  * has many/ with 100,000 names, and large, 64 MiB
  *
- * With "reboot" this is a Linux guest's init: it mounts /dev/vda at FOLDER first, and ends with a
- * reboot.  Prints `op NAME ROUNDS` before each pair of marks and `ns NAME NS` (a round) after. */
+ * With "reboot" this is a Linux guest's init: it mounts /dev/vda first, and ends with a reboot.
+ * Prints `op NAME ROUNDS` before each pair of marks and `ns NAME NS` (a round) after. */
 #include "plugin/marker.h"
 
 #include <dirent.h>
@@ -118,14 +118,32 @@ static void op_open_close(int n)
     }
 }
 
+static const volatile char *mapping;
+
 static void op_map_fault(int n)
 {
-    const volatile char *at = mmap(NULL, (size_t)n * PAGE, PROT_READ, MAP_SHARED, cached, 0);
+    for (int i = 0; i < n; i++)
+        sink = mapping[(size_t)i * PAGE];
+}
+
+static void map(int n)
+{
+    void *at = mmap(NULL, (size_t)n * PAGE, PROT_READ, MAP_SHARED, cached, 0);
     if (at == MAP_FAILED)
         die("mmap");
-    for (int i = 0; i < n; i++)
-        sink = at[(size_t)i * PAGE];
-    munmap((void *)(size_t)at, (size_t)n * PAGE);
+    mapping = at;
+}
+
+static void unmap(int n)
+{
+    munmap((void *)(size_t)mapping, (size_t)n * PAGE);
+}
+
+static void op_map_unmap(int n)
+{
+    map(n);
+    op_map_fault(n);
+    unmap(n);
 }
 
 static void op_create_fsync(int n)
@@ -289,6 +307,7 @@ static const struct op {
     {"open_close",       op_open_close,       500,   2, NULL    },
     {"stat",             op_stat,             500,   2, NULL    },
     {"map_fault",        op_map_fault,        512,   3, NULL    },
+    {"map_unmap",        op_map_unmap,        512,   3, NULL    },
     {"create_fsync",     op_create_fsync,     100,   4, NULL    },
     {"rewrite_fsync",    op_rewrite_fsync,    100,   4, NULL    },
     {"sqlite_delete",    op_sqlite,           60,    4, "delete"},
@@ -341,11 +360,19 @@ static void mount_volume(const char *folder)
     end("mount", 1);
 }
 
+static bool is_wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++)
+        if (!strcmp(argv[i], name))
+            return true;
+    return argc <= 2;
+}
+
 int main(int argc, char **argv)
 {
     bool is_init = argc > 1 && !strcmp(argv[1], "reboot");
     bool makes = argc > 1 && !strcmp(argv[1], "make");
-    const char *folder = argc > 1 && !is_init ? argv[argc - 1] : "/volume";
+    const char *folder = is_init || argc < 2 ? "/volume" : argv[makes ? 2 : 1];
 
     if (is_init)
         mount_volume(folder);
@@ -355,14 +382,20 @@ int main(int argc, char **argv)
     set_up();
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         const struct op *op = &ops[i];
+        if (!is_wanted(op->name, argc, argv))
+            continue;
         if (op->sqlite_mode)
             set_up_sqlite(op->sqlite_mode);
-        if (op->rounds <= 1000 || op->run == op_readdir)
+        if (op->run != op_map_fault && (op->rounds <= 1000 || op->run == op_readdir))
             op->run(op->run == op_readdir ? op->rounds : op->rounds / 10 + 1);
         for (int k = 0; k < op->measures; k++) {
+            if (op->run == op_map_fault)
+                map(op->rounds);
             begin(op->name, op->rounds);
             op->run(op->rounds);
             end(op->name, op->rounds);
+            if (op->run == op_map_fault)
+                unmap(op->rounds);
         }
     }
     sqlite3_close(db);

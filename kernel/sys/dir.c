@@ -25,7 +25,7 @@ static bool add_entry(struct dir_sink *sink, const char *name, size_t len, u64 i
                       u8 dt_type)
 {
     struct user_sink *out = container_of(sink, struct user_sink, sink);
-    char raw[ENTRY_MAX] = {0};
+    char raw[ENTRY_MAX];
     struct linux_dirent64 *entry = (struct linux_dirent64 *)(void *)raw;
     size_t start = out->old ? LINUX_DIRENT64_NAME - 1 : LINUX_DIRENT64_NAME;
     size_t total = ALIGN_UP(start + len + (out->old ? 2 : 1), (size_t)8);
@@ -34,6 +34,7 @@ static bool add_entry(struct dir_sink *sink, const char *name, size_t len, u64 i
         out->err = out->done ? 0 : -EINVAL;
         return false;
     }
+    memset(raw + total - 16, 0, 16); /* what follows the name; the rest is written below */
     entry->d_ino = ino;
     entry->d_off = (s64)next_pos;
     entry->d_reclen = (u16)total;

@@ -90,6 +90,30 @@ struct page *page_cache_find(struct page_cache *pc, u64 index)
     return page;
 }
 
+u32 page_cache_find_run(struct page_cache *pc, u64 index, u32 n, paddr_t *pa)
+{
+    struct page *first = NULL;
+    u32 found = 0;
+
+    spin_lock(&pc->lock);
+    n = (u32)min((u64)n, RADIX_SLOTS - index % RADIX_SLOTS); /* those in one node */
+    void **slot = find_slot(pc, index);
+    for (; found < n; found++) {
+        struct page *page = index + found ? slot ? slot[found] : NULL : pc->first;
+        if (!page || (found && page != first + found))
+            break;
+        if (!found)
+            first = page;
+        page_get(page);
+        if (unlikely(!(page->flags & PAGE_REFERENCED)))
+            __atomic_or_fetch(&page->flags, PAGE_REFERENCED, __ATOMIC_RELAXED);
+    }
+    spin_unlock(&pc->lock);
+    if (found)
+        *pa = page_to_phys(first);
+    return found;
+}
+
 /* One more node on the way to @index, which is not 0 and has no slot, from *@spare.  Locked. */
 static void add_node(struct page_cache *pc, u64 index, struct radix_node **spare)
 {

@@ -58,6 +58,9 @@ static inline struct page *page_cache_peek(const struct page_cache *pc, u64 inde
 
 /** The page at @index with a reference, or NULL. */
 struct page *page_cache_find(struct page_cache *pc, u64 index);
+/** How many of the pages [@index, +@n) are there in consecutive frames, with a reference each; the
+ * first frame in *@pa. */
+u32 page_cache_find_run(struct page_cache *pc, u64 index, u32 n, paddr_t *pa);
 
 /**
  * Move up to @n bytes of the page at @index from @offset on into @to; they lie in that page.

@@ -102,9 +102,11 @@ u64 writeback_dirty_pages(void)
     return n > 0 ? (u64)n : 0;
 }
 
-static bool is_above(u32 share)
+static inline bool is_above(u32 share)
 {
-    return writeback_dirty_pages() > max(page_total() / share, (u64)LEAST_PAGES);
+    s64 dirty = __atomic_load_n(&nr_dirty, __ATOMIC_RELAXED);
+
+    return dirty > LEAST_PAGES && (u64)dirty > page_total() / share;
 }
 
 bool writeback_over_limit(void)

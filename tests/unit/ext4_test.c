@@ -184,6 +184,34 @@ TEST(a_large_directory_tea_without_checksums)
         "-b 1024 -N 30000 -E hash_seed=12345678-1234-1234-1234-123456789abc -O ^metadata_csum",
         4000);
 }
+/* e2fsck makes the hashes again by its own function. */
+static void names_of_all_kinds(const char *options)
+{
+    struct fake_disk *disk = start(options, 65536);
+    char name[90];
+
+    EXPECT_EQ(vfs_mkdir("/d", 0755), 0, NULL);
+    for (u32 i = 0; i < 2000; i++) {
+        u32 len = 3 + i % 70;
+        memcpy(name, "/d/", 3);
+        for (u32 k = 0; k < len; k++)
+            name[3 + k] = (char)(i % 3 ? 'a' + (i * 7 + k * k) % 26 : 0x80 + (i + k) % 100);
+        snprintf(name + 3 + len, sizeof(name) - 3 - len, "%u", i);
+        EXPECT_EQ(k_touch(name), 0, name);
+    }
+    finish(disk);
+}
+
+TEST(names_of_all_kinds_half_md4)
+{
+    names_of_all_kinds("-b 1024");
+}
+TEST(names_of_all_kinds_with_a_seed_without_checksums)
+{
+    names_of_all_kinds(
+        "-b 1024 -E hash_seed=00112233-4455-6677-8899-aabbccddeeff -O ^metadata_csum");
+}
+
 TEST(a_large_directory_without_index)
 {
     many_names("-b 4096 -N 30000 -O ^dir_index", 1000);

@@ -6,7 +6,7 @@
 #include "lib/string.h"
 #include "mm/heap.h"
 
-enum { CHAIN_MAX = 16 };
+enum { CHAIN_MAX = 16, BUCKET_BITS = 7, BUCKETS = 1 << BUCKET_BITS };
 
 struct listed {
     u64 pos;
@@ -16,7 +16,7 @@ struct listed {
 struct listing {
     struct ext4_buf *leaves[CHAIN_MAX];
     u32 nr_leaves, nr;
-    struct listed *entries; /* owns */
+    struct listed *entries; /* owns; as many again are room for the sort */
 };
 
 static u64 pos_of(const struct ext4_hash *hash)
@@ -42,7 +42,7 @@ static int add_leaf(struct inode *dir, const struct dx_path *path, struct listin
         return err;
     l->leaves[l->nr_leaves++] = leaf;
     u32 most = l->nr + fs->block_size / 12;
-    struct listed *more = krealloc(l->entries, most * sizeof(*more));
+    struct listed *more = krealloc(l->entries, 2ul * most * sizeof(*more));
     if (!more)
         return -ENOMEM;
     l->entries = more;
@@ -57,18 +57,32 @@ static int add_leaf(struct inode *dir, const struct dx_path *path, struct listin
     return 0;
 }
 
+/* Hashes of a leaf are spread evenly: by their upper bits into buckets first, which leaves little
+ * for the sort by insertion. */
 static void sort(struct listing *l)
 {
-    struct listed *map = l->entries;
+    struct listed *map = l->entries, *spread = map + l->nr;
+    u64 low = UINT64_MAX, high = 0;
+    u16 first[BUCKETS + 1] = {0};
 
-    for (u32 gap = l->nr / 2; gap; gap = gap > 2 ? gap * 5 / 11 : gap / 2) {
-        for (u32 i = gap; i < l->nr; i++) {
-            struct listed one = map[i];
-            u32 at = i;
-            for (; at >= gap && map[at - gap].pos > one.pos; at -= gap)
-                map[at] = map[at - gap];
-            map[at] = one;
-        }
+    for (u32 i = 0; i < l->nr; i++) {
+        low = min(low, map[i].pos);
+        high = max(high, map[i].pos);
+    }
+    u32 bits = l->nr ? 64u - (u32)__builtin_clzll((high - low) | 1) : 0;
+    u32 shift = bits > BUCKET_BITS ? bits - BUCKET_BITS : 0;
+    for (u32 i = 0; i < l->nr; i++)
+        first[((map[i].pos - low) >> shift) + 1]++;
+    for (u32 i = 1; i < BUCKETS; i++)
+        first[i] = (u16)(first[i] + first[i - 1]);
+    for (u32 i = 0; i < l->nr; i++)
+        spread[first[(map[i].pos - low) >> shift]++] = map[i];
+    for (u32 i = 0; i < l->nr; i++) {
+        struct listed one = spread[i];
+        u32 at = i;
+        for (; at && map[at - 1].pos > one.pos; at--)
+            map[at] = map[at - 1];
+        map[at] = one;
     }
 }
 

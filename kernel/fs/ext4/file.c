@@ -35,13 +35,18 @@ static int count_holes(struct inode *inode, u64 index, u32 *holes)
     return err;
 }
 
+static inline bool is_dirty_with_blocks(const struct page *page)
+{
+    return page->flags & PAGE_DIRTY && (page->flags & PAGE_BLOCKS || page->spare);
+}
+
 int ext4_dirty_page(struct inode *inode, struct page *page)
 {
     struct ext4_fs *fs = ext4_of(inode->sb);
     struct ext4_inode *ei = ext4_i(inode);
     u32 holes = 0;
 
-    if (likely(page->flags & PAGE_DIRTY && (page->flags & PAGE_BLOCKS || page->spare)))
+    if (likely(is_dirty_with_blocks(page)))
         return 0;
     int err = ext4_check_writable(fs);
     if (!err && !(page->flags & PAGE_BLOCKS) && !page->spare) {
@@ -58,18 +63,23 @@ int ext4_dirty_page(struct inode *inode, struct page *page)
     return 0;
 }
 
+/* Into a page that is dirty and has, or was promised, its blocks. */
+static inline ssize_t fill_page(struct inode *inode, struct page *page, struct iov_iter *from,
+                                u64 offset, u64 n)
+{
+    size_t moved = iter_read(from, (u8 *)page_to_virt(page) + offset, n);
+    if (unlikely(!(page->flags & PAGE_DIRTY))) /* write-back took it before the bytes were there */
+        (void)page_cache_mark_dirty(&ext4_i(inode)->cache, page, 0);
+    return likely(moved) ? (ssize_t)moved : -EFAULT;
+}
+
 /* Into a page that is in the cache. */
 static ssize_t write_cached(struct inode *inode, struct page *page, struct iov_iter *from,
                             u64 offset, u64 n)
 {
     int err = ext4_dirty_page(inode, page);
 
-    if (unlikely(err))
-        return err;
-    size_t moved = iter_read(from, (u8 *)page_to_virt(page) + offset, n);
-    if (unlikely(!(page->flags & PAGE_DIRTY))) /* write-back took it before the bytes were there */
-        (void)page_cache_mark_dirty(&ext4_i(inode)->cache, page, 0);
-    return moved ? (ssize_t)moved : -EFAULT;
+    return unlikely(err) ? err : fill_page(inode, page, from, offset, n);
 }
 
 /* Into a page that is not, and whose bytes on the disk do not matter: filled before anybody can see
@@ -126,7 +136,26 @@ static ssize_t write_page(struct inode *inode, struct iov_iter *from, u64 at, u6
     return moved;
 }
 
-ssize_t ext4_write_buffered(struct inode *inode, struct iov_iter *from, u64 at)
+/* What most writes of a database are: inside of one page that is dirty already. -EAGAIN: another
+ * one. */
+static inline ssize_t write_again(struct inode *inode, struct iov_iter *from, u64 at)
+{
+    u64 offset = at & (PAGE_SIZE - 1), n = from->left;
+
+    if (unlikely(offset + n > PAGE_SIZE || at + n > inode->size))
+        return -EAGAIN;
+    struct page *page = page_cache_find(&ext4_i(inode)->cache, at >> PAGE_SHIFT);
+    ssize_t moved = -EAGAIN;
+    if (unlikely(!page))
+        return moved;
+    if (likely(is_dirty_with_blocks(page)))
+        moved = fill_page(inode, page, from, offset, n);
+    page_put(page);
+    return moved;
+}
+
+static __attribute__((noinline)) ssize_t write_pages(struct inode *inode, struct iov_iter *from,
+                                                     u64 at)
 {
     u64 done = 0, want = from->left, size = inode->size;
     ssize_t n = 0;
@@ -145,20 +174,31 @@ ssize_t ext4_write_buffered(struct inode *inode, struct iov_iter *from, u64 at)
         if ((u64)n < chunk)
             break;
     }
-    if (!done)
-        return n;
-    inode_touch(inode, true);
-    ext4_inode_dirty(inode, DIRTY_TIMES);
-    return (ssize_t)done;
+    return done ? (ssize_t)done : n;
+}
+
+ssize_t ext4_write_buffered(struct inode *inode, struct iov_iter *from, u64 at)
+{
+    ssize_t n = write_again(inode, from, at);
+
+    if (unlikely(n == -EAGAIN))
+        n = write_pages(inode, from, at);
+    if (likely(n > 0)) {
+        inode_touch(inode, true);
+        ext4_inode_dirty(inode, DIRTY_TIMES);
+    }
+    return n;
 }
 
 static ssize_t write_locked(struct file *file, struct iov_iter *from, u64 at)
 {
     struct inode *inode = file->inode;
 
-    if (at >= max_size(inode))
-        return -EFBIG;
-    from->left = min(from->left, max_size(inode) - at);
+    if (unlikely(at + from->left > inode->size)) { /* no sum of the two wraps */
+        if (at >= max_size(inode))
+            return -EFBIG;
+        from->left = min(from->left, max_size(inode) - at);
+    }
     int err = ext4_check_writable(ext4_of(inode->sb));
     if (err)
         return err;
@@ -348,13 +388,7 @@ static int map_page(struct inode *inode, u64 index, bool write, paddr_t *pa)
 
 static u32 cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa)
 {
-    struct page *page = page_cache_find(&ext4_i(inode)->cache, index);
-
-    (void)n;
-    if (!page)
-        return 0;
-    *pa = page_to_phys(page);
-    return 1;
+    return page_cache_find_run(&ext4_i(inode)->cache, index, n, pa);
 }
 
 const struct inode_ops ext4_file_inode_ops = {

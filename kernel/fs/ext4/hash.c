@@ -9,42 +9,30 @@ static u32 rotate(u32 v, u32 by)
     return v << by | v >> (32 - by);
 }
 
-static u32 mix1(u32 x, u32 y, u32 z)
-{
-    return z ^ (x & (y ^ z));
-}
-static u32 mix2(u32 x, u32 y, u32 z)
-{
-    return (x & y) + ((x ^ y) & z);
-}
-static u32 mix3(u32 x, u32 y, u32 z)
-{
-    return x ^ y ^ z;
-}
+#define MIX1(x, y, z)                   ((z) ^ ((x) & ((y) ^ (z))))
+#define MIX2(x, y, z)                   (((x) & (y)) + (((x) ^ (y)) & (z)))
+#define MIX3(x, y, z)                   ((x) ^ (y) ^ (z))
+#define STEP(mix, a, b, c, d, word, by) ((a) = rotate((a) + mix(b, c, d) + (word), by))
+#define FOUR(mix, w0, w1, w2, w3, s0, s1, s2, s3)                                                  \
+    (STEP(mix, a, b, c, d, w0, s0), STEP(mix, d, a, b, c, w1, s1), STEP(mix, c, d, a, b, w2, s2),  \
+     STEP(mix, b, c, d, a, w3, s3))
 
 /* Half of the MD4 transform (RFC 1320): eight steps a round. */
 static void half_md4(u32 hash[4], const u32 in[8])
 {
-    static const struct {
-        u32 (*mix)(u32, u32, u32);
-        u32 add;
-        u8 shift[4], word[8];
-    } rounds[] = {
-        {mix1, 0,            {3, 7, 11, 19}, {0, 1, 2, 3, 4, 5, 6, 7}},
-        {mix2, 013240474631, {3, 5, 9, 13},  {1, 3, 5, 7, 0, 2, 4, 6}},
-        {mix3, 015666365641, {3, 9, 11, 15}, {3, 7, 2, 6, 1, 5, 0, 4}},
-    };
-    u32 v[4] = {hash[0], hash[1], hash[2], hash[3]};
+    const u32 k2 = 013240474631, k3 = 015666365641;
+    u32 a = hash[0], b = hash[1], c = hash[2], d = hash[3];
 
-    for (u32 r = 0; r < ARRAY_LEN(rounds); r++) {
-        for (u32 i = 0; i < 8; i++) {
-            u32 *a = &v[(4 - i) & 3], b = v[(5 - i) & 3], c = v[(6 - i) & 3], d = v[(7 - i) & 3];
-            *a += rounds[r].mix(b, c, d) + in[rounds[r].word[i]] + rounds[r].add;
-            *a = rotate(*a, rounds[r].shift[i & 3]);
-        }
-    }
-    for (u32 i = 0; i < 4; i++)
-        hash[i] += v[i];
+    FOUR(MIX1, in[0], in[1], in[2], in[3], 3, 7, 11, 19);
+    FOUR(MIX1, in[4], in[5], in[6], in[7], 3, 7, 11, 19);
+    FOUR(MIX2, in[1] + k2, in[3] + k2, in[5] + k2, in[7] + k2, 3, 5, 9, 13);
+    FOUR(MIX2, in[0] + k2, in[2] + k2, in[4] + k2, in[6] + k2, 3, 5, 9, 13);
+    FOUR(MIX3, in[3] + k3, in[7] + k3, in[2] + k3, in[6] + k3, 3, 9, 11, 15);
+    FOUR(MIX3, in[1] + k3, in[5] + k3, in[0] + k3, in[4] + k3, 3, 9, 11, 15);
+    hash[0] += a;
+    hash[1] += b;
+    hash[2] += c;
+    hash[3] += d;
 }
 
 static void tea(u32 hash[4], const u32 in[4])
@@ -83,7 +71,7 @@ static void to_words(const char *name, size_t len, u32 *out, u32 words, bool is_
         out[done++] = pad;
 }
 
-static u32 legacy(const char *name, size_t len, bool is_signed)
+static __attribute__((noinline)) u32 legacy(const char *name, size_t len, bool is_signed)
 {
     u32 hash0 = 0x12a3fe2d, hash1 = 0x37abe8f9;
 
@@ -98,8 +86,35 @@ static u32 legacy(const char *name, size_t len, bool is_signed)
     return hash0 << 1;
 }
 
-void ext4_hash_name(const struct ext4_fs *fs, u8 version, const char *name, size_t len,
-                    struct ext4_hash *out)
+/* What to_words() makes of a name of at most 32 bytes, for a readdir makes a hash of each; false: a
+ * byte is above 127. */
+static inline bool short_words(const char *name, size_t len, u32 out[8])
+{
+    u64 pad = len * 0x0101010101010101ull, high = 0;
+    union {
+        char bytes[36];
+        u64 pairs[4];
+        u32 words[8];
+    } in = {
+        .pairs = {pad, pad, pad, pad}
+    };
+
+    memcpy(in.bytes, name, len);
+    u32 rest = len % 4 * 8;
+    if (rest) /* the padding is above the last bytes, not behind them */
+        in.words[len / 4] = in.words[len / 4] << (32 - rest) | (u32)pad >> rest;
+    for (u32 i = 0; i < 4; i++) {
+        u64 pair = __builtin_bswap64(in.pairs[i]);
+        high |= pair;
+        out[2 * i] = (u32)(pair >> 32);
+        out[2 * i + 1] = (u32)pair;
+    }
+    return !(high & 0x8080808080808080);
+}
+
+/* Any name by any of the functions. */
+static __attribute__((noinline)) void hash_long(const struct ext4_fs *fs, u8 version,
+                                                const char *name, size_t len, struct ext4_hash *out)
 {
     u32 hash[4] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}, in[8];
     bool is_signed = version <= EXT4_HASH_TEA;
@@ -109,16 +124,31 @@ void ext4_hash_name(const struct ext4_fs *fs, u8 version, const char *name, size
         memcpy(hash, fs->hash_seed, sizeof(hash));
     if (kind == EXT4_HASH_LEGACY) {
         *out = (struct ext4_hash){legacy(name, len, is_signed), 0};
+        return;
+    }
+    for (size_t at = 0; at < len; at += step) {
+        to_words(name + at, len - at, in, step / 4, is_signed);
+        if (kind == EXT4_HASH_TEA)
+            tea(hash, in);
+        else
+            half_md4(hash, in);
+    }
+    *out = kind == EXT4_HASH_TEA ? (struct ext4_hash){hash[0], hash[1]}
+                                 : (struct ext4_hash){hash[1], hash[2]};
+}
+
+void ext4_hash_name(const struct ext4_fs *fs, u8 version, const char *name, size_t len,
+                    struct ext4_hash *out)
+{
+    u32 hash[4] = {fs->hash_seed[0], fs->hash_seed[1], fs->hash_seed[2], fs->hash_seed[3]}, in[8];
+    bool half = version == EXT4_HASH_HALF_MD4 || version == EXT4_HASH_HALF_MD4 + 3;
+
+    if (likely(half && len - 1 < 32 && hash[0] | hash[1] | hash[2] | hash[3] &&
+               short_words(name, len, in))) {
+        half_md4(hash, in);
+        *out = (struct ext4_hash){hash[1], hash[2]};
     } else {
-        for (size_t at = 0; at < len; at += step) {
-            to_words(name + at, len - at, in, step / 4, is_signed);
-            if (kind == EXT4_HASH_TEA)
-                tea(hash, in);
-            else
-                half_md4(hash, in);
-        }
-        *out = kind == EXT4_HASH_TEA ? (struct ext4_hash){hash[0], hash[1]}
-                                     : (struct ext4_hash){hash[1], hash[2]};
+        hash_long(fs, version, name, len, out);
     }
     out->major &= ~1u;
     if (out->major == EOF_HASH << 1)

@@ -407,14 +407,11 @@ put:
     return err;
 }
 
-void ext4_inode_dirty(struct inode *inode, u32 what)
+void ext4_inode_dirty_slow(struct inode *inode, u32 what)
 {
     struct ext4_inode *ei = ext4_i(inode);
     struct ext4_fs *fs = ext4_of(inode->sb);
 
-    if (likely((__atomic_load_n(&ei->dirty, __ATOMIC_RELAXED) & (what | DIRTY_LISTED)) ==
-               (what | DIRTY_LISTED)))
-        return;
     u32 was = __atomic_fetch_or(&ei->dirty, what | DIRTY_LISTED, __ATOMIC_ACQ_REL);
     if (was & DIRTY_LISTED)
         return;

@@ -9,6 +9,7 @@
  * [M] under inode.lock, [X] under map_lock, [B] under fs.buf_lock, [W] under wb_lock. */
 #pragma once
 
+#include "abi/errno.h"
 #include "core/spinlock.h"
 #include "disk/ext4.h"
 #include "fs/ext4.h"
@@ -230,7 +231,13 @@ static inline struct ext4_super_block *ext4_super(const struct ext4_fs *fs)
 /** The file system is damaged or its disk failed: say so, mark it, write nothing any more. */
 void ext4_error(struct ext4_fs *fs, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** 0 or -EROFS. */
-int ext4_check_writable(struct ext4_fs *fs);
+static inline int ext4_check_writable(const struct ext4_fs *fs)
+{
+    return unlikely(__atomic_load_n(&fs->readonly, __ATOMIC_ACQUIRE) ||
+                    __atomic_load_n(&fs->shut, __ATOMIC_ACQUIRE))
+               ? -EROFS
+               : 0;
+}
 /** Blocks and inodes that are free, from the descriptors, once. 0 or an error. */
 int ext4_count_free(struct ext4_fs *fs);
 
@@ -474,8 +481,15 @@ int ext4_inode_raw(struct ext4_fs *fs, u32 ino, struct ext4_buf **buf,
                    struct ext4_disk_inode **raw);
 /** Make the checksum of a changed raw inode true. */
 void ext4_inode_seal(struct ext4_fs *fs, const struct ext4_inode *ei, struct ext4_disk_inode *raw);
+void ext4_inode_dirty_slow(struct inode *inode, u32 what);
 /** It differs from the disk: write-back will see to it. @what: DIRTY_*. */
-void ext4_inode_dirty(struct inode *inode, u32 what);
+static inline void ext4_inode_dirty(struct inode *inode, u32 what)
+{
+    u32 dirty = __atomic_load_n(&ext4_i(inode)->dirty, __ATOMIC_RELAXED);
+
+    if (unlikely(~dirty & (what | DIRTY_LISTED)))
+        ext4_inode_dirty_slow(inode, what);
+}
 /** It is gone, or will be with its last reference: write-back need not hold it. */
 void ext4_inode_undirty(struct inode *inode);
 void ext4_evict(struct inode *inode);

@@ -92,14 +92,6 @@ void ext4_error(struct ext4_fs *fs, const char *fmt, ...)
     (void)buf_write_home(fs, fs->super_buf); /* nothing more can be done */
 }
 
-int ext4_check_writable(struct ext4_fs *fs)
-{
-    return unlikely(__atomic_load_n(&fs->readonly, __ATOMIC_ACQUIRE) ||
-                    __atomic_load_n(&fs->shut, __ATOMIC_ACQUIRE))
-               ? -EROFS
-               : 0;
-}
-
 static int count_groups(struct ext4_fs *fs)
 {
     u64 blocks = 0, inodes = 0;
