@@ -39,6 +39,7 @@ void dgram_fini(struct dgram *d)
             mcast_leave(d->groups[i].netif, &d->groups[i].addr);
     pkt_free_list(&d->queue);
     kfree(d->filter);
+    kfree(d->errors);
 }
 
 static u32 recv_limit(const struct socket *sock)
@@ -60,6 +61,33 @@ static void fill_info(struct dgram_info *to, const struct ip_info *info, u16 por
     to->tos = info->tos;
 }
 
+/* UDP_GRO: append @pkt to the last datagram in the queue, where both are of one flow and the sender
+ * could have cut them from one message: all parts of a size, but the last may be smaller. The
+ * packet holds them as its slots allow. */
+static bool join_locked(struct dgram *d, struct pkt *pkt)
+{
+    enum { MOST = IP_MAX_LEN - sizeof(struct udp_hdr) - sizeof(struct ip4_hdr) };
+    if (list_empty(&d->queue))
+        return false;
+    struct pkt *last = list_last(&d->queue, struct pkt, node);
+    struct dgram_info *a = dgram_info_of(last), *b = dgram_info_of(pkt);
+    u32 segment = a->segment ? a->segment : last->total;
+
+    if (!segment || !pkt->total || pkt->total > segment || last->total % segment ||
+        last->total + pkt->total > MOST)
+        return false;
+    if (a->from.port != b->from.port || !addr_equal(&a->from.addr, &b->from.addr) ||
+        !addr_equal(&a->to, &b->to) || a->ifindex != b->ifindex || a->ttl != b->ttl ||
+        a->tos != b->tos)
+        return false;
+    u32 before = pkt_truesize(last);
+    if (!pkt_join(last, pkt))
+        return false;
+    d->queued += pkt_truesize(last) - before;
+    a->segment = (u16)segment;
+    return true;
+}
+
 bool dgram_enqueue(struct dgram *d, struct pkt *pkt, const struct ip_info *info, u16 port)
 {
     u32 size = pkt_truesize(pkt);
@@ -69,11 +97,11 @@ bool dgram_enqueue(struct dgram *d, struct pkt *pkt, const struct ip_info *info,
     bool fits = !d->shut_read && d->queued + size <= recv_limit(d->sock);
     if (unlikely(d->filter) && fits)
         fits = dgram_filter_locked(d, pkt, port);
-    if (fits) {
+    if (!fits) {
+        d->dropped++;
+    } else if (likely(!d->join) || !join_locked(d, pkt)) {
         list_add_tail(&d->queue, &pkt->node);
         d->queued += size;
-    } else {
-        d->dropped++;
     }
     spin_unlock(&d->lock);
     if (fits && waitq_has_waiters(&d->sock->waitq))
@@ -99,6 +127,10 @@ static struct dgram_error take_error_locked(struct dgram *d)
 
 static void add_error_locked(struct dgram *d, const struct dgram_error *error)
 {
+    if (!d->errors)
+        d->errors = kcalloc(DGRAM_ERRORS, sizeof(*d->errors));
+    if (!d->errors)
+        return; /* SO_ERROR tells of it */
     if (d->nr_errors == DGRAM_ERRORS)
         (void)take_error_locked(d);
     d->errors[d->nr_errors++] = *error;

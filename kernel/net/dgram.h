@@ -7,7 +7,7 @@
 
 struct bpf_program;
 
-enum { DGRAM_ERRORS = 4 };  /* that wait for MSG_ERRQUEUE; then the oldest is forgotten */
+enum { DGRAM_ERRORS = 32 }; /* that wait for MSG_ERRQUEUE; then the oldest is forgotten */
 enum { DGRAM_GROUPS = 20 }; /* memberships of one socket: Linux's igmp_max_memberships */
 
 /* Options at SOL_IP and SOL_IPV6. [D] under .lock, read by value. */
@@ -42,12 +42,14 @@ struct dgram {
     u32 queued;                    /* [D] bytes of memory in it */
     u32 dropped;                   /* [D] for want of room */
     bool shut_read, shut_write;    /* [D] */
-    struct dgram_error errors[DGRAM_ERRORS]; /* [D] the oldest first */
-    u32 nr_errors;                           /* [D] */
-    struct ip_options ip;                    /* [D] */
-    struct bpf_program *filter;              /* [D] owns: SO_ATTACH_FILTER's, or NULL */
-    bool filter_locked;                      /* [D] */
-    bool is_udp;                             /* [I] filters see a UDP header in front */
+    struct dgram_error
+        *errors;          /* [D] owns: DGRAM_ERRORS of them, the oldest first; NULL: none yet */
+    u32 nr_errors;        /* [D] */
+    struct ip_options ip; /* [D] */
+    struct bpf_program *filter; /* [D] owns: SO_ATTACH_FILTER's, or NULL */
+    bool filter_locked;         /* [D] */
+    bool is_udp;                /* [I] filters see a UDP header in front */
+    bool join;                  /* [D] UDP_GRO: what belongs together is read together */
     struct dgram_group {
         struct ip_addr addr;
         struct netif *netif;

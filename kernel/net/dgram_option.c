@@ -410,6 +410,8 @@ static int get_ip6(const struct dgram *d, int name, void *value, u32 *len)
         return put_number(ip->mcast_ttl < 0 ? 1 : ip->mcast_ttl, value, len);
     case IPV6_MULTICAST_LOOP:
         return put_number(ip->mcast_loop, value, len);
+    case IPV6_DONTFRAG:
+        return put_number(ip->pmtu_mode == IP_PMTUDISC_DO, value, len);
     case IPV6_MTU_DISCOVER:
         return put_number(ip->pmtu_mode, value, len);
     case IPV6_MTU:

@@ -1,20 +1,10 @@
 /* Options of streams: level TCP, those of IP that matter to a connection, and what TCP has to do
  * when a shared one changes. */
+#include "abi/ip_options.h"
 #include "abi/tcp.h"
-
 #include "lib/string.h"
 #include "net/tcp_priv.h"
 
-/* Levels IPPROTO_IP and IPPROTO_IPV6: linux/in.h, linux/in6.h. */
-enum {
-    IP_TOS = 1,
-    IP_TTL = 2,
-    IP_FREEBIND = 15,
-    IPV6_UNICAST_HOPS = 16,
-    IPV6_V6ONLY = 26,
-    IPV6_TCLASS = 67,
-    IPV6_FREEBIND = 78,
-};
 enum { KEEP_MAX_S = 32767, KEEP_MAX_PROBES = 127, QUICK_ACKS = 16, CONGESTION_NAME = 16 };
 static const char congestion[] = "cubic";
 
@@ -108,6 +98,11 @@ static int set_tcp(struct tcp_conn *c, int name, int v)
     case TCP_NOTSENT_LOWAT:
         c->notsent_low = v > 0 ? (u32)v : UINT32_MAX;
         return 0;
+    case TCP_FASTOPEN:
+        if (v < 0 || (c->state != TCP_CLOSE && c->state != TCP_LISTEN))
+            return -EINVAL;
+        c->fastopen = (u16)min(v, SOMAXCONN);
+        return 0;
     case TCP_THIN_LINEAR_TIMEOUTS:
     case TCP_THIN_DUPACK:
         return 0; /* what they are for, RACK-TLP does */
@@ -130,6 +125,14 @@ static int set_ip(struct tcp_conn *c, int name, int v)
     case IP_FREEBIND:
         c->freebind = v;
         return 0;
+    case IP_BIND_ADDRESS_NO_PORT:
+        c->bind_no_port = v;
+        return 0;
+    case IP_MTU_DISCOVER:
+        if (!in_range(v, IP_PMTUDISC_DONT, IP_PMTUDISC_OMIT))
+            return -EINVAL;
+        c->pmtu_mode = (u8)v;
+        return 0;
     default:
         return -ENOPROTOOPT;
     }
@@ -149,6 +152,8 @@ static int set_ipv6(struct tcp_conn *c, int name, int v)
         return set_ip(c, IP_TTL, v);
     case IPV6_FREEBIND:
         return set_ip(c, IP_FREEBIND, v);
+    case IPV6_MTU_DISCOVER:
+        return set_ip(c, IP_MTU_DISCOVER, v);
     case IPV6_TCLASS:
         return set_ip(c, IP_TOS, v < 0 ? 0 : v);
     default:
@@ -323,6 +328,8 @@ static int get_tcp(const struct tcp_conn *c, int name, int *v)
         *v = c->notsent_low == UINT32_MAX ? 0 : (int)c->notsent_low;
         return 0;
     case TCP_FASTOPEN:
+        *v = c->fastopen;
+        return 0;
     case TCP_THIN_LINEAR_TIMEOUTS:
     case TCP_THIN_DUPACK:
         *v = 0;
@@ -342,6 +349,10 @@ static int get_ip(const struct tcp_conn *c, int level, int name, int *v)
         *v = c->ttl ? c->ttl : 64;
     else if (name == (v6 ? IPV6_FREEBIND : IP_FREEBIND))
         *v = c->freebind;
+    else if (name == (v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER))
+        *v = c->pmtu_mode;
+    else if (!v6 && name == IP_BIND_ADDRESS_NO_PORT)
+        *v = c->bind_no_port;
     else if (v6 && name == IPV6_V6ONLY)
         *v = c->v6only;
     else

@@ -287,6 +287,9 @@ struct tcp_conn {
     /* The program's wishes. */
     bool nodelay, cork, v6only, freebind;
     bool v4_any;              /* an AF_INET6 socket bound to ::ffff:0.0.0.0 */
+    bool bind_no_port;        /* IP_BIND_ADDRESS_NO_PORT: a hint */
+    u8 pmtu_mode;             /* enum ip_pmtudisc: remembered */
+    u16 fastopen;             /* TCP_FASTOPEN: remembered; connections open as ever */
     struct ip_addr bind_addr; /* [P] by bind(2); family 0: any */
     u16 bind_port;            /* [P] 0: not bound; written under the ports' lock too */
 

@@ -356,6 +356,8 @@ static __attribute__((noinline)) ssize_t recv_any(struct socket *sock, struct so
 
     if (unlikely(msg->flags & MSG_OOB))
         return recv_urgent(c, msg);
+    if (unlikely(msg->flags & MSG_ERRQUEUE))
+        return -EAGAIN; /* errors of streams are SO_ERROR's */
     u64 least = msg->flags & MSG_WAITALL ? left : min((u64)sock->options.recv_low, left);
     u64 deadline = 0;
     while (left) {
@@ -396,7 +398,7 @@ static inline struct pkt *only_packet(struct tcp_conn *c, u64 room, u32 *n)
 /* One small packet is there and fits the program's buffer: most. Bytes, or 0: it is not so. */
 static inline ssize_t recv_one(struct tcp_conn *c, struct sock_msg *msg)
 {
-    enum { OTHERWISE = MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_WAITALL };
+    enum { OTHERWISE = MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_ERRQUEUE };
     u32 n, done = 0;
 
     if (unlikely(msg->flags & OTHERWISE || c->sock->options.recv_low > 1 || !tcp_recvq_claim(c)))

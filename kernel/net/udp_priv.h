@@ -9,7 +9,6 @@
 struct udp_sock {
     struct dgram dgram; /* first */
     u16 segment;        /* [D] UDP_SEGMENT */
-    bool gro;           /* [D] UDP_GRO */
     bool cork;          /* [D] UDP_CORK */
     bool no_check;      /* [D] SO_NO_CHECK */
     struct mutex send_lock;

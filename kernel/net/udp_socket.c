@@ -287,7 +287,7 @@ static int udp_setopt(struct socket *sock, int level, int name, const void *valu
         u->segment = (u16)number;
         return 0;
     case UDP_GRO:
-        u->gro = number != 0;
+        u->dgram.join = number != 0;
         return 0;
     default:
         return -ENOPROTOOPT;
@@ -309,7 +309,7 @@ static int udp_getopt(struct socket *sock, int level, int name, void *value, u32
         number = u->segment;
         break;
     case UDP_GRO:
-        number = u->gro;
+        number = u->dgram.join;
         break;
     default:
         return -ENOPROTOOPT;

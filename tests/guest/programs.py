@@ -11,7 +11,8 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
          "-Wno-unknown-warning-option", "-pthread"]
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "poll", "event", "time", "proc", "misc",
-            "unix", "unix_msg", "socket", "packet", "procnet", "netlink", "vsock", "bad", "leak", "patch",
+            "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
+            "patch",
             "fork", "exec", "smp", "cred", "ipc"]
 
 # Families that a sandboxed process cannot have: it is one process.

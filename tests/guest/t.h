@@ -139,7 +139,7 @@ __attribute__((unused)) static bool put_file(const char *path, const char *text)
 /** The file's first bytes as a string, in a buffer the next call uses again; "" on an error. */
 __attribute__((unused)) static const char *get_file(const char *path)
 {
-    static char text[16384];
+    static char text[65536];
     size_t len = 0;
     ssize_t n;
 
