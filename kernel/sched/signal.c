@@ -71,7 +71,7 @@ void signal_retarget_locked(struct process *p)
     }
 }
 
-static void remove_everywhere(struct process *p, sigset64_t set)
+static __attribute__((noinline)) void remove_everywhere(struct process *p, sigset64_t set)
 {
     struct thread *t;
     sigqueue_remove(&p->pending, set, &p->nr_queued);
