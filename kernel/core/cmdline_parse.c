@@ -157,6 +157,7 @@ static const char *const kernel_words[] = {
     "i8042.dumbkbd",
     "i8042.nopnp",
     "random.trust_cpu",
+    "ingot.config",
     "ingot.cwd",
     "ingot.hostname",
     "ingot.trace",

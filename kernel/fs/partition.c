@@ -212,10 +212,10 @@ static bool table_is_plausible(const struct block_dev *bd, const struct mbr *mbr
 static int scan_disk(struct block_dev *bd, void *arg)
 {
     (void)arg; /* nothing to carry */
-    if (bd->ops == &partition_ops || bd->sectors < 3)
+    if (bd->ops == &partition_ops || bd->sectors < 4)
         return 0;
-    u8 *sector = kmalloc(SECTOR_SIZE);
-    if (!sector || block_read(bd, 0, sector, 1)) {
+    u8 *sector = kmalloc(4 * SECTOR_SIZE);
+    if (!sector || block_read(bd, 0, sector, 4)) { /* a block of a CD */
         log_warn("%s: the partition table cannot be read", bd->name);
         kfree(sector);
         return 0;

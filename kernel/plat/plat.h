@@ -213,6 +213,9 @@ struct plat_ops {
     void (*console_write)(const char *text, size_t len);
     /** Up to @len bytes of hardware randomness; returns how many. */
     size_t (*random_seed)(void *buf, size_t len);
+    /** What the firmware calls the machine, a line each: vendor, product, version, serial number.
+     * False: nothing.  NULL: there is no firmware. */
+    bool (*firmware_text)(char *out, size_t size);
     /** Wall time in ns since 1970, 0 if unknown.  Slow; at start. */
     u64 (*clock_real_ns)(void);
     /** End the VM: see docs/architecture.md, "end".  @code: enum vm_end_kind. */

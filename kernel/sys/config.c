@@ -87,6 +87,25 @@ const char *config_env(const struct program_config *config, const char *key)
     return (*slot)[len] == '=' ? *slot + len + 1 : NULL;
 }
 
+int config_set_env(struct program_config *config, const char *word)
+{
+    return set_env(&config->env, word);
+}
+
+void config_drop_args(struct program_config *config)
+{
+    struct string_list *argv = &config->argv;
+
+    /* where the image names no entry point, Cmd names the program */
+    for (u32 keep = max(config->nr_fixed, 1u); argv->count > keep; argv->items[argv->count] = NULL)
+        kfree(argv->items[--argv->count]);
+}
+
+int config_add_arg(struct program_config *config, const char *text)
+{
+    return list_push(&config->argv, text);
+}
+
 static int default_env(struct program_config *config, bool terminal)
 {
     char word[16 + HOSTNAME_MAX] = "HOSTNAME=";
@@ -135,6 +154,7 @@ static int take_argv(struct program_config *config, const struct json_node *node
                   ? list_push(&config->argv, init)
                   : push_array(&config->argv, nodes, json_member(nodes, object, "Entrypoint"));
 
+    config->nr_fixed = config->argv.count;
     while (!err && (arg = cmdline_next_arg(&pos))) {
         err = list_push(&config->argv, arg);
         given++;
@@ -155,6 +175,9 @@ static int take_object(struct program_config *config, const struct json_node *no
     if (!err)
         err = replace_string(&config->exec,
                              json_string(json_member(nodes, labels, "org.ingot.exec")));
+    if (!err)
+        err = replace_string(&config->instance,
+                             json_string(json_member(nodes, labels, "org.ingot.config")));
     config->wx_strict = wx && !strcmp(wx, "strict");
     config->seal = seal && !strcmp(seal, "1");
     if (!err)

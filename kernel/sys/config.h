@@ -16,6 +16,8 @@ struct program_config {
     char *cwd;               /* owns; absolute */
     char *stop_signal;       /* owns; NULL: none named */
     char *exec;              /* owns; label org.ingot.exec: see sys/exec_allow.h; NULL: none */
+    char *instance;          /* owns; label org.ingot.config: see sys/instance.h; NULL: none */
+    u32 nr_fixed;            /* words of argv that are not arguments */
     bool wx_strict;          /* label org.ingot.wx=strict */
     bool seal;               /* label org.ingot.seal=1 */
 };
@@ -28,5 +30,11 @@ int config_load(struct program_config *config, char *json, size_t len, bool term
                 size_t *where);
 /** The value of a variable, or NULL. */
 const char *config_env(const struct program_config *config, const char *key);
+/** Set a variable, KEY=value, whether it was there or not. 0 or -ENOMEM. */
+int config_set_env(struct program_config *config, const char *word);
+/** Let go of the arguments: the program stays. */
+void config_drop_args(struct program_config *config);
+/** One more argument. 0 or -ENOMEM. */
+int config_add_arg(struct program_config *config, const char *text);
 /** The number of a signal name ("SIGTERM", "TERM", "15", "SIGRTMIN+3"), 0: none. */
 int signal_number(const char *name);

@@ -17,6 +17,7 @@
 #include "sys/config.h"
 #include "sys/dispatch.h"
 #include "sys/exec_allow.h"
+#include "sys/instance.h"
 #include "sys/socket_file.h"
 #include "sys/sys_priv.h"
 #include "vfs/dentry.h"
@@ -216,6 +217,7 @@ _Noreturn void start_program(void)
     if (stdio_open())
         fatal_error("standard streams: cannot be opened");
     load_config(&config, stdio_is_terminal());
+    instance_configure(&config);
     if (config.seal || cmdline_get_u64("ingot.seal", 0))
         seal_calls();
     exec_allow_init(config.exec, cmdline_get("ingot.exec"));
@@ -229,6 +231,7 @@ _Noreturn void start_program(void)
     kfree(config.cwd);
     kfree(config.stop_signal);
     kfree(config.exec);
+    kfree(config.instance);
     current->mm = NULL;
     mm_switch(NULL);
     current->process = NULL;

@@ -1,15 +1,17 @@
 """Devices of other machines, each on QEMU's emulation of it: disks hold what was written, cards
 serve a request, and partitions are found by each of their names."""
 import contextlib
+import http.server
 import json
 import os
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from harness import BUILD, INGOT, Failure, need, need_ingot, run
-from netlab import find, need_programs
+from netlab import find, namespace, need_programs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KERNEL = os.path.join(BUILD, "ingot-kernel")
@@ -376,6 +378,116 @@ def entropy():
             need("no driver" not in log.replace("8086", "") and "does not start" not in log, tail(log))
 
 
+USER_DATA = {"hostname": "told", "env": {"MOOD": "fine", "GIVEN": "by drive"}, "args": ["one", "two words"],
+             "files": [{"path": "/etc/given", "content": "first\nsecond\n", "mode": "0600"}]}
+TOLD = ("device: host told", "device: argument one", "device: argument two words", "device: env MOOD=fine", "device: env HOSTNAME=told",
+        "device: given first", "device: given second", "ingot: exit 0")
+
+
+def config_drive(folder, kind, user_data):
+    """A drive of one of the kinds that clouds attach, as they make it; QEMU's words for it."""
+    path, label = os.path.join(folder, kind.replace(" ", "-") + ".img"), "config-2" if "openstack" in kind else "cidata"
+    tree = tempfile.mkdtemp(dir=folder)
+    inner = os.path.join(tree, "openstack", "latest") if "openstack" in kind else tree
+    os.makedirs(inner, exist_ok=True)
+    names = ("meta_data.json", "user_data") if "openstack" in kind else ("meta-data", "user-data")
+    meta = json.dumps({"uuid": "1", "hostname": "meta.example.org"}) if "openstack" in kind else "instance-id: i-1\nlocal-hostname: meta\n"
+    for name, text in zip(names, (meta, user_data)):
+        with open(os.path.join(inner, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    if "fat" in kind:
+        need_programs("mkfs.vfat", "mcopy")
+        with open(path, "wb") as file:
+            file.truncate({"fat12": 2, "fat16": 16, "fat32": 64}[kind.split()[-1]] << 20)
+        subprocess.run([find("mkfs.vfat"), "-F", kind.split("fat")[1], "-n", label, path], check=True, capture_output=True)
+        for entry in os.listdir(tree):
+            subprocess.run(["mcopy", "-s", "-i", path, os.path.join(tree, entry), "::"], check=True)
+        return ["-drive", f"file={path},format=raw,if=virtio"]
+    need_programs("xorriso")
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-J", "-r", "-V", label, "-o", path, tree], check=True, capture_output=True)
+    return ["-device", "virtio-scsi-pci,id=s", "-drive", f"file={path},format=raw,if=none,id=c", "-device", "scsi-cd,bus=s.0,drive=c"]
+
+
+def settings_by_drive():
+    """Every kind of drive; the command line has the last word; what is no JSON is warned about."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_root(folder)
+        cloud_init = "#cloud-config\n" + json.dumps(USER_DATA)
+        for kind, text in (("nocloud iso", cloud_init), ("nocloud fat12", cloud_init), ("nocloud fat16", cloud_init),
+                           ("nocloud fat32", cloud_init), ("openstack iso", json.dumps(USER_DATA))):
+            drive = config_drive(folder, kind, text)
+            log = machine("-initrd", image, *drive, line="ingot.config=drive init=device")
+            wants(log, *TOLD)
+        log = machine("-initrd", image, *drive, line="ingot.config=drive init=device ingot.hostname=mine MOOD=mine -- show mine")
+        wants(log, "device: host mine", "device: env MOOD=mine", "device: env GIVEN=by drive", "device: argument mine")
+        need("two words" not in log, tail(log))
+        log = machine("-initrd", image, *config_drive(folder, "nocloud iso", "hello: there"), line="ingot.config=drive init=device")
+        wants(log, "the user data are not used: no JSON near byte 0", "device: host meta", "ingot: exit 0")
+        log = machine("-initrd", image, line="ingot.config=drive init=device")
+        wants(log, "instance: no settings from drive", "ingot: exit 0")
+        log = machine("-initrd", image, *drive, line="init=device")  # nobody asks
+        wants(log, "device: host ingot", "ingot: exit 0")
+        log = machine("-initrd", image, *drive, "-smbios", "type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova", line="init=device")
+        wants(log, *TOLD)
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """The servers of three clouds; each refuses what its original refuses."""
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, text=""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def do_PUT(self):
+        good = self.path == "/latest/api/token" and self.headers.get("X-aws-ec2-metadata-token-ttl-seconds", "").isdigit()
+        self.answer(*((200, "TOKEN==") if good else (400,)))
+
+    def do_GET(self):
+        told = json.dumps(USER_DATA)
+        if self.path.startswith("/latest/") and self.headers.get("X-aws-ec2-metadata-token") != "TOKEN==":
+            self.answer(401)
+        elif self.path.startswith("/computeMetadata/") and self.headers.get("Metadata-Flavor") != "Google":
+            self.answer(403)
+        else:
+            text = {"/latest/meta-data/local-hostname": "ip-10-0-0-1.ec2.internal", "/latest/user-data": told,
+                    "/computeMetadata/v1/instance/hostname": "name.c.project.internal",
+                    "/computeMetadata/v1/instance/attributes/user-data": told,
+                    "/openstack/latest/meta_data.json": json.dumps({"hostname": "meta.novalocal"}),
+                    "/openstack/latest/user_data": told}.get(self.path)
+            self.answer(*((200, text) if text else (404,)))
+
+    def log_message(self, *_):
+        pass
+
+
+def settings_by_metadata():
+    """A metadata server at its address in a network namespace; asked because of the word, or of what the firmware says."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder, namespace("tap0"):
+        image = make_root(folder)
+        subprocess.run(["ip", "addr", "add", "169.254.169.254/32", "dev", "tap0"], check=True)
+        server = http.server.ThreadingHTTPServer(("169.254.169.254", 80), Metadata)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        net = ["-initrd", image, "-netdev", "tap,id=n,ifname=tap0,script=no,downscript=no", "-device", "virtio-net-pci,netdev=n"]
+        ip = "ip=10.77.0.2::10.77.0.1:255.255.255.0::eth0:off"
+        try:
+            for source in ("ec2", "gce", "openstack"):
+                wants(machine(*net, line=f"{ip} ingot.config={source} init=device"), *TOLD)
+            for smbios in ("manufacturer=Amazon EC2", "product=Google Compute Engine"):
+                wants(machine(*net, "-smbios", f"type=1,{smbios}", line=f"{ip} init=device"), *TOLD)
+        finally:
+            server.shutdown()
+            server.server_close()
+        start = time.monotonic()
+        log = machine(*net, line=f"{ip} ingot.config=ec2 init=device")
+        wants(log, "instance: no settings from ec2", "ingot: exit 0")
+        need(time.monotonic() - start < 20, "nobody answers, and the start takes too long")
+
+
 def add_to(suite):
     for test in (partitions_by_every_name, damaged_tables, unknown_devices):
         suite.add(f"devices: {test.__name__}", test)
@@ -385,5 +497,5 @@ def add_to(suite):
         suite.add(f"devices: {name}", card, name)
     for name in BUTTONS:
         suite.add(f"devices: power button of {name}", power_button, name)
-    for test in (clock_of_another_century, balloon, entropy):
+    for test in (clock_of_another_century, balloon, entropy, settings_by_drive, settings_by_metadata):
         suite.add(f"devices: {test.__name__}", test)

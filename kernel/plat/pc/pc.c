@@ -173,6 +173,7 @@ struct plat_ops plat = {
     .map_device = pc_map_device,
     .console_write = pc_console_write,
     .random_seed = pc_random_seed,
+    .firmware_text = pc_firmware_text,
     .clock_real_ns = pc_clock_real_ns,
     .power_off = pc_power_off,
     .irq_route_gsi = pc_irq_route_gsi,

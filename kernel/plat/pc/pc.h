@@ -84,6 +84,9 @@ u8 pc_rtc_century(void); /* index of the clock's byte of the century; 0: none */
 void pc_clock_init(void);
 u64 pc_clock_real_ns(void);
 
+/* smbios.c */
+bool pc_firmware_text(char *out, size_t size);
+
 /* paging.c */
 int pc_as_create(struct plat_as *as);
 void pc_as_destroy(struct plat_as *as, plat_gone_fn gone, void *arg);
