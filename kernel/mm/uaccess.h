@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "abi/errno.h"
 #include "arch/uaccess.h"
 #include "core/panic.h"
 #include "mm/mm.h"
@@ -11,6 +12,46 @@
 int copy_from_user(void *dst, uaddr_t src, size_t n);
 /** Copy @n bytes out. 0, or -EFAULT (a leading part may have been written). */
 int copy_to_user(uaddr_t dst, const void *src, size_t n);
+/* The same for one word, without a call: 40 instructions less. */
+#ifdef __INGOT_KERNEL__
+#define USER_WORD(bits)                                                                            \
+    static inline int user_get##bits(u##bits *to, uaddr_t from)                                    \
+    {                                                                                              \
+        u##bits value;                                                                             \
+        may_sleep();                                                                               \
+        if (unlikely(from > USER_TOP - sizeof(value)))                                             \
+            return -EFAULT;                                                                        \
+        arch_user_get(value, (const u##bits *)(uintptr_t)from, fault);                             \
+        *to = value;                                                                               \
+        return 0;                                                                                  \
+    fault:                                                                                         \
+        return -EFAULT;                                                                            \
+    }                                                                                              \
+    static inline int user_put##bits(uaddr_t to, u##bits value)                                    \
+    {                                                                                              \
+        may_sleep();                                                                               \
+        if (unlikely(to > USER_TOP - sizeof(value)))                                               \
+            return -EFAULT;                                                                        \
+        arch_user_put((u##bits *)(uintptr_t)to, value, fault);                                     \
+        return 0;                                                                                  \
+    fault:                                                                                         \
+        return -EFAULT;                                                                            \
+    }
+#else /* tests have program memory of their own */
+#define USER_WORD(bits)                                                                            \
+    static inline int user_get##bits(u##bits *to, uaddr_t from)                                    \
+    {                                                                                              \
+        return copy_from_user(to, from, sizeof(*to));                                              \
+    }                                                                                              \
+    static inline int user_put##bits(uaddr_t to, u##bits value)                                    \
+    {                                                                                              \
+        return copy_to_user(to, &value, sizeof(value));                                            \
+    }
+#endif
+USER_WORD(8)
+USER_WORD(32)
+USER_WORD(64)
+#undef USER_WORD
 /** Clear @n bytes. 0 or -EFAULT. */
 int clear_user(uaddr_t dst, size_t n);
 /**

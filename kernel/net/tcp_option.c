@@ -20,18 +20,6 @@ static void set_nodelay(struct tcp_conn *c, bool on)
         tcp_output(c);
 }
 
-static void set_cork(struct tcp_conn *c, bool on)
-{
-    bool was = c->cork;
-
-    c->cork = on;
-    if (on || !was || !tcp_synchronized(c->state))
-        return;
-    tcp_timer_clear(c, TIMER_CORK);
-    c->cork_over = true; /* what it held goes at once, whatever Nagle says */
-    tcp_output(c);
-}
-
 static void set_quickack(struct tcp_conn *c, bool on)
 {
     c->interactive = !on;
@@ -46,9 +34,6 @@ static int set_tcp(struct tcp_conn *c, int name, int v)
     switch (name) {
     case TCP_NODELAY:
         set_nodelay(c, v);
-        return 0;
-    case TCP_CORK:
-        set_cork(c, v);
         return 0;
     case TCP_QUICKACK:
         set_quickack(c, v & 1);
@@ -191,9 +176,8 @@ static int set_congestion(const void *value, u32 len)
     return strcmp(want, congestion) && strcmp(want, "reno") ? -ENOENT : 0;
 }
 
-int tcp_setopt(struct socket *sock, int level, int name, const void *value, u32 len)
+int tcp_setopt_any(struct tcp_conn *c, int level, int name, const void *value, u32 len)
 {
-    struct tcp_conn *c = sock->data;
     int v = 0, err = -ENOPROTOOPT;
 
     if (level == IPPROTO_TCP && name == TCP_CONGESTION)

@@ -261,18 +261,9 @@ static void send_alone(struct tcp_conn *c)
     tcp_timer_rearm(c);
 }
 
-/* Less than a segment waits behind a cork; the window has room for it. */
-static inline bool is_corked(const struct tcp_conn *c)
-{
-    u32 used = c->snd_nxt - c->snd_una, unsent = c->write_seq - c->snd_nxt;
-
-    return c->cork && !c->cork_over && unsent < c->mss && used + unsent <= c->snd_wnd && unsent &&
-           !c->fin_queued && !c->sent.lost && tcp_synchronized(c->state);
-}
-
 void tcp_output(struct tcp_conn *c)
 {
-    if (is_corked(c)) {
+    if (tcp_is_corked(c)) {
         if (!tcp_timer_is_set(c, TIMER_CORK))
             tcp_timer_set(c, TIMER_CORK, c->shard->now + TCP_CORK_MS);
         return;

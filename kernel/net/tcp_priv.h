@@ -582,6 +582,15 @@ static inline bool tcp_timer_is_set(const struct tcp_conn *c, enum tcp_timers wh
 }
 void tcp_timer_fire(struct shard *shard, struct wheel_timer *timer);
 
+/** Less than a segment waits behind a cork; the window has room for it. */
+static inline bool tcp_is_corked(const struct tcp_conn *c)
+{
+    u32 used = c->snd_nxt - c->snd_una, unsent = c->write_seq - c->snd_nxt;
+
+    return c->cork && !c->cork_over && unsent < c->mss && used + unsent <= c->snd_wnd && unsent &&
+           !c->fin_queued && !c->sent.lost && tcp_synchronized(c->state);
+}
+
 /** Set the retransmission timer for what is in flight or waits for a window. */
 void tcp_timer_rearm(struct tcp_conn *c);
 void tcp_timer_keepalive(struct tcp_conn *c);
@@ -719,8 +728,10 @@ ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags,
 /** Bytes of the send buffer that are free; may be negative. */
 s64 tcp_send_space(const struct tcp_conn *c);
 bool tcp_writable(struct tcp_conn *c);
+int tcp_setopt(struct socket *sock, int level, int name, const void *value, u32 len);
 
 /* tcp_option.c */
 
-int tcp_setopt(struct socket *sock, int level, int name, const void *value, u32 len);
+/** All but TCP_CORK. */
+int tcp_setopt_any(struct tcp_conn *c, int level, int name, const void *value, u32 len);
 int tcp_getopt(struct socket *sock, int level, int name, void *value, u32 *len);

@@ -1,5 +1,7 @@
 /* Bytes between a program and its connection.  They are copied with no lock held: a writer copies
  * into pages first, a reader marks the queue's head as its own. */
+#include "abi/tcp.h"
+
 #include "lib/string.h"
 #include "mm/page.h"
 #include "net/tcp_priv.h"
@@ -82,7 +84,7 @@ static inline int queue_piece(struct tcp_conn *c, struct page *page, u8 *data, u
     return 0;
 }
 
-/* Send what may go of what was queued. Under the lock. */
+/* Send what may go of what was queued. Under the lock; the time is taken where it matters. */
 static void send_queued(struct tcp_conn *c, u32 flags)
 {
     bool cork = c->cork;
@@ -92,7 +94,11 @@ static void send_queued(struct tcp_conn *c, u32 flags)
         c->snd_urgent = c->write_seq;
     }
     c->cork |= !!(flags & MSG_MORE);
-    tcp_output(c);
+    bool waits = tcp_timer_is_set(c, TIMER_CORK) && tcp_is_corked(c);
+    if (likely(!waits)) {
+        shard_now(c->shard);
+        tcp_output(c);
+    }
     c->cork = cork;
 }
 
@@ -111,7 +117,7 @@ static ssize_t send_small(struct tcp_conn *c, struct sock_msg *msg)
         page_put(page);
         return -EFAULT;
     }
-    struct shard *shard = tcp_conn_lock(c);
+    struct shard *shard = tcp_conn_lock_quick(c);
     err = queue_piece(c, page, data, room);
     if (likely(!err))
         send_queued(c, msg->flags | (msg->data->left ? MSG_MORE : 0));
@@ -146,7 +152,7 @@ static ssize_t send_part(struct tcp_conn *c, struct sock_msg *msg)
     }
     if (!done)
         goto drop;
-    struct shard *shard = tcp_conn_lock(c);
+    struct shard *shard = tcp_conn_lock_quick(c);
     for (done = 0; i < n && pieces[i].len; done += pieces[i++].len) {
         err = queue_piece(c, pieces[i].page, pieces[i].data, pieces[i].len);
         if (err)
@@ -196,7 +202,7 @@ ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags,
         err = wait_room(c, flags);
     if (err)
         return err;
-    struct shard *shard = tcp_conn_lock(c);
+    struct shard *shard = tcp_conn_lock_quick(c);
     for (u32 i = 0; i < n && tcp_send_space(c) > 0; i++) {
         if (frags[i].page)
             page_get(frags[i].page);
@@ -211,6 +217,36 @@ ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags,
         send_queued(c, flags);
     shard_unlock(shard);
     return done ? done : err;
+}
+
+/* ---- corks ---- */
+
+static void set_cork(struct tcp_conn *c, bool on)
+{
+    struct shard *shard = tcp_conn_lock_quick(c);
+    bool was = c->cork;
+
+    c->cork = on;
+    if (was && !on && tcp_synchronized(c->state)) {
+        tcp_timer_clear(c, TIMER_CORK);
+        c->cork_over = true; /* what it held goes at once, whatever Nagle says */
+        shard_now(shard);
+        tcp_output(c);
+    }
+    shard_unlock(shard);
+}
+
+/* Servers set and clear the cork around each answer; the rest is rare. */
+int tcp_setopt(struct socket *sock, int level, int name, const void *value, u32 len)
+{
+    struct tcp_conn *c = tcp_conn_of(sock);
+    int on;
+
+    if (unlikely(level != IPPROTO_TCP || name != TCP_CORK || len < sizeof(on)))
+        return tcp_setopt_any(c, level, name, value, len);
+    __builtin_memcpy(&on, value, sizeof(on));
+    set_cork(c, on);
+    return 0;
 }
 
 /* ---- receiving ---- */

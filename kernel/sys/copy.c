@@ -102,13 +102,14 @@ long sys_sendfile(int out_fd, int in_fd, uaddr_t offset, u64 count)
 {
     struct fd_ref in = fd_borrow(in_fd), out = fd_borrow(out_fd);
     ssize_t n = -EBADF;
-    s64 pos = 0;
+    u64 from = 0;
 
     if (!in.file || !out.file)
         goto put;
     n = -EFAULT;
-    if (offset && copy_from_user(&pos, offset, sizeof(pos)))
+    if (offset && user_get64(&from, offset))
         goto put;
+    s64 pos = (s64)from;
     n = pos < 0 ? -EINVAL : 0;
     if (!offset)
         pos = in.file->pos;
@@ -116,7 +117,7 @@ long sys_sendfile(int out_fd, int in_fd, uaddr_t offset, u64 count)
         n = send(in.file, &pos, out.file, count);
     if (n > 0 && !offset)
         in.file->pos = pos;
-    if (n > 0 && offset && copy_to_user(offset, &pos, sizeof(pos)))
+    if (n > 0 && offset && user_put64(offset, (u64)pos))
         n = -EFAULT;
 put:
     if (in.file)

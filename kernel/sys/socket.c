@@ -275,9 +275,28 @@ long sys_shutdown(int fd, int how)
 
 /* ---- options ---- */
 
-long sys_setsockopt(int fd, int level, int name, uaddr_t value, int len)
+static __attribute__((noinline)) int set_any(struct socket *sock, int level, int name,
+                                             uaddr_t value, u32 len)
 {
     u64 buf[SOCK_OPTION_MAX / sizeof(u64)];
+    int err = copy_from_user(buf, value, len);
+
+    return err ? err : socket_setopt(sock, level, name, buf, len);
+}
+
+/* A word of the protocol's, as TCP_CORK around each answer. */
+static int set_word(struct socket *sock, int level, int name, uaddr_t value)
+{
+    u32 word;
+
+    if (user_get32(&word, value))
+        return -EFAULT;
+    return sock->ops->setopt ? sock->ops->setopt(sock, level, name, &word, sizeof(word))
+                             : -EOPNOTSUPP;
+}
+
+long sys_setsockopt(int fd, int level, int name, uaddr_t value, int len)
+{
     struct socket *sock;
     struct fd_ref ref;
 
@@ -286,10 +305,10 @@ long sys_setsockopt(int fd, int level, int name, uaddr_t value, int len)
     int err = socket_borrow(fd, &ref, &sock);
     if (err)
         return err;
-    size_t n = min((size_t)len, sizeof(buf));
-    err = copy_from_user(buf, value, n);
-    if (!err)
-        err = socket_setopt(sock, level, name, buf, (u32)n);
+    if (likely(level != SOL_SOCKET && len == sizeof(u32)))
+        err = set_word(sock, level, name, value);
+    else
+        err = set_any(sock, level, name, value, (u32)min(len, SOCK_OPTION_MAX));
     fd_return(ref);
     return err;
 }

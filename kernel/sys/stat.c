@@ -80,11 +80,11 @@ long sys_fstat(int fd, uaddr_t buf)
 /* Does AT_EMPTY_PATH mean the descriptor itself here?  1, 0 or -EFAULT. */
 static int is_empty_path(int flags, uaddr_t path)
 {
-    char first;
+    u8 first;
 
     if (!(flags & AT_EMPTY_PATH))
         return 0;
-    if (copy_from_user(&first, path, 1))
+    if (user_get8(&first, path))
         return -EFAULT;
     return !first;
 }

@@ -37,11 +37,26 @@ struct process *get_process(int pid)
     return process_find(pid ? pid : current_process()->pid);
 }
 
+/* One buffer is as good as no vector. Not 0: there is something about it. */
+static int one_vec(uaddr_t from, struct iov_iter *it)
+{
+    struct iovec vec;
+
+    if (user_get64(&vec.base, from) || user_get64(&vec.len, from + sizeof(vec.base)))
+        return -EFAULT;
+    if (vec.len > USER_RW_MAX || !is_user_range(vec.base, vec.len))
+        return -EINVAL;
+    iter_init_user(it, vec.base, vec.len);
+    return 0;
+}
+
 int user_vec(uaddr_t from, u64 count, struct iovec *small, struct iovec **heap, struct iov_iter *it)
 {
     struct iovec *vec = small;
     u64 total = 0;
 
+    if (count == 1 && !one_vec(from, it))
+        return 0;
     if (count > LINUX_IOV_MAX)
         return -EINVAL;
     if (count > USER_VEC_INLINE) {

@@ -386,11 +386,12 @@ static void move_list(struct epoll *ep, struct list_head *from, struct list_head
 /* Report one item. 1, 0 (not ready after all), or -EFAULT. ep locked. */
 static inline int report(struct epoll *ep, struct epoll_item *item, uaddr_t to)
 {
-    struct epoll_event_abi event = {.events = item_ready(item), .data = item->data};
+    u32 events = item_ready(item);
 
-    if (!event.events)
+    if (!events)
         return 0;
-    if (copy_to_user(to, &event, sizeof(event))) {
+    if (user_put32(to + offsetof(struct epoll_event_abi, events), events) ||
+        user_put64(to + offsetof(struct epoll_event_abi, data), item->data)) {
         list_again(ep, item, true);
         return -EFAULT;
     }

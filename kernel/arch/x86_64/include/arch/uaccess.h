@@ -7,6 +7,13 @@
 /** Copy @n bytes, either way; returns the number of bytes NOT copied (0: all). */
 size_t arch_copy_user(void *dst, const void *src, size_t n);
 
+/* One word between a variable and program memory; where that faults, on at @fault. */
+#define ARCH_USER_FAULT ".pushsection __ex_table, \"a\"\n .long 1b - ., %l[fault] - .\n .popsection"
+#define arch_user_get(to, from, fault)                                                             \
+    __asm__ goto("1: mov %1, %0\n" ARCH_USER_FAULT : "=r"(to) : "m"(*(from)) : : fault)
+#define arch_user_put(to, value, fault)                                                            \
+    __asm__ goto("1: mov %1, %0\n" ARCH_USER_FAULT : : "m"(*(to)), "r"(value) : "memory" : fault)
+
 /** Zero @n bytes; returns the number not zeroed. */
 size_t arch_clear_user(void *dst, size_t n);
 
