@@ -7,6 +7,7 @@ import subprocess
 import guests
 
 SMP = os.path.join(guests.BUILD, "bench", "bench-smp")
+THREADS = os.path.join(guests.BUILD, "bench", "bench-threads")
 HELLO = os.path.join(guests.BUILD, "bench", "bench-hello")
 ROWS = {
     "compute_1": "a loop's turn, one thread", "compute_2": "a loop's turn, two threads on two CPUs",
@@ -86,6 +87,17 @@ def bench_counts(report, machines):
     report.add()
 
 
+def bench_threads(report, machines):
+    """Memory of threads that sleep."""
+    cells = []
+    for machine in machines:
+        ended = machine.run(THREADS, memory=1024, first=b"threads", timeout=120)
+        found = re.search(r"kernel_bytes (-?\d+) stack_bytes (\d+)", ended.out)
+        cells.append(f"{int(found.group(1)) / 1024:.1f} + {int(found.group(2)) / 1024:.1f}" if found else "–")
+    report.table(["10,000 threads asleep, KiB each: the kernel's + their stacks' touched pages", *(m.name for m in machines), "goal"],
+                 [["", *cells, "20"]])
+
+
 def bench_smp(report, machines):
     columns = []
     for machine in machines:
@@ -95,5 +107,6 @@ def bench_smp(report, machines):
                "(goal 100,000), beside the first one's start.")
     report.add()
     bench_counts(report, machines)
+    bench_threads(report, machines)
     rows = [[title, *(column.get(name, "–") for column in columns)] for name, title in ROWS.items()]
     report.table(["ns on a machine of two CPUs", *(m.name for m in machines)], rows)

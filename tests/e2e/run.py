@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import BUILD, INGOT, Skip, Suite, arguments, need, need_ingot, run  # noqa: E402
 
 import bad_input  # noqa: E402
+import bombs  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
 import cpus  # noqa: E402
@@ -150,6 +151,7 @@ def main():
     disks.add_to(suite)
     exports.add_to(suite)
     storms.add_to(suite, long)
+    bombs.add_to(suite)
     impair.add_to(suite)
     instances.add_to(suite)
     rollouts.add_to(suite)

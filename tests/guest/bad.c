@@ -455,7 +455,7 @@ static bool is_dangerous(long nr)
     return nr > 334 && nr < 424; /* holes, uretprobe */
 }
 
-static uint64_t storm_state = 0x9e3779b97f4a7c15;
+static __thread uint64_t storm_state = 0x9e3779b97f4a7c15;
 static uint64_t next_random(void)
 {
     storm_state ^= storm_state << 13;
@@ -493,16 +493,11 @@ static long next_argument(char *scratch)
     }
 }
 
-CASE(a_storm_of_random_calls)
+static void random_calls(char *scratch, long calls, bool (*skips)(long nr))
 {
-    char *scratch = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const char *count = getenv("STORM"), *seed = getenv("SEED");
-    long calls = count ? atol(count) : 20000, made = 0;
-    NEED(scratch != MAP_FAILED);
-    storm_state += seed ? strtoul(seed, NULL, 10) * 0x2545f4914f6cdd1d : 0;
-    while (made < calls) {
+    for (long made = 0; made < calls;) {
         long nr = (long)(next_random() % 450), a[6];
-        if (is_dangerous(nr))
+        if (skips(nr))
             continue;
         if (made % 64 == 0) /* paths found in the scratch page stay short and odd */
             for (int i = 0; i < 65536; i++)
@@ -514,7 +509,68 @@ CASE(a_storm_of_random_calls)
         if (made % 256 == 0)
             syscall(SYS_close_range, 20, 65535, 0);
     }
+}
+
+static uint64_t storm_seed(void)
+{
+    const char *seed = getenv("SEED");
+
+    return seed ? strtoul(seed, NULL, 10) * 0x2545f4914f6cdd1d : 0;
+}
+
+static long storm_calls(void)
+{
+    const char *count = getenv("STORM");
+
+    return count ? atol(count) : 20000;
+}
+
+CASE(a_storm_of_random_calls)
+{
+    char *scratch = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    NEED(scratch != MAP_FAILED);
+    storm_state += storm_seed();
+    random_calls(scratch, storm_calls(), is_dangerous);
     munmap(scratch, 65536);
     CHECK(getpid() > 0);
+    CHECK(put_file("after", "still fine") && !strcmp(get_file("after"), "still fine"));
+}
+
+/* Also what the C library's threads rely on, and what waits for a thread that is not there. */
+static bool is_dangerous_to_threads(long nr)
+{
+    return is_dangerous(nr) || nr == SYS_set_tid_address || nr == SYS_set_robust_list ||
+           nr == SYS_rseq || nr == SYS_membarrier || nr == SYS_sched_yield;
+}
+
+enum { STORM_THREADS = 4 };
+static char *storm_scratch; /* all threads' */
+static int storms_done;
+
+static void *storm(void *arg)
+{
+    storm_state += storm_seed() + (uint64_t)(long)arg * 0x9e3779b97f4a7c15;
+    random_calls(storm_scratch, storm_calls() / 2, is_dangerous_to_threads);
+    __atomic_fetch_add(&storms_done, 1, __ATOMIC_SEQ_CST);
+    return arg;
+}
+
+CASE(a_storm_of_random_calls_by_many_threads)
+{
+    pthread_t threads[STORM_THREADS];
+    long long end = now_ms() + 1000 * (20 + storm_calls() / 1000);
+
+    storm_scratch = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED(storm_scratch != MAP_FAILED);
+    storms_done = 0;
+    for (long i = 0; i < STORM_THREADS; i++)
+        NEED(pthread_create(&threads[i], NULL, storm, (void *)(i + 1)) == 0);
+    while (__atomic_load_n(&storms_done, __ATOMIC_SEQ_CST) < STORM_THREADS && now_ms() < end)
+        sleep_ms(5);
+    NEED(storms_done == STORM_THREADS);
+    for (int i = 0; i < STORM_THREADS; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    munmap(storm_scratch, 65536);
     CHECK(put_file("after", "still fine") && !strcmp(get_file("after"), "still fine"));
 }
