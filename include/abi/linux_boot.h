@@ -48,7 +48,7 @@ enum linux_zero_page {
 enum linux_screen {
     LINUX_SCREEN_X = 0x00, /* u8: where the cursor is */
     LINUX_SCREEN_Y = 0x01,
-    LINUX_SCREEN_KIND = 0x0f, /* u8: 1 VGA text, 0x23 VESA, 0x70 EFI */
+    LINUX_SCREEN_KIND = 0x0f, /* u8: enum linux_screen_kind, or others */
     LINUX_SCREEN_WIDTH = 0x12,
     LINUX_SCREEN_HEIGHT = 0x14,
     LINUX_SCREEN_DEPTH = 0x16,
@@ -56,6 +56,7 @@ enum linux_screen {
     LINUX_SCREEN_STRIDE = 0x24,
     LINUX_SCREEN_BASE_HIGH = 0x3a,
 };
+enum linux_screen_kind { SCREEN_KIND_VESA = 0x23, SCREEN_KIND_EFI = 0x70 };
 
 #define LINUX_MAGIC_TEXT 0x53726448u /* "HdrS" */
 

@@ -162,6 +162,7 @@ static const char *const kernel_words[] = {
     "ingot.hostname",
     "ingot.trace",
     "ingot.missing",
+    "ingot.screen",
     "ingot.seal",
     "ingot.exec",
     "ingot.single",

@@ -195,7 +195,9 @@ static struct console_port *terminal_port(void)
 
     if (!port)
         port = console_of_cmdline();
-    return port ? port : console_port_find("ttyS0");
+    if (!port)
+        port = console_port_find("ttyS0");
+    return port ? port : console_port_find("tty0");
 }
 
 int stdio_open(void)
@@ -261,6 +263,7 @@ void console_init(void)
 {
     struct console_port *serial = console_port_find("ttyS0");
     struct console_port *tty = console_port_find("ingot.tty");
+    struct console_port *screen = console_port_find("tty0");
 
     memdev_init();
     pty_init();
@@ -268,6 +271,8 @@ void console_init(void)
     add_device("console", dev_make(MAJOR_TTY_AUX, 1), 0600, open_console, NULL);
     if (serial)
         add_device("ttyS0", dev_make(MAJOR_TTY, MINOR_SERIAL), 0660, open_port_device, serial);
+    if (screen)
+        add_device("tty0", dev_make(MAJOR_TTY, 0), 0620, open_port_device, screen);
     if (tty)
         add_device("hvc0", dev_make(MAJOR_HVC, 0), 0660, open_port_device, tty);
 }

@@ -4,6 +4,7 @@
 #include "drv/host_stream.h"
 #include "drv/operator.h"
 #include "drv/pci.h"
+#include "drv/screen.h"
 #include "drv/uart.h"
 #include "drv/virtio.h"
 #include "plat/plat.h"
@@ -14,6 +15,7 @@ void drv_init(void)
         uart_init();
     if (plat.streams)
         host_stream_init();
+    screen_init();
     virtio_mmio_probe_all();
     if (boot_info.has_pci)
         pci_probe_all();

@@ -112,17 +112,23 @@ u32 pci_find_capability(const struct pci_dev *pci, u32 from, enum pci_capability
     return 0;
 }
 
-void *pci_map_bar(const struct pci_dev *pci, u32 bar, u64 offset, u64 len)
+u64 pci_bar_address(const struct pci_dev *pci, u32 bar)
 {
     if (bar > 5)
-        return NULL;
+        return 0;
     u32 low = pci_config_read(pci, PCI_BAR0 + 4 * bar, 4);
     if (low & BAR_IO)
-        return NULL;
+        return 0;
     u64 base = low & ~0xfull;
     if ((low & BAR_64) && bar < 5)
         base |= (u64)pci_config_read(pci, PCI_BAR0 + 4 * (bar + 1), 4) << 32;
-    u64 start, end;
+    return base;
+}
+
+void *pci_map_bar(const struct pci_dev *pci, u32 bar, u64 offset, u64 len)
+{
+    u64 base = pci_bar_address(pci, bar), start, end;
+
     if (base == 0 || len == 0 || __builtin_add_overflow(base, offset, &start) ||
         __builtin_add_overflow(start, len, &end))
         return NULL;

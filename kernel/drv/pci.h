@@ -27,6 +27,9 @@ u32 pci_find_capability(const struct pci_dev *pci, u32 from, enum pci_capability
  */
 void *pci_map_bar(const struct pci_dev *pci, u32 bar, u64 offset, u64 len);
 
+/** Where memory BAR @bar lies, 0: as for pci_map_bar(). */
+u64 pci_bar_address(const struct pci_dev *pci, u32 bar);
+
 /** First port of I/O BAR @bar, 0: it is none, or firmware left it unset. */
 u16 pci_io_bar(const struct pci_dev *pci, u32 bar);
 
@@ -69,5 +72,6 @@ int nvme_probe(const struct pci_dev *pci);
 int ahci_probe(const struct pci_dev *pci);
 int e1000_probe(const struct pci_dev *pci);
 int vmxnet3_probe(const struct pci_dev *pci);
+int bochs_display_probe(const struct pci_dev *pci);
 int ide_probe(const struct pci_dev *pci);
 int pvscsi_probe(const struct pci_dev *pci);

@@ -245,6 +245,16 @@ struct plat_device {
     u32 gsi;
 };
 
+/* A linear frame buffer of 32 bits a dot. */
+struct plat_screen {
+    u64 pa; /* 0: none */
+    u32 width, height;
+    u32 stride; /* bytes from one line to the next */
+};
+
+/** What is written to the console is shown here as well; by the driver of the screen, else NULL. */
+extern void (*plat_screen_write)(const char *text, size_t len);
+
 /* What the boot found, in one form whatever the protocol.  Fixed after start. */
 struct boot_info {
     const char *cmdline; /* NUL-terminated */
@@ -262,6 +272,7 @@ struct boot_info {
     u32 nr_virtio_mmio;
     struct plat_device virtio_mmio[32]; /* those in the DSDT; others are on the command line */
     u64 cmdline_pa;
+    struct plat_screen screen;
     bool tables_failed; /* no memory for the page tables of all RAM */
 };
 extern struct boot_info boot_info;

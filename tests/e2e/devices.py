@@ -6,14 +6,16 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
-from harness import BUILD, INGOT, Failure, need, need_ingot, run
+from harness import BUILD, INGOT, ROOT, Failure, Skip, need, need_ingot, run
 from netlab import find, namespace, need_programs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+OVMF = "/usr/share/OVMF"
 KERNEL = os.path.join(BUILD, "ingot-kernel")
 PART_ROOT, PART_DATA = "11111111-2222-3333-4444-555555555555", "AAAAAAAA-2222-3333-4444-555555555555"
 
@@ -488,6 +490,79 @@ def settings_by_metadata():
         need(time.monotonic() - start < 20, "nobody answers, and the start takes too long")
 
 
+def screen_font():
+    """The letters, as the kernel draws them: sixteen rows of eight dots each."""
+    made = run([sys.executable, os.path.join(ROOT, "tools", "font.py"), os.path.join(ROOT, "kernel", "drv", "font.txt")])
+    need(made.status == 0, made.show())
+    rows = [[int(byte, 16) for byte in line.strip(" {},").split(", ")] for line in made.text().splitlines() if line.startswith("    {")]
+    return {chr(32 + i): bytes(row for row in letter for _ in (0, 1)) for i, letter in enumerate(rows)}
+
+
+def read_screen(path):
+    """The lines of text in a screen dump (PPM), by comparing its cells with the letters."""
+    with open(path, "rb") as file:
+        kind, size, _, dots = file.read().split(b"\n", 3)
+    need(kind == b"P6", str(kind))
+    width, height = map(int, size.split())
+    letters = {dots: letter for letter, dots in screen_font().items()}
+    lit = [dots[i] > 127 for i in range(0, 3 * width * height, 3)]
+    lines = []
+    for top in range(0, height - 15, 16):
+        line = ""
+        for left in range(0, width - 7, 8):
+            cell = bytes(sum(0x80 >> x for x in range(8) if lit[(top + y) * width + left + x]) for y in range(16))
+            line += letters.get(cell, "?")
+        lines.append(line.rstrip())
+    return lines
+
+
+SCREENS = {"bochs-display": ["-M", "q35", "-device", "bochs-display"], "std VGA": ["-M", "pc", "-device", "VGA"]}
+
+
+def screen(name):
+    """Log and console output are on the screen, also when it has scrolled; without a serial line the program is there alone."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image, dump = make_root(folder), os.path.join(folder, "dump")
+
+        def shows(guest, *texts):
+            def seen():
+                guest.ask("screendump", filename=dump)
+                lines = read_screen(dump)
+                return all(any(text in line for line in lines) for text in texts)
+            guest.until(seen, f"the screen does not show {texts}: " + "\n".join(read_screen(dump) if os.path.exists(dump) else []))
+
+        base = [*SCREENS[name], "-device", "pci-testdev", "-initrd", image, "-kernel", KERNEL, "-append"]
+        with Guest(folder, *base, "console=ttyS0 loglevel=6 init=device -- sleep") as guest:
+            guest.says("device: waiting")
+            shows(guest, "no driver for 1b36:0005", "device: waiting")
+            guest.ask("system_powerdown")
+            guest.child.wait(timeout=20)
+        line = "console=tty0 loglevel=6 init=device " + " ".join(f"V{i}=number-{i}" for i in range(60)) + " -- show hello"
+        with Guest(folder, *base, line, "-no-shutdown") as guest:  # sixty lines: more than there are rows
+            shows(guest, "device: env V59=number-59", "ingot: exit 0")
+            need("number-59" not in guest.text(), "the program's output is not on the serial line, which it did not ask for")
+        with Guest(folder, *base, "console=ttyS0 ingot.screen=off init=device -- sleep") as guest:
+            guest.says("device: waiting")
+            guest.ask("screendump", filename=dump)
+            need(not any("device" in line for line in read_screen(dump)), "the screen is off, and shows text")
+
+
+def screen_by_uefi():
+    """The frame buffer that UEFI has set up."""
+    need_ingot()
+    if not os.path.exists(f"{OVMF}/OVMF_CODE_4M.fd"):
+        raise Skip("OVMF is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        boot, dump = exported(folder, "--", "sleep"), os.path.join(folder, "dump")
+        with Guest(folder, "-M", "q35", "-m", "256", "-device", "VGA", "-drive", f"file={boot},format=raw,if=virtio",
+                   "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+                   "-drive", f"if=pflash,format=raw,snapshot=on,file={OVMF}/OVMF_VARS_4M.fd") as guest:
+            guest.until(lambda: "device: waiting" in guest.text(), "it does not start", 120)
+            guest.ask("screendump", filename=dump)
+            need("device: waiting" in "\n".join(read_screen(dump)), "\n".join(read_screen(dump)))
+
+
 def add_to(suite):
     for test in (partitions_by_every_name, damaged_tables, unknown_devices):
         suite.add(f"devices: {test.__name__}", test)
@@ -499,3 +574,6 @@ def add_to(suite):
         suite.add(f"devices: power button of {name}", power_button, name)
     for test in (clock_of_another_century, balloon, entropy, settings_by_drive, settings_by_metadata):
         suite.add(f"devices: {test.__name__}", test)
+    for name in SCREENS:
+        suite.add(f"devices: screen of {name}", screen, name)
+    suite.add("devices: screen by UEFI", screen_by_uefi)

@@ -21,7 +21,6 @@ enum {
     BYTES_PER_PAGE = 4096,
     EXIT_TRIES = 4,     /* a map grows stale when a timer of the firmware allocates */
     MAP_BYTES = 0x8000, /* for the firmware's memory map */
-    SCREEN_KIND_EFI = 0x70,
 };
 
 struct efi_guid {

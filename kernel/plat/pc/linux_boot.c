@@ -57,9 +57,24 @@ static u64 search_rsdp(void)
     return found ? found : find_rsdp(BIOS_BASE, BIOS_END);
 }
 
+static void read_screen(struct boot_info *bi, const u8 *page)
+{
+    u8 kind = (u8)field(page, LINUX_SCREEN_KIND, 1);
+
+    if ((kind != SCREEN_KIND_EFI && kind != SCREEN_KIND_VESA) ||
+        field(page, LINUX_SCREEN_DEPTH, 2) != 32)
+        return;
+    bi->screen.pa = field(page, LINUX_SCREEN_BASE, 4) | field(page, LINUX_SCREEN_BASE_HIGH, 4)
+                                                            << 32;
+    bi->screen.width = (u32)field(page, LINUX_SCREEN_WIDTH, 2);
+    bi->screen.height = (u32)field(page, LINUX_SCREEN_HEIGHT, 2);
+    bi->screen.stride = (u32)field(page, LINUX_SCREEN_STRIDE, 2);
+}
+
 void linux_boot_read(struct boot_info *bi, const u8 *page)
 {
     read_memory(bi, page);
+    read_screen(bi, page);
     bi->cmdline_pa = field(page, LINUX_CMD_LINE_PTR, 4) | field(page, LINUX_EXT_CMD_LINE_PTR, 4)
                                                               << 32;
     bi->initrd_pa = field(page, LINUX_RAMDISK_IMAGE, 4) | field(page, LINUX_EXT_RAMDISK_IMAGE, 4)

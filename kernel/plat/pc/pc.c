@@ -76,8 +76,12 @@ static void uart_put(char c)
     outb(COM1 + UART_THR, (u8)c);
 }
 
+void (*plat_screen_write)(const char *text, size_t len);
+
 static void pc_console_write(const char *text, size_t len)
 {
+    if (unlikely(plat_screen_write))
+        plat_screen_write(text, len);
     for (size_t i = 0; i < len; i++)
         uart_put(text[i]);
 }
