@@ -92,6 +92,7 @@ struct super_block *pseudo_mount(const char *type, u64 magic, const struct pseud
         return NULL;
     sb->ops = &pseudo_super_ops;
     sb->block_size = 4096;
+    sb->ownerless = true;
     struct inode *inode = pseudo_inode(sb, &ref, 1);
     sb->root = inode ? dentry_create_root(inode) : NULL;
     if (!sb->root) {

@@ -10,6 +10,8 @@
 #include "vfs/fd.h"
 #include "vfs/inode.h"
 #include "vfs/mount.h"
+#include "vfs/notify.h"
+#include "vfs/permission.h"
 
 enum { OWNER_KEEP = 0xffffffffu };
 
@@ -43,9 +45,7 @@ static long change_fd(int fd, bool raw, const struct inode_attr *attr)
     if (at.dentry && at.mount) {
         err = vfs_setattr(&at, attr);
     } else if (inode && inode->ops->setattr) {
-        mutex_lock(&inode->lock);
-        err = inode->ops->setattr(inode, attr);
-        mutex_unlock(&inode->lock);
+        err = vfs_setattr_inode(inode, attr);
     }
     fd_return(ref);
     return err;
@@ -128,7 +128,10 @@ static long set_times(int dirfd, uaddr_t path, struct linux_timespec *times, int
     if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
     if (times) {
-        attr.valid = 0;
+        bool both_now = times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW;
+        if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
+            return 0; /* not even the path is looked at */
+        attr.valid = both_now ? 0 : ATTR_TIMES_GIVEN;
         int err = take_time(&times[0], ATTR_ATIME, &attr.valid);
         if (!err)
             err = take_time(&times[1], ATTR_MTIME, &attr.valid);
@@ -209,7 +212,9 @@ long sys_truncate(uaddr_t path, s64 len)
     else if (at.mount->readonly)
         err = -EROFS;
     else
-        err = vfs_truncate(at.dentry->inode, (u64)len);
+        err = inode_permission(at.dentry->inode, W_OK) ?: vfs_truncate(at.dentry->inode, (u64)len);
+    if (!err)
+        fsnotify_dentry(at.dentry, FS_MODIFY);
     path_put(&at);
     return err;
 }
@@ -224,6 +229,8 @@ long sys_ftruncate(int fd, s64 len)
     int err = -EINVAL;
     if (ref.file->mode & FILE_WRITE && ref.file->ops->truncate)
         err = ref.file->ops->truncate(ref.file, (u64)len);
+    if (!err)
+        fsnotify_dentry(ref.file->dentry, FS_MODIFY);
     fd_return(ref);
     return err;
 }
@@ -246,6 +253,8 @@ long sys_fallocate(int fd, int mode, s64 offset, s64 len)
         err = -ESPIPE;
     else
         err = S_ISREG(inode->mode) ? -EOPNOTSUPP : -ENODEV;
+    if (!err)
+        fsnotify_dentry(ref.file->dentry, FS_MODIFY);
     fd_return(ref);
     return err;
 }

@@ -9,6 +9,7 @@
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
+#include "vfs/permission.h"
 
 enum { ENTRY_MAX = 24 + LINUX_NAME_MAX + 9 };
 
@@ -112,9 +113,11 @@ long sys_chdir(uaddr_t path)
     int err = user_path(AT_FDCWD, path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &at);
     if (err)
         return err;
-    fs_set_cwd(current_fs(), &at);
+    err = inode_permission(at.dentry->inode, X_OK);
+    if (!err)
+        fs_set_cwd(current_fs(), &at);
     path_put(&at);
-    return 0;
+    return err;
 }
 
 long sys_fchdir(int fd)
@@ -126,10 +129,9 @@ long sys_fchdir(int fd)
         return err;
     if (!at.dentry)
         return -ENOTDIR;
-    if (S_ISDIR(at.dentry->inode->mode))
+    err = S_ISDIR(at.dentry->inode->mode) ? inode_permission(at.dentry->inode, X_OK) : -ENOTDIR;
+    if (!err)
         fs_set_cwd(current_fs(), &at);
-    else
-        err = -ENOTDIR;
     path_put(&at);
     return err;
 }

@@ -18,6 +18,7 @@
 #include "sys/exec_priv.h"
 #include "sys/sys_priv.h"
 #include "vfs/path.h"
+#include "vfs/permission.h"
 
 enum {
     SCRIPT_LINE = 256, /* of a #! line, as Linux */
@@ -72,7 +73,7 @@ int exec_check(struct file *file, const char *path, struct exec_error *error)
 
     if ((mode & S_IFMT) == S_IFDIR)
         return exec_fail(error, -EACCES, "'%s': is a directory", path);
-    if ((mode & S_IFMT) != S_IFREG || !(mode & 0111))
+    if ((mode & S_IFMT) != S_IFREG || !(mode & 0111) || inode_permission(file->inode, X_OK))
         return fail_open(error, path, -EACCES);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/path.h"
+#include "vfs/permission.h"
 
 #define IN_KNOWN                                                                                   \
     (IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED | IN_ONLYDIR | IN_DONT_FOLLOW |       \
@@ -56,7 +57,8 @@ static int add_by_path(struct file *file, uaddr_t user_path, u32 mask)
     name_free(&name);
     if (err)
         return err;
-    int wd = inotify_add(file, path.dentry->inode, mask);
+    int wd =
+        inode_permission(path.dentry->inode, R_OK) ?: inotify_add(file, path.dentry->inode, mask);
     path_put(&path);
     return wd;
 }

@@ -7,6 +7,8 @@
 #include "vfs/fd.h"
 #include "vfs/inode.h"
 
+enum { FICLONE = 0x40049409, FICLONERANGE = 0x4020940d }; /* linux/fs.h */
+
 static long set_flag(struct file *file, uaddr_t arg, u32 flag)
 {
     int on;
@@ -42,6 +44,11 @@ static long file_ioctl(int fd, struct file *file, unsigned cmd, uaddr_t arg)
     case FIONREAD:
         if (file->inode && S_ISREG(file->inode->mode))
             return bytes_left(file, arg);
+        break;
+    case FICLONE:
+    case FICLONERANGE:
+        if (file->inode && S_ISREG(file->inode->mode))
+            return -EOPNOTSUPP; /* no file system here shares blocks: cp copies then */
         break;
     default:
         break;

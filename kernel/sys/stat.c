@@ -233,7 +233,7 @@ static long access(int dirfd, uaddr_t path, int mode, int flags)
     int err = user_path(dirfd, path, lookup, &at);
     if (err)
         return err;
-    err = vfs_access(&at, mode);
+    err = vfs_access(&at, mode, flags & AT_EACCESS);
     path_put(&at);
     return err;
 }

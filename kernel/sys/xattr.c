@@ -10,6 +10,7 @@
 #include "vfs/fd.h"
 #include "vfs/inode.h"
 #include "vfs/mount.h"
+#include "vfs/permission.h"
 
 enum { NAME_MAX_BYTES = 255, VALUE_MAX = 65536, XATTR_FLAGS = 3 };
 
@@ -30,9 +31,25 @@ static int import_name(uaddr_t from, char name[NAME_MAX_BYTES + 1])
         return -ERANGE;
     if (len < 0)
         return (int)len;
+    const char *rest = strchr(name, '.');
     if (str_starts(name, "user.") || str_starts(name, "trusted.") || str_starts(name, "security."))
-        return 0;
+        return rest[1] ? 0 : -EINVAL;
     return -EOPNOTSUPP;
+}
+
+/* xattr(7): trusted ones are the administrator's, security's are his to write, and a user's follow
+ * the mode, on files and folders only. */
+static int may_xattr(const struct inode *inode, const char *name, int mask)
+{
+    if (!str_starts(name, "user.")) {
+        bool open = capable(CAP_SYS_ADMIN) || (mask == R_OK && str_starts(name, "security."));
+        return open ? 0 : mask == R_OK ? -ENODATA : -EPERM;
+    }
+    if (!S_ISREG(inode->mode) && !S_ISDIR(inode->mode))
+        return mask == R_OK ? -ENODATA : -EPERM;
+    if (S_ISDIR(inode->mode) && inode->mode & S_ISVTX && mask == W_OK && !inode_is_own(inode))
+        return -EPERM;
+    return inode_permission(inode, mask);
 }
 
 static long run_set(struct inode *inode, const struct xattr_call *call)
@@ -47,6 +64,9 @@ static long run_set(struct inode *inode, const struct xattr_call *call)
         return err;
     if (call->size > VALUE_MAX)
         return -E2BIG;
+    err = may_xattr(inode, name, W_OK);
+    if (err)
+        return err;
     if (!inode->ops->setxattr)
         return -EOPNOTSUPP;
     if (call->size) {
@@ -73,6 +93,9 @@ static long run_remove(struct inode *inode, const struct xattr_call *call)
         return err;
     if (!inode->ops->removexattr)
         return -EOPNOTSUPP;
+    err = may_xattr(inode, name, W_OK);
+    if (err)
+        return err;
     mutex_lock(&inode->lock);
     err = inode->ops->removexattr(inode, name);
     mutex_unlock(&inode->lock);
@@ -102,6 +125,8 @@ static long run_get(struct inode *inode, const struct xattr_call *call)
     char name[NAME_MAX_BYTES + 1];
 
     int err = import_name(call->name, name);
+    if (!err)
+        err = may_xattr(inode, name, R_OK);
     if (err)
         return err;
     return inode->ops->getxattr ? read_out(inode, name, call) : -EOPNOTSUPP;

@@ -8,9 +8,12 @@
 #include "mm/heap.h"
 #include "mm/page.h"
 #include "sched/thread.h"
+#include "vfs/notify.h"
 #include "vfs/page_cache.h"
 
 enum { INODE_BUCKETS = 1024, READ_AHEAD_PAGES = 16 };
+
+bool (*fsnotify_put_handler)(struct inode *inode);
 
 static struct spinlock table_lock; /* a leaf */
 static struct inode *table[INODE_BUCKETS];
@@ -101,7 +104,12 @@ static void unhash(struct inode *inode)
 
 void inode_put(struct inode *inode)
 {
-    if (!inode || !ref_put(&inode->refs))
+    if (!inode)
+        return;
+    bool (*watched)(struct inode *) = fsnotify_put_handler;
+    if (unlikely(watched != NULL) && !inode->nlink && watched(inode))
+        return;
+    if (!ref_put(&inode->refs))
         return;
     if (inode->flags & INODE_HASHED)
         unhash(inode);

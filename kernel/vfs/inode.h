@@ -47,7 +47,10 @@ struct inode {
     bool tail_is_zero;                                /* [A] .direct only: found so once */
 };
 
-enum inode_flags { INODE_HASHED = 1 };
+enum inode_flags {
+    INODE_HASHED = 1,
+    INODE_LINKABLE = 2, /* may get a first name: O_TMPFILE */
+};
 
 struct inode_attr {
     u32 valid; /* ATTR_* */
@@ -55,7 +58,15 @@ struct inode_attr {
     u64 size;
     struct linux_timespec atime, mtime;
 };
-enum { ATTR_MODE = 1, ATTR_UID = 2, ATTR_GID = 4, ATTR_SIZE = 8, ATTR_ATIME = 16, ATTR_MTIME = 32 };
+enum {
+    ATTR_MODE = 1,
+    ATTR_UID = 2,
+    ATTR_GID = 4,
+    ATTR_SIZE = 8,
+    ATTR_ATIME = 16,
+    ATTR_MTIME = 32,
+    ATTR_TIMES_GIVEN = 64, /* not now: for the owner only */
+};
 
 /** Operations on a directory (@dir is locked by the caller) or an inode. NULL answers as in
  * brackets. */
@@ -125,6 +136,7 @@ struct super_block {
     u64 next_ino;                /* [A] for file systems that number as they go */
     u32 inode_extra;             /* [I] bytes behind each struct inode, where .data points */
     bool readonly;               /* [I] */
+    bool ownerless;              /* [I] whoever asks is taken for the owner (proc, sysfs) */
     u32 error;                   /* [A] errseq: what write-back failed with; for syncfs */
     struct dentry *root;         /* [I] owns */
     void *data;                  /* [I] the file system's own */

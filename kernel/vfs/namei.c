@@ -7,6 +7,7 @@
 #include "vfs/dentry.h"
 #include "vfs/mount.h"
 #include "vfs/notify.h"
+#include "vfs/permission.h"
 #include "vfs/walk.h"
 
 static struct mutex rename_lock; /* before all inode locks; zero is unlocked */
@@ -68,7 +69,7 @@ static int check_create(const struct slot *slot, bool directory)
         return -ENOENT;
     if (slot->last.trailing && !directory)
         return -ENOENT;
-    return slot->dir.mount->readonly ? -EROFS : 0;
+    return slot->dir.mount->readonly ? -EROFS : may_create_in(slot->dir.dentry->inode);
 }
 
 static int create_node(int dirfd, const struct name_buf *name, u32 mode, u64 rdev,
@@ -158,6 +159,8 @@ int vfs_link(const struct path *from, int dirfd, const struct name_buf *name)
         goto close;
     if (S_ISDIR(inode->mode))
         err = -EPERM;
+    else if (!inode->nlink && !(inode->flags & INODE_LINKABLE))
+        err = -ENOENT;
     else if (from->mount != slot.dir.mount)
         err = -EXDEV;
     else if (!dir->ops->link)
@@ -182,6 +185,9 @@ static int check_remove(const struct slot *slot, bool directory)
 
     if (!inode)
         return -ENOENT;
+    int err = may_remove_from(slot->dir.dentry->inode, inode);
+    if (err)
+        return err;
     if (directory && !S_ISDIR(inode->mode))
         return -ENOTDIR;
     if (!directory && S_ISDIR(inode->mode))
@@ -205,8 +211,9 @@ static int remove_locked(struct slot *slot, bool directory)
     int err = op(dir, dentry->name, dentry->name_len, inode);
     if (err)
         return err;
+    if (!directory)
+        fsnotify(inode, FS_ATTRIB, NULL, 0); /* the count of its names */
     fsnotify(dir, FS_DELETE | (directory ? FS_ISDIR : 0), dentry->name, 0);
-    fsnotify(inode, inode->nlink ? FS_ATTRIB : FS_DELETE_SELF, NULL, 0);
     dentry_delete(dentry);
     return 0;
 }
@@ -276,6 +283,22 @@ static int check_loops(struct dentry *old, struct dentry *new, struct dentry *ol
     return err;
 }
 
+/* Both names, and a folder that moves gets another "..". */
+static int may_rename(const struct slot *old, const struct slot *new, u32 flags)
+{
+    const struct inode *inode = old->dentry->inode, *replaced = new->dentry->inode;
+    const struct inode *from = old->dir.dentry->inode, *to = new->dir.dentry->inode;
+
+    int err = may_remove_from(from, inode);
+    if (!err)
+        err = replaced ? may_remove_from(to, replaced) : may_create_in(to);
+    if (!err && from != to && S_ISDIR(inode->mode))
+        err = inode_permission(inode, W_OK);
+    if (!err && from != to && flags & RENAME_EXCHANGE && S_ISDIR(replaced->mode))
+        err = inode_permission(replaced, W_OK);
+    return err;
+}
+
 static int check_rename(const struct slot *old, const struct slot *new, u32 flags)
 {
     const struct inode *inode = old->dentry->inode, *replaced = new->dentry->inode;
@@ -292,7 +315,9 @@ static int check_rename(const struct slot *old, const struct slot *new, u32 flag
         return -ENOENT;
     if (old->dir.mount->readonly)
         return -EROFS;
-    int err = check_loops(old->dentry, new->dentry, old->dir.dentry, new->dir.dentry, flags);
+    int err = may_rename(old, new, flags);
+    if (!err)
+        err = check_loops(old->dentry, new->dentry, old->dir.dentry, new->dir.dentry, flags);
     if (err)
         return err;
     if (old->dentry->mounted || new->dentry->mounted)
@@ -313,7 +338,7 @@ static void notify_rename(const struct slot *old, const struct slot *new, const 
     fsnotify(new->dir.dentry->inode, FS_MOVED_TO | is_dir, old->dentry->name, cookie);
     fsnotify(inode, FS_MOVE_SELF, NULL, 0);
     if (replaced)
-        fsnotify(replaced, replaced->nlink ? FS_ATTRIB : FS_DELETE_SELF, NULL, 0);
+        fsnotify(replaced, FS_ATTRIB, NULL, 0);
 }
 
 /* Both directories locked, both names looked up. */

@@ -20,6 +20,7 @@ enum fsnotify_mask {
     FS_DELETE = 0x200,
     FS_DELETE_SELF = 0x400,
     FS_MOVE_SELF = 0x800,
+    FS_UNLINKED = 0x04000000, /* of a file whose name in the directory is gone */
     FS_ISDIR = 0x40000000,
 };
 
@@ -29,6 +30,13 @@ enum fsnotify_mask {
  * @cookie ties the two halves of a rename. Must not sleep; inode->lock may be held.
  */
 extern void (*fsnotify_handler)(struct inode *inode, u32 mask, const char *name, u32 cookie);
+
+/**
+ * Set and cleared with it, and called instead of dropping a reference to an inode without names:
+ * drops it, and where watches are the only ones left tells them of the end.  False: it has no
+ * watches, and the reference is as it was.
+ */
+extern bool (*fsnotify_put_handler)(struct inode *inode);
 
 /** The same for a name: the inode's own watches, then its directory's with the name. */
 void fsnotify_dentry_slow(struct dentry *dentry, u32 mask);

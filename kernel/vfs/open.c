@@ -8,6 +8,7 @@
 #include "vfs/errseq.h"
 #include "vfs/mount.h"
 #include "vfs/notify.h"
+#include "vfs/permission.h"
 #include "vfs/walk.h"
 
 /* Give @file the operations of its inode, or what its kind of node asks for. */
@@ -35,25 +36,22 @@ static int check_open(const struct path *path, const struct inode *inode, u32 fl
 
     if (S_ISLNK(inode->mode))
         return -ELOOP;
-    if (S_ISDIR(inode->mode))
-        return writes ? -EISDIR : 0;
-    if (flags & O_DIRECTORY)
+    if (S_ISDIR(inode->mode) && writes)
+        return -EISDIR;
+    if (!S_ISDIR(inode->mode) && flags & O_DIRECTORY)
         return -ENOTDIR;
     if (writes && path->mount->readonly && S_ISREG(inode->mode))
         return -EROFS;
-    return 0;
+    int mask = (flags & O_ACCMODE) == O_WRONLY ? W_OK : R_OK;
+    return inode_permission(inode, writes ? mask | W_OK : mask);
 }
 
-int vfs_open_path(const struct path *path, u32 flags, struct file **out)
+/* Without a look at permissions: who has just made it may have it open as he likes. */
+static int open_checked(const struct path *path, u32 flags, struct file **out)
 {
     static const struct file_ops no_ops;
     struct inode *inode = path->dentry->inode;
-    int err = 0;
 
-    if (!(flags & O_PATH))
-        err = check_open(path, inode, flags);
-    if (err)
-        return err;
     struct file *file = file_create(inode, path->dentry, path->mount, flags);
     if (!file)
         return -ENOMEM;
@@ -68,9 +66,11 @@ int vfs_open_path(const struct path *path, u32 flags, struct file **out)
     if (S_ISREG(inode->mode))
         file->backing.ops = &generic_backing_ops;
     file->fs_error_seen = errseq_sample(&inode->sb->error);
-    err = attach(inode, file);
+    int err = attach(inode, file);
     if (!err && flags & O_TRUNC && S_ISREG(inode->mode))
         err = vfs_truncate(inode, 0);
+    if (!err && flags & O_TRUNC && S_ISREG(inode->mode))
+        fsnotify_dentry(path->dentry, FS_MODIFY);
     if (!file->ops)
         file->ops = &no_ops;
     if (err) {
@@ -81,6 +81,13 @@ int vfs_open_path(const struct path *path, u32 flags, struct file **out)
     fsnotify_dentry(path->dentry, FS_OPEN);
     *out = file;
     return 0;
+}
+
+int vfs_open_path(const struct path *path, u32 flags, struct file **out)
+{
+    int err = flags & O_PATH ? 0 : check_open(path, path->dentry->inode, flags);
+
+    return err ? err : open_checked(path, flags, out);
 }
 
 /* Make the last component in the locked directory @dir, or find it there. */
@@ -103,7 +110,8 @@ static int create_locked(const struct path *dir, const struct path_last *last, u
     else if (last->trailing)
         err = -EISDIR;
     else if (parent->ops->create && !dir->mount->readonly)
-        err = parent->ops->create(parent, dentry->name, last->len, mode, 0, &inode);
+        err = may_create_in(parent)
+                  ?: parent->ops->create(parent, dentry->name, last->len, mode, 0, &inode);
     if (err) {
         dentry_put(dentry);
         return err;
@@ -171,7 +179,7 @@ static int open_last(struct path *dir, const struct path_last *last, u32 flags, 
         path.dentry = path.mount->root;
     }
     if (created)
-        err = vfs_open_path(&path, flags & ~(u32)O_TRUNC, out);
+        err = open_checked(&path, flags & ~(u32)O_TRUNC, out);
     else if (flags & O_EXCL)
         err = -EEXIST;
     else if (path.dentry->inode->ops->follow && !(flags & O_NOFOLLOW))
@@ -226,16 +234,18 @@ static int open_tmpfile(const struct path *dir, u32 flags, u32 mode, struct file
         return -EROFS;
     if (!parent->ops->tmpfile)
         return -EOPNOTSUPP;
-    int err = parent->ops->tmpfile(parent, mode, &inode);
+    int err = may_create_in(parent) ?: parent->ops->tmpfile(parent, mode, &inode);
     if (err)
         return err;
+    if (!(flags & O_EXCL))
+        inode->flags |= INODE_LINKABLE;
     struct dentry *dentry = dentry_create(dir->dentry, name, strlen(name), inode);
     if (!dentry) {
         inode_put(inode);
         return -ENOMEM;
     }
     struct path path = {dir->mount, dentry};
-    err = vfs_open_path(&path, flags & ~(u32)(O_DIRECTORY | O_TRUNC), out);
+    err = open_checked(&path, flags & ~(u32)(O_DIRECTORY | O_TRUNC), out);
     dentry_put(dentry);
     return err;
 }

@@ -9,6 +9,7 @@
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/mount.h"
+#include "vfs/permission.h"
 #include "vfs/walk.h"
 
 /* Where a walk stands.  Under the name lock .at needs no reference, as .held or a descendant or
@@ -21,7 +22,8 @@ struct walk {
     const struct path *start; /* borrows; the root of LOOKUP_IN_ROOT, the limit of BENEATH */
     struct path_last *last;
     u32 flags;
-    u32 links; /* followed so far */
+    u32 links;   /* followed so far */
+    bool checks; /* each directory: the walker has not all rights */
 };
 
 static struct path walk_root(const struct walk *w)
@@ -281,7 +283,9 @@ static __attribute__((noinline)) int walk_components(struct walk *w)
         struct inode *dir = w->at.dentry->inode;
         if (unlikely(!dir || !S_ISDIR(dir->mode)))
             err = -ENOTDIR;
-        else if (unlikely(len > LINUX_NAME_MAX))
+        else if (unlikely(w->checks))
+            err = inode_permission_of(current_creds(), dir, X_OK);
+        if (unlikely(len > LINUX_NAME_MAX) && !err)
             err = -ENAMETOOLONG;
         if (unlikely(err)) {
             names_read_unlock();
@@ -316,7 +320,8 @@ static __attribute__((noinline)) int walk_components(struct walk *w)
 int path_walk(const struct path *start, const char *text, u32 flags, struct path *out,
               struct path_last *last)
 {
-    struct walk w = {.next = text, .start = start, .flags = flags, .last = last};
+    struct walk w = {
+        .next = text, .start = start, .flags = flags, .last = last, .checks = !may_everything()};
 
     if (last)
         *last = (struct path_last){0};
@@ -328,7 +333,7 @@ int path_walk(const struct path *start, const char *text, u32 flags, struct path
     else
         w.at = start ? *start : current_fs()->cwd;
     int err = 0;
-    if (unlikely(!walk_cached(&w) || flags & LOOKUP_DIRECTORY))
+    if (unlikely(w.checks || !walk_cached(&w) || flags & LOOKUP_DIRECTORY))
         err = walk_components(&w);
     if (!err) {
         dentry_get(w.at.dentry);

@@ -112,13 +112,19 @@ int vfs_link(const struct path *from, int dirfd, const struct name_buf *name);
 int vfs_unlink(int dirfd, const struct name_buf *name, bool directory);
 int vfs_rename(int old_dirfd, const struct name_buf *old_name, int new_dirfd,
                const struct name_buf *new_name, u32 flags);
-/** Change attributes; fills ctime. -EROFS on a read-only mount. */
+/** Change attributes; fills ctime. -EROFS on a read-only mount; -EPERM, -EACCES: not theirs. */
 int vfs_setattr(const struct path *path, const struct inode_attr *attr);
+/** The same for an inode without a name; nobody is told. */
+int vfs_setattr_inode(struct inode *inode, const struct inode_attr *attr);
+/** Cut or extend; who knows the name tells inotify. */
 int vfs_truncate(struct inode *inode, u64 size);
 /** The link's text without a NUL; bytes, -EINVAL (no link). */
 ssize_t vfs_readlink(const struct path *path, char *buf, size_t size);
-/** May root do @mask (R_OK, W_OK, X_OK) here? 0, -EACCES (no x bit at all) or -EROFS. */
-int vfs_access(const struct path *path, int mask);
+/**
+ * May the process do @mask (R_OK, W_OK, X_OK) here, by its real ids or by those that are in force?
+ * 0, -EACCES or -EROFS.
+ */
+int vfs_access(const struct path *path, int mask, bool effective);
 
 /** Turn on "missing: PATH" lines (ingot.missing=1). */
 extern bool vfs_trace_missing;

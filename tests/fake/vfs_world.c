@@ -358,7 +358,7 @@ void world_create(void)
     syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu);
     if (!arena)
         make_arena();
-    process = (struct process){.pid = 1, .nr_threads = 1};
+    process = (struct process){.pid = 1, .nr_threads = 1, .creds.cap_effective = CAP_ALL};
     for (u32 i = 0; i < ARRAY_LEN(process.rlimits); i++)
         process.rlimits[i].cur = process.rlimits[i].max = UINT64_MAX;
     process.rlimits[7].cur = 1024;

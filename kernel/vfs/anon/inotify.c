@@ -14,6 +14,8 @@
 #include "vfs/inode.h"
 #include "vfs/notify.h"
 
+#define MASK_KEPT (IN_ALL_EVENTS | IN_ONESHOT | IN_EXCL_UNLINK)
+
 struct event {
     struct list_head node;
     struct inotify_event_abi abi; /* .len: of the name with its padding */
@@ -89,21 +91,21 @@ static void end_watch(struct watch *w)
     list_remove(&w->inode_node);
     list_remove(&w->group_node);
     list_add(&w->group->dead, &w->group_node);
-    if (!--nr_watches)
+    if (!--nr_watches) {
         __atomic_store_n(&fsnotify_handler, NULL, __ATOMIC_RELEASE);
+        __atomic_store_n(&fsnotify_put_handler, NULL, __ATOMIC_RELEASE);
+    }
     queue_event(w->group, w->wd, IN_IGNORED, 0, NULL);
 }
 
-/* fsnotify_handler. */
-static void on_event(struct inode *inode, u32 mask, const char *name, u32 cookie)
+static void tell(struct inode *inode, u32 mask, const char *name, u32 cookie)
 {
     struct watch *w, *next;
 
-    if (list_empty(&inode->watches))
-        return;
-    spin_lock(&watch_lock);
     list_for_each_safe(w, next, &inode->watches, inode_node)
     {
+        if (mask & FS_UNLINKED && w->mask & IN_EXCL_UNLINK)
+            continue;
         if (!(mask & w->mask & IN_ALL_EVENTS)) {
             if (mask & FS_DELETE_SELF)
                 end_watch(w);
@@ -113,7 +115,32 @@ static void on_event(struct inode *inode, u32 mask, const char *name, u32 cookie
         if ((w->mask & IN_ONESHOT) || (mask & FS_DELETE_SELF))
             end_watch(w);
     }
+}
+
+/* fsnotify_handler. */
+static void on_event(struct inode *inode, u32 mask, const char *name, u32 cookie)
+{
+    if (list_empty(&inode->watches))
+        return;
+    spin_lock(&watch_lock);
+    tell(inode, mask, name, cookie);
     spin_unlock(&watch_lock);
+}
+
+/* fsnotify_put_handler.  All that drop a reference to such an inode come here, so that one of them
+ * sees that he was the last. */
+static bool on_put(struct inode *inode)
+{
+    struct watch *w;
+    u32 watches = 0;
+
+    spin_lock(&watch_lock);
+    list_for_each(w, &inode->watches, inode_node)
+        watches++;
+    if (watches && !ref_put(&inode->refs) && ref_count(&inode->refs) == watches)
+        tell(inode, FS_DELETE_SELF, NULL, 0);
+    spin_unlock(&watch_lock);
+    return watches;
 }
 
 /* Put down the inodes of watches that have ended. May sleep. */
@@ -151,7 +178,7 @@ static int change_watch(struct watch *w, u32 mask)
     if (mask & IN_MASK_CREATE)
         return -EEXIST;
     u32 keep = mask & IN_MASK_ADD ? w->mask : 0;
-    w->mask = keep | (mask & (IN_ALL_EVENTS | IN_ONESHOT));
+    w->mask = keep | (mask & MASK_KEPT);
     return w->wd;
 }
 
@@ -162,10 +189,11 @@ static int start_watch(struct group *g, struct watch *w, struct inode *inode, u3
     w->inode = inode;
     w->group = g;
     w->wd = ++g->next_wd;
-    w->mask = mask & (IN_ALL_EVENTS | IN_ONESHOT);
+    w->mask = mask & MASK_KEPT;
     list_add_tail(&g->watches, &w->group_node);
     list_add_tail(&inode->watches, &w->inode_node);
     nr_watches++;
+    __atomic_store_n(&fsnotify_put_handler, on_put, __ATOMIC_RELEASE);
     __atomic_store_n(&fsnotify_handler, on_event, __ATOMIC_RELEASE);
     return w->wd;
 }
