@@ -16,6 +16,9 @@
 
 enum { MAX_CODE = 128, MAX_POLLFDS = 4 };
 
+/* Where a jump leads: the distance in instructions, or one of the answers at the end. */
+enum { ALLOWED = 0xf0, KILLED, TRAPPED };
+
 struct filter {
     struct sock_filter code[MAX_CODE];
     u16 len;
@@ -31,16 +34,19 @@ static void load(struct filter *f, size_t offset)
     put(f, BPF_LD | BPF_W | BPF_ABS, (u32)offset, 0, 0);
 }
 
-static void answer(struct filter *f, u32 action)
+static void if_equal(struct filter *f, u32 value, u8 yes, u8 no)
 {
-    put(f, BPF_RET | BPF_K, action, 0, 0);
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, value, yes, no);
 }
 
-/* Unless the accumulator is @value: leave with @action. */
-static void must_be(struct filter *f, u32 value, u32 action)
+static void if_at_least(struct filter *f, u32 value, u8 yes, u8 no)
 {
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0);
-    answer(f, action);
+    put(f, BPF_JMP | BPF_JGE | BPF_K, value, yes, no);
+}
+
+static void if_above(struct filter *f, u32 value, u8 yes, u8 no)
+{
+    put(f, BPF_JMP | BPF_JGT | BPF_K, value, yes, no);
 }
 
 static size_t arg(u32 n)
@@ -54,21 +60,18 @@ static void check_place(struct filter *f, const struct tender_kernel *kernel)
     size_t ip = offsetof(struct seccomp_data, instruction_pointer);
 
     load(f, ip + 4); /* first: the host tries for each call whether its number alone decides */
-    must_be(f, (u32)(kernel->stub_start >> 32), SECCOMP_RET_TRAP);
+    if_equal(f, (u32)(kernel->stub_start >> 32), 0, TRAPPED);
     load(f, ip);
-    put(f, BPF_JMP | BPF_JGE | BPF_K, (u32)kernel->stub_start, 1, 0);
-    answer(f, SECCOMP_RET_TRAP);
-    put(f, BPF_JMP | BPF_JGT | BPF_K, (u32)kernel->stub_end, 0, 1);
-    answer(f, SECCOMP_RET_TRAP);
+    if_at_least(f, (u32)kernel->stub_start, 0, TRAPPED);
+    if_above(f, (u32)kernel->stub_end, TRAPPED, 0);
     load(f, offsetof(struct seccomp_data, arch));
-    must_be(f, AUDIT_ARCH_X86_64, SECCOMP_RET_TRAP);
+    if_equal(f, AUDIT_ARCH_X86_64, 0, TRAPPED);
     load(f, offsetof(struct seccomp_data, nr));
 }
 
 static void allow(struct filter *f, u32 nr)
 {
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1);
-    answer(f, SECCOMP_RET_ALLOW);
+    if_equal(f, nr, ALLOWED, 0);
 }
 
 /* Allow @nr if the low half of argument @n is in [low, high]; what takes a descriptor looks at no
@@ -76,37 +79,31 @@ static void allow(struct filter *f, u32 nr)
  */
 static void allow_between(struct filter *f, u32 nr, u32 n, u32 low, u32 high)
 {
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 5);
+    if_equal(f, nr, 0, 3);
     load(f, arg(n));
-    put(f, BPF_JMP | BPF_JGE | BPF_K, low, 0, 2);
-    put(f, BPF_JMP | BPF_JGT | BPF_K, high, 1, 0);
-    answer(f, SECCOMP_RET_ALLOW);
-    answer(f, SECCOMP_RET_KILL_PROCESS);
+    if_at_least(f, low, 0, KILLED);
+    if_above(f, high, KILLED, ALLOWED);
 }
 
 /* A CPU interrupts another: a signal of its own for a thread of this process. */
 static void allow_kicks(struct filter *f, s32 pid)
 {
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, __NR_tgkill, 0, 7);
+    if_equal(f, __NR_tgkill, 0, 5);
     load(f, arg(0));
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, (u32)pid, 0, 4);
+    if_equal(f, (u32)pid, 0, KILLED);
     load(f, arg(2));
-    put(f, BPF_JMP | BPF_JGE | BPF_K, HOSTED_SIG_KICK, 0, 2);
-    put(f, BPF_JMP | BPF_JGT | BPF_K, HOSTED_SIG_HALT, 1, 0);
-    answer(f, SECCOMP_RET_ALLOW);
-    answer(f, SECCOMP_RET_KILL_PROCESS);
+    if_at_least(f, HOSTED_SIG_KICK, 0, KILLED);
+    if_above(f, HOSTED_SIG_HALT, KILLED, ALLOWED);
 }
 
 /* Memory without a file, or of the files that were handed to us. */
 static void allow_mmap(struct filter *f, u32 max_fd)
 {
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 6);
+    if_equal(f, __NR_mmap, 0, 4);
     load(f, arg(4));
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, (u32)-1, 2, 0);
-    put(f, BPF_JMP | BPF_JGE | BPF_K, FD_KERNEL, 0, 2);
-    put(f, BPF_JMP | BPF_JGT | BPF_K, max_fd, 1, 0);
-    answer(f, SECCOMP_RET_ALLOW);
-    answer(f, SECCOMP_RET_KILL_PROCESS);
+    if_equal(f, (u32)-1, ALLOWED, 0);
+    if_at_least(f, FD_KERNEL, 0, KILLED);
+    if_above(f, max_fd, KILLED, ALLOWED);
 }
 
 /* Descriptors in [low, high], or in the @count behind @first. */
@@ -116,14 +113,34 @@ static void allow_descriptors(struct filter *f, u32 nr, u32 low, u32 high, u32 f
         allow_between(f, nr, 0, low, high);
         return;
     }
-    put(f, BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 7);
+    if_equal(f, nr, 0, 5);
     load(f, arg(0));
-    put(f, BPF_JMP | BPF_JGE | BPF_K, low, 0, 4);
-    put(f, BPF_JMP | BPF_JGT | BPF_K, high, 0, 2);
-    put(f, BPF_JMP | BPF_JGE | BPF_K, first, 0, 2);
-    put(f, BPF_JMP | BPF_JGT | BPF_K, first + count - 1, 1, 0);
-    answer(f, SECCOMP_RET_ALLOW);
-    answer(f, SECCOMP_RET_KILL_PROCESS);
+    if_at_least(f, low, 0, KILLED);
+    if_above(f, high, 0, ALLOWED);
+    if_at_least(f, first, 0, KILLED);
+    if_above(f, first + count - 1, KILLED, ALLOWED);
+}
+
+static u8 distance(u8 to, u16 from, u16 answers)
+{
+    return to < ALLOWED ? to : (u8)(answers + (to - ALLOWED) - from - 1);
+}
+
+/* Whoever came through all of it is killed.  Answers once, at the end, keep the code short: the
+ * host compiles it at each start. */
+static void end_with_answers(struct filter *f)
+{
+    static const u32 actions[] = {SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_TRAP};
+
+    put(f, BPF_JMP | BPF_JA, KILLED - ALLOWED, 0, 0);
+    u16 answers = f->len;
+    for (u16 i = 0; i < answers - 1; i++) {
+        struct sock_filter *at = &f->code[i];
+        at->jt = distance(at->jt, i, answers);
+        at->jf = distance(at->jf, i, answers);
+    }
+    for (u32 i = 0; i < 3; i++)
+        put(f, BPF_RET | BPF_K, actions[i], 0, 0);
 }
 
 void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
@@ -154,7 +171,7 @@ void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
         allow_between(&f, __NR_membarrier, 0, MEMBARRIER_CMD_PRIVATE_EXPEDITED,
                       MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     }
-    answer(&f, SECCOMP_RET_KILL_PROCESS);
+    end_with_answers(&f);
 
     struct sock_fprog program = {.len = f.len, .filter = f.code};
     long err = sys3(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0);
