@@ -6,6 +6,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/uaccess.h"
+#include "sched/family.h"
 #include "sched/thread.h"
 #include "vfs/dentry.h"
 #include "vfs/path.h"
@@ -163,6 +164,17 @@ static int show_limits(struct text *out, const struct pseudo_ref *ref)
     return with_process(out, ref, add_limits);
 }
 
+/* Who may look where a process's links lead to: -EACCES, or 0, also where it is gone. */
+static int check_inspect(const struct pseudo_ref *ref)
+{
+    struct process *process = process_find(ref->pid);
+    int err = process && !process_may_inspect(process) ? -EACCES : 0;
+
+    if (process)
+        process_put(process);
+    return err;
+}
+
 /* The program's path, which the caller drops; NULL: unknown. */
 static struct program *exe_of(const struct pseudo_ref *ref)
 {
@@ -180,10 +192,11 @@ static struct program *exe_of(const struct pseudo_ref *ref)
 
 static ssize_t read_exe(const struct pseudo_ref *ref, char *buf, size_t size)
 {
-    struct program *program = exe_of(ref);
+    int err = check_inspect(ref);
+    struct program *program = err ? NULL : exe_of(ref);
 
     if (!program)
-        return -ENOENT;
+        return err ? err : -ENOENT;
     ssize_t len = (ssize_t)min(strlen(program->exe), size);
     memcpy(buf, program->exe, (size_t)len);
     program_put(program);
@@ -192,11 +205,12 @@ static ssize_t read_exe(const struct pseudo_ref *ref, char *buf, size_t size)
 
 static int follow_exe(const struct pseudo_ref *ref, struct path *out)
 {
-    struct program *program = exe_of(ref);
+    int err = check_inspect(ref);
+    struct program *program = err ? NULL : exe_of(ref);
 
     if (!program)
-        return -ENOENT;
-    int err = path_lookup_kernel(program->exe, LOOKUP_FOLLOW, out);
+        return err ? err : -ENOENT;
+    err = path_lookup_kernel(program->exe, LOOKUP_FOLLOW, out);
     program_put(program);
     return err;
 }
@@ -204,10 +218,11 @@ static int follow_exe(const struct pseudo_ref *ref, struct path *out)
 /* The working or root directory, with references. */
 static int directory_of(const struct pseudo_ref *ref, bool root, struct path *out)
 {
-    struct process *process = process_find(ref->pid);
+    int err = check_inspect(ref);
+    struct process *process = err ? NULL : process_find(ref->pid);
 
     if (!process)
-        return -ENOENT;
+        return err ? err : -ENOENT;
     struct fs_context *fs = fs_context_of(process);
     process_put(process);
     if (!fs)
@@ -267,8 +282,8 @@ static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref
     PSEUDO_FILE("maps", proc_show_maps), PSEUDO_FILE("smaps_rollup", proc_show_smaps_rollup),      \
         PSEUDO_FILE("stat", stat_), PSEUDO_FILE("statm", proc_show_pid_statm),                     \
         PSEUDO_FILE("status", proc_show_pid_status), PSEUDO_FILE("cmdline", show_cmdline),         \
-        PSEUDO_FILE("environ", show_environ), PSEUDO_STORE("comm", show_comm, store_comm),         \
-        PSEUDO_TEXT("cgroup", "0::/\n"), PSEUDO_FILE("auxv", show_auxv),                           \
+        PSEUDO_PRIVATE("environ", show_environ), PSEUDO_STORE("comm", show_comm, store_comm),      \
+        PSEUDO_TEXT("cgroup", "0::/\n"), PSEUDO_PRIVATE("auxv", show_auxv),                        \
         PSEUDO_FILE("limits", show_limits), PSEUDO_FILE("mounts", proc_show_mounts),               \
         PSEUDO_FILE("mountinfo", proc_show_mountinfo), PSEUDO_TEXT("oom_score", "0\n"),            \
         PSEUDO_VALUE("oom_score_adj", "0\n", store_nothing),                                       \
@@ -283,7 +298,7 @@ static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref
         PSEUDO_VALUE("gid_map", "         0          0 4294967295\n", store_nothing),              \
         PSEUDO_MAGIC("exe", read_exe, follow_exe), PSEUDO_MAGIC("cwd", read_cwd, follow_cwd),      \
         PSEUDO_MAGIC("root", read_root, follow_root),                                              \
-        PSEUDO_DYNAMIC_DIR("fd", proc_find_fd, proc_next_fd),                                      \
+        PSEUDO_PRIVATE_DIR("fd", proc_find_fd, proc_next_fd),                                      \
         PSEUDO_DYNAMIC_DIR("fdinfo", proc_find_fdinfo, proc_next_fdinfo),                          \
         PSEUDO_DIR("net", proc_net_nodes)
 

@@ -54,6 +54,11 @@ struct pseudo_node {
         .name = (name_), .mode = S_IFDIR | 0555, .find = (find_), .next = (next_),                 \
         .volatile_names = true                                                                     \
     }
+#define PSEUDO_PRIVATE_DIR(name_, find_, next_)                                                    \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFDIR | 0500, .find = (find_), .next = (next_),                 \
+        .volatile_names = true                                                                     \
+    }
 #define PSEUDO_OPEN_DIR(name_, children_, find_, next_)                                            \
     {                                                                                              \
         .name = (name_), .mode = S_IFDIR | 0555, .children = (children_),                          \
@@ -62,6 +67,10 @@ struct pseudo_node {
 #define PSEUDO_FILE(name_, show_)                                                                  \
     {                                                                                              \
         .name = (name_), .mode = S_IFREG | 0444, .show = (show_)                                   \
+    }
+#define PSEUDO_PRIVATE(name_, show_)                                                               \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFREG | 0400, .show = (show_)                                   \
     }
 #define PSEUDO_TEXT(name_, value_)                                                                 \
     {                                                                                              \

@@ -150,14 +150,28 @@ struct process *process_clone(void)
     return p;
 }
 
+/** RLIMIT_NPROC is of a user's processes, and not of root's. [F] held. */
+static bool over_limit_locked(const struct process *from)
+{
+    const struct creds *c = &from->creds;
+    u64 limit = from->rlimits[RLIMIT_NPROC].cur, own = 0;
+    const struct process *p;
+
+    if (family.count < limit || !c->uid || creds_capable(c, CAP_SYS_RESOURCE) ||
+        creds_capable(c, CAP_SYS_ADMIN))
+        return false;
+    list_for_each(p, &family.all, all_node) {
+        own += p->creds.uid == c->uid;
+    }
+    return own >= limit;
+}
+
 /** Why the current process may have no child now. [F] held. */
 static int may_join(const struct process *from)
 {
     if (signal_pending())
         return -ERESTARTNOINTR;
-    if (family.count >= process_limit(0) || family.count >= from->rlimits[RLIMIT_NPROC].cur)
-        return -EAGAIN;
-    return 0;
+    return family.count >= process_limit(0) || over_limit_locked(from) ? -EAGAIN : 0;
 }
 
 int process_join(struct process *p, int exit_signal, bool sibling)
@@ -283,6 +297,28 @@ static bool has_stopped_locked(int pgid)
     return false;
 }
 
+bool signal_may_send(const struct process *to, const struct siginfo64 *info)
+{
+    const struct process *from = current_process();
+
+    if (info->si_code > 0 || !from || from == to || creds_capable(&from->creds, CAP_KILL))
+        return true;
+    const struct creds *c = &from->creds, *t = &to->creds;
+    return c->euid == t->suid || c->euid == t->uid || c->uid == t->suid || c->uid == t->uid ||
+           (info->si_signo == SIGCONT && from->sid == to->sid);
+}
+
+bool process_may_inspect(const struct process *p)
+{
+    const struct process *from = current_process();
+
+    if (!from || from == p || creds_capable(&from->creds, CAP_SYS_PTRACE))
+        return true;
+    const struct creds *c = &from->creds, *t = &p->creds;
+    return c->uid == t->uid && c->uid == t->euid && c->uid == t->suid && c->gid == t->gid &&
+           c->gid == t->egid && c->gid == t->sgid && p->dumpable;
+}
+
 static int send_group_locked(int pgid, const struct siginfo64 *info)
 {
     struct process *p;
@@ -290,7 +326,9 @@ static int send_group_locked(int pgid, const struct siginfo64 *info)
     list_for_each(p, &family.all, all_node) {
         if (pgid == -1 ? p == family.first || p == current_process() : p->pgid != pgid)
             continue;
-        int result = info->si_signo ? signal_send_process(p, info) : 0;
+        int result = !signal_may_send(p, info) ? -EPERM
+                     : info->si_signo          ? signal_send_process(p, info)
+                                               : 0;
         err = err == -ESRCH || !result ? result : err;
     }
     return err;

@@ -75,8 +75,13 @@ enum mm_rescue oom_kill(void);
 int family_set_group(int pid, int pgid);
 /** setsid(2): the new session, or -EPERM. */
 int family_new_session(void);
-/** Send @info to all of a group, or (@pgid -1) to all but the first process and the current one.
- * @sig 0 asks only. 0, or -ESRCH. */
+/** May the running process send @info, where it is a program's, to @to?  Source: kill(2). */
+bool signal_may_send(const struct process *to, const struct siginfo64 *info);
+/** May it look into @p (/proc/PID/exe, pidfd_getfd)?  Source: ptrace(2), PTRACE_MODE_READ. */
+bool process_may_inspect(const struct process *p);
+/** Send @info to all of a group, or (@pgid -1) to all but the first process and the current one;
+ * those that it may not be sent to are left out. @sig 0 asks only. 0, -ESRCH, or -EPERM: to none.
+ */
 int signal_send_group(int pgid, const struct siginfo64 *info);
 /** Is there such a group in session @sid? */
 bool family_has_group(int pgid, int sid);

@@ -8,6 +8,7 @@
 #include "core/version.h"
 #include "lib/string.h"
 #include "mm/page.h"
+#include "sched/family.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 
@@ -29,6 +30,8 @@ long sys_uname(uaddr_t buf)
 long sys_sethostname(uaddr_t name, u64 len)
 {
     char new[HOSTNAME_MAX + 1] = {0};
+    if (!capable(CAP_SYS_ADMIN))
+        return -EPERM;
     if (len >= sizeof(new))
         return -EINVAL;
     if (copy_from_user(new, name, len))
@@ -122,7 +125,7 @@ static long set_limit(struct process *p, unsigned resource, const struct rlimit6
     if (resource == RLIMIT_NOFILE && new->max > nr_open)
         return -EPERM;
     spin_lock(&p->siglock);
-    bool allowed = new->max <= p->rlimits[resource].max || p->creds.euid == 0;
+    bool allowed = new->max <= p->rlimits[resource].max || capable(CAP_SYS_RESOURCE);
     if (allowed)
         p->rlimits[resource] = *new;
     spin_unlock(&p->siglock);
@@ -145,7 +148,9 @@ long sys_prlimit64(int pid, unsigned resource, uaddr_t new, uaddr_t old)
     if (!p)
         return -ESRCH;
     before = p->rlimits[resource];
-    long err = new ? set_limit(p, resource, &limit) : 0;
+    long err = process_may_inspect(p) ? 0 : -EPERM;
+    if (!err && new)
+        err = set_limit(p, resource, &limit);
     process_put(p);
     if (!err)
         err = put_optional(old, &before, sizeof(before));

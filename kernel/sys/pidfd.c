@@ -2,6 +2,7 @@
 #include "abi/errno.h"
 #include "abi/fcntl.h"
 #include "lib/format.h"
+#include "sched/family.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
@@ -98,10 +99,11 @@ long sys_pidfd_getfd(int pidfd, int targetfd, unsigned flags)
     struct process *p = pidfd_process(pidfd);
     if (!p)
         return -EBADF;
-    struct fd_table *table = fd_table_of(p);
+    bool allowed = process_may_inspect(p);
+    struct fd_table *table = allowed ? fd_table_of(p) : NULL;
     process_put(p);
     if (!table)
-        return -ESRCH;
+        return allowed ? -ESRCH : -EPERM;
     struct file *file = targetfd < 0 ? NULL : fd_get_shared(table, targetfd);
     fd_table_put(table);
     if (!file)

@@ -93,7 +93,9 @@ static long send_to_process(int pid, const struct siginfo64 *info)
     struct process *p = process_find(pid);
     if (!p)
         return -ESRCH;
-    long err = info->si_signo ? signal_send_process(p, info) : 0;
+    long err = !signal_may_send(p, info) ? -EPERM : 0;
+    if (!err && info->si_signo)
+        err = signal_send_process(p, info);
     process_put(p);
     return err;
 }
@@ -106,8 +108,10 @@ static long send_to_thread(int tgid, int tid, const struct siginfo64 *info)
     if (!t)
         return -ESRCH;
     long err = -ESRCH;
-    if (tgid < 0 || t->process->pid == tgid)
-        err = info->si_signo ? signal_send_thread(t, info) : 0;
+    if (t->process && (tgid < 0 || t->process->pid == tgid))
+        err = signal_may_send(t->process, info) ? 0 : -EPERM;
+    if (!err && info->si_signo)
+        err = signal_send_thread(t, info);
     thread_put(t);
     return err;
 }

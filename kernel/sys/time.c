@@ -28,6 +28,8 @@ long sys_clock_settime(int clock, uaddr_t ts)
     if (clock != CLOCK_REALTIME)
         return -EINVAL;
     int err = get_timespec_ns(ts, &ns);
+    if (!err && !capable(CAP_SYS_TIME))
+        err = -EPERM;
     if (err)
         return err;
     time_set_real(ns);

@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -442,4 +443,102 @@ CASE(a_child_may_ask_for_its_parents_death)
     CHECK_EQ(status_of(pid), 0);
     CHECK_EQ(read(fds[0], &byte, 1), 0); /* the grandchild held the other end */
     close(fds[0]);
+}
+
+/* ---- who may do what to whom ---- */
+
+struct two_users {
+    int ours, theirs; /* children of two users, asleep */
+};
+
+static pid_t sleeper(uid_t uid)
+{
+    pid_t pid = fork();
+    if (!pid) {
+        if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    sleep_ms(50);
+    return pid;
+}
+
+static int as_user(void *arg)
+{
+    const struct two_users *who = arg;
+    struct rlimit limit;
+    char path[64], text[64];
+    int pidfd = (int)syscall(SYS_pidfd_open, who->theirs, 0);
+
+    if (setresgid(4242, 4242, 4242) || setresuid(4242, 4242, 4242))
+        return 1;
+    if (kill(who->ours, 0) || kill(who->ours, SIGCONT))
+        return 2;
+    if (!kill(who->theirs, 0) || errno != EPERM || !kill(who->theirs, SIGTERM) || errno != EPERM)
+        return 3;
+    if (kill(who->theirs, SIGCONT)) /* of the same session */
+        return 4;
+    if (!syscall(SYS_tgkill, who->theirs, who->theirs, SIGTERM) || errno != EPERM)
+        return 5;
+    if (!syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) || errno != EPERM)
+        return 6;
+    if (syscall(SYS_pidfd_getfd, pidfd, 0, 0) >= 0 || errno != EPERM)
+        return 7;
+    if (!prlimit(who->theirs, RLIMIT_NOFILE, NULL, &limit) || errno != EPERM)
+        return 8;
+    snprintf(path, sizeof(path), "/proc/%d/cwd", who->theirs);
+    if (readlink(path, text, sizeof(text)) >= 0 || errno != EACCES)
+        return 9;
+    snprintf(path, sizeof(path), "/proc/%d/environ", who->theirs);
+    struct stat st;
+    if (stat(path, &st) || (st.st_mode & 0777) != 0400)
+        return 10;
+    limit = (struct rlimit){1000, 1000};
+    if (setrlimit(RLIMIT_NOFILE, &limit))
+        return 11;
+    limit.rlim_max = 2000;
+    return !setrlimit(RLIMIT_NOFILE, &limit) || errno != EPERM ? 12 : 0;
+}
+
+CASE(users_leave_each_other_alone)
+{
+    if (getuid())
+        return;
+    struct two_users who = {sleeper(4242), sleeper(5555)};
+    CHECK_EQ(in_child(as_user, &who), 0);
+    CHECK_EQ(kill(who.ours, SIGKILL), 0);
+    CHECK_EQ(kill(who.theirs, SIGKILL), 0);
+    CHECK_EQ(WTERMSIG(status_of(who.ours)), SIGKILL);
+    CHECK_EQ(WTERMSIG(status_of(who.theirs)), SIGKILL);
+}
+
+static int kill_group(void *arg)
+{
+    (void)arg;
+    setpgid(0, 0);
+    pid_t ours = sleeper(4242), theirs = sleeper(5555);
+    pid_t pid = fork();
+    if (!pid) {
+        signal(SIGTERM, SIG_IGN);
+        if (setresgid(4242, 4242, 4242) || setresuid(4242, 4242, 4242))
+            _exit(1);
+        _exit(kill(0, SIGUSR1) ? 2 : 0); /* some of them is enough */
+    }
+    signal(SIGUSR1, SIG_IGN);
+    int status;
+    if (waitpid(pid, &status, 0) != pid || WTERMSIG(status) != SIGUSR1)
+        return 3;
+    if (WTERMSIG(status_of(ours)) != SIGUSR1)
+        return 4;
+    if (waitpid(theirs, &status, WNOHANG)) /* it must not have been reached */
+        return 5;
+    kill(theirs, SIGKILL);
+    return WTERMSIG(status_of(theirs)) == SIGKILL ? 0 : 6;
+}
+
+CASE(a_groups_signal_reaches_those_it_may)
+{
+    if (!getuid())
+        CHECK_EQ(in_child(kill_group, NULL), 0);
 }
