@@ -379,6 +379,7 @@ static void path_shrank(struct tcp_conn *c, u32 mtu)
     if (mtu >= c->path_mtu || mtu < TCP_MIN_MSS + 60)
         return;
     c->path_mtu = mtu;
+    tcp_mtu_shrunk(c, true);
     if (tcp_conn_route(c))
         return;
     tcp_conn_set_mss(c);

@@ -135,6 +135,8 @@ bool tcp_retransmit(struct tcp_conn *c, u32 i, u32 most)
     bool fin = sent->flags & SENT_FIN;
     u32 data = sent->end - sent->seq - fin;
 
+    if (unlikely(c->mtu_probe_size))
+        tcp_mtu_probe_unclear(c);
     if (data > most) {
         if (!sent_split(&c->sent, i, sent->seq + most))
             return false;
@@ -217,6 +219,8 @@ static void send_data(struct tcp_conn *c)
     u32 mss, len;
 
     c->cwnd_limited = false;
+    if (unlikely(c->mtu_search) && tcp_mtu_search(c))
+        return;
     do {
         mss = segment_size(c); /* SACK blocks go out, and the path may shrink */
         len = next_len(c, mss, packet_limit(c, mss));

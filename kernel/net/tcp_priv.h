@@ -232,6 +232,10 @@ struct tcp_conn {
     u16 peer_mss; /* as offered */
     u16 advmss;   /* as we offered */
     u32 path_mtu;
+    bool mtu_search;                /* .path_mtu is less than it may be: tcp_mtu.c */
+    u16 mtu_probe_size, mtu_failed; /* packet under way, 0: none; smallest that was lost, or 0 */
+    u32 mtu_probe_seq, mtu_probe_end;
+    u32 mtu_due; /* tick: not before that */
     struct sendq sendq;
     struct sent_list sent;
 
@@ -411,6 +415,21 @@ static inline bool tcp_memory_short(const struct tcp_conn *c)
 
 void tcp_input(struct pkt *pkt, const struct ip_info *info);
 void tcp_error(const struct ip_info *about, int err, u32 mtu, const u8 *quoted);
+
+/* ---- tcp_mtu.c ---- */
+
+/** .path_mtu has become smaller: look for more later, much later where a router @told so. */
+void tcp_mtu_shrunk(struct tcp_conn *c, bool told);
+/** Where .mtu_search: send a probe if it is time and there is data for it, and take its success.
+ * True: it waits for room, so nothing else is to be sent before the next ACK. */
+bool tcp_mtu_search(struct tcp_conn *c);
+/** Where a probe is under way: is it, and nothing else, what was lost? Then it has failed. */
+bool tcp_mtu_probe_lost(struct tcp_conn *c);
+/** Where a probe is under way: it is sent again, so its arrival will say nothing. */
+void tcp_mtu_probe_unclear(struct tcp_conn *c);
+/** Where a probe is under way: it has not arrived. */
+void tcp_mtu_probe_failed(struct tcp_conn *c);
+
 /** A segment for a connection that is in none of the tables' other forms; takes @pkt. */
 void tcp_conn_input(struct tcp_conn *c, struct pkt *pkt, const struct tcp_segment *seg);
 /** An ACK outside of the rules' limits: RFC 5961; limited in rate. */

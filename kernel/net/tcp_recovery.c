@@ -253,13 +253,19 @@ void tcp_recovery_probe(struct tcp_conn *c)
 
 /* ---- events ---- */
 
+/* Then the path is too narrow, not too full: it is sent again in pieces, and nothing is reduced. */
+static bool only_mtu_probe_lost(struct tcp_conn *c)
+{
+    return c->mtu_probe_size && tcp_mtu_probe_lost(c);
+}
+
 static void find_losses(struct tcp_conn *c, const struct ack_news *news)
 {
     if (!c->sack_ok)
         reno_detect(c, news);
     else if (c->sent.sacked || c->ca >= CA_RECOVERY || c->sent.lost)
         detect(c);
-    if (c->ca <= CA_CWR && c->sent.lost) {
+    if (c->ca <= CA_CWR && c->sent.lost && !only_mtu_probe_lost(c)) {
         c->shard->stats.fast_retrans++;
         begin(c, CA_RECOVERY);
     } else if (c->ca <= CA_DISORDER) {
@@ -325,7 +331,7 @@ void tcp_recovery_reorder(struct tcp_conn *c)
     struct ack_news news = {0};
 
     detect(c);
-    if (c->sent.lost && c->ca <= CA_CWR) {
+    if (c->sent.lost && c->ca <= CA_CWR && !only_mtu_probe_lost(c)) {
         c->shard->stats.fast_retrans++;
         begin(c, CA_RECOVERY);
     }

@@ -89,12 +89,15 @@ static void suspect_black_hole(struct tcp_conn *c)
 {
     u32 before = c->mss;
 
+    if (c->mtu_probe_size)
+        tcp_mtu_probe_failed(c);
     if (c->retries < TCP_BLACKHOLE_RETRIES || c->mtu_probes || c->mss <= TCP_PROBE_MTU_BASE ||
         (c->route.netif && c->route.netif->flags & NETIF_LOOPBACK))
         return;
     c->mtu_probes = 1;
     c->path_mtu = TCP_PROBE_MTU_BASE + (c->family == ADDR_INET ? 40 : 60);
     tcp_conn_set_mss(c);
+    tcp_mtu_shrunk(c, false);
     c->cwnd = c->cwnd / before * c->mss + c->mss;
 }
 
