@@ -269,7 +269,7 @@ class Ingot(Machine):
 def drive(path):
     """The runner's own options of a volume (host/vm/qemu_argv.c)."""
     return ["-global", "virtio-mmio.force-legacy=off", "-drive",
-            f"if=none,id=volume0,format=raw,file.locking=off,cache=writeback,discard=unmap,file={path}",
+            f"if=none,id=volume0,format=raw,file.locking=off,cache=writeback,discard=unmap,werror=report,file={path}",
             "-device", "virtio-blk-device,drive=volume0"]
 
 

@@ -142,7 +142,7 @@ static void qemu_add_volumes(const struct qemu_plan *plan, struct strs *argv)
     for (size_t i = 0; i < config->nr_volumes; i++) {
         qemu_add(argv, "-drive",
                  str_printf("if=none,id=volume%zu,format=raw,readonly=%s,file.locking=off,"
-                            "cache=writeback,discard=unmap,file=/proc/self/fd/%zu",
+                            "cache=writeback,discard=unmap,werror=report,file=/proc/self/fd/%zu",
                             i, config->volumes[i].readonly ? "on" : "off",
                             QEMU_FD_DISK + disks + i));
         char *options CLEANUP(mem_free) = str_printf(",drive=volume%zu", i);

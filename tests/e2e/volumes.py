@@ -338,6 +338,58 @@ def test_bad_volumes():
             need(re.search(say, result.errors()), f"{words}: no word of '{say}'\n{result.show()}")
 
 
+def test_full_host_disk():
+    """The guest is told that what it wrote did not get there; what was acknowledged before is there after."""
+    if os.geteuid():
+        raise Skip("needs root, to mount a small file system")
+    with Home() as home:
+        small = os.path.join(home.tmp, "small")
+        os.mkdir(small)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", small], check=True)
+        try:
+            for isolation in ("vm", "process"):
+                image = make_image(os.path.join(small, isolation + ".img"), "64M", "-J", "size=1")
+                on = ("run", "-q", "--isolation", isolation, "-v", image + ":/v")
+                home.good(*on, "/bin/sh", "-c", "echo kept > /v/first")
+                result = home.ingot(*on, "/bin/dd", "if=/dev/urandom", "of=/v/f", "bs=1M", "count=40", "conv=fsync",
+                                    timeout=60)
+                need(result.status == 1 and re.search("Input/output error|No space", result.errors()),
+                     f"{isolation}: not told\n{result.show()}")
+                subprocess.run(["mount", "-o", "remount,size=128m", small], check=True)
+                # an error was met and marked, as Linux does: the volume is whole, and e2fsck clears the mark
+                done = subprocess.run(["e2fsck", "-fp", image], capture_output=True, text=True)
+                need(done.returncode in (0, 1), f"{isolation}: e2fsck says {done.returncode}\n{done.stdout}")
+                judge(image)
+                said = home.good(*on, "/bin/cat", "/v/first")
+                need(said == "kept\n", f"{isolation}: what was there is lost: {said}")
+                os.unlink(image)
+                subprocess.run(["mount", "-o", "remount,size=24m", small], check=True)
+        finally:
+            subprocess.run(["umount", small], check=False)
+
+
+def test_odd_sizes():
+    """A disk that ends in the middle of a block or of a page, and one that is larger than its file system."""
+    with Home() as home:
+        for size, extra, options in ((3 << 20, 512, ("-b", "1024")), ((5 << 20) + 1024, 1024, ("-b", "1024")),
+                                     (9 << 20, 3 << 20, ("-b", "2048"))):
+            image = os.path.join(home.tmp, f"odd{size}.img")
+            with open(image, "wb") as file:
+                file.truncate(size)
+            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", *options, image], check=True,
+                           stdout=subprocess.DEVNULL)
+            os.truncate(image, size + extra)
+            for isolation in ("vm", "process"):
+                on = ("run", "-q", "--isolation", isolation, "-v", image + ":/v")
+                result = home.ingot(*on, "/bin/dd", "if=/dev/zero", "of=/v/f", "bs=100k", timeout=60)
+                need(result.status == 1 and "No space" in result.errors(), f"{size}\n{result.show()}")
+                home.good(*on, "/bin/rm", "/v/f")
+                judge(image)
+            os.truncate(image, size // 2)
+            result = home.ingot("run", "-q", "-v", image + ":/v", "/bin/true")
+            need(result.status != 0 and "larger than its disk" in result.errors(), f"cut short\n{result.show()}")
+
+
 def test_tmpfs_has_a_limit():
     with Home() as home:
         for isolation in ("vm", "process"):
