@@ -8,7 +8,8 @@ build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-de
 run=(qemu-system-x86 erofs-utils e2fsprogs)
 check=(clang clang-format libclang-rt-14-dev codespell git gdb)
 # Programs that the tests run unmodified, as a user would.
-programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 libsqlite3-dev gawk jq openssl xz-utils zstd
+programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 libsqlite3-dev liblmdb-dev libleveldb-dev
+          gawk jq openssl xz-utils zstd
           rustc tzdata ca-certificates libpython3-stdlib redis-server nginx-light memcached)
 # Small runtimes and servers, some 110 MB; and large ones.
 runtimes=(php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck unison-2.52 apache2-bin stress-ng sysbench)
