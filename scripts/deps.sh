@@ -16,7 +16,7 @@ runtimes=(php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck unison-
 large=(openjdk-17-jdk-headless golang-go r-base-core guile-3.0 sbcl postgresql-15 mariadb-server-core
        mariadb-client-core groovy default-jre-headless)
 # Servers and clients of the network tests, and what makes their networks.
-network=(iproute2 curl wget netcat-openbsd iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto
+network=(iproute2 curl wget netcat-openbsd openssh-server openssh-client iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto
          mosquitto-clients dnsmasq-base lighttpd)
 [ "${1:-}" = --runtimes ] || large=()
 

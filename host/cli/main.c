@@ -14,7 +14,7 @@ static const struct command *const commands[] = {
     &command_stop,     &command_kill,    &command_start,   &command_restart, &command_wait,
     &command_rm,       &command_rename,  &command_port,    &command_stats,   &command_top,
     &command_events,   &command_pause,   &command_unpause, &command_attach,  &command_exec,
-    &command_snapshot, &command_restore, &command_export,
+    &command_snapshot, &command_restore, &command_export,  &command_migrate, &command_receive,
 };
 
 static void main_help(void)
@@ -24,7 +24,8 @@ static void main_help(void)
         "Run an unmodified Linux program as a unikernel: one program, one small kernel, one VM.\n\n"
         "Commands:");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        if (commands[i]->summary)
+            printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions:\n"
          "  -h, --help     show this help\n"
          "  -V, --version  show the version\n\n"

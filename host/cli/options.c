@@ -25,7 +25,7 @@ static void options_print(const struct option_spec *option)
 static void options_help(const struct command *command)
 {
     printf("Usage: ingot %s %s\n\n%s\n\nOptions:\n", command->name, command->usage,
-           command->summary);
+           command->summary ? command->summary : "");
     for (const struct option_spec *option = command->options; option->name; option++)
         options_print(option);
     printf("%-30s %s\n", "  -h, --help", "show this help");

@@ -258,14 +258,16 @@ static int run_settle(const json_t *config, struct run_options *options, struct 
         strs_free(&options->volumes);
         json_strs(config, "Volumes", &options->volumes);
     }
+    const char *net = json_str(config, "Net", "");
+    options->net = *net ? net : options->net;
     options->isolation = json_str(config, "Isolation", NULL);
     setenv("INGOT_HOME", json_str(config, "Store", ""), 1);
     const char *cwd = json_str(config, "Cwd", "/");
     return chdir(cwd) < 0 ? err_errno(err, errno, "its working directory '%s'", cwd) : 0;
 }
 
-static int run_from_config(struct instance *instance, const json_t *config, const char *state,
-                           struct err *err)
+static int run_from_config(struct instance *instance, const json_t *config,
+                           const struct run_state *state, struct err *err)
 {
     struct run_options options CLEANUP(run_options_fini) = {0};
     struct image image CLEANUP(image_free) = {0};
@@ -283,11 +285,11 @@ static int run_from_config(struct instance *instance, const json_t *config, cons
         failed = run_resolve(&options, json_str(config, "ImageId", ""), &image, err);
     if (failed)
         return failed;
-    options.incoming = state;
+    options.state = *state;
     return run_detached(&options, &image, argv + 2, NULL, instance, err);
 }
 
-int run_from(struct instance *instance, const char *state, struct err *err)
+int run_from(struct instance *instance, const struct run_state *state, struct err *err)
 {
     char *name CLEANUP(mem_free) = str_dup(instance->name);
     json_t *config CLEANUP(json_put) = instance_config(instance, err);
@@ -301,7 +303,7 @@ int run_again(struct instance *instance, struct err *err)
 {
     int failed = instance_lock(instance, err);
 
-    return failed ? failed : run_from(instance, NULL, err);
+    return failed ? failed : run_from(instance, &(struct run_state){0}, err);
 }
 
 const struct command command_run = {

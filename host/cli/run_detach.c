@@ -13,7 +13,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,11 +43,11 @@ static int detached_start(const struct detached *what, const struct runner_wires
         return failed;
     guest.config.monitor = wires->monitor;
     guest.config.operator_line = wires->guest;
-    const char *state = wires->again ? NULL : what->options->incoming;
-    int incoming CLEANUP(fd_close) = state ? open(state, O_RDONLY | O_CLOEXEC) : -1;
-    if (state && incoming < 0)
-        return err_errno(err, errno, "%s", state);
-    guest.config.incoming = max(incoming, 0);
+    const struct run_state *state = &what->options->state;
+    bool goes_on = !wires->again && (state->file || state->moving);
+    guest.config.incoming = goes_on;
+    guest.config.moving = goes_on && state->moving;
+    guest.config.postcopy = state->postcopy;
     guest.started = wires->started;
     return run_guest(&guest, what->options, err);
 }
@@ -303,13 +302,15 @@ static json_t *config_make(const struct run_options *options, const struct image
     if (run_environment(options, &env, err))
         return NULL;
     json_t *config = json_pack(
-        "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:b, s:o}",
+        "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:b, "
+        "s:o}",
         "Created", (json_int_t)instance_clock(), "Image", image->name, "ImageId", image->id,
         "Command", command, "Ports", run_config_ports(net), "Labels",
-        config_labels(&options->labels), "Volumes", json_from_strs(&options->volumes), "Isolation",
-        vmm == &qemu_vmm ? "vm" : "process", "Restart", options->restart ? options->restart : "no",
-        "LogDriver", options->log_driver ? options->log_driver : "json", "Env",
-        json_from_strs(&env), "Cwd", cwd ? cwd : "/", "Store", real ? real : store, "StopTimeout",
+        config_labels(&options->labels), "Volumes", json_from_strs(&options->volumes), "Net",
+        options->net ? options->net : "", "Isolation", vmm == &qemu_vmm ? "vm" : "process",
+        "Restart", options->restart ? options->restart : "no", "LogDriver",
+        options->log_driver ? options->log_driver : "json", "Env", json_from_strs(&env), "Cwd",
+        cwd ? cwd : "/", "Store", real ? real : store, "StopTimeout",
         (json_int_t)options->stop_timeout, "StopSignal", stop ? stop : "SIGTERM", "AutoRemove",
         (int)options->rm, "Words", words ? json_from_strs(words) : json_array());
     if (!config)
@@ -415,7 +416,7 @@ int run_detached(struct run_options *options, const struct image *image, char *c
     struct supervisor_plan plan = {.instance = again ? again : &made,
                                    .grace_ms = (u64)options->stop_timeout * 1000,
                                    .remove = options->rm,
-                                   .start_new = !again,
+                                   .start_new = !again || options->state.moving,
                                    .run = detached_run,
                                    .context = &what};
     int failed = detached_plan(&plan, options, image, &vmm, &net, err);

@@ -211,11 +211,13 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     if (failed)
         goto release;
     if (guest->config.incoming)
-        failed = guest->vmm->arrive(&vm, err);
+        failed = run_go_on(guest, options, &vm, err);
     if (failed)
         goto release;
     if (guest->started)
         (void)!write(guest->started, "", 1); /* whoever waited for it has gone: then nobody does */
+    if (guest->config.moving)
+        run_settle_in(guest, &vm);
     const struct relay relay = {
         .vm = &vm,
         .log = &log,

@@ -300,6 +300,7 @@ static int run_set_net(struct run_guest *guest, const struct run_options *option
     if (failed)
         return failed;
     net->pcap = options->pcap;
+    net->moving = options->state.moving;
     net->unasked = !options->net && !options->publish.len && !options->pcap;
     guest->config.net = net;
     return vm_net_check(net, err);

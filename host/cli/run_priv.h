@@ -11,6 +11,13 @@ struct guest_log;
 struct image;
 struct instance;
 
+/** What a guest goes on from; all zero: it starts. */
+struct run_state {
+    const char *file; /* state of a snapshot; borrowed */
+    bool moving;      /* another VMM, over the instance's socket `incoming` */
+    bool postcopy;    /* which may switch over before it has sent all memory */
+};
+
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */
 struct run_options {
     struct strs env, env_files, files, append, with, publish, exec, volumes, tmpfs, log_opts,
@@ -22,7 +29,7 @@ struct run_options {
     long health_retries;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
-    const char *incoming; /* state of a snapshot to go on from; NULL: a start */
+    struct run_state state;
     bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal, single, detach, no_health;
 };
 
@@ -68,6 +75,8 @@ void run_guest_fini(struct run_guest *guest);
 int run_open_volumes(struct run_guest *guest, const struct run_options *options, struct err *err);
 /** Kernel words for --tmpfs. */
 int run_add_tmpfs(struct run_guest *guest, const struct run_options *options, struct err *err);
+/** Lock the volumes of a guest that has moved here, as soon as the other one lets go of them. */
+int run_lock_volumes(const struct run_guest *guest, struct err *err);
 void run_close_volumes(struct run_guest *guest);
 
 /** Find the kernel file: --kernel, INGOT_KERNEL, beside this program, or where it was installed.
@@ -97,6 +106,14 @@ int run_detached(struct run_options *options, const struct image *image, char *c
 /** The ports of @net as config.json has them: a new reference. */
 json_t *run_config_ports(const struct vm_net *net);
 
+/** Bring the state that @options name into a guest that waits for it; it runs then. */
+int run_go_on(const struct run_guest *guest, const struct run_options *options, struct vm *vm,
+              struct err *err);
+
+/** The VMM that it came from lets go of ports and locks now: take them.  What cannot be had is
+ * said. */
+void run_settle_in(const struct run_guest *guest, struct vm *vm);
+
 /** An instance for a run in the foreground that has a name: others see it until it ends. */
 int run_register(const struct run_options *options, const struct image *image, char *const *args,
                  struct instance *instance, struct err *err);
@@ -107,9 +124,8 @@ int run_again(struct instance *instance, struct err *err);
 
 /**
  * As run_again(), of an instance whose lock is held already, and closed in any case.
- * @state: the guest goes on from here (snapshot_state()); NULL: it starts
  */
-int run_from(struct instance *instance, const char *state, struct err *err);
+int run_from(struct instance *instance, const struct run_state *state, struct err *err);
 
 /**
  * The file of one --volume.

@@ -3,6 +3,7 @@
 #include "cli/run_priv.h"
 
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 #include "lib/err.h"
 #include "lib/fs.h"
 #include "volume/volume.h"
@@ -11,7 +12,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+    LOCK_MS = 10000, /* what a guest that has moved away gets to let go of its volumes */
+};
 
 /* Cut "VOLUME:PATH[:ro]" in its parts, which the caller frees. */
 static int volume_parse(const char *text, char **source, char **mount, bool *readonly,
@@ -66,7 +72,7 @@ int run_volume_file(const char *word, char **path, bool *readonly, struct err *e
     return failed ? failed : volume_find(path, err);
 }
 
-static int volume_open(struct vm_volume *volume, const char *who, struct err *err)
+static int volume_open(struct vm_volume *volume, const char *who, bool lock, struct err *err)
 {
     char *what CLEANUP(mem_free) = str_printf("volume '%s'", volume->path);
 
@@ -74,7 +80,7 @@ static int volume_open(struct vm_volume *volume, const char *who, struct err *er
     if (volume->fd < 0)
         return err_errno(err, errno, "%s", what);
     int failed = volume_check(volume->fd, what, err);
-    return failed ? failed : volume_lock(volume->fd, volume->readonly, what, who, err);
+    return failed || !lock ? failed : volume_lock(volume->fd, volume->readonly, what, who, err);
 }
 
 /* What others are told who want a volume that we have. */
@@ -94,7 +100,8 @@ static int share_add(struct run_guest *guest, char *source, char *mount, bool re
     return share->path ? 0 : -err->code;
 }
 
-static int volume_add(struct run_guest *guest, const char *text, const char *who, struct err *err)
+static int volume_add(struct run_guest *guest, const char *text, const char *who, bool lock,
+                      struct err *err)
 {
     char *source = NULL, *mount = NULL;
     bool readonly;
@@ -106,7 +113,7 @@ static int volume_add(struct run_guest *guest, const char *text, const char *who
         return share_add(guest, source, mount, readonly, err);
     struct vm_volume *volume = &guest->volumes[guest->config.nr_volumes++];
     *volume = (struct vm_volume){.path = source, .mount = mount, .readonly = readonly, .fd = -1};
-    return failed ? failed : volume_open(volume, who, err);
+    return failed ? failed : volume_open(volume, who, lock, err);
 }
 
 int run_open_volumes(struct run_guest *guest, const struct run_options *options, struct err *err)
@@ -120,8 +127,29 @@ int run_open_volumes(struct run_guest *guest, const struct run_options *options,
     guest->shares = mem_new((count + 1) * sizeof(*guest->shares));
     guest->config.shares = guest->shares;
     for (size_t i = 0; i < count && !failed; i++)
-        failed = volume_add(guest, options->volumes.at[i], who, err);
+        failed = volume_add(guest, options->volumes.at[i], who, !options->state.moving, err);
     return failed;
+}
+
+int run_lock_volumes(const struct run_guest *guest, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    u64 deadline = ticks_ms() + LOCK_MS;
+
+    for (size_t i = 0; i < guest->config.nr_volumes;) {
+        const struct vm_volume *volume = &guest->config.volumes[i];
+        int failed =
+            volume_lock(volume->fd, volume->readonly, volume->path, guest->config.name, err);
+        if (!failed) {
+            i++;
+        } else if (failed != -EBUSY || ticks_ms() >= deadline) {
+            return failed;
+        } else {
+            err_clear(err);
+            nanosleep(&pause, NULL);
+        }
+    }
+    return 0;
 }
 
 int run_add_tmpfs(struct run_guest *guest, const struct run_options *options, struct err *err)

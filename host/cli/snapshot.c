@@ -316,7 +316,7 @@ static int go_on(const struct snapshot *snapshot, struct instance *instance, con
     struct instance running CLEANUP(instance_close) = {.dir = -1, .lock = -1};
 
     instance_get_state(instance, &before);
-    int failed = run_from(instance, state, err);
+    int failed = run_from(instance, &(struct run_state){.file = state}, err);
     if (failed) {
         bool fresh = before.status == INSTANCE_CREATED;
         if (fresh && !instance_open(&running, name, NULL) && !instance_lock(&running, NULL))

@@ -200,6 +200,20 @@ static int in_use(const char *name, struct err *err)
                    name);
 }
 
+/* Whoever makes an instance holds its lock until it runs: one that never ran and that nobody holds
+ * was left behind by one who was killed. */
+static void reclaim(const char *name)
+{
+    struct instance left CLEANUP(instance_close) = {.dir = -1, .lock = -1};
+    struct instance_state state;
+
+    if (instance_open(&left, name, NULL) || instance_lock(&left, NULL))
+        return;
+    instance_get_state(&left, &state);
+    if (!state.started)
+        (void)instance_remove(&left, NULL);
+}
+
 /* Fill the folder @path, which nobody else knows of so far. */
 static int fill(struct instance *instance, const char *path, const json_t *config, struct err *err)
 {
@@ -234,6 +248,8 @@ int instance_create(struct instance *instance, const char *name, const json_t *c
     if (failed)
         return failed;
     sweep(root);
+    if (fs_exists(path))
+        reclaim(name);
     if (fs_exists(path)) /* the usual case is told cheaply; the rename decides */
         return in_use(name, err);
     if (!mkdtemp(temporary))

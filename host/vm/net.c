@@ -257,7 +257,7 @@ int vm_net_check(const struct vm_net *net, struct err *err)
         return err_set(err, EINVAL,
                        "--publish: only --net user forwards ports; "
                        "on a tap, connect to the guest's own address");
-    for (size_t i = 0; i < net->nr_ports; i++) {
+    for (size_t i = 0; i < net->nr_ports && !net->moving; i++) {
         failed = net_check_port(&net->ports[i], err);
         if (failed)
             return failed;

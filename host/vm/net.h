@@ -29,6 +29,7 @@ struct vm_net {
     u8 mac[6];
     struct vm_port *ports;
     size_t nr_ports;
+    bool moving;  /* another guest has the ports for now; they are published when it lets go */
     bool unasked; /* there only in case: nobody can ask from outside, and few programs do inside */
     const char *pcap; /* borrowed: file for a capture, or NULL */
 };

@@ -255,8 +255,6 @@ static void qemu_open_operators(const struct vm_config *config, struct qemu_fds 
         fds->ours[QEMU_FD_MONITOR] = fcntl(config->monitor, F_DUPFD_CLOEXEC, FD_HIGH);
     if (config->operator_line)
         fds->ours[QEMU_FD_GUEST] = fcntl(config->operator_line, F_DUPFD_CLOEXEC, FD_HIGH);
-    if (config->incoming)
-        fds->ours[QEMU_FD_INCOMING] = fcntl(config->incoming, F_DUPFD_CLOEXEC, FD_HIGH);
 }
 
 static int qemu_start(const struct vm_config *config, struct vm *vm, struct err *err)
@@ -381,6 +379,8 @@ const struct vmm qemu_vmm = {
     .describe = qemu_describe,
     .start = qemu_start,
     .stop = qemu_stop,
+    .ready = qemu_ready,
     .arrive = qemu_arrive,
+    .settle = qemu_settle,
     .up = qemu_up,
 };

@@ -243,7 +243,7 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
     qemu_add_shares(plan, argv);
     qemu_add(argv, "-device", str_dup("isa-debug-exit,iobase=0x501,iosize=2"));
     if (config->incoming)
-        qemu_add(argv, "-incoming", str_printf("fd:%d", QEMU_FD_INCOMING));
+        qemu_add(argv, "-incoming", str_dup("defer"));
     qemu_add(argv, "-kernel", str_dup(config->kernel));
     qemu_add(argv, "-append", qemu_cmdline(plan));
 }

@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 #include "lib/err.h"
 #include "lib/qmp.h"
 
@@ -17,6 +18,7 @@ enum {
     ANSWER_MS = 60000, /* it loads the memory before it answers */
     LOOK_MS = 1,
     WORDS_MS = 1000,
+    SETTLE_MS = 10000,
 };
 
 /* It has gone: the last line of what it said. */
@@ -56,14 +58,44 @@ static int wait_until_loaded(struct qmp *qmp, struct err *err)
     }
 }
 
-int qemu_arrive(struct vm *vm, struct err *err)
+static int take_in(struct qmp *qmp, const struct vm_config *config, int fd, struct err *err)
+{
+    int failed = 0;
+
+    if (config->postcopy)
+        failed = qmp_call(
+            qmp, "migrate-set-capabilities",
+            json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "postcopy-ram", "state", 1),
+            NULL, err);
+    if (!failed)
+        failed = qmp_give_fd(qmp, "state", fd, err);
+    if (!failed)
+        failed =
+            qmp_call(qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), NULL, err);
+    return failed ? failed : wait_until_loaded(qmp, err);
+}
+
+/* Our own channel to its monitor. */
+static int control_fd(const struct vm *vm)
+{
+    int fd = fcntl(vm->control, F_DUPFD_CLOEXEC, 3);
+
+    return fd < 0 ? -errno : fd;
+}
+
+int qemu_ready(struct vm *vm, struct err *err)
 {
     struct qmp qmp CLEANUP(qmp_close) = {.fd = -1};
-    int fd = fcntl(vm->control, F_DUPFD_CLOEXEC, 3);
-    int failed = qmp_open(&qmp, fd < 0 ? -errno : fd, ANSWER_MS, err);
+    int failed = qmp_open(&qmp, control_fd(vm), ANSWER_MS, err);
 
-    if (!failed)
-        failed = wait_until_loaded(&qmp, err);
+    return failed == -EPIPE ? explain(vm, err) : failed;
+}
+
+int qemu_arrive(const struct vm_config *config, struct vm *vm, int fd, struct err *err)
+{
+    struct qmp qmp CLEANUP(qmp_close) = {.fd = control_fd(vm), .patience_ms = ANSWER_MS};
+    int failed = take_in(&qmp, config, fd, err);
+
     if (failed == -EPIPE)
         return explain(vm, err);
     if (!failed && vm->wants_up) {
@@ -71,4 +103,43 @@ int qemu_arrive(struct vm *vm, struct err *err)
         vm->wants_up = false;
     }
     return failed;
+}
+
+/* QEMU's words for people: nothing when all is well. */
+static int publish(struct qmp *qmp, const struct vm_port *port, struct err *err)
+{
+    json_t *answer CLEANUP(json_put) = NULL;
+    char *line CLEANUP(mem_free) =
+        str_printf("hostfwd_add net %s:%s:%u-:%u", port->udp ? "udp" : "tcp", port->host_ip,
+                   port->host, port->guest);
+    int failed = qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line),
+                          &answer, err);
+    const char *words = json_string_value(answer);
+
+    if (failed || !words || !*words)
+        return failed;
+    return err_set(err, EADDRINUSE, "port %u of %s: %.*s", port->host, port->host_ip,
+                   (int)strcspn(words, "\r\n"), words);
+}
+
+int qemu_settle(const struct vm_config *config, struct vm *vm, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    struct qmp qmp CLEANUP(qmp_close) = {.fd = control_fd(vm), .patience_ms = ANSWER_MS};
+    u64 deadline = ticks_ms() + SETTLE_MS;
+    int failed = 0;
+
+    for (size_t i = 0; config->net && i < config->net->nr_ports;) {
+        failed = publish(&qmp, &config->net->ports[i], err);
+        if (!failed) {
+            i++;
+        } else if (failed != -EADDRINUSE || ticks_ms() >= deadline) {
+            return failed;
+        } else {
+            err_clear(err);
+            nanosleep(&pause, NULL);
+        }
+    }
+    vm->vmm->up(vm);
+    return 0;
 }

@@ -18,7 +18,6 @@ enum qemu_fd {
     QEMU_FD_INITRD,
     QEMU_FD_MONITOR,
     QEMU_FD_GUEST,
-    QEMU_FD_INCOMING,
     QEMU_FD_TAP,                                    /* its first queue; the others follow */
     QEMU_FD_DISK = QEMU_FD_TAP + VM_NET_MAX_QUEUES, /* the first layer's; the others follow */
 };
@@ -61,8 +60,10 @@ void qemu_net_argv(const struct qemu_plan *plan, struct strs *argv, int slot);
  */
 void qemu_net_raise_backlogs(pid_t pid);
 
-/** struct vmm's arrive(). */
-int qemu_arrive(struct vm *vm, struct err *err);
+/** struct vmm's ready(), arrive() and settle(). */
+int qemu_ready(struct vm *vm, struct err *err);
+int qemu_arrive(const struct vm_config *config, struct vm *vm, int fd, struct err *err);
+int qemu_settle(const struct vm_config *config, struct vm *vm, struct err *err);
 
 /** Append a virtio device in @slot (where the machine has slots); @options begins with a comma. */
 void qemu_add_virtio(const struct qemu_plan *plan, struct strs *argv, const char *type,

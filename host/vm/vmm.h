@@ -72,8 +72,10 @@ struct vm_config {
     size_t nr_disks;
     int monitor;       /* a listening socket where who operates the VM finds its VMM; 0 for none */
     int operator_line; /* a listening socket where he finds the guest's kernel; 0 for none */
-    int incoming;      /* a snapshot to go on from, open at its beginning; 0: a start */
-    bool no_input;     /* standard input is empty; for a VMM that takes the user's own streams */
+    bool incoming;     /* it goes on from a state, which arrive() gets */
+    bool moving;   /* from another VMM, which still has the ports and volumes: settle() follows */
+    bool postcopy; /* it may switch over before it has sent all memory */
+    bool no_input; /* standard input is empty; for a VMM that takes the user's own streams */
 };
 
 /** The host's ends of a guest's channels; -1 where there is none, because the guest has the user's
@@ -133,11 +135,18 @@ struct vmm {
     /** Ask the guest to end: its program gets StopSignal.  Never blocks; may do nothing. */
     void (*stop)(struct vm *vm);
 
+    /** Wait until a VMM that waits for a state does so.  NULL: there are no such guests. */
+    int (*ready)(struct vm *vm, struct err *err);
+
     /**
-     * Wait until a guest that goes on from a snapshot does so.  NULL: there are no such guests.
+     * Take in a state, and wait until the guest goes on.
+     * @fd: a file at its beginning, or a connection to another VMM; borrowed
      * Errors: EINVAL with the VMM's words, ETIMEDOUT.
      */
-    int (*arrive)(struct vm *vm, struct err *err);
+    int (*arrive)(const struct vm_config *config, struct vm *vm, int fd, struct err *err);
+
+    /** Publish the ports of a guest that has moved; as soon as the other VMM lets go of them. */
+    int (*settle)(const struct vm_config *config, struct vm *vm, struct err *err);
 
     /** The VMM has set itself up: what can only be mended from outside. NULL where nothing is. */
     void (*up)(struct vm *vm);

@@ -1,0 +1,549 @@
+/* ingot migrate: a running VM goes on elsewhere.
+ *
+ * Two helpers run where it goes (here, or by ssh): `ingot receive`, which makes the instance and
+ * waits until the guest runs, and `ingot receive --connect`, between whose standard input and
+ * output and this QEMU the state flows.  Until the first of them says that the guest runs there, it
+ * goes on here whatever fails; it is ended here only after that, so there are never two. */
+#include "cli/cli.h"
+#include "cli/instances.h"
+#include "cli/run_priv.h"
+
+#include "instance/events.h"
+#include "instance/instance.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+#include "lib/own.h"
+#include "lib/qmp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    DOWNTIME_MS = 50,
+    MONITOR_MS = 10000,
+    LOOK_MS = 1,
+    SWITCH_MS = 1000, /* of copying before post-copy, if it was asked for */
+    ARRIVE_MS = 30000,
+};
+
+struct migrate_options {
+    const char *downtime, *net;
+    bool postcopy, quiet;
+};
+
+#define OPTION(field) offsetof(struct migrate_options, field)
+
+static const struct option_spec migrate_specs[] = {
+    {"downtime",   0, OPTION_TEXT, OPTION(downtime), "TIME", "how long it may stand still (50ms)"},
+    {"postcopy", 0, OPTION_FLAG, OPTION(postcopy), NULL, "switch over before all memory is there"},
+    {"net",      0, OPTION_TEXT, OPTION(net), "KIND", "its network there, as --net of run"},
+    {"quiet",            'q', OPTION_FLAG, OPTION(quiet), NULL, "print its name only"},
+    {0          },
+};
+
+/* Where it goes: a state directory, here or where ssh leads. */
+struct place {
+    const char *text;          /* as the user wrote it; borrowed */
+    char *host, *port, *state; /* owned; host is NULL for here */
+};
+
+static void place_free(struct place *place)
+{
+    free(place->host);
+    free(place->port);
+    free(place->state);
+}
+
+/* "ssh://[USER@]HOST[:PORT][/STATE]" or "STATE". */
+static int place_parse(const char *text, struct place *place, struct err *err)
+{
+    char *here CLEANUP(mem_free) = instance_root();
+
+    *place = (struct place){.text = text};
+    if (str_starts(text, "ssh://")) {
+        const char *host = text + strlen("ssh://");
+        size_t len = strcspn(host, ":/");
+        if (!len || host[0] == '-')
+            return err_set(err, ERR_USAGE, "'%s' is not ssh://[USER@]HOST[:PORT][/STATE]", text);
+        place->host = str_printf("%.*s", (int)len, host);
+        const char *rest = host + len;
+        if (*rest == ':') {
+            size_t digits = strspn(rest + 1, "0123456789");
+            place->port = str_printf("%.*s", (int)digits, rest + 1);
+            rest += 1 + digits;
+        }
+        place->state = *rest == '/' && rest[1] ? str_dup(rest) : NULL;
+        return *rest && *rest != '/'
+                   ? err_set(err, ERR_USAGE, "'%s' is not ssh://[USER@]HOST[:PORT][/STATE]", text)
+                   : 0;
+    }
+    if (!strchr(text, '/'))
+        return err_set(err, ERR_USAGE,
+                       "'%s' is neither ssh://HOST nor the path of a state directory", text);
+    int failed = fs_mkdirs(text, err);
+    if (failed)
+        return failed;
+    char *ours CLEANUP(mem_free) = fs_real(here, err);
+    place->state = fs_real(text, err);
+    if (!ours || !place->state)
+        return -err->code;
+    return strcmp(ours, place->state) == 0 ? err_set(err, EINVAL, "'%s' is where it is", text) : 0;
+}
+
+/* A word for the shell at the other end of ssh. */
+static void add_quoted(struct buf *line, const char *word)
+{
+    buf_puts(line, " '");
+    for (; *word; word++)
+        buf_printf(line, *word == '\'' ? "'\\''" : "%c", *word);
+    buf_puts(line, "'");
+}
+
+/* `ingot receive WORDS` at @place, as this process. */
+static void exec_there(const struct place *place, const char *const *words)
+{
+    struct buf line CLEANUP(buf_free) = {0};
+    struct strs argv CLEANUP(strs_free) = {0};
+
+    if (!place->host) {
+        setenv("INGOT_STATE", place->state, 1);
+        strs_add(&argv, "ingot");
+        for (; *words; words++)
+            strs_add(&argv, *words);
+        execv("/proc/self/exe", argv.at);
+        return;
+    }
+    if (place->state) {
+        buf_puts(&line, "env");
+        char *state CLEANUP(mem_free) = str_printf("INGOT_STATE=%s", place->state);
+        add_quoted(&line, state);
+        buf_puts(&line, " ");
+    }
+    buf_puts(&line, "ingot");
+    for (; *words; words++)
+        add_quoted(&line, *words);
+    strs_add(&argv, "ssh");
+    strs_add(&argv, "-oBatchMode=yes");
+    if (place->port) {
+        strs_add(&argv, "-p");
+        strs_add(&argv, place->port);
+    }
+    strs_add(&argv, "--");
+    strs_add(&argv, place->host);
+    strs_add(&argv, buf_text(&line));
+    execvp("ssh", argv.at);
+}
+
+/* Start that with these standard streams. */
+static pid_t start_there(const struct place *place, const char *const *words, int in, int out,
+                         int errors)
+{
+    pid_t child = fork();
+
+    if (child)
+        return child;
+    if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+        dup2(errors, STDERR_FILENO) < 0)
+        _exit(1);
+    exec_there(place, words);
+    fprintf(stderr, "%s: %s\n", place->host ? "ssh" : "ingot", strerror(errno));
+    _exit(127);
+}
+
+/* Everything of one migration that must be ended, however it goes. */
+struct move {
+    const char *name; /* of the instance; borrowed, as the next two */
+    const struct place *place;
+    const struct migrate_options *options;
+    pid_t receiver, carrier; /* 0: none, or reaped */
+    int words;               /* what the receiver complains about; -1 for none */
+    int state;               /* our end of what the carrier carries; -1 once QEMU has it */
+    bool arrived;            /* it runs there */
+    u64 started_at;          /* ticks */
+    u64 stopped_at;          /* if we stopped the guest, and not QEMU; else 0 */
+    struct qmp qmp;
+};
+
+static void move_end(struct move *move)
+{
+    pid_t *pids[] = {&move->receiver, &move->carrier};
+
+    qmp_close(&move->qmp);
+    fd_close(&move->words);
+    fd_close(&move->state);
+    for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
+        if (*pids[i] > 0) {
+            kill(*pids[i], SIGTERM);
+            waitpid(*pids[i], NULL, 0);
+        }
+        *pids[i] = 0;
+    }
+}
+
+/* The receiver, with what it has to know. */
+static int start_receiver(struct move *move, const json_t *arrival, struct err *err)
+{
+    static const char *const words[] = {"receive", NULL};
+    int in[2], errors[2];
+    char *text CLEANUP(mem_free) = json_text(arrival, 0);
+
+    if (pipe2(in, O_CLOEXEC) < 0)
+        return err_errno(err, errno, "a pipe");
+    if (pipe2(errors, O_CLOEXEC) < 0) {
+        close(in[0]);
+        close(in[1]);
+        return err_errno(err, errno, "a pipe");
+    }
+    move->words = errors[0];
+    move->receiver = start_there(move->place, words, in[0], errors[1], errors[1]);
+    close(in[0]);
+    close(errors[1]);
+    bool sent = move->receiver > 0 && write(in[1], text, strlen(text)) == (ssize_t)strlen(text);
+    close(in[1]);
+    return sent ? 0 : err_errno(err, errno, "'ingot receive' at %s", move->place->text);
+}
+
+static int start_carrier(struct move *move, const char *name, struct err *err)
+{
+    const char *const words[] = {"receive", "--connect", name, NULL};
+    int pair[2], null CLEANUP(fd_close) = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_errno(err, errno, "a socket");
+    move->state = pair[0];
+    move->carrier = start_there(move->place, words, pair[1], pair[1], null);
+    close(pair[1]);
+    return move->carrier > 0 ? 0 : err_errno(err, errno, "a process");
+}
+
+/* It has said the name, so it runs; or ended: then an error with its words. */
+static bool has_arrived(struct move *move, int *result, struct err *err)
+{
+    struct pollfd entry = {.fd = move->words, .events = POLLIN};
+    char words[1024];
+
+    if (poll(&entry, 1, 0) <= 0)
+        return false;
+    ssize_t got = read(move->words, words, sizeof(words) - 1);
+    words[max(got, (ssize_t)0)] = 0;
+    *result = 0;
+    if (str_starts(words, move->name) && words[strlen(move->name)] == '\n')
+        return true;
+    char *text = str_starts(words, "ingot receive: ") ? words + strlen("ingot receive: ") : words;
+    text[strcspn(text, "\r\n")] = 0;
+    *result = err_set(err, EIO, "%s: %s", move->place->text,
+                      *text ? text : "what waited for it has ended");
+    return true;
+}
+
+static int set_capability(struct qmp *qmp, const char *name, bool on, struct err *err)
+{
+    return qmp_call(
+        qmp, "migrate-set-capabilities",
+        json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", name, "state", (int)on), NULL,
+        err);
+}
+
+/* Until a VMM waits at the other end. */
+static int wait_ready(struct move *move, struct err *err)
+{
+    struct pollfd entry = {.fd = move->state, .events = POLLIN};
+    u64 deadline = ticks_ms() + ARRIVE_MS;
+    int result = 0;
+    char hello;
+
+    while (poll(&entry, 1, LOOK_MS) <= 0) {
+        if (has_arrived(move, &result, err))
+            return result;
+        if (ticks_ms() >= deadline)
+            return err_set(err, ETIMEDOUT, "%s: nothing waits for it there", move->place->text);
+    }
+    return read(move->state, &hello, 1) == 1
+               ? 0
+               : err_set(err, EIO, "%s: the connection broke", move->place->text);
+}
+
+/* Emulated, a guest is stopped before it is copied: QEMU loses writes of one that runs. (When it
+ * has looked which pages are dirty, TCG's own notes of pages that need no look stay as they are for
+ * pages that were not sent yet: cpu_physical_memory_sync_dirty_bitmap(), QEMU 7.2 to 9.) */
+static int stop_emulated(struct move *move, struct err *err)
+{
+    json_t *kvm CLEANUP(json_put) = NULL;
+    int failed = qmp_call(&move->qmp, "query-kvm", NULL, &kvm, err);
+
+    if (failed || json_is_true(json_object_get(kvm, "enabled")))
+        return failed;
+    move->stopped_at = ticks_ms();
+    return qmp_call(&move->qmp, "stop", NULL, NULL, err);
+}
+
+static int set_up(struct move *move, const struct instance *instance, u64 downtime_ms,
+                  struct err *err)
+{
+    struct qmp *qmp = &move->qmp;
+    int failed = qmp_open(qmp, instance_connect(instance, "qmp"), MONITOR_MS, err);
+
+    if (!failed)
+        failed = set_capability(qmp, "auto-converge", true, err);
+    if (!failed)
+        failed = set_capability(qmp, "postcopy-ram", move->options->postcopy, err);
+    if (!failed)
+        failed = qmp_call(qmp, "migrate-set-parameters",
+                          json_pack("{s:I, s:I}", "max-bandwidth", (json_int_t)GIB(64),
+                                    "downtime-limit", (json_int_t)downtime_ms),
+                          NULL, err);
+    if (!failed)
+        failed = qmp_give_fd(qmp, "migrate", move->state, err);
+    fd_close(&move->state);
+    move->state = -1;
+    return failed;
+}
+
+static int start_sending(struct move *move, struct err *err)
+{
+    int failed = stop_emulated(move, err);
+
+    move->started_at = ticks_ms();
+    if (!failed)
+        failed =
+            qmp_call(&move->qmp, "migrate", json_pack("{s:s}", "uri", "fd:migrate"), NULL, err);
+    return failed;
+}
+
+/* Until QEMU has sent everything, or cannot. @answer: its last word about it. */
+static int wait_sent(struct move *move, json_t **answer, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    u64 switch_at = ticks_ms() + (move->stopped_at ? 0 : SWITCH_MS);
+    bool switched = !move->options->postcopy;
+
+    for (;;) {
+        int result;
+        json_put(answer);
+        *answer = NULL;
+        int failed = qmp_call(&move->qmp, "query-migrate", NULL, answer, err);
+        if (failed)
+            return failed;
+        const char *status = json_str(*answer, "status", "");
+        if (strcmp(status, "completed") == 0)
+            return 0;
+        if (!move->arrived && has_arrived(move, &result, err)) {
+            if (result)
+                return result;
+            move->arrived = true;
+        }
+        if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0 ||
+            strcmp(status, "postcopy-paused") == 0)
+            return err_set(err, EIO, "%s: the connection broke", move->place->text);
+        if (!switched && strcmp(status, "active") == 0 && ticks_ms() >= switch_at) {
+            switched = true;
+            failed = qmp_call(&move->qmp, "migrate-start-postcopy", NULL, NULL, err);
+            if (failed)
+                return failed;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Sent is not arrived: its own word decides. */
+static int wait_arrived(struct move *move, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    u64 deadline = ticks_ms() + ARRIVE_MS;
+    int result = 0;
+
+    while (!move->arrived && !has_arrived(move, &result, err)) {
+        if (ticks_ms() >= deadline)
+            return -ETIMEDOUT;
+        nanosleep(&pause, NULL);
+    }
+    return result;
+}
+
+/* It goes on here. A migration that runs is called off; one that was sent has stopped the guest. */
+static void go_back(struct move *move)
+{
+    (void)qmp_call(&move->qmp, "migrate_cancel", NULL, NULL, NULL);
+    (void)qmp_call(&move->qmp, "cont", NULL, NULL, NULL);
+}
+
+static int leave(struct instance *instance, const struct place *place, struct err *err)
+{
+    char *name CLEANUP(mem_free) = str_dup(instance->name);
+    int failed = instances_stop(instance, 0, err);
+
+    if (!failed)
+        failed = instance_lock(instance, err);
+    if (!failed)
+        failed = instance_remove(instance, err);
+    if (!failed)
+        event_write(name, "migrate", json_pack("{s:s}", "To", place->text));
+    return failed ? err_prefix(err, "it runs at %s, but here", place->text) : 0;
+}
+
+/* Everything up to the word that it runs there. */
+static int bring(struct move *move, const struct instance *instance, const json_t *arrival,
+                 u64 downtime_ms, json_t **answer, struct err *err)
+{
+    int failed = start_receiver(move, arrival, err);
+
+    if (!failed)
+        failed = start_carrier(move, instance->name, err);
+    if (!failed)
+        failed = wait_ready(move, err);
+    if (!failed)
+        failed = set_up(move, instance, downtime_ms, err);
+    if (!failed)
+        failed = start_sending(move, err);
+    if (!failed)
+        failed = wait_sent(move, answer, err);
+    return failed ? failed : wait_arrived(move, err);
+}
+
+/* What becomes of the guest after a failure. */
+static int stay(struct move *move, const struct instance *instance, int failed, struct err *err)
+{
+    const char *name = instance->name;
+
+    if (move->arrived) /* post-copy: half of it is there, and what it did there is not here */
+        return err_prefix(err,
+                          "'%s' began to run at %s and cannot go on, nor here, where it stands "
+                          "still as it was",
+                          name, move->place->text);
+    if (failed == -ETIMEDOUT && !err->code)
+        return err_set(err, ETIMEDOUT,
+                       "%s does not say whether '%s' runs there; it stands still here, and 'ingot "
+                       "pause %s' and 'ingot unpause %s' let it go on",
+                       move->place->text, name, name, name);
+    go_back(move);
+    return err_prefix(err, "instance '%s' goes on here", name);
+}
+
+static int move_guest(struct move *move, struct instance *instance, const json_t *arrival,
+                      u64 downtime_ms, struct err *err)
+{
+    json_t *answer CLEANUP(json_put) = NULL;
+    int failed = bring(move, instance, arrival, downtime_ms, &answer, err);
+
+    if (failed)
+        return stay(move, instance, failed, err);
+    u64 arrived = ticks_ms();
+    u64 still =
+        move->stopped_at ? arrived - move->stopped_at : (u64)json_int(answer, "downtime", 0);
+    failed = leave(instance, move->place, err);
+    if (failed)
+        return failed;
+    puts(json_str(arrival, "Name", ""));
+    if (!move->options->quiet)
+        fprintf(stderr, "ingot migrate: it stood still for %llu ms of %llu\n",
+                (unsigned long long)still, (unsigned long long)(arrived - move->started_at));
+    return 0;
+}
+
+/* What must be reachable from both ends. */
+static int check_volumes(const json_t *config, const struct place *place, struct err *err)
+{
+    struct strs words CLEANUP(strs_free) = {0};
+
+    json_strs(config, "Volumes", &words);
+    for (size_t i = 0; i < words.len; i++) {
+        char *path CLEANUP(mem_free) = NULL;
+        bool readonly;
+        int failed = run_volume_file(words.at[i], &path, &readonly, err);
+        if (failed)
+            return failed;
+        if (fs_is_dir(path))
+            return err_set(err, EOPNOTSUPP, "--volume '%s': a folder of the host cannot move",
+                           words.at[i]);
+        if (place->host)
+            return err_set(err, EOPNOTSUPP,
+                           "--volume '%s' is of this machine; by ssh only guests without volumes "
+                           "move",
+                           words.at[i]);
+    }
+    return 0;
+}
+
+static int check_instance(const struct instance *instance, const json_t *config, struct err *err)
+{
+    struct instance_state state;
+
+    instance_get_state(instance, &state);
+    if (strcmp(json_str(config, "Isolation", "vm"), "vm") != 0)
+        return err_set(err, EOPNOTSUPP,
+                       "instance '%s' is a process of this machine; only a VM can move (run it "
+                       "with --isolation vm)",
+                       instance->name);
+    if (!instance_is_live(instance) || state.status != INSTANCE_RUNNING)
+        return err_set(err, ESRCH, "instance '%s' is not running", instance->name);
+    if (state.foreground)
+        return err_set(err, EINVAL, "instance '%s' runs on a terminal, so it cannot move",
+                       instance->name);
+    return 0;
+}
+
+static int migrate(const char *name, const struct place *place,
+                   const struct migrate_options *options, struct err *err)
+{
+    struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
+    struct move move CLEANUP(move_end) = {
+        .name = name, .place = place, .options = options, .words = -1, .state = -1, .qmp.fd = -1};
+    unsigned long long downtime = DOWNTIME_MS;
+    int failed =
+        options->downtime ? cli_duration("downtime", options->downtime, &downtime, err) : 0;
+
+    if (!failed)
+        failed = instance_open(&instance, name, err);
+    if (failed)
+        return failed;
+    json_t *config CLEANUP(json_put) = instance_config(&instance, err);
+    if (!config)
+        return -err->code;
+    failed = check_instance(&instance, config, err);
+    if (!failed)
+        failed = check_volumes(config, place, err);
+    if (failed)
+        return failed;
+    if (options->net)
+        json_object_set_new(config, "Net", json_string(options->net));
+    json_t *arrival CLEANUP(json_put) =
+        json_pack("{s:s, s:s, s:b, s:O}", "Version", INGOT_VERSION, "Name", name, "Postcopy",
+                  (int)options->postcopy, "Config", config);
+    signal(SIGPIPE, SIG_IGN);
+    return move_guest(&move, &instance, arrival, downtime, err);
+}
+
+static int migrate_run(int argc, char **argv, struct err *err)
+{
+    struct migrate_options options = {0};
+    struct place place CLEANUP(place_free) = {0};
+    int words;
+    int done = cli_options(&command_migrate, argc, argv, OPTIONS_ANYWHERE, &options, &words, err);
+
+    if (done)
+        return min(done, 0);
+    if (words != 2)
+        return err_set(err, ERR_USAGE, "write 'ingot migrate NAME DEST'");
+    int failed = place_parse(argv[2], &place, err);
+    return failed ? failed : migrate(argv[1], &place, &options, err);
+}
+
+const struct command command_migrate = {
+    .name = "migrate",
+    .summary = "Let a running instance go on elsewhere",
+    .usage = "[OPTIONS] NAME DEST",
+    .options = migrate_specs,
+    .help =
+        "DEST is ssh://[USER@]HOST[:PORT][/STATE], where ingot and the image are too, or another\n"
+        "state directory here. If anything fails, the instance goes on here.",
+    .run = migrate_run,
+};

@@ -1,0 +1,265 @@
+"""Live migration: servers under load that go on elsewhere, and what happens when it is cut short."""
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from harness import INGOT, Failure, Skip, children_of, need
+from instances import Lab, until
+from netlab import GUEST, HOST, command, find, namespace, need_programs
+from snapshots import Guest
+
+REDIS = ["/usr/bin/redis-server", "--protected-mode", "no", "--save", "", "--bind", "0.0.0.0"]
+
+
+class Two(Lab):
+    """Two state directories: the lab's own, and .other."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = os.path.join(self.path, "other")
+
+    def there(self, *words, env=None):
+        return self.ingot(*words, env={"INGOT_STATE": self.other, **(env or {})})
+
+    def names(self, result):
+        need(result.status == 0, result.show())
+        return result.text().split()
+
+    def env(self, **more):
+        return {**super().env(), **more}
+
+    def __exit__(self, *args):
+        names = self.there("ps", "-a", "-q").text().split()
+        if names:
+            self.there("rm", "-f", *names)
+        super().__exit__(*args)
+
+    def need_only(self, here, there):
+        need(self.names(self.ingot("ps", "-a", "-q")) == here, f"here is not {here}")
+        need(self.names(self.there("ps", "-a", "-q")) == there, f"there is not {there}")
+
+
+@contextlib.contextmanager
+def bridge():
+    """A network of our own: two taps on a bridge, which has our address."""
+    with namespace("tap0", "tap1"):
+        command("ip", "addr", "flush", "dev", "tap0")
+        command("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+        for tap in ("tap0", "tap1"):
+            command("ip", "link", "set", tap, "master", "br0")
+        command("ip", "addr", "add", f"{HOST}/24", "dev", "br0")
+        command("ip", "link", "set", "br0", "up")
+        yield
+
+
+def tap_word(tap):
+    return f"tap:{tap},ip={GUEST}/24,gw={HOST}"
+
+
+def connect(address, deadline=30):
+    end = time.monotonic() + deadline
+    while True:
+        try:
+            return socket.create_connection(address, timeout=30)
+        except OSError:
+            if time.monotonic() > end:
+                raise Failure(f"nobody answers at {address}") from None
+            time.sleep(0.05)
+
+
+class Writer(threading.Thread):
+    """Writes keys one after the other over one connection, and remembers what was acknowledged."""
+
+    def __init__(self, address, number):
+        super().__init__()
+        self.number, self.acknowledged, self.fault, self.longest = number, 0, None, 0
+        self.stop = threading.Event()
+        self.client = connect(address)
+
+    def run(self):
+        replies = self.client.makefile("rb")
+        try:
+            while not self.stop.is_set():
+                start = time.monotonic()
+                self.client.sendall(f"SET k:{self.number}:{self.acknowledged} {self.acknowledged}\r\n".encode())
+                answer = replies.readline()
+                if answer != b"+OK\r\n":
+                    self.fault = answer
+                    return
+                self.longest = max(self.longest, time.monotonic() - start)
+                self.acknowledged += 1
+        except OSError as error:
+            self.fault = error
+
+
+def check_writes(address, writers):
+    for writer in writers:
+        writer.stop.set()
+    for writer in writers:
+        writer.join(60)
+        need(not writer.fault, f"writer {writer.number}: {writer.fault}")
+    with connect(address) as client:
+        replies = client.makefile("rb")
+        for writer in writers:
+            for start in range(0, writer.acknowledged, 500):
+                keys = range(start, min(start + 500, writer.acknowledged))
+                client.sendall("".join(f"GET k:{writer.number}:{key}\r\n" for key in keys).encode())
+                for key in keys:
+                    length, value = replies.readline(), replies.readline()
+                    need(value == f"{key}\r\n".encode(), f"lost: k:{writer.number}:{key} is {length}{value}")
+
+
+def stood_still(result):
+    need(result.status == 0, f"status {result.status}\n{result.show()}")
+    return int(re.search(r"stood still for (\d+) ms", result.errors()).group(1))
+
+
+def under_load(*options):
+    need_programs("redis-server")
+    with bridge(), Two() as lab:
+        lab.start("cache", "-m", "64M", "--net", tap_word("tap0"), ground="vm", program=REDIS)
+        address = (GUEST, 6379)
+        writers = [Writer(address, number) for number in range(4)]
+        for writer in writers:
+            writer.start()
+        time.sleep(0.5)
+        ms = stood_still(lab.ingot("migrate", *options, "--net", tap_word("tap1"), "cache", lab.other))
+        lab.need_only([], ["cache"])
+        time.sleep(0.3)
+        back = stood_still(lab.there("migrate", *options, "--net", tap_word("tap0"), "cache", lab.state))
+        lab.need_only(["cache"], [])
+        time.sleep(0.3)
+        check_writes(address, writers)
+        need(all(writer.acknowledged > 100 for writer in writers), "hardly anything was written")
+        need(ms < 2000 and back < 2000, f"it stood still for {ms} and {back} ms")
+
+
+def pre_copy_under_load():
+    under_load()
+
+
+def post_copy_under_load():
+    under_load("--postcopy")
+
+
+def with_ports():
+    with Two() as lab:
+        guest = Guest(lab, "a")
+        before = guest.ask()
+        stood_still(lab.ingot("migrate", "a", lab.other))
+        lab.need_only([], ["a"])
+        after = guest.ask()
+        need(after[0] == before[0] + 1 and after[2] == before[2], f"another guest: {before}, {after}")
+        need(after[3] < 1.5, f"its clock is off by {after[3]} s")
+        need(lab.there("logs", "a").status == 0, "no logs there")
+        need(lab.there("stop", "a").status == 0, "cannot be stopped there")
+        need(lab.there("start", "a").status == 0, "cannot be started there")
+        need(guest.ask(deadline=60)[0] == 1, "not started afresh")
+
+
+def with_a_volume():
+    with Two() as lab:
+        lab.good("volume", "create", "data", "--size", "16M")
+        guest = Guest(lab, "a", "-v", "data:/data", file=["/data/calls"])
+        for state in (lab.other, lab.state, lab.other):
+            run = lab.there if state == lab.state else lab.ingot
+            stood_still(run("migrate", "a", state))
+            guest.ask()
+        calls = guest.ask()[0]
+        lab.refused("run", "-v", "data:/data", "/bin/true", why="is in use by instance 'a'")
+        need(lab.there("stop", "a").status == 0, "cannot be stopped there")
+        copy = os.path.join(lab.path, "calls")
+        lab.good("volume", "cp", "data:/calls", copy)
+        with open(copy) as file:
+            need(file.read() == "".join(f"{i}\n" for i in range(1, calls + 1)), "a line is lost")
+
+
+def cut_in_the_middle():
+    with Two() as lab:
+        guest = Guest(lab, "a")
+        calls = guest.ask()[0]
+        for delay in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3):
+            child = subprocess.Popen([INGOT, "migrate", "a", lab.other], env={**os.environ, **lab.env()},
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(delay)
+            for helper in children_of(child.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(helper, signal.SIGKILL)
+            errors = child.communicate(timeout=60)[1].decode()
+            if child.returncode == 0:  # it was there already
+                stood_still(lab.there("migrate", "a", lab.state))
+            else:
+                need("goes on here" in errors or "does not say" in errors, f"not told: {errors}")
+            calls += 1
+            need(guest.ask()[0] == calls, "it lost its memory")
+            lab.is_now("a", "running")
+            until(lambda: not lab.names(lab.there("ps", "-q")), deadline=20)
+            need(not lab.names(lab.there("ps", "-q")), "it runs there too")
+        stood_still(lab.ingot("migrate", "a", lab.other))
+        lab.need_only([], ["a"])
+        need(guest.ask()[0] == calls + 1, "it lost its memory")
+
+
+def what_cannot_be():
+    with Two() as lab:
+        lab.start("p")
+        lab.refused("migrate", "p", lab.other, why="is a process of this machine")
+        lab.refused("migrate", "q", lab.other, why="no instance 'q'")
+        lab.start("v", "-m", "32M", ground="vm")
+        lab.refused("migrate", "v", lab.state, why="is where it is")
+        lab.refused("migrate", "v", "nowhere", why="neither ssh://HOST", status=2)
+        lab.refused("migrate", "v", "ssh://", why="is not ssh://", status=2)
+        lab.refused("migrate", "v", "--downtime", "x", lab.other, why="is no length of time", status=2)
+        need(lab.there("run", "-d", "--isolation", "process", "--name", "v", "/bin/sleep", "100").status == 0, "not started")
+        lab.refused("migrate", "v", lab.other, why="name 'v' is in use")
+        lab.is_now("v", "running")
+        lab.good("pause", "v")
+        lab.refused("migrate", "v", lab.other, why="is not running")
+
+
+def by_ssh():
+    need_programs("sshd", "ssh", "ssh-keygen")
+    with Two() as lab, namespace():
+        keys = os.path.join(lab.path, "keys")
+        os.mkdir(keys, 0o700)
+        for key in ("host", "user"):
+            command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(keys, key))
+        shutil.copy(os.path.join(keys, "user.pub"), os.path.join(keys, "authorized"))
+        with open(os.path.join(keys, "sshd"), "w") as file:
+            file.write(f"Port 2222\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\n"
+                       f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
+                       f"SetEnv PATH={os.path.dirname(INGOT)}:/usr/bin:/bin INGOT_HOME={lab.store}\n")
+        with open(os.path.join(keys, "ssh"), "w") as file:
+            file.write(f"#!/bin/sh\nexec {find('ssh')} -i {keys}/user -oStrictHostKeyChecking=no "
+                       f"-oUserKnownHostsFile={keys}/known -oLogLevel=ERROR \"$@\"\n")
+        os.chmod(os.path.join(keys, "ssh"), 0o755)
+        os.makedirs("/run/sshd", exist_ok=True)
+        server = subprocess.Popen([find("sshd"), "-D", "-e", "-f", os.path.join(keys, "sshd")],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            connect(("127.0.0.1", 2222)).close()
+            guest = Guest(lab, "a")
+            calls = guest.ask()[0]
+            path = f"{keys}:{os.environ['PATH']}"
+            result = lab.ingot("migrate", "a", f"ssh://127.0.0.1:2222{lab.other}", env={"PATH": path})
+            stood_still(result)
+            lab.need_only([], ["a"])
+            need(guest.ask()[0] == calls + 1, "another guest")
+            result = lab.there("migrate", "a", "ssh://127.0.0.1:1/tmp", env={"PATH": path})
+            need(result.status == 1 and "goes on here" in result.errors(), f"not told\n{result.show()}")
+            need(guest.ask()[0] == calls + 2, "it does not go on")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def add_to(suite):
+    for test in (pre_copy_under_load, post_copy_under_load, with_ports, with_a_volume, cut_in_the_middle, what_cannot_be,
+                 by_ssh):
+        suite.add("migration: " + test.__name__.replace("_", " "), test)
