@@ -28,7 +28,17 @@ struct file_locks {
     struct waitq wait;     /* something was unlocked */
 };
 
-static struct spinlock locks_lock; /* a leaf */
+/* Who waits for a POSIX lock; on his stack. */
+struct lock_waiter {
+    struct list_head node; /* [K] */
+    struct file_locks *locks;
+    const struct file_lock *wanted;
+};
+
+enum { DEADLOCK_STEPS = 10 }; /* as Linux has it: who is in longer rings waits on */
+
+static struct spinlock locks_lock;                    /* a leaf */
+static struct list_head waiters = LIST_INIT(waiters); /* [K] */
 
 static struct file_locks *locks_of(struct inode *inode)
 {
@@ -175,6 +185,60 @@ static int try_set(struct file_locks *locks, const struct file_lock *wanted)
     return err;
 }
 
+/* The lock that @owner waits for; NULL: none. */
+static const struct file_lock *waited_for(const void *owner)
+{
+    struct lock_waiter *w;
+
+    list_for_each(w, &waiters, node) {
+        const struct file_lock *lock =
+            w->wanted->owner == owner ? find_conflict(w->locks, w->wanted) : NULL;
+        if (lock)
+            return lock;
+    }
+    return NULL;
+}
+
+/* Would whoever is in the way wait, through others, for us?  Open files have no deadlocks: nobody
+ * knows who would have to wake. */
+static bool is_deadlock(struct file_locks *locks, const struct file_lock *wanted)
+{
+    const struct file_lock *lock = find_conflict(locks, wanted);
+
+    for (u32 i = 0; lock && lock->family == LOCK_POSIX && i < DEADLOCK_STEPS; i++) {
+        if (lock->owner == wanted->owner)
+            return true;
+        lock = waited_for(lock->owner);
+    }
+    return false;
+}
+
+/* 0 and in the list, or -EDEADLK. */
+static int begin_wait(struct lock_waiter *w)
+{
+    int err = 0;
+
+    list_init(&w->node);
+    if (w->wanted->family != LOCK_POSIX)
+        return 0;
+    spin_lock(&locks_lock);
+    if (is_deadlock(w->locks, w->wanted))
+        err = -EDEADLK;
+    else
+        list_add(&waiters, &w->node);
+    spin_unlock(&locks_lock);
+    return err;
+}
+
+static void end_wait(struct lock_waiter *w)
+{
+    if (w->wanted->family != LOCK_POSIX)
+        return;
+    spin_lock(&locks_lock);
+    list_remove(&w->node);
+    spin_unlock(&locks_lock);
+}
+
 static bool is_free(struct file_locks *locks, const struct file_lock *wanted)
 {
     spin_lock(&locks_lock);
@@ -194,7 +258,12 @@ static int set_lock(struct inode *inode, const struct file_lock *wanted, bool wa
         int err = try_set(locks, wanted);
         if (err != -EAGAIN || !wait)
             return err;
+        struct lock_waiter waiter = {.locks = locks, .wanted = wanted};
+        err = begin_wait(&waiter);
+        if (err)
+            return err;
         err = wait_event(&locks->wait, is_free(locks, wanted), true, NO_DEADLINE);
+        end_wait(&waiter);
         if (err)
             return err;
     }

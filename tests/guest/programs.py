@@ -13,10 +13,10 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "poll", "event", "time", "proc", "misc",
             "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
             "patch",
-            "fork", "exec", "smp", "cred", "ipc", "watch", "attr"]
+            "fork", "exec", "smp", "cred", "ipc", "watch", "attr", "lock", "overlay"]
 
 # Families that a sandboxed process cannot have: it is one process.
-VM_ONLY = {"fork", "exec"}
+VM_ONLY = {"fork", "exec", "lock"}
 
 # argument of crash.c -> the signal it dies of
 CRASHES = {"segv": 11, "null-call": 11, "write-text": 11, "exec-data": 11, "stack-overflow": 11,

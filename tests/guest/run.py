@@ -51,8 +51,18 @@ def run_native(suite, program):
     return judge(suite, "linux", program, run([program.path, *program.args], timeout=60))
 
 
+def lower_layer(program):
+    """A folder for the image, which the program itself fills."""
+    folder = os.path.join(OUT, "lower")
+    if run([program.path, "make_the_lower_layer"], timeout=60, env={"LOWER": folder}).status:
+        raise Failure("overlay: its lower layer cannot be made")
+    return folder
+
+
 def run_isolated(suite, program, where, isolation, timeout, *options):
     need_ingot()
+    if program.name == "overlay":
+        options = (*options, "--file", lower_layer(program) + ":/lower")
     memory = "192M" if program.name == "smp" else "64M"  # enough for pages of 2 MiB
     command = [INGOT, "run", "--isolation", isolation, "-m", memory, "-e", "LEAKS=1", *options, program.path,
                *program.args]
