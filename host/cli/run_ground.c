@@ -37,10 +37,37 @@ static void ground_tell(const struct kvm_info *kvm)
             kvm->why);
 }
 
-/* Only a VM has several processes: who names programs to start wants them. */
+/* Programs that are good for nothing without others: kernel/sys/exec_allow.c has more, those which
+ * also do something by themselves. */
+static bool is_launcher(const char *path)
+{
+    static const char names[][16] = {
+        "sh",   "bash",    "dash",    "ash",         "zsh",       "ksh",
+        "mksh", "fish",    "tini",    "dumb-init",   "catatonit", "gosu",
+        "env",  "su-exec", "setpriv", "docker-init", "s6-svscan", "runsvdir",
+    };
+    const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
+
+    for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Only a VM has several processes: who names programs to start wants them, and who starts a shell
+ * or a launcher. */
 static bool ground_wants_processes(const struct run_options *options, const struct image *image)
 {
-    return options->exec.len || config_getenv(&image->config.labels, "org.ingot.exec");
+    const struct image_config *config = &image->config;
+    const char *program = options->entrypoint      ? options->entrypoint
+                          : config->entrypoint.len ? config->entrypoint.at[0]
+                          : config->cmd.len        ? config->cmd.at[0]
+                                                   : NULL;
+
+    if (options->single)
+        return false;
+    return options->exec.len || config_getenv(&config->labels, "org.ingot.exec") ||
+           is_launcher(program);
 }
 
 static const struct vmm *ground_auto(const struct run_options *options, const struct image *image)

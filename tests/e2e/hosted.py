@@ -247,6 +247,34 @@ def test_a_crash_of_one_thread_on_two_cpus_ends_all():
     need(got.status == 139, f"status {got.status}, want 139\n{got.show()}")
 
 
+FORKS = {  # a program that wants a second process, and what it prints itself
+    "python3": (["-c", "import os\ntry:\n    os.fork()\nexcept OSError as e:\n    print(e.errno)"], "38"),
+    "perl": (["-e", r'print defined(fork) ? "yes" : $!+0, "\n"; print defined(open my $p, "-|", "true") ? "yes" : $!+0, "\n"'], "38\n38"),
+    "ruby": (["-e", "begin; fork; rescue SystemCallError, NotImplementedError => e; puts e.class; end"], "Errno::ENOSYS"),
+    "node": (["-e", "try { require('child_process').spawn('true') } catch (e) { console.log(e.code) }"], "ENOSYS"),
+    "sh": (["-c", "(echo never)"], ""),
+}
+
+
+def test_a_fork_that_cannot_be_had_is_said_once():
+    for program, (words, want) in FORKS.items():
+        if not os.path.exists(f"/usr/bin/{program}"):
+            continue
+        got = run([INGOT, "run", "--isolation", "process", "-m", "512M", f"/usr/bin/{program}", *words], timeout=120)
+        told = [line for line in got.errors().splitlines() if "a second process or program" in line]
+        need(len(told) == 1 and "run it with --isolation vm" in told[0], f"{program}: {len(told)} lines say why\n{got.show()}")
+        need(got.text().strip() == want, f"{program} prints {got.text()!r}, want {want!r}\n{got.show()}")
+
+
+def test_auto_takes_a_vm_for_who_starts_others():
+    with Home() as home:
+        def is_vm(*words):
+            return "qemu-system" in home.ingot("run", "--dry-run", *words, env={"INGOT_ISOLATION": "auto"}).text()
+        need(is_vm("/bin/sh") and is_vm("--allow-exec", "true", "/bin/echo"), "a process cannot start other programs")
+        need(is_vm("--single", "/bin/sh") == is_vm("/bin/echo"), "--single wants no second process")
+
+
+
 def test_a_go_program():
     go = go_binary()
     with Home() as home:
