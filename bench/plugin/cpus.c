@@ -1,13 +1,15 @@
 /* Instructions of each virtual CPU:
- *     -plugin cpus.so,out=FILE
- * writes a line at each marker.h point, and one when the machine ends:
- *     mark ID CPU  KERNEL WAIT USER of cpu 0, of cpu 1, ...     CPU executed the marker
- *     cpu NUMBER ALL BEFORE_THE_FIRST_HALT
- * KERNEL is the upper half of the address space, USER the lower.  WAIT is that part of the upper
- * half which lies beside a PAUSE: loops in which a CPU looks for work, a lock or an answer, whose
- * number says how busy the host is rather than what was done. */
+ *     -plugin cpus.so,out=FILE[,control=FIFO]
+ * writes a line at each marker.h point and for each line that somebody writes to the FIFO, and one
+ * when the machine ends: mark ID CPU  KERNEL WAIT USER of cpu 0, of cpu 1, ...     CPU executed the
+ * marker at LINE  KERNEL WAIT USER of cpu 0, ... cpu NUMBER ALL BEFORE_THE_FIRST_HALT KERNEL is the
+ * upper half of the address space, USER the lower.  WAIT is that part of the upper half which lies
+ * beside a PAUSE: loops in which a CPU looks for work, a lock or an answer, whose number says how
+ * busy the host is rather than what was done. */
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,7 @@ struct place {
 };
 
 static FILE *out;
+static const char *control;
 static int nr_cpus;
 static uint64_t counts[MAX_CPUS][PARTS], halts[MAX_CPUS]; /* each by its own CPU */
 static struct place *places[BUCKETS];                     /* by address >> BUCKET_SHIFT */
@@ -60,15 +63,50 @@ static void on_halt(unsigned int cpu, void *userdata)
         halts[cpu] = all_of(cpu);
 }
 
-static void on_marker(unsigned int cpu, void *userdata)
+static void write_counts(void)
 {
-    pthread_mutex_lock(&lock);
-    fprintf(out, "mark %" PRIuPTR " %u", (uintptr_t)userdata, cpu);
     for (int i = 0; i < nr_cpus; i++)
         fprintf(out, " %" PRIu64 " %" PRIu64 " %" PRIu64, counts[i][KERNEL], counts[i][WAIT],
                 counts[i][USER]);
     fputc('\n', out);
+}
+
+static void on_marker(unsigned int cpu, void *userdata)
+{
+    pthread_mutex_lock(&lock);
+    fprintf(out, "mark %" PRIuPTR " %u", (uintptr_t)userdata, cpu);
+    write_counts();
     pthread_mutex_unlock(&lock);
+}
+
+/* Opened for writing too, so that it never ends. */
+static void *serve_control(void *arg)
+{
+    char line[64];
+    FILE *lines = fopen(control, "r+");
+
+    while (lines && fgets(line, sizeof(line), lines)) {
+        line[strcspn(line, "\n")] = '\0';
+        pthread_mutex_lock(&lock);
+        fprintf(out, "at %s", line);
+        write_counts();
+        fflush(out);
+        pthread_mutex_unlock(&lock);
+    }
+    return arg;
+}
+
+/* Signals stay with the emulator's own threads. */
+static bool start_control(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, NULL, serve_control, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return !error;
 }
 
 /* The id of a marker, or -1. */
@@ -147,7 +185,9 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     for (int i = 0; i < argc; i++)
         if (!strncmp(argv[i], "out=", 4))
             out = fopen(argv[i] + 4, "w");
-    if (!out)
+        else if (!strncmp(argv[i], "control=", 8))
+            control = strdup(argv[i] + 8);
+    if (!out || (control && !start_control()))
         return -1;
     nr_cpus = info->system.smp_vcpus < MAX_CPUS ? info->system.smp_vcpus : MAX_CPUS;
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
