@@ -133,8 +133,7 @@ int futex_sleep(struct futex_waiter *w, u64 deadline_ns)
 
 /* ---- wait ---- */
 
-/** Queue @w if the word at @addr is @val. 0, -EAGAIN, -EFAULT, -EINVAL. */
-static int queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val)
+int futex_queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val)
 {
     u32 seen;
     struct futex_bucket *b = futex_queue_lock(w);
@@ -163,7 +162,7 @@ int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
     if (err)
         return err;
     futex_waiter_init(&w, &key, bitset);
-    err = queue_if_equal(&w, addr, val);
+    err = futex_queue_if_equal(&w, addr, val);
     if (err)
         return err;
     err = futex_sleep(&w, deadline_ns);
@@ -197,7 +196,7 @@ static int wait_many(struct futex_waiter *waiters, const struct linux_futex_wait
         int err = futex_key_get(words[i].uaddr, !(words[i].flags & FUTEX2_PRIVATE), &key);
         if (!err) {
             futex_waiter_init(&waiters[i], &key, FUTEX_BITSET_MATCH_ANY);
-            err = queue_if_equal(&waiters[i], words[i].uaddr, (u32)words[i].val);
+            err = futex_queue_if_equal(&waiters[i], words[i].uaddr, (u32)words[i].val);
         }
         if (err) {
             int woken = unqueue_all(waiters, i);
@@ -241,7 +240,7 @@ static int wake_key_locked(struct futex_bucket *b, const struct futex_key *key, 
     {
         if (woken >= nr)
             break;
-        if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset) || w->pi_owner)
+        if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset) || w->pi_addr)
             continue;
         futex_wake_waiter_locked(w);
         woken++;
@@ -282,12 +281,7 @@ int futex_wake(uaddr_t addr, bool shared, int nr, u32 bitset)
 
 /* ---- two words ---- */
 
-struct futex_pair {
-    struct futex_key key1, key2;
-    struct futex_bucket *b1, *b2;
-};
-
-static int pair_lock(struct futex_pair *p, uaddr_t addr1, uaddr_t addr2, bool shared)
+int futex_pair_lock(struct futex_pair *p, uaddr_t addr1, uaddr_t addr2, bool shared)
 {
     int err = futex_key_get(addr1, shared, &p->key1);
     if (!err)
@@ -302,14 +296,14 @@ static int pair_lock(struct futex_pair *p, uaddr_t addr1, uaddr_t addr2, bool sh
     return 0;
 }
 
-static void pair_unlock(struct futex_pair *p)
+void futex_pair_unlock(struct futex_pair *p)
 {
     mutex_unlock(&p->b1->lock);
     if (p->b1 != p->b2)
         mutex_unlock(&p->b2->lock);
 }
 
-static void move_waiter(struct futex_pair *p, struct futex_waiter *w)
+void futex_move_waiter(struct futex_pair *p, struct futex_waiter *w)
 {
     list_remove(&w->node);
     list_add_tail(&p->b2->waiters, &w->node);
@@ -329,9 +323,9 @@ static int move_key_locked(struct futex_pair *p, int nr)
     {
         if (moved >= nr)
             break;
-        if (!futex_key_equal(&w->key, &p->key1) || w->pi_owner)
+        if (!futex_key_equal(&w->key, &p->key1) || w->pi_addr)
             continue;
-        move_waiter(p, w);
+        futex_move_waiter(p, w);
         moved++;
     }
     return moved;
@@ -343,7 +337,7 @@ int futex_requeue(uaddr_t from, bool shared, uaddr_t to, int nr_wake, int nr_mov
     struct futex_pair p;
     if (nr_wake < 0 || nr_move < 0)
         return -EINVAL;
-    int err = pair_lock(&p, from, to, shared);
+    int err = futex_pair_lock(&p, from, to, shared);
     if (err)
         return err;
     u32 seen;
@@ -358,7 +352,7 @@ int futex_requeue(uaddr_t from, bool shared, uaddr_t to, int nr_wake, int nr_mov
         if (!futex_key_equal(&p.key1, &p.key2))
             moved = move_key_locked(&p, nr_move);
     }
-    pair_unlock(&p);
+    futex_pair_unlock(&p);
     if (err)
         return err;
     return expected ? woken + moved : woken;
@@ -432,7 +426,7 @@ int futex_wake_op(uaddr_t from, bool shared, uaddr_t to, int nr_from, int nr_to,
 
     struct futex_pair p;
     u32 old;
-    int err = pair_lock(&p, from, to, shared);
+    int err = futex_pair_lock(&p, from, to, shared);
     if (err)
         return err;
     int woken = change_word(to, op, (u32)op_arg, &old);
@@ -441,6 +435,6 @@ int futex_wake_op(uaddr_t from, bool shared, uaddr_t to, int nr_from, int nr_to,
         if (compare_op(cmp, (s32)old, cmp_arg))
             woken += wake_key_locked(p.b2, &p.key2, nr_to, FUTEX_BITSET_MATCH_ANY);
     }
-    pair_unlock(&p);
+    futex_pair_unlock(&p);
     return woken;
 }

@@ -37,6 +37,13 @@ int futex_waitv(const struct linux_futex_waitv *words, unsigned count, u64 deadl
  * owner), -ETIMEDOUT, -EAGAIN (@try and taken), -EPERM (unlock: not the owner). */
 int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try);
 int futex_unlock_pi(uaddr_t addr, bool shared);
+/** Wait at @addr, whose word is @val, to be moved to the lock at @lock, and own that: 0.  -EAGAIN
+ * where a signal came after the move, else as futex_lock_pi(). */
+int futex_wait_requeue_pi(uaddr_t addr, bool shared, u32 val, u64 deadline_ns, uaddr_t lock);
+/** Give the first who waits so at @from the lock at @to if it is free, and move it and @nr_move
+ * others there.  How many, or -EAGAIN (the word is not @expected), -EINVAL (somebody waits
+ * otherwise). */
+int futex_cmp_requeue_pi(uaddr_t from, bool shared, uaddr_t to, int nr_move, u32 expected);
 
 /** At start. */
 void futex_init(void);

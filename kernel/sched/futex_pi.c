@@ -37,12 +37,13 @@ static bool owner_exists(u32 tid)
 }
 
 /**
- * Take the lock if it is free, else mark it as waited for; the bucket is locked.
- * 0 taken, -EINPROGRESS marked (@owner is its owner), -EAGAIN taken by another (@try), or an error.
+ * Take the lock for the thread @self if it is free, else mark it as waited for; the bucket is
+ * locked. 0 taken, -EINPROGRESS marked (@owner is its owner), -EAGAIN taken by another (@try), or
+ * an error.
  */
-static int take_or_mark(uaddr_t addr, bool waited, bool try, u32 *owner)
+static int take_or_mark(uaddr_t addr, u32 self, bool waited, bool try, u32 *owner)
 {
-    u32 self = (u32)current->tid, word, seen;
+    u32 word, seen;
     int err = user_load32(addr, &word);
     for (; !err; word = seen) {
         u32 tid = word & FUTEX_TID_MASK, want;
@@ -76,7 +77,8 @@ int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try)
         return err;
     futex_waiter_init(&w, &key, FUTEX_BITSET_MATCH_ANY);
     struct futex_bucket *b = futex_queue_lock(&w);
-    err = take_or_mark(addr, first_waiter(b, &key, &more) != NULL, try, &owner);
+    bool waited = first_waiter(b, &key, &more) != NULL;
+    err = take_or_mark(addr, (u32)current->tid, waited, try, &owner);
     if (err != -EINPROGRESS) {
         futex_unqueue_locked(&w);
         mutex_unlock(&b->lock);
@@ -137,6 +139,89 @@ int futex_unlock_pi(uaddr_t addr, bool shared)
     mutex_unlock(&b->lock);
     return err;
 }
+
+/* ---- a condition whose waiters are moved to its lock ---- */
+
+int futex_wait_requeue_pi(uaddr_t addr, bool shared, u32 val, u64 deadline_ns, uaddr_t lock)
+{
+    struct futex_key key, pi_key;
+    struct futex_waiter w;
+
+    int err = futex_key_get(addr, shared, &key);
+    if (!err)
+        err = futex_key_get(lock, shared, &pi_key);
+    if (!err && (futex_key_equal(&key, &pi_key) || !lock))
+        err = -EINVAL;
+    if (err)
+        return err;
+    futex_waiter_init(&w, &key, FUTEX_BITSET_MATCH_ANY);
+    w.pi_addr = lock;
+    w.pi_key = pi_key;
+    __atomic_fetch_add(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
+    err = futex_queue_if_equal(&w, addr, val);
+    bool queued = !err, granted = false;
+    if (queued) {
+        err = futex_sleep(&w, deadline_ns);
+        granted = futex_unqueue(&w);
+    }
+    __atomic_fetch_sub(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
+    if (granted)
+        return 0;
+    if (!queued || err != -EINTR)
+        return err;
+    return w.pi_owner ? -EAGAIN : -ERESTARTNOINTR;
+}
+
+/** Let @w have the lock, whose word is at @lock for us, or wait for it: the pair is locked. */
+static int give_or_move(struct futex_pair *p, struct futex_waiter *w, uaddr_t lock)
+{
+    u32 owner = 0;
+    bool more;
+
+    if (!w->pi_addr || w->pi_owner || !futex_key_equal(&w->pi_key, &p->key2))
+        return -EINVAL;
+    bool waited = first_waiter(p->b2, &p->key2, &more) != NULL;
+    int err = take_or_mark(lock, (u32)w->thread->tid, waited, false, &owner);
+    if (!err) {
+        futex_wake_waiter_locked(w);
+        return 0;
+    }
+    if (err != -EINPROGRESS)
+        return err;
+    w->pi_owner = (int)owner;
+    futex_move_waiter(p, w);
+    return 0;
+}
+
+int futex_cmp_requeue_pi(uaddr_t from, bool shared, uaddr_t to, int nr_move, u32 expected)
+{
+    struct futex_pair p;
+    struct futex_waiter *w, *next;
+    int done = 0;
+    u32 seen;
+
+    if (nr_move < 0)
+        return -EINVAL;
+    int err = futex_pair_lock(&p, from, to, shared);
+    if (err)
+        return err;
+    err = futex_key_equal(&p.key1, &p.key2) ? -EINVAL : user_load32(from, &seen);
+    if (!err && seen != expected)
+        err = -EAGAIN;
+    list_for_each_safe(w, next, &p.b1->waiters, node)
+    {
+        if (err || done > nr_move)
+            break;
+        if (!futex_key_equal(&w->key, &p.key1))
+            continue;
+        err = give_or_move(&p, w, to);
+        done += !err;
+    }
+    futex_pair_unlock(&p);
+    return done ? done : err;
+}
+
+/* ---- the end of an owner ---- */
 
 /** The first waiter in @b for a lock of @tid. */
 static struct futex_waiter *waiter_for(struct futex_bucket *b, int tid)

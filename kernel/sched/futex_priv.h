@@ -26,8 +26,9 @@ struct futex_waiter {
     struct thread *thread;       /* [I] */
     u32 bitset;                  /* [I] */
     int pi_owner;                /* [B] tid of the owner it waits for, 0: no PI lock */
-    uaddr_t pi_addr;             /* [I] its word */
-    bool woken;                  /* [B] and out of the list; read without to end the sleep */
+    uaddr_t pi_addr;         /* [I] its word, 0: none; FUTEX_WAIT_REQUEUE_PI is to be moved there */
+    struct futex_key pi_key; /* [I] likewise, of the latter */
+    bool woken;              /* [B] and out of the list; read without to end the sleep */
 };
 
 /** Name the word. 0, -EINVAL or -EFAULT. */
@@ -40,6 +41,19 @@ static inline bool futex_key_equal(const struct futex_key *a, const struct futex
 void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 bitset);
 /** Put @w at the end of its key's bucket and return that with its lock held. */
 struct futex_bucket *futex_queue_lock(struct futex_waiter *w);
+/** Queue @w if the word at @addr is @val. 0, -EAGAIN, -EFAULT, -EINVAL. */
+int futex_queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val);
+
+/* Two words, whose buckets may be one. */
+struct futex_pair {
+    struct futex_key key1, key2;
+    struct futex_bucket *b1, *b2;
+};
+/** Name them and lock their buckets. 0, -EINVAL or -EFAULT. */
+int futex_pair_lock(struct futex_pair *pair, uaddr_t addr1, uaddr_t addr2, bool shared);
+void futex_pair_unlock(struct futex_pair *pair);
+/** @w, which waits for the first word, shall wait for the second. */
+void futex_move_waiter(struct futex_pair *pair, struct futex_waiter *w);
 /** Take @w out, its bucket being locked. */
 void futex_unqueue_locked(struct futex_waiter *w);
 /** Take @w out wherever it is. True if it had been woken. */

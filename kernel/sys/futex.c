@@ -9,7 +9,7 @@
 static bool takes_timeout(int cmd)
 {
     return cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_LOCK_PI ||
-           cmd == FUTEX_LOCK_PI2;
+           cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
 }
 
 /** The deadline on the monotonic clock. FUTEX_WAIT alone has a relative timeout. */
@@ -66,6 +66,10 @@ static __attribute__((noinline)) long futex_any(uaddr_t uaddr, int op, unsigned 
         return futex_lock_pi(uaddr, shared, NO_DEADLINE, true);
     case FUTEX_UNLOCK_PI:
         return futex_unlock_pi(uaddr, shared);
+    case FUTEX_WAIT_REQUEUE_PI:
+        return futex_wait_requeue_pi(uaddr, shared, val, deadline_ns, uaddr2);
+    case FUTEX_CMP_REQUEUE_PI:
+        return val == 1 ? futex_cmp_requeue_pi(uaddr, shared, uaddr2, nr2, val3) : -EINVAL;
     default:
         return -ENOSYS;
     }

@@ -470,3 +470,86 @@ CASE(affinity_and_priorities)
     CPU_ZERO(&set);
     CHECK_ERR(sched_setaffinity(0, sizeof(set), &set), EINVAL);
 }
+
+/* ---- a condition whose waiters are moved to its lock ---- */
+
+static int condition, pi_lock, owners;
+
+static void *wait_and_own(void *arg)
+{
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += 20;
+    long result =
+        syscall(SYS_futex, &condition, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 7, &deadline, &pi_lock, 0);
+    CHECK_EQ(result, 0);
+    CHECK_EQ(__atomic_load_n(&pi_lock, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK, syscall(SYS_gettid));
+    owners++; /* the lock is held */
+    CHECK_EQ(futex(&pi_lock, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    return arg;
+}
+
+static long move_to_lock(int expected, long others)
+{
+    return syscall(SYS_futex, &condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, others, &pi_lock,
+                   expected);
+}
+
+/* Three wait; who moves them has the lock, or nobody has. */
+static void move_three(bool held)
+{
+    pthread_t threads[3];
+    int moved = 0;
+
+    condition = 7;
+    pi_lock = owners = 0;
+    for (int i = 0; i < 3; i++)
+        NEED(pthread_create(&threads[i], NULL, wait_and_own, NULL) == 0);
+    if (held)
+        CHECK_EQ(futex(&pi_lock, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    CHECK_ERR(move_to_lock(8, 10), EAGAIN);
+    for (int i = 0; moved < 3 && i < 2000; i++) {
+        long n = move_to_lock(7, 10);
+        moved += n > 0 ? (int)n : 0;
+        sleep_ms(1);
+    }
+    CHECK_EQ(moved, 3);
+    if (held) {
+        CHECK_EQ(owners, 0);
+        CHECK_EQ((unsigned)pi_lock, (unsigned)syscall(SYS_gettid) | FUTEX_WAITERS);
+        CHECK_EQ(futex(&pi_lock, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK_EQ(owners, 3);
+    CHECK_EQ(pi_lock, 0);
+}
+
+CASE(waiters_of_a_condition_are_moved_to_a_held_lock)
+{
+    move_three(true);
+}
+
+CASE(the_first_waiter_of_a_condition_gets_a_free_lock)
+{
+    move_three(false);
+}
+
+CASE(what_a_move_to_a_lock_refuses)
+{
+    struct timespec past = {0, 1};
+
+    condition = 7;
+    CHECK_ERR(syscall(SYS_futex, &condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 2, 1, &pi_lock, 7),
+              EINVAL);
+    CHECK_ERR(syscall(SYS_futex, &condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, 1, &condition, 7),
+              EINVAL);
+    CHECK_ERR(syscall(SYS_futex, &condition, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 7, NULL, &condition, 0),
+              EINVAL);
+    CHECK_ERR(syscall(SYS_futex, &condition, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 8, NULL, &pi_lock, 0),
+              EAGAIN);
+    CHECK_ERR(syscall(SYS_futex, &condition, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 7, &past, &pi_lock, 0),
+              ETIMEDOUT);
+    CHECK_EQ(move_to_lock(7, 1), 0);
+}
