@@ -106,8 +106,9 @@ static char *parse_script(char *line, size_t len, char **argument)
     if (len < 2 || line[0] != '#' || line[1] != '!')
         return NULL;
     char *end = memchr(line, '\n', len);
+    bool cut = !end && len == SCRIPT_LINE;
     if (!end)
-        end = line + len;
+        end = line + len - cut;
     *end = 0;
     while (end > line && is_blank(end[-1]))
         *--end = 0;
@@ -119,6 +120,8 @@ static char *parse_script(char *line, size_t len, char **argument)
     char *p = name;
     while (*p && !is_blank(*p))
         p++;
+    if (cut && !*p) /* who knows how the name goes on */
+        return NULL;
     while (is_blank(*p))
         *p++ = 0;
     *argument = *p ? p : NULL;
@@ -181,6 +184,13 @@ static int follow_script(struct load *load, struct exec_error *error)
         kfree(line);
         return 0;
     }
+    if (load->nr_lines == SCRIPT_DEPTH || (load->args.path_closes && !load->nr_lines)) {
+        kfree(line);
+        return load->nr_lines
+                   ? exec_fail(error, -ELOOP, "'%s': too many levels of scripts", load->path)
+                   : exec_fail(error, -ENOENT, "'%s' is closed before its interpreter reads it",
+                               load->path);
+    }
     load->lines[load->nr_lines++] = line;
     struct file *interpreter;
     struct exec_error inner;
@@ -198,16 +208,11 @@ static int follow_script(struct load *load, struct exec_error *error)
 
 static int go_through_scripts(struct load *load, struct exec_error *error)
 {
-    int err = 0;
+    int err;
 
-    for (u32 depth = 0; !err; depth++) {
-        if (depth == SCRIPT_DEPTH)
-            return exec_fail(error, -ELOOP, "'%s': too many levels of scripts", load->path);
+    do
         err = follow_script(load, error);
-        if (err != 1)
-            return err;
-        err = 0;
-    }
+    while (err == 1);
     return err;
 }
 

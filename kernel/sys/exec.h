@@ -14,6 +14,7 @@ struct program;
 struct exec_args {
     char **argv, **envp;
     u32 argc, envc;
+    bool path_closes; /* its path is that of a descriptor which execve closes: no use to a script */
 };
 
 /* How a loaded program begins: its first registers, and whose it is. */

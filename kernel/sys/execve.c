@@ -232,11 +232,11 @@ static __attribute__((noinline)) int run(struct file *file, const char *path,
     return err;
 }
 
-static __attribute__((noinline)) long execute(struct file *file, const char *path, uaddr_t argv,
-                                              uaddr_t envp)
+static __attribute__((noinline)) long execute(struct file *file, const char *path, bool path_closes,
+                                              uaddr_t argv, uaddr_t envp)
 {
     struct strings strings = {0};
-    struct exec_args args = {0};
+    struct exec_args args = {.path_closes = path_closes};
     struct exec_error error;
     int err = exec_check(file, path, &error);
 
@@ -298,7 +298,9 @@ long sys_execveat(int dirfd, uaddr_t upath, uaddr_t argv, uaddr_t envp, int flag
     char *buf = kmalloc(NAME_MAX_BYTES);
     err = buf ? open_at(dirfd, &name, flags, &file) : -ENOMEM;
     if (!err) {
-        err = execute(file, shown_name(dirfd, &name, buf), argv, envp);
+        bool by_fd = dirfd != AT_FDCWD && *name.text != '/';
+        bool closes = by_fd && fd_get_flags(dirfd) == FD_CLOEXEC;
+        err = execute(file, shown_name(dirfd, &name, buf), closes, argv, envp);
         file_put(file);
     }
     kfree(buf);

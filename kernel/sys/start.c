@@ -167,8 +167,10 @@ static struct process *create_process(void)
 
 static struct thread *load_program(struct process *process, const struct program_config *config)
 {
-    struct exec_args args = {config->argv.items, config->env.items, config->argv.count,
-                             config->env.count};
+    struct exec_args args = {.argv = config->argv.items,
+                             .envp = config->env.items,
+                             .argc = config->argv.count,
+                             .envc = config->env.count};
     struct exec_start start;
     struct exec_error error;
     struct thread *thread;
