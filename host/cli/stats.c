@@ -5,6 +5,7 @@
 #include "instance/events.h"
 #include "instance/log.h"
 #include "instance/tree.h"
+#include "instance/usage.h"
 #include "lib/cleanup.h"
 
 #include <errno.h>
@@ -26,37 +27,6 @@ static const struct option_spec stats_specs[] = {
     {0      },
 };
 
-/* Sums over the processes of an instance, its supervisor among them. */
-struct usage {
-    char *name;
-    u64 cpu_ticks, pss_bytes, read_bytes, written_bytes;
-    u64 at_ms;
-    size_t processes;
-};
-
-static bool read_usage(const char *name, struct usage *usage)
-{
-    struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
-    struct instance_state state;
-    struct tree tree CLEANUP(tree_fini) = {0};
-
-    if (instance_open(&instance, name, NULL))
-        return false;
-    instance_get_state(&instance, &state);
-    if (!instance_is_live(&instance) || state.pid <= 0)
-        return false;
-    tree_read(state.pid, &tree);
-    tree_measure(&tree);
-    *usage = (struct usage){.name = str_dup(name), .processes = tree.len, .at_ms = ticks_ms()};
-    for (size_t i = 0; i < tree.len; i++) {
-        usage->cpu_ticks += tree.at[i].cpu_ticks;
-        usage->pss_bytes += tree.at[i].pss_bytes;
-        usage->read_bytes += tree.at[i].read_bytes;
-        usage->written_bytes += tree.at[i].written_bytes;
-    }
-    return true;
-}
-
 static double cpu_percent(const struct usage *before, const struct usage *now)
 {
     u64 ms = now->at_ms - before->at_ms;
@@ -65,23 +35,46 @@ static double cpu_percent(const struct usage *before, const struct usage *now)
     return ms ? ticks * 1000 / (double)sysconf(_SC_CLK_TCK) / (double)ms * 100 : 0;
 }
 
+/* What its own kernel counts; null where that does not say. */
+static json_t *guest_json(const struct usage *now)
+{
+    json_t *guest = now->guest ? json_object() : json_null();
+
+    for (size_t i = 0; now->guest && i < NR_GUEST_FIGURES; i++)
+        json_object_set_new(guest, guest_figures[i].json,
+                            json_integer((json_int_t)now->figures[i]));
+    return guest;
+}
+
+static char *guest_memory(const struct usage *now)
+{
+    char used[16], total[16];
+    u64 all = now->figures[GUEST_MEMORY_TOTAL], free = now->figures[GUEST_MEMORY_AVAILABLE];
+
+    return now->guest
+               ? str_printf("%s / %s", cli_size(all - min(free, all), used), cli_size(all, total))
+               : str_dup("-");
+}
+
 static void print_usage(const struct usage *before, const struct usage *now, json_t *list)
 {
     char memory[16], in[16], out[16];
     double cpu = cpu_percent(before, now);
 
     if (list) {
-        json_array_append_new(
-            list, json_pack("{s:s, s:f, s:I, s:I, s:I, s:i}", "Name", now->name, "CPUPercent", cpu,
-                            "MemoryBytes", (json_int_t)now->pss_bytes, "BlockReadBytes",
-                            (json_int_t)now->read_bytes, "BlockWrittenBytes",
-                            (json_int_t)now->written_bytes, "Processes", (int)now->processes));
+        json_array_append_new(list, json_pack("{s:s, s:f, s:I, s:I, s:I, s:i, s:o}", "Name",
+                                              now->name, "CPUPercent", cpu, "MemoryBytes",
+                                              (json_int_t)now->pss_bytes, "BlockReadBytes",
+                                              (json_int_t)now->read_bytes, "BlockWrittenBytes",
+                                              (json_int_t)now->written_bytes, "Processes",
+                                              (int)now->processes, "Guest", guest_json(now)));
         return;
     }
+    char *guest CLEANUP(mem_free) = guest_memory(now);
     char *blocks CLEANUP(mem_free) =
         str_printf("%s / %s", cli_size(now->read_bytes, in), cli_size(now->written_bytes, out));
-    printf("%-20s %8.2f%% %10s %22s %6zu\n", now->name, cpu, cli_size(now->pss_bytes, memory),
-           blocks, now->processes);
+    printf("%-20s %8.2f%% %10s %22s %22s %6zu\n", now->name, cpu, cli_size(now->pss_bytes, memory),
+           guest, blocks, now->processes);
 }
 
 /* One look at all of @names, and what has passed since the look before. */
@@ -91,17 +84,18 @@ static void stats_round(const struct strs *names, bool json, unsigned ms)
     json_t *list CLEANUP(json_put) = json ? json_array() : NULL;
 
     for (size_t i = 0; i < names->len; i++)
-        read_usage(names->at[i], &before[i]);
+        usage_read(names->at[i], &before[i]);
     usleep(ms * 1000);
     if (!json)
-        printf("%-20s %9s %10s %22s %6s\n", "NAME", "CPU", "MEMORY", "BLOCK I/O", "PIDS");
+        printf("%-20s %9s %10s %22s %22s %6s\n", "NAME", "CPU", "MEMORY", "GUEST MEMORY",
+               "BLOCK I/O", "PIDS");
     for (size_t i = 0; i < names->len; i++) {
         struct usage now;
-        if (before[i].name && read_usage(names->at[i], &now)) {
+        if (before[i].name && usage_read(names->at[i], &now)) {
             print_usage(&before[i], &now, list);
-            free(now.name);
+            usage_fini(&now);
         }
-        free(before[i].name);
+        usage_fini(&before[i]);
     }
     free(before);
     if (list) {

@@ -12,11 +12,17 @@
 
 enum { LOAD_SHIFT = 11 };
 
+/* For a kernel thread the first process is as good as itself: /proc/net leads there. */
+static int self_pid(void)
+{
+    return current_process() ? current_process()->pid : 1;
+}
+
 static ssize_t read_self(const struct pseudo_ref *ref __attribute__((unused)), char *buf,
                          size_t size)
 {
     char text[24];
-    size_t n = min(str_from_u64(text, (u64)current_process()->pid), size);
+    size_t n = min(str_from_u64(text, (u64)self_pid()), size);
 
     memcpy(buf, text, n);
     return (ssize_t)n;
@@ -25,7 +31,9 @@ static ssize_t read_self(const struct pseudo_ref *ref __attribute__((unused)), c
 static ssize_t read_thread_self(const struct pseudo_ref *ref __attribute__((unused)), char *buf,
                                 size_t size)
 {
-    return min(format(buf, size, "%d/task/%d", current_process()->pid, current->tid), (int)size);
+    int thread = current_process() ? current->tid : 1;
+
+    return min(format(buf, size, "%d/task/%d", self_pid(), thread), (int)size);
 }
 
 static int show_cmdline(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))

@@ -30,6 +30,7 @@ import impair  # noqa: E402
 import instances  # noqa: E402
 import machines  # noqa: E402
 import netconf  # noqa: E402
+import metrics  # noqa: E402
 import migrations  # noqa: E402
 import networds  # noqa: E402
 import patches  # noqa: E402
@@ -159,6 +160,7 @@ def main():
     instances.add_to(suite)
     rollouts.add_to(suite)
     snapshots.add_to(suite)
+    metrics.add_to(suite)
     migrations.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)

@@ -1,0 +1,86 @@
+"""What instances use and count: stats and metrics, printed and served."""
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+
+from harness import INGOT, need
+from instances import Lab, until
+from snapshots import Guest
+from tools import free_port
+
+LINE = re.compile(r'^(ingot_[a-z_]+)\{instance="([^"]+)"(?:,([^}]*))?\} (-?[0-9.e+]+)$')
+
+
+def parse(text):
+    """{(name, instance, more labels): value}; every line must be one, and every name be introduced."""
+    values, kinds = {}, {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            need(name not in kinds, f"{name} is introduced twice")
+            kinds[name] = kind
+        elif not line.startswith("# HELP "):
+            match = LINE.match(line)
+            need(match, f"not a sample: {line}")
+            name, instance, labels, value = match.groups()
+            need(name in kinds, f"{name} is not introduced")
+            need((kinds[name] == "counter") == name.endswith("_total"), f"{name} is called a {kinds[name]}")
+            values[name, instance, labels or ""] = float(value)
+    return values
+
+
+def figures():
+    with Lab() as lab:
+        guest = Guest(lab, "web")
+        lab.start("still")
+        before = parse(lab.good("metrics"))
+        for _ in range(20):
+            guest.ask()
+        after = parse(lab.good("metrics"))
+        need(before["ingot_up", "web", ""] == before["ingot_up", "still", ""] == 1, "not up")
+        need(after["ingot_guest_memory_total_bytes", "web", ""] > 50e6, "hardly any memory")
+        need(after["ingot_host_memory_bytes", "web", ""] > 1e6, "no memory on the host")
+        for name, least in (("network_receive_packets_total", 60), ("network_transmit_packets_total", 60),
+                            ("tcp_receive_segments_total", 60), ("network_receive_bytes_total", 3000)):
+            grown = after[f"ingot_guest_{name}", "web", ""] - before[f"ingot_guest_{name}", "web", ""]
+            need(grown >= least, f"{name} grew by {grown} in 20 connections")
+        need(("ingot_guest_memory_total_bytes", "still", "") not in after, "a process has a guest's figures")
+        rows = json.loads(lab.good("stats", "--no-stream", "--format", "json"))
+        inside = {row["Name"]: row["Guest"] for row in rows}
+        need(inside["still"] is None and inside["web"]["MemoryTotalBytes"] > 50e6, f"stats: {inside}")
+        lab.good("stop", "still")
+        need(parse(lab.good("metrics"))["ingot_up", "still", ""] == 0, "still up")
+        lab.good("pause", "web")
+        need(parse(lab.good("metrics"))["ingot_up", "web", ""] == 1, "a paused one is not up")
+
+
+def served():
+    with Lab() as lab:
+        lab.start("a")
+        port = free_port()
+        child = subprocess.Popen([INGOT, "metrics", "--listen", str(port)], env={**os.environ, **lab.env()},
+                                 stderr=subprocess.PIPE)
+        try:
+            until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+            with socket.create_connection(("127.0.0.1", port)):  # says nothing
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+                    need(parse(answer.read().decode())["ingot_up", "a", ""] == 1, "not up")
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=20)
+                need(False, "/other is there")
+            lab.refused("metrics", "--listen", str(port), why="in use")
+            lab.refused("metrics", "--listen", "nowhere", why="is not [ADDRESS:]PORT", status=2)
+        finally:
+            child.send_signal(signal.SIGINT)
+            need(child.wait(10) == -signal.SIGINT, "Ctrl-C does not end it")
+
+
+def add_to(suite):
+    for test in (figures, served):
+        suite.add("metrics: " + test.__name__, test)
