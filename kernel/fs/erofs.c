@@ -13,7 +13,9 @@
 
 static const u32 known_incompat = EROFS_INCOMPAT_ZERO_PADDING | EROFS_INCOMPAT_COMPR_CFGS |
                                   EROFS_INCOMPAT_CHUNKED_FILE | EROFS_INCOMPAT_ZTAILPACKING;
-static const u32 known_algorithms = BIT(EROFS_LZ4);
+static const u32 known_algorithms = BIT(EROFS_LZ4) | BIT(EROFS_LZMA);
+
+enum { DICT_LEAST = 4096, DICT_MOST = 8 << 20 };
 
 static int refuse(const char **why, int err, const char *what)
 {
@@ -85,7 +87,7 @@ static int read_algorithms(struct erofs *fs, const struct erofs_super_block *sb,
         return 0;
     fs->algorithms = le16_get(sb->compr_algs);
     if (fs->algorithms & ~known_algorithms)
-        return refuse(why, -EOPNOTSUPP, "a compression other than lz4");
+        return refuse(why, -EOPNOTSUPP, "a compression that is neither lz4 nor lzma");
     for (u32 i = EROFS_LZ4; i <= EROFS_LZMA; i++) {
         if (!(fs->algorithms & BIT(i)))
             continue;
@@ -102,6 +104,9 @@ static int read_algorithms(struct erofs *fs, const struct erofs_super_block *sb,
     fs->dict_size = le32_get(lzma.dict_size);
     if (le16_get(lzma.format))
         return refuse(why, -EOPNOTSUPP, "another format of lzma");
+    if (fs->algorithms & BIT(EROFS_LZMA) &&
+        (fs->dict_size < DICT_LEAST || fs->dict_size > DICT_MOST))
+        return refuse(why, -EUCLEAN, "a dictionary of lzma that cannot be");
     return 0;
 }
 

@@ -117,6 +117,14 @@ int erofs_zrepeat(struct erofs_zout *out, u32 distance, u32 len)
     return 0;
 }
 
+u32 erofs_zpeek(const struct erofs_zout *out, u32 distance)
+{
+    u32 at = out->first + out->done - distance;
+    const u8 *page = out->bytes[at / PAGE_SIZE];
+
+    return page ? page[at % PAGE_SIZE] : 0;
+}
+
 static void out_fini(struct erofs_zout *out)
 {
     for (u32 i = 0; out->spare && i < out->nr_pages; i++)
@@ -182,11 +190,12 @@ static int decompress(struct inode *inode, const struct erofs_zextent *x, const 
     struct erofs_zin in = {.fs = fs, .pos = x->pos, .left = x->len};
     struct erofs_zout out;
 
-    int err = out_init(&out, x, wish, LZ4_REACH);
-    if (!err && fs->zero_padding)
+    bool lzma = erofs_inode_of(inode)->algorithm == EROFS_LZMA;
+    int err = out_init(&out, x, wish, lzma ? fs->dict_size : LZ4_REACH);
+    if (!err && (fs->zero_padding || lzma))
         err = skip_padding(&in);
     if (!err)
-        err = erofs_lz4(&in, &out);
+        err = lzma ? erofs_lzma(&in, &out) : erofs_lz4(&in, &out);
     erofs_unmap(&in.buf);
     out_fini(&out);
     return err;

@@ -47,8 +47,12 @@ static inline u32 erofs_zin_byte(struct erofs_zin *in)
 int erofs_zmove(struct erofs_zin *in, struct erofs_zout *out, u32 len);
 /** Say @len bytes again that lie @distance back. 0, -EUCLEAN, -ENOMEM. */
 int erofs_zrepeat(struct erofs_zout *out, u32 distance, u32 len);
+/** The byte that lies @distance back, which is at most .done; 0 where nothing can reach it. */
+u32 erofs_zpeek(const struct erofs_zout *out, u32 distance);
 /** Where the next byte goes, and how many follow there. NULL: -ENOMEM. */
 u8 *erofs_zroom(struct erofs_zout *out, u32 *room);
 
 /** Decompress @out->want bytes: 0, -EUCLEAN, -EIO, -ENOMEM. LZ4 block format. */
 int erofs_lz4(struct erofs_zin *in, struct erofs_zout *out);
+/** The same for MicroLZMA. */
+int erofs_lzma(struct erofs_zin *in, struct erofs_zout *out);

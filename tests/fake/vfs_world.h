@@ -19,5 +19,6 @@ extern void (*world_before_copy)(void);
 u64 world_pages(void);
 /** A disk over memory; transfers may fail. */
 struct block_dev *world_disk(void *bytes, u64 len);
-/** Run mkfs.erofs on @dir with @options: the image, page aligned, *@len bytes, or NULL. */
+/** Run mkfs.erofs on @dir with @options (behind "LZMA": clusters become MicroLZMA): the image, page
+ * aligned, *@len bytes, or NULL. */
 u8 *world_make_erofs(const char *dir, const char *options, u64 *len);

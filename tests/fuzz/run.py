@@ -27,7 +27,7 @@ FAKES = ["tests/fake/heap.c", "tests/fake/fault.c"]
 MM = ["kernel/mm/" + name + ".c" for name in ("advise", "area", "fault", "ground", "heap", "iter", "lock", "map", "mm",
                                               "page", "protect", "reclaim", "remap", "shm", "uaccess", "unmap")]
 EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c", "kernel/fs/erofs_xattr.c",
-         "kernel/fs/erofs_lz4.c", "kernel/fs/erofs_z.c", "kernel/fs/erofs_zmap.c",
+         "kernel/fs/erofs_lz4.c", "kernel/fs/erofs_lzma.c", "kernel/fs/erofs_z.c", "kernel/fs/erofs_zmap.c",
          "kernel/vfs/inode.c", "kernel/vfs/dentry.c", "kernel/vfs/page_cache.c", "lib/crc32c.c", "lib/string.c",
          "lib/format.c", "lib/rbtree.c", "tests/fake/machine.c", "tests/fake/filesystem.c",
          "tests/fake/fault.c", "kernel/arch/x86_64/layout.c", *MM]

@@ -17,6 +17,8 @@
 #include "vfs/mount.h"
 #include "vfs/page_cache.h"
 
+static bool host_random = true; /* some that do not compress */
+
 /* Bytes that compress well, then words of a small vocabulary, then ones that do not compress. */
 static int host_byte(size_t i, size_t size)
 {
@@ -24,7 +26,7 @@ static int host_byte(size_t i, size_t size)
 
     if (size < 30000 || place < 10000)
         return (int)(i * 7 + size) & 0xff;
-    u32 mixed = (place < 40000 ? word * 8 + (u32)i % 8 : (u32)i) * 2246822519u;
+    u32 mixed = (place < 40000 || !host_random ? word * 8 + (u32)i % 8 : (u32)i) * 2246822519u;
     return (int)((mixed ^ mixed >> 15) * 3266489917u >> 24);
 }
 
@@ -259,6 +261,20 @@ TEST(compressed_files_with_a_full_index_too)
 TEST(large_and_packed_clusters_too)
 {
     compare_images("-zlz4hc -C65536 -Eztailpacking", false);
+}
+
+TEST(lzma_too)
+{
+    host_random = false;
+    compare_images("LZMA -zlz4hc -C8192", false);
+    host_random = true;
+}
+
+TEST(lzma_with_a_full_index_on_a_disk_too)
+{
+    host_random = false;
+    compare_images("LZMA -zlz4hc -C16384 -Elegacy-compress", true);
+    host_random = true;
 }
 
 TEST(packed_clusters_with_a_full_index_on_a_disk_too)
