@@ -112,6 +112,42 @@ u32 pci_find_capability(const struct pci_dev *pci, u32 from, enum pci_capability
     return 0;
 }
 
+/* How many bytes memory BAR @bar decodes, 0: none, or it is of ports. With decoding off. */
+static u64 bar_size(const struct pci_dev *pci, u32 bar, bool *wide)
+{
+    u32 reg = PCI_BAR0 + 4 * bar, before = pci_config_read(pci, reg, 4);
+
+    pci_config_write(pci, reg, 4, UINT32_MAX);
+    u32 mask = pci_config_read(pci, reg, 4);
+    pci_config_write(pci, reg, 4, before);
+    *wide = (mask & BAR_64) && !(mask & BAR_IO);
+    if (!mask || mask & BAR_IO)
+        return 0;
+    return (~(u64)(mask & ~0xfu) + 1) & UINT32_MAX;
+}
+
+/* Machines without firmware for PCI leave it to us to give addresses, out of the host bridge's
+ * window, each aligned to its size. */
+static void assign_bars(const struct pci_dev *pci)
+{
+    static u64 used;
+    bool wide;
+
+    for (u32 bar = 0; bar < 6; bar += wide ? 2 : 1) {
+        u64 size = bar_size(pci, bar, &wide);
+        if (!size || pci_bar_address(pci, bar))
+            continue;
+        u64 at = ALIGN_UP(boot_info.pci_window_pa + used, size) - boot_info.pci_window_pa;
+        if (size > boot_info.pci_window_len || at > boot_info.pci_window_len - size)
+            continue; /* the driver says that it is not there */
+        used = at + size;
+        u64 pa = boot_info.pci_window_pa + at;
+        pci_config_write(pci, PCI_BAR0 + 4 * bar, 4, (u32)pa);
+        if (wide)
+            pci_config_write(pci, PCI_BAR0 + 4 * (bar + 1), 4, (u32)(pa >> 32));
+    }
+}
+
 u64 pci_bar_address(const struct pci_dev *pci, u32 bar)
 {
     if (bar > 5)
@@ -152,6 +188,8 @@ void pci_enable(const struct pci_dev *pci)
 {
     u32 command = pci_config_read(pci, PCI_COMMAND, 2);
 
+    if (boot_info.pci_window_len && !(command & COMMAND_MEMORY))
+        assign_bars(pci);
     pci_config_write(pci, PCI_COMMAND, 2,
                      command | COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
 }

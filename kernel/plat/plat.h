@@ -272,6 +272,7 @@ struct boot_info {
     u32 nr_virtio_mmio;
     struct plat_device virtio_mmio[32]; /* those in the DSDT; others are on the command line */
     u64 cmdline_pa;
+    u64 pci_window_pa, pci_window_len; /* for devices without addresses; length 0: none */
     struct plat_screen screen;
     bool tables_failed; /* no memory for the page tables of all RAM */
 };

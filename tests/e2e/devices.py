@@ -563,6 +563,20 @@ def screen_by_uefi():
             need("device: waiting" in "\n".join(read_screen(dump)), "\n".join(read_screen(dump)))
 
 
+def microvm_with_pcie():
+    """Configuration space in memory, and no firmware that gives addresses: a root and a volume on NVMe, a network card, the log of what is unknown."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        disk = gpt_disk(folder, root=make_root(folder))
+        words = ["-M", "microvm,acpi=on,pcie=on,isa-serial=on,auto-kernel-cmdline=off", "-cpu", "max",
+                 "-drive", f"file={disk},format=raw,if=none,id=d", "-device", "nvme,serial=1,drive=d", "-device", "virtio-rng-pci",
+                 "-device", "virtio-net-pci,netdev=n", "-netdev", "user,id=n,restrict=on", "-device", "pci-testdev"]
+        for verb, says in (("write", "device: written"), ("check", "device: found and written again")):
+            log = machine(*words, line=f"root=/dev/nvme0n1p1 ingot.mount=/dev/nvme0n1p2:/data init=device -- {verb} /data")
+            wants(log, says, "no driver for 1b36:0005", "ingot: exit 0")
+            need("does not start" not in log, tail(log))
+
+
 def add_to(suite):
     for test in (partitions_by_every_name, damaged_tables, unknown_devices):
         suite.add(f"devices: {test.__name__}", test)
@@ -572,7 +586,7 @@ def add_to(suite):
         suite.add(f"devices: {name}", card, name)
     for name in BUTTONS:
         suite.add(f"devices: power button of {name}", power_button, name)
-    for test in (clock_of_another_century, balloon, entropy, settings_by_drive, settings_by_metadata):
+    for test in (clock_of_another_century, balloon, entropy, settings_by_drive, settings_by_metadata, microvm_with_pcie):
         suite.add(f"devices: {test.__name__}", test)
     for name in SCREENS:
         suite.add(f"devices: screen of {name}", screen, name)

@@ -60,3 +60,21 @@ TEST(acpi_event_device_needs_its_interrupt_and_region)
     EXPECT_EQ(gsi, 9, "its interrupt");
     EXPECT_EQ(acpi_find_event_device(aml, 50, &pa, &gsi), false, "cut off");
 }
+
+TEST(acpi_pci_window_and_ecam_are_found)
+{
+    u8 aml[96] = "x_CBA\x00\xa4\x0c\x00\x00\x00\xe0";
+    u64 base, bytes;
+
+    EXPECT_EQ(acpi_find_ecam(aml, sizeof(aml)), 0xe0000000, "a method that returns it");
+    EXPECT_EQ(acpi_find_ecam(aml, 12), 0, "cut off");
+    memcpy(aml + 40,
+           "\x87\x17\x00\x00\x0c\x03\x00\x00\x00\x00\x00\x00\x00\xc0\xff\xff\xff\xdf"
+           "\x00\x00\x00\x00\x00\x00\x00\x20",
+           26);
+    EXPECT_EQ(acpi_find_pci_window(aml, sizeof(aml), &base, &bytes), true, "memory");
+    EXPECT_EQ(base, 0xc0000000, "where it begins");
+    EXPECT_EQ(bytes, 0x20000000, "how long it is");
+    aml[43] = 1;
+    EXPECT_EQ(acpi_find_pci_window(aml, sizeof(aml), &base, &bytes), false, "ports");
+}

@@ -43,6 +43,16 @@ struct plat_device;
 u32 acpi_find_devices(const u8 *aml, u32 len, const char *hid, struct plat_device *out, u32 max);
 
 /**
+ * The largest range of memory below 4 GiB that a host bridge passes on to PCI, by a fixed DWORD
+ * address space descriptor.  False: there is none.
+ */
+bool acpi_find_pci_window(const u8 *aml, u32 len, u64 *base, u64 *bytes);
+
+/** Where a host bridge says that its configuration space lies (_CBA: PCI firmware 3.3, 4.1.3), 0:
+ * it does not. */
+u64 acpi_find_ecam(const u8 *aml, u32 len);
+
+/**
  * The generic event device, ACPI0013: where its selector lies, and its interrupt.  False: there is
  * none that we understand.
  */

@@ -20,10 +20,13 @@ enum {
 enum {
     RESOURCE_MEMORY32_FIXED = 0x86,
     MEMORY32_FIXED_BYTES = 9,
+    RESOURCE_DWORD_SPACE = 0x87, /* 6.4.3.5.2: type, flags, flags, then five words */
+    DWORD_SPACE_BYTES = 23,
     RESOURCE_INTERRUPT = 0x89,
     INTERRUPT_BYTES = 6, /* with one interrupt */
     CRS_REACH = 128,     /* how far behind the _HID the descriptors are looked for */
     REGION_REACH = 256,  /* and the region */
+    CBA_REACH = 4,       /* how far behind its name what _CBA returns is looked for */
     REGION_BYTES = 7,    /* opcode, name, space: then the address */
 };
 
@@ -128,4 +131,37 @@ bool acpi_find_event_device(const u8 *aml, u32 len, u64 *pa, u32 *gsi)
         return true;
     }
     return false;
+}
+
+bool acpi_find_pci_window(const u8 *aml, u32 len, u64 *base, u64 *bytes)
+{
+    *bytes = 0;
+    for (u32 at = 0; at < len;) {
+        const u8 *d = find_descriptor(aml + at, len - at, RESOURCE_DWORD_SPACE, DWORD_SPACE_BYTES);
+        if (!d)
+            break;
+        u64 first = read_u32(d + 7), n = read_u32(d + 19);
+        bool memory = d[0] == 0 && (u64)read_u32(d + 11) - first + 1 == n;
+        if (memory && n > *bytes) {
+            *base = first;
+            *bytes = n;
+        }
+        at = (u32)(d - aml);
+    }
+    return *bytes != 0;
+}
+
+u64 acpi_find_ecam(const u8 *aml, u32 len)
+{
+    for (u32 i = 0; i + 4 + CBA_REACH + sizeof(u64) <= len; i++) {
+        if (memcmp(aml + i, "_CBA", 4))
+            continue;
+        for (const u8 *p = aml + i + 4; p < aml + i + 4 + CBA_REACH; p++) {
+            if (*p == AML_DWORD)
+                return read_u32(p + 1);
+            if (*p == AML_QWORD)
+                return read_u32(p + 1) | (u64)read_u32(p + 5) << 32;
+        }
+    }
+    return 0;
 }

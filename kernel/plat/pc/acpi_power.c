@@ -107,8 +107,12 @@ static void read_dsdt(const struct acpi_table *fadt)
         pa = acpi_field(fadt, FADT_DSDT, 4);
     if (acpi_table_at(pa, "DSDT", &dsdt)) {
         power.s5_type = acpi_find_s5(dsdt.data, dsdt.len);
-        if (!power.pm1a_evt)
+        if (!power.pm1a_evt) { /* and no firmware that gives PCI devices addresses */
             enable_generic_events(&dsdt);
+            pc_pci_set_ecam(acpi_find_ecam(dsdt.data, dsdt.len));
+            acpi_find_pci_window(dsdt.data, dsdt.len, &boot_info.pci_window_pa,
+                                 &boot_info.pci_window_len);
+        }
         boot_info.nr_virtio_mmio =
             acpi_find_devices(dsdt.data, dsdt.len, "LNRO0005", boot_info.virtio_mmio,
                               ARRAY_LEN(boot_info.virtio_mmio));

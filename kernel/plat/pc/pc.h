@@ -110,4 +110,5 @@ void *pc_map_firmware(u64 pa, u64 len); /* tables in memory; read only by conven
 /* pci.c */
 u32 pc_pci_read(u32 bus, u32 dev, u32 fn, u32 offset, u32 size);
 void pc_pci_write(u32 bus, u32 dev, u32 fn, u32 offset, u32 size, u32 value);
+void pc_pci_set_ecam(u64 pa); /* of 256 buses, unless MCFG knows better; 0: none */
 bool pc_pci_present(void);
