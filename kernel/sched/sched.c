@@ -399,9 +399,10 @@ static void idle_locked(struct runqueue *rq)
         __atomic_fetch_and(&cpus_idle, ~bit, __ATOMIC_RELAXED);
         watch_begin();
     }
-    account_begin(rq);
     spin_lock(&rq->lock);
     rq->idle = false;
+    if (rq->nr_queued || rq->running->state == THREAD_RUNNING)
+        account_begin(rq); /* else it was woken for nothing, by a sample perhaps */
     u64 now = time_ns();
     rq->idle_ns += now - since;
     rq->running->run_start_ns = now;
