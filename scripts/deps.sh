@@ -14,7 +14,7 @@ programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 libsqlite3-dev
 # Small runtimes and servers, some 110 MB; and large ones.
 runtimes=(php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck unison-2.52 apache2-bin stress-ng sysbench)
 large=(openjdk-17-jdk-headless golang-go r-base-core guile-3.0 sbcl postgresql-15 mariadb-server-core
-       mariadb-client-core groovy default-jre-headless)
+       mariadb-client-core groovy default-jre-headless libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients)
 # Servers and clients of the network tests, and what makes their networks.
 network=(iproute2 curl wget netcat-openbsd openssh-server openssh-client iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto
          mosquitto-clients dnsmasq-base lighttpd)

@@ -24,6 +24,7 @@ import cuts  # noqa: E402
 import debug_kernel  # noqa: E402
 import devices  # noqa: E402
 import disks  # noqa: E402
+import domains  # noqa: E402
 import exports  # noqa: E402
 import hosted  # noqa: E402
 import impair  # noqa: E402
@@ -154,6 +155,7 @@ def main():
     devices.add_to(suite)
     disks.add_to(suite)
     exports.add_to(suite)
+    domains.add_to(suite)
     storms.add_to(suite, long)
     bombs.add_to(suite)
     impair.add_to(suite)
