@@ -462,6 +462,21 @@ def shared_folder_vanishes(isolation):
         need(status == 0, f"status {status}")
 
 
+def sqlite_on_share(isolation):
+    """A database in a shared folder, written by guest and host in turns, with its locks."""
+    with Home() as home:
+        shared = os.path.join(home.tmp, "shared")
+        os.mkdir(shared)
+        on = ("run", "-q", "--isolation", isolation, "-v", shared + ":/srv", "/usr/bin/sqlite3", "/srv/x.db")
+        home.good(*on, "create table t(n); insert into t values(1);")
+        host = ["sqlite3", os.path.join(shared, "x.db")]
+        subprocess.run([*host, "insert into t values(2);"], check=True)
+        said = home.good(*on, "insert into t values(4); select sum(n) from t; pragma integrity_check;")
+        need(said == "7\nok\n", f"the guest reads {said!r}")
+        said = subprocess.run([*host, "select sum(n) from t;"], check=True, capture_output=True, text=True).stdout
+        need(said == "7\n", f"the host reads {said!r}")
+
+
 # What a shared folder can do of what the families try.  It cannot: fallocate, exchange names, make
 # fifos (QEMU's server refuses, ours does not), map a file shared and writable.
 SHARED_CASES = {
@@ -498,5 +513,6 @@ def add_to(suite):
             suite.add(f"volumes-{family}-shared-{isolation}", family_on_share, family, isolation)
     for isolation in ("vm", "process"):
         suite.add(f"volumes-shared-folder-{isolation}", shared_folder, isolation)
+        suite.add(f"volumes-shared-sqlite-{isolation}", sqlite_on_share, isolation)
         suite.add(f"volumes-shared-folder-vanishes-{isolation}", shared_folder_vanishes, isolation)
     suite.add("volumes-file-4k", family_on_volume, "file", "vm", "-b", "4096")
