@@ -10,6 +10,7 @@
 #include "vfs/anon/pipe.h"
 #include "vfs/dentry.h"
 #include "vfs/path.h"
+#include "vfs/permission.h"
 
 enum { RUN_PAGES = 16, RUN_BYTES = 65536, FILES_IN_FLIGHT = 16384, COPY_UP_TO = 1024 };
 
@@ -293,9 +294,8 @@ static int hook_find(const char *path, void **node)
     if (err)
         return err;
     struct inode *inode = place.dentry->inode;
-    if (!inode)
-        err = -ENOENT;
-    else if (!S_ISSOCK(inode->mode))
+    err = inode ? inode_permission(inode, W_OK) : -ENOENT;
+    if (!err && !S_ISSOCK(inode->mode))
         err = -ECONNREFUSED;
     if (!err) {
         inode_get(inode);

@@ -6,10 +6,12 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 
 CASE(statx_tells_what_stat_does_and_more)
@@ -286,7 +288,28 @@ CASE(other_users_are_refused)
     unlink("p/f"), rmdir("p"), unlink("r"), unlink("w");
 }
 
-CASE(writing_takes_set_id_bits_away)
+CASE(a_socket_of_others_is_refused)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "sock"};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    if (geteuid())
+        return;
+    NEED(chmod(".", 0755) == 0);
+    NEED(bind(listener, (void *)&name, sizeof(name)) == 0 && listen(listener, 1) == 0);
+    NEED(chmod("sock", 0755) == 0);
+    act_as(1000, 1000);
+    CHECK_ERR(connect(client, (void *)&name, sizeof(name)), EACCES);
+    act_as(0, 0);
+    NEED(chmod("sock", 0777) == 0);
+    act_as(1000, 1000);
+    CHECK_EQ(connect(client, (void *)&name, sizeof(name)), 0);
+    act_as(0, 0);
+    close(listener), close(client);
+    unlink("sock");
+}
+
+CASE(a_new_owner_takes_set_id_bits_away)
 {
     struct stat st;
 
