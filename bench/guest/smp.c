@@ -37,7 +37,22 @@ static void run_on(int cpu)
 static pthread_barrier_t gate;
 static bool spread; /* a thread a CPU, else all on the first */
 
-/* Microseconds from the gate to the end of @n threads of @fn. */
+/* Each thread notes its own times: who made them may not run until all is over. */
+static double begun[8], ended[8];
+
+static inline void begin(const void *thread)
+{
+    begun[(long)thread] = now_us();
+    MARK(1);
+}
+
+static inline void end(const void *thread)
+{
+    MARK(2);
+    ended[(long)thread] = now_us();
+}
+
+/* Microseconds from the first beginning to the last end of @n threads of @fn. */
 static double race(int n, void *(*fn)(void *))
 {
     pthread_t threads[8];
@@ -46,10 +61,13 @@ static double race(int n, void *(*fn)(void *))
     for (long i = 0; i < n; i++)
         pthread_create(&threads[i], NULL, fn, (void *)i);
     pthread_barrier_wait(&gate);
-    double start = now_us();
-    for (int i = 0; i < n; i++)
+    double first = 1e18, last = 0;
+    for (int i = 0; i < n; i++) {
         pthread_join(threads[i], NULL);
-    return now_us() - start;
+        first = begun[i] < first ? begun[i] : first;
+        last = ended[i] > last ? ended[i] : last;
+    }
+    return last - first;
 }
 
 static void report(const char *name, int n, void *(*fn)(void *), double per)
@@ -72,10 +90,10 @@ static void *touch(void *arg)
     run_on(spread ? (int)(long)arg : 0);
     madvise(p, (size_t)FAULTS * PAGE, MADV_NOHUGEPAGE);
     pthread_barrier_wait(&gate);
-    MARK(1);
+    begin(arg);
     for (long i = 0; i < FAULTS; i++)
         ((volatile char *)p)[i * PAGE] = 1;
-    MARK(2);
+    end(arg);
     munmap(p, (size_t)FAULTS * PAGE);
     return arg;
 }
@@ -90,7 +108,7 @@ static void *ping_pong(void *arg)
     if (!me)
         word = 0;
     pthread_barrier_wait(&gate);
-    MARK(1);
+    begin(arg);
     for (int i = 0; i < ROUNDS; i++) {
         int now;
         while ((now = __atomic_load_n(&word, __ATOMIC_ACQUIRE)) % 2 != me)
@@ -98,7 +116,7 @@ static void *ping_pong(void *arg)
         __atomic_store_n(&word, now + 1, __ATOMIC_RELEASE);
         syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1);
     }
-    MARK(2);
+    end(arg);
     return arg;
 }
 
@@ -108,14 +126,14 @@ static volatile long counter;
 static void *fight(void *arg)
 {
     pthread_barrier_wait(&gate);
-    MARK(1);
+    begin(arg);
     for (int i = 0; i < LOCKS; i++) {
         pthread_mutex_lock(&mutex);
         for (int held = 0; held < HELD; held++) /* so long that the others come to wait */
             counter++;
         pthread_mutex_unlock(&mutex);
     }
-    MARK(2);
+    end(arg);
     return arg;
 }
 
@@ -123,10 +141,10 @@ static void *compute(void *arg)
 {
     run_on(spread ? (int)(long)arg : 0);
     pthread_barrier_wait(&gate);
-    MARK(1);
+    begin(arg);
     for (volatile long i = 0; i < 1000000; i++)
         ;
-    MARK(2);
+    end(arg);
     return arg;
 }
 

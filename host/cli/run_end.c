@@ -164,7 +164,8 @@ static int run_status(enum relay_cause cause, const struct run_options *options,
         fprintf(stderr, "ingot run: ended after %ld s (--timeout)\n", options->timeout);
         return RUN_STATUS_TIMEOUT;
     case RELAY_KILLED:
-        fprintf(stderr, "ingot run: the program did not stop; its VM was ended\n");
+        fprintf(stderr, "ingot run: the program did not stop; %s was ended\n",
+                printer->guest->vmm->title);
         return RUN_STATUS_KILLED;
     case RELAY_GUEST:
     case RELAY_LOST:
