@@ -146,7 +146,32 @@ def key_value(name, library):
         prove(home, [program, "/db", "write", "300"], [program, "/db", "check"], 100)
 
 
+def storm(isolation, where, size, *options):
+    """Calls on a file against a model, names beside it: programs/fsx.c; then e2fsck."""
+    with Home() as home:
+        program = os.path.join(home.tmp, "fsx")
+        subprocess.run(["gcc", "-O1", "-D_GNU_SOURCE", "-static", "-pthread", "-o", program,
+                        os.path.join(ROOT, "tests", "e2e", "programs", "fsx.c")], check=True)
+        seed = os.environ.get("SEED", str(time.time_ns() % 100000))
+        calls = "50000" if "--long" in sys.argv else "3000"
+        image = make_image(os.path.join(home.tmp, "v.img"), size, *options) if where == "/volume" else None
+        mounts = {"/volume": ("-v", f"{image}:/volume"), "/scratch": ("--tmpfs", "/scratch:size=8m"), "/": ()}[where]
+        for cpus in ("1", "2"):
+            result = home.ingot("run", "-q", "--isolation", isolation, "-m", "64M", "--cpus", cpus, *mounts, program, where,
+                                seed, calls, timeout=500)
+            need(result.status == 0 and result.text() == "as the model\n", f"SEED={seed}, {cpus} CPUs\n{result.show()}")
+            if image:
+                judge(image)
+
+
 def add_to(suite):
+    for isolation in ("vm", "process"):
+        for name, where, size, *options in (("ext4-4k", "/volume", "64M", "-b", "4096"),
+                                            ("ext4-1k", "/volume", "32M", "-b", "1024", "-J", "size=1"),
+                                            ("ext4-full", "/volume", "2200K", "-b", "1024", "-J", "size=1", "-I", "1024", "-N",
+                                             "800"),
+                                            ("tmpfs", "/scratch", ""), ("overlay", "/", "")):
+            suite.add(f"storm-on-{name}-{isolation}", storm, isolation, where, size, *options)
     for mode in ("delete", "truncate", "wal"):
         suite.add(f"power-cuts-sqlite-{mode}", sqlite, mode)
     suite.add("power-cuts-lmdb", key_value, "lmdb", "-llmdb")

@@ -368,6 +368,24 @@ def test_full_host_disk():
             subprocess.run(["umount", small], check=False)
 
 
+def test_deleted_space_goes_back():
+    """A large file that is deleted leaves the host's disk too, and fstrim does the rest."""
+    with Home() as home:
+        for isolation in ("vm", "process"):
+            image = make_image(os.path.join(home.tmp, isolation + ".img"), "64M")
+            on = ("run", "-q", "--isolation", isolation, "-v", image + ":/v")
+            home.good(*on, "/bin/dd", "if=/dev/urandom", "of=/v/f", "bs=1M", "count=20", "status=none")
+            full = os.stat(image).st_blocks
+            home.good(*on, "/bin/rm", "/v/f")
+            freed = (full - os.stat(image).st_blocks) * 512
+            need(freed > 19 << 20, f"{isolation}: {freed} bytes came back")
+            judge(image)
+            if os.path.exists("/sbin/fstrim"):
+                said = home.good(*on, "/sbin/fstrim", "-v", "/v")
+                need(re.search(r"/v: [0-9.]+ MiB", said), f"{isolation}: {said}")
+                judge(image)
+
+
 def test_odd_sizes():
     """A disk that ends in the middle of a block or of a page, and one that is larger than its file system."""
     with Home() as home:

@@ -59,6 +59,19 @@ static int transfer(struct fake_disk *disk, struct block_request *request)
     return 0;
 }
 
+/* What it held is gone at once, as a disk may well do it, and stays so after a power cut. */
+static void discard(struct fake_disk *disk, const struct block_request *request)
+{
+    u64 at = request->sector * SECTOR_SIZE;
+
+    memset(disk->bytes + at, 0xdd, request->segments[0].len);
+    memset(disk->durable + at, 0xdd, request->segments[0].len);
+    for (u32 i = 0; i < disk->nr_pending; i++)
+        if (disk->pending[i].sector - request->sector < request->segments[0].len / SECTOR_SIZE)
+            memset(disk->pending[i].data, 0xdd, SECTOR_SIZE);
+    disk->discarded += request->segments[0].len;
+}
+
 static void submit(struct block_dev *bd, struct block_request *request)
 {
     struct fake_disk *disk = bd->data;
@@ -75,6 +88,8 @@ static void submit(struct block_dev *bd, struct block_request *request)
         request->status = -EIO;
     if (!request->status && request->op == BLOCK_FLUSH)
         flush(disk);
+    else if (!request->status && request->op == BLOCK_DISCARD)
+        discard(disk, request);
     else if (!request->status)
         request->status = transfer(disk, request);
     request->done(request);
@@ -93,6 +108,7 @@ static struct fake_disk *disk_create(u64 size)
         .ops = &ops,
         .sectors = size / SECTOR_SIZE,
         .volatile_cache = true,
+        .has_discard = true,
         .data = disk,
     };
     return disk;

@@ -15,6 +15,7 @@ struct fake_disk {
     u64 dies_at;  /* from this one on everything fails; 0: never */
     u64 fails_at; /* this one alone fails; 0: none */
     u64 reads, read_fails_at;
+    u64 discarded; /* bytes */
     bool no_cache; /* writes are durable at once */
 };
 

@@ -298,6 +298,40 @@ TEST(attributes_in_inode_and_block)
     finish(disk);
 }
 
+TEST(what_is_free_is_discarded_and_nothing_else)
+{
+    struct {
+        u64 start, len, minlen;
+    } range = {0, UINT64_MAX, 0};
+    struct fake_disk *disk = start("-b 1024 -J size=1", 16384);
+    static u8 data[300000], back[300000];
+    struct file *kept, *gone;
+
+    memset(data, 0x77, sizeof(data));
+    EXPECT_EQ(k_open("/kept", O_CREAT | O_RDWR, 0644, &kept), 0, NULL);
+    EXPECT_EQ(k_write(kept, data, sizeof(data), 0), sizeof(data), NULL);
+    EXPECT_EQ(k_open("/gone", O_CREAT | O_RDWR, 0644, &gone), 0, NULL);
+    EXPECT_EQ(k_write(gone, data, sizeof(data), 0), sizeof(data), NULL);
+    EXPECT_EQ(mounted->ops->sync(mounted), 0, NULL);
+    EXPECT_EQ(disk->discarded, 0, "nothing was freed");
+    file_put(gone);
+    EXPECT_EQ(k_unlink("/gone"), 0, NULL);
+    dentry_shrink(UINT64_MAX);
+    EXPECT_EQ(disk->discarded, 0, "not before it is committed");
+    EXPECT_EQ(mounted->ops->sync(mounted), 0, NULL);
+    EXPECT_TRUE(disk->discarded > 200000, "what was freed");
+    disk->discarded = 0;
+    EXPECT_EQ(kept->ops->ioctl(kept, 0xc0185879, (uaddr_t)&range), 0, "FITRIM");
+    EXPECT_EQ(range.len, disk->discarded, "it says how much");
+    EXPECT_TRUE(range.len > 8 << 20, "most of the volume is free");
+    page_cache_remove(kept->inode->pages, 0, UINT64_MAX);
+    EXPECT_EQ(k_read(kept, back, sizeof(back), 0), sizeof(back), NULL);
+    EXPECT_MEM(back, data, sizeof(data), "from the disk");
+    EXPECT_EQ(kept->ops->ioctl(kept, 1, 0), -ENOTTY, NULL);
+    file_put(kept);
+    finish(disk);
+}
+
 TEST(an_unlinked_file_lives_until_it_is_closed)
 {
     struct fake_disk *disk = start("-b 4096", 16384);

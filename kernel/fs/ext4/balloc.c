@@ -155,6 +155,34 @@ static int claim_in(struct ext4_fs *fs, u32 group, u32 goal, u32 want, u64 *bloc
     return len ? 0 : -ENOSPC;
 }
 
+int ext4_claim_run(struct ext4_fs *fs, u32 group, u32 *from, u32 to, u32 most, u64 *block, u32 *got)
+{
+    struct ext4_group *g = &fs->groups[group];
+    s64 spare = __atomic_load_n(&fs->free_blocks, __ATOMIC_ACQUIRE) -
+                __atomic_load_n(&fs->reserved, __ATOMIC_ACQUIRE);
+    u32 len = 0;
+
+    mutex_lock(&g->lock);
+    int err = load(fs, group);
+    if (!err && g->free && spare > 4) { /* leave the most to who writes meanwhile */
+        *from = next_free(g->taken, *from, to);
+        most = (u32)min((u64)most, (u64)spare / 4);
+        len = *from < to ? run_length(g->taken, *from, min(to, *from + most)) : 0;
+    }
+    s64 left = __atomic_sub_fetch(&fs->free_blocks, len, __ATOMIC_SEQ_CST);
+    if (len && left < __atomic_load_n(&fs->reserved, __ATOMIC_SEQ_CST)) {
+        __atomic_add_fetch(&fs->free_blocks, len, __ATOMIC_SEQ_CST);
+        len = 0;
+    }
+    for (u32 i = 0; i < len; i++)
+        bit_set(g->taken, *from + i);
+    g->free -= len;
+    mutex_unlock(&g->lock);
+    *block = group_first_block(fs, group) + *from;
+    *got = len;
+    return err == -EUCLEAN ? 0 : err;
+}
+
 /* Others may not take what was promised to pages. */
 static bool may_take(struct ext4_fs *fs, bool reserved)
 {

@@ -490,6 +490,7 @@ static void free_records(struct ext4_fs *fs, struct list_head *list, bool give_b
     list_for_each_safe(freed, next, list, node)
     {
         if (give_back) {
+            ext4_discard_freed(fs, freed->block, freed->len);
             ext4_unclaim(fs, freed->block, freed->len);
             __atomic_sub_fetch(&fs->freed, freed->len, __ATOMIC_RELAXED);
         }

@@ -350,6 +350,7 @@ const struct file_ops ext4_file_ops = {
     .sync = file_sync,
     .truncate = file_truncate,
     .allocate = ext4_allocate,
+    .ioctl = ext4_ioctl,
     .mmap = file_mmap,
 };
 

@@ -444,6 +444,7 @@ const struct file_ops ext4_dir_file_ops = {
     .seek = dir_seek,
     .readdir = dir_readdir,
     .sync = dir_sync,
+    .ioctl = ext4_ioctl,
 };
 
 const struct inode_ops ext4_dir_inode_ops = {

@@ -385,6 +385,12 @@ void ext4_unreserve(struct ext4_fs *fs, u64 n);
  * @reserved: they were promised. 0, *@block and *@got (at least 1); -ENOSPC, -EIO.
  */
 int ext4_claim(struct ext4_fs *fs, u64 goal, u32 want, bool reserved, u64 *block, u32 *got);
+/**
+ * Take the first free run of @group at or behind *@from, up to @to and @most blocks, wherever it is
+ * promised to; soon given back by ext4_unclaim(). *@got is 0 where there is none.
+ */
+int ext4_claim_run(struct ext4_fs *fs, u32 group, u32 *from, u32 to, u32 most, u64 *block,
+                   u32 *got);
 /** Give back what was claimed and not recorded. */
 void ext4_unclaim(struct ext4_fs *fs, u64 block, u32 len);
 /** Enter claimed blocks in the bitmap: for good. */
@@ -394,6 +400,13 @@ int ext4_free_blocks(struct ext4_handle *h, u64 block, u32 len, bool meta);
 /** One block for metadata, recorded. */
 int ext4_alloc_meta(struct ext4_handle *h, u64 goal, bool reserved, u64 *block);
 enum { CREDITS_ALLOC = 2, CREDITS_SUPER = 1 };
+
+/* ---- discard.c ---- */
+
+/** Let the host have the space of blocks that were freed and are still taken in memory. */
+void ext4_discard_freed(struct ext4_fs *fs, u64 block, u32 len);
+/** FITRIM. */
+int ext4_ioctl(struct file *file, unsigned cmd, uaddr_t arg);
 
 /* ---- ialloc.c ---- */
 
