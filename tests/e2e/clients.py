@@ -7,7 +7,7 @@ import ssl
 import tempfile
 import threading
 
-from harness import INGOT, need, run
+from harness import INGOT, Skip, need, run
 from netlab import (OUTSIDE, TAP, WAYS, Site, background, certificate, command, find, namespace, need_programs,
                     net_options, same, until, write)
 
@@ -121,23 +121,42 @@ def netcat(way, folder, ground):
         same(file.read(), digest, "what was sent")
 
 
-def git(way, folder, ground):
-    """Over plain files, so that the server needs no program of its own."""
+def git_repository(folder):
+    """A bare repository with a file of a megabyte and two commits; (its folder, the file's sum)."""
     source, bare = os.path.join(folder, "source"), os.path.join(folder, "web", "some.git")
-    files = os.path.join(folder, "source", "a.bin")
-    os.makedirs(source)
     me = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+    os.makedirs(source)
     command("git", *me, "init", "-q", source)
-    _, digest = write(source, "a.bin", os.urandom(1 << 20))
-    command("git", "-C", source, "add", "a.bin")
-    command("git", *me, "-C", source, "commit", "-q", "-m", "first")
+    for text in ("first", "second"):
+        _, digest = write(source, "a.bin", text.encode() + os.urandom(1 << 20))
+        command("git", "-C", source, "add", "a.bin")
+        command("git", *me, "-C", source, "commit", "-q", "-m", text)
     command("git", "clone", "-q", "--bare", source, bare)
     command("git", "-C", bare, "update-server-info")
-    need(os.path.exists(files), "no repository")
-    script = "git clone -q http://server.test:8000/some.git /tmp/here && cat /tmp/here/a.bin"
-    with name_server(way), web_server(8000, os.path.join(folder, "web")):
-        client = Client(way, folder, ground)
-        same(client.out("bash", "-c", script, options=["--with", "git"], timeout=90), digest, "the file of a clone")
+    return bare, digest
+
+
+def git(way, folder, ground):
+    """A clone by HTTPS and HTTP of plain files, and by git's own protocol from its daemon."""
+    if ground != "vm":
+        raise Skip("a sandboxed process is one process")
+    need_programs("git", "bash", "cat")
+    bare, digest = git_repository(folder)
+    web = os.path.dirname(bare)
+    ca, cert, key = certificate(folder)
+    client = Client(way, folder, ground, [f"{ca}:/etc/ssl/certs/ca-certificates.crt"])
+    options = ["--with", "git", "--with", "git-core", "--allow-exec", "@any", "-m", "256M"]
+    for program in (find("git"), find("cat"), "/usr/lib/git-core/git-remote-http"):
+        options += ["--allow-exec", program]
+    with name_server(way), web_server(8000, web), web_server(443, web, (cert, key)), \
+            background("git", "daemon", "--export-all", "--reuseaddr", f"--base-path={web}", web):
+        until(lambda: b":9418" in command("ss", "-ltn") or None)
+        for url in ("http://server.test:8000/some.git", "https://server.test/some.git", "git://server.test/some.git"):
+            script = f"git clone -q {url} /tmp/here && cat /tmp/here/a.bin && git -C /tmp/here log --oneline >&2"
+            result = client.run("bash", "-c", script, options=options, timeout=90)
+            need(result.status == 0, f"{url}: status {result.status}\n{result.show()}")
+            same(result.out, digest, f"the file of a clone of {url}")
+            need(len(result.errors().splitlines()) >= 2, f"{url}: not both commits\n{result.errors()}")
 
 
 def resolver(way, folder, ground):
@@ -153,7 +172,7 @@ def resolver(way, folder, ground):
         same(result.out, site.page, "the page")
 
 
-CLIENTS = (curl, wget, redis_cli, ping, netcat, resolver)
+CLIENTS = (curl, wget, redis_cli, ping, netcat, git, resolver)
 
 
 def ask(test, way, ground):

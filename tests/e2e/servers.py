@@ -278,6 +278,42 @@ def lighttpd(way, folder, ground):
         site.check(f"http://{INSIDE[way]}")
 
 
+VCL = """vcl 4.1;
+backend far {{ .host = "{outside}"; .port = "8099"; }}
+sub vcl_deliver {{ set resp.http.X-Hits = obj.hits; }}
+"""
+
+
+def compile_vcl(folder, config):
+    """What varnishd would have a compiler make of it when it starts: there is none in the guest."""
+    os.chmod(folder, 0o755)  # it reads as a user of its own
+    result = subprocess.run([find("varnishd"), "-C", "-f", config, "-n", os.path.join(folder, "n")],
+                            capture_output=True, timeout=60, check=False)
+    source, _ = write(folder, "vcl.c", result.stdout + result.stderr)
+    command("gcc", "-O1", "-w", "-fPIC", "-shared", "-o", os.path.join(folder, "vcl.so"), source)
+    return os.path.join(folder, "vcl.so")
+
+
+def varnish(way, folder, ground):
+    """A manager and the worker that it forks, in front of another server."""
+    if ground != "vm":
+        raise Skip("a sandboxed process is one process")
+    need_programs("varnishd", "gcc")
+    site = Site(folder)
+    config, _ = write(folder, "default.vcl", VCL.format(outside=OUTSIDE[way]))
+    words = ["varnishd", "-F", "-a", ":80", "-f", "/v.vcl", "-n", "/tmp/v", "-s", "malloc,32M", "-j", "none",
+             "-p", "cc_command=exec cp /v.so %o"]
+    options = [*net_options(way, [80]), "--file", f"{config}:/v.vcl", "--file", f"{compile_vcl(folder, config)}:/v.so"]
+    for tool in ("sh", "cp", "rm"):
+        options += ["--allow-exec", f"/bin/{tool}"]
+    with background("python3", "-m", "http.server", "8099", cwd=site.folder), \
+            guest(words, options, ground=ground, memory="256M", stops=False):
+        until(lambda: ask(INSIDE[way], 80, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\n"))
+        site.check(f"http://{INSIDE[way]}")
+        head = fetch("-I", f"http://{INSIDE[way]}/index.html")
+        need(b"X-Hits: " in head and b"X-Hits: 0" not in head, f"not from the cache: {head!r}")
+
+
 APACHE = """ServerName server.test
 User www-data
 Group www-data
@@ -366,7 +402,8 @@ def php_fpm(way, folder, ground):
                 need(got == wanted, f"php answered {got[:200]!r}")
 
 
-SERVERS = (redis, memcached, nginx, nginx_workers, apache, apache_prefork, php_fpm, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd)
+SERVERS = (redis, memcached, nginx, nginx_workers, apache, apache_prefork, php_fpm, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd,
+           varnish)
 
 
 def without_rights():

@@ -8,6 +8,7 @@ import selectors
 import socket
 import struct
 import tempfile
+import threading
 import time
 
 from frames import ACK, PSH, RST, SYN, Wire, broken_frames, tcp
@@ -16,6 +17,7 @@ from netlab import GUEST, TAP, Site, ask, fetch, guest, namespace, net_options, 
 
 TARGET = os.path.join(BUILD, "tests", "e2e", "target-static")
 ECHO, HOLD, LINE, FILES = 7, 9, 13, 79
+here = threading.local()  # .ground: what this thread's test runs on
 
 
 def read_file(path):
@@ -68,7 +70,7 @@ def no_connections():
 def target(memory="32M", kept=1600, cpus=1):
     """The server with four ports; afterwards all connections are gone and the memory is back."""
     options = [*net_options("tap"), "--cpus", str(cpus)]
-    with namespace(TAP, queues=cpus > 1), guest([TARGET], options, memory=memory) as it:
+    with namespace(TAP, queues=cpus > 1), guest([TARGET], options, memory, here.ground) as it:
         until(echoes)
         for _ in range(3):
             echoes()
@@ -250,7 +252,7 @@ def slow_senders():
             file.write(config)
         many_files(2000)
         options = [*net_options("tap"), "--file", f"{site.folder}:/site", "--file", f"{path}:/etc/nginx/nginx.conf"]
-        stack.enter_context(guest(["nginx", "-g", "daemon off; master_process off;"], options, memory="64M"))
+        stack.enter_context(guest(["nginx", "-g", "daemon off; master_process off;"], options, "64M", here.ground))
         until(lambda: fetch(f"http://{GUEST}/index.html"))
         slow = [stack.enter_context(socket.create_connection((GUEST, 80), timeout=5)) for _ in range(1000)]
         for letter in b"GET /in":
@@ -307,12 +309,20 @@ def exchanges(seconds):
             done += len(some)
 
 
+def on(ground, test, *args):
+    here.ground = ground
+    test(*args)
+
+
 def add_to(suite, long):
-    suite.add("storm: exchanges", exchanges, 150 if long else 4)
-    suite.add("storm: churn", churn, 100_000 if long else 20_000)
-    suite.add("storm: broken_packets", broken_packets, 200_000 if long else 20_000)
-    for cpus in (2, 4):
-        suite.add(f"storm: churn on {cpus} CPUs", churn, 4000, cpus)
-        suite.add(f"storm: resets on {cpus} CPUs", resets, cpus)
-    for test in (idle_connections, syn_flood, half_open, resets, slow_senders, never_read, half_closed):
-        suite.add(f"storm: {test.__name__}", test)
+    for ground in ("vm", "process"):
+        def add(name, test, *args, ground=ground):
+            suite.add(f"storm: {name} in a {ground}", on, ground, test, *args)
+        add("exchanges", exchanges, 150 if long else 4)
+        add("churn", churn, 100_000 if long else 20_000 if ground == "vm" else 5_000)
+        add("broken_packets", broken_packets, 200_000 if long else 20_000)
+        for cpus in (2, 4):
+            add(f"churn on {cpus} CPUs", churn, 4000, cpus)
+            add(f"resets on {cpus} CPUs", resets, cpus)
+        for test in (idle_connections, syn_flood, half_open, resets, slow_senders, never_read, half_closed):
+            add(test.__name__, test)
