@@ -129,11 +129,12 @@ def guest(words, options=(), memory="128M", ground="vm", stops=True):
 
 
 @contextlib.contextmanager
-def background(*words, cwd=None):
+def background(*words, cwd=None, env=None):
     """A native helper for the time of a test."""
     need_programs(words[0])
     child = subprocess.Popen([find(words[0]), *words[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, cwd=cwd, start_new_session=True)
+                             stderr=subprocess.DEVNULL, cwd=cwd, start_new_session=True,
+                             env={**os.environ, **(env or {})})
     try:
         yield child
     finally:

@@ -5,12 +5,14 @@ import gzip
 import hashlib
 import json
 import os
+import shlex
+import signal
 import socket
 import struct
 import subprocess
 import tempfile
 
-from harness import Failure, Skip, need
+from harness import INGOT, ROOT, Failure, Skip, need
 from netlab import (GUEST6, INSIDE, OUTSIDE, Site, TAP, WAYS, ask, background, certificate, command, fetch, find, guest,
                     namespace, need_programs, net_options, same, until, write)
 
@@ -451,6 +453,30 @@ def by_ip6(ground):
         need(command("redis-cli", "-h", GUEST6, "get", "counter:__rand_int__") == b"2000\n", "not all INCR counted")
 
 
+TYPED = {  # lines of docs/guide/network.md, and what is asked then
+    "ingot run -p 6379:6379 /usr/bin/redis-server --protected-mode no --save ''": (6379, b"PING\r\n", b"+PONG\r\n"),
+    "ingot run -p 127.0.0.1:8000:8000 /usr/bin/python3 -m http.server": (8000, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK"),
+    "ingot run -p 8080:80 --file ./site:/var/www/html /usr/sbin/nginx -g 'daemon off; master_process off;'":
+        (8080, b"GET /page.html HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK"),
+    "ingot run -p 11211:11211 -p 11211:11211/udp /usr/bin/memcached -u root": (11211, b"version\r\n", b"VERSION "),
+}
+
+
+def as_typed(line, ground):
+    """A line of the guide, as it stands there."""
+    with open(os.path.join(ROOT, "docs", "guide", "network.md"), encoding="utf-8") as file:
+        need(f"    {line}\n" in file.read(), f"the guide does not have: {line}")
+    port, request, wanted = TYPED[line]
+    words = shlex.split(line)[1:]
+    need_programs(next(word for word in words if word.startswith("/usr/")))
+    with namespace(), tempfile.TemporaryDirectory() as folder:
+        write(folder, "site/page.html", b"<p>mine</p>")
+        with background(INGOT, *words, cwd=folder, env={"INGOT_ISOLATION": ground}) as child:
+            until(lambda: ask("127.0.0.1", port, request, wanted))
+            child.send_signal(signal.SIGINT)
+            child.wait(timeout=20)
+
+
 def serve(test, way, ground):
     with namespace(*([TAP] if way == "tap" else [])), tempfile.TemporaryDirectory() as folder:
         test(way, folder, ground)
@@ -461,6 +487,9 @@ def add_to(suite):
     for program in LEAST:
         suite.add(f"server: {program} in {LEAST[program][0]} MiB", least_memory, program)
     for ground in ("vm", "process"):
+        for line in TYPED:
+            name = line.split("/usr/")[1].split()[0].split("/")[1]
+            suite.add(f"server: {name} as typed in a {ground}", as_typed, line, ground)
         suite.add(f"server: redis by IPv6 in a {ground}", by_ip6, ground)
     for test in SERVERS:
         for ground, way in WAYS:

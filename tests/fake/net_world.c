@@ -1,12 +1,8 @@
 #include "fake/net_world.h"
 
-#include <asm/prctl.h>
-#include <sanitizer/asan_interface.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "abi/errno.h"
 #include "arch/features.h"
@@ -26,19 +22,11 @@
 #include "net/socket.h"
 #include "net/tcp.h"
 
-u64 world_pages;
 bool world_quiet, world_no_pages;
 
-static struct cpu cpu;
-struct cpu *cpus[MAX_CPUS] = {&cpu};
-u32 cpu_count = 1;
-u64 cpus_online = 1;
-char percpu_reads;
 struct plat_ops plat;
 struct arch_features arch_features;
-u64 direct_map_base;
 char hostname[HOSTNAME_MAX + 1];
-static u64 now_ns = 1000 * NSEC_PER_SEC;
 static const char *ip_word;
 
 /* ---- numbers, words, lines ---- */
@@ -57,17 +45,6 @@ void random_bytes(void *buf, size_t n)
 u64 random_below(u64 limit)
 {
     return fake_random() % limit;
-}
-
-void log_print(enum log_level level, const char *fmt, ...)
-{
-    (void)level, (void)fmt;
-}
-
-void assert_failed(const char *what, const char *file, int line)
-{
-    fprintf(stderr, "%s:%d: assertion failed: %s\n", file, line, what);
-    abort();
 }
 
 void spin_lock_slow(struct spinlock *l)
@@ -90,47 +67,6 @@ const char *cmdline_next(const char *key, u32 *pos)
 
 /* ---- time ---- */
 
-static struct timer *timers[64];
-static u32 nr_timers;
-
-u64 time_ns(void)
-{
-    return now_ns;
-}
-
-u64 time_real_ns(void)
-{
-    return now_ns;
-}
-
-void timer_init(struct timer *t, void (*fn)(struct timer *))
-{
-    *t = (struct timer){.fn = fn};
-}
-
-bool timer_cancel(struct timer *t)
-{
-    for (u32 i = 0; i < nr_timers; i++)
-        if (timers[i] == t) {
-            timers[i] = timers[--nr_timers];
-            t->cpu = NULL;
-            return true;
-        }
-    return false;
-}
-
-void timer_set(struct timer *t, u64 deadline_ns)
-{
-    timer_cancel(t);
-    if (deadline_ns == TIME_NEVER)
-        return;
-    if (nr_timers == ARRAY_LEN(timers))
-        abort();
-    t->deadline_ns = deadline_ns;
-    t->cpu = &cpu;
-    timers[nr_timers++] = t;
-}
-
 void world_settle(void)
 {
     irq_run_pending();
@@ -138,22 +74,12 @@ void world_settle(void)
 
 void world_pass(u64 ns)
 {
-    u64 end = now_ns + ns;
+    u64 end = world_ns + ns;
 
     world_settle();
-    for (;;) {
-        struct timer *first = NULL;
-        for (u32 i = 0; i < nr_timers; i++)
-            if (!first || timers[i]->deadline_ns < first->deadline_ns)
-                first = timers[i];
-        if (!first || first->deadline_ns > end)
-            break;
-        now_ns = max(now_ns, first->deadline_ns);
-        timer_cancel(first);
-        first->fn(first);
+    while (world_run_timer(end))
         world_settle();
-    }
-    now_ns = end;
+    world_ns = end;
 }
 
 /* ---- waiting: nobody can, so time passes ---- */
@@ -170,7 +96,7 @@ void thread_prepare_sleep(bool interruptible)
 
 int thread_sleep_until(u64 deadline_ns)
 {
-    world_pass(deadline_ns == NO_DEADLINE ? 3600 * NSEC_PER_SEC : deadline_ns - now_ns);
+    world_pass(deadline_ns == NO_DEADLINE ? 3600 * NSEC_PER_SEC : deadline_ns - world_ns);
     return -ETIMEDOUT;
 }
 
@@ -225,67 +151,7 @@ void mutex_unlock(struct mutex *m)
     (void)m;
 }
 
-/* ---- memory: an arena of single pages; free ones are poison to ASan ---- */
-
-enum { PAGES = 4096 };
-static _Alignas(4096) char arena[PAGES * 4096];
-static struct page heads[PAGES];
-struct page *page_map = heads;
-static struct page *free_pages;
-static u32 nr_taken;
-
-struct page *page_alloc(unsigned order, unsigned flags)
-{
-    struct page *page = free_pages;
-
-    if (order || world_no_pages || fault_point(-ENOMEM, "page_alloc"))
-        return NULL;
-    if (page)
-        free_pages = page->owner;
-    else if (nr_taken < PAGES)
-        page = &heads[nr_taken++];
-    else
-        return NULL;
-    *page = (struct page){.refs = 1};
-    ASAN_UNPOISON_MEMORY_REGION(page_to_virt(page), PAGE_SIZE);
-    memset(page_to_virt(page), flags & PAGE_ZERO ? 0 : 0xa5, PAGE_SIZE);
-    world_pages++;
-    return page;
-}
-
-void page_put(struct page *page)
-{
-    if (!page->refs)
-        abort();
-    if (--page->refs)
-        return;
-    world_pages--;
-    ASAN_POISON_MEMORY_REGION(page_to_virt(page), PAGE_SIZE);
-    page->owner = free_pages;
-    free_pages = page;
-}
-
-void page_split(struct page *page)
-{
-    (void)page; /* all are single */
-}
-
-struct page *virt_to_page(const void *virt)
-{
-    return &heads[((const char *)virt - arena) / (s64)PAGE_SIZE];
-}
-
-size_t arch_copy_user(void *dst, const void *src, size_t n)
-{
-    memcpy(dst, src, n);
-    return 0;
-}
-
-size_t arch_clear_user(void *dst, size_t n)
-{
-    memset(dst, 0, n);
-    return 0;
-}
+/* ---- the program's memory ---- */
 
 int copy_to_user(uaddr_t dst, const void *src, size_t n)
 {
@@ -373,11 +239,15 @@ struct netif world_netif = {
     .mac = {2, 0, 0, 0, 0, 2}
 };
 
+static bool no_pages(void)
+{
+    return world_no_pages;
+}
+
 void world_up(const char *ip)
 {
-    syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu);
-    cpu.arch.self = &cpu.arch;
-    direct_map_base = (u64)(uintptr_t)arena;
+    world_ground();
+    world_page_fails = no_pages;
     ip_word = ip;
     netif_add(&world_netif);
     net_init();

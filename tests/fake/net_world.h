@@ -3,10 +3,10 @@
 #pragma once
 
 #include "core/time.h"
+#include "fake/net_ground.h"
 #include "net/netif.h"
 
 extern struct netif world_netif; /* "eth0", 10.0.0.2/24 after world_up() */
-extern u64 world_pages;          /* pages that somebody holds */
 extern bool world_quiet;         /* frames that are sent are not kept */
 extern bool world_no_pages;      /* there is no page to be had */
 

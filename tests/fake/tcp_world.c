@@ -1,12 +1,8 @@
 #include "fake/tcp_world.h"
 
-#include <asm/prctl.h>
-#include <sanitizer/asan_interface.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "arch/uaccess.h"
 #include "core/log.h"
@@ -19,17 +15,11 @@
 #include "net/stats.h"
 #include "net/tcp_priv.h"
 
-u64 world_ns = 1000 * NSEC_PER_SEC, world_pages;
 struct netif world_netif;
 u32 world_scarcity;
 int (*world_output)(struct pkt *pkt, const struct ip_addr *src, const struct ip_addr *dst,
                     const struct ip_meta *meta);
 
-static struct cpu cpu;
-struct cpu *cpus[MAX_CPUS] = {&cpu};
-u32 cpu_count = 1;
-u64 cpus_online = 1;
-char percpu_reads;
 u32 net_generation;
 struct net_counters net_counters[MAX_CPUS];
 static const struct transport *transport;
@@ -71,130 +61,23 @@ void random_bytes(void *buf, size_t len)
 
 /* ---- time ---- */
 
-static struct timer *timers[64];
-static u32 nr_timers;
-
-u64 time_ns(void)
-{
-    return world_ns;
-}
-
-u64 time_real_ns(void)
-{
-    return world_ns;
-}
-
-void timer_init(struct timer *t, void (*fn)(struct timer *))
-{
-    *t = (struct timer){.fn = fn};
-}
-
-bool timer_cancel(struct timer *t)
-{
-    for (u32 i = 0; i < nr_timers; i++)
-        if (timers[i] == t) {
-            timers[i] = timers[--nr_timers];
-            t->cpu = NULL;
-            return true;
-        }
-    return false;
-}
-
-void timer_set(struct timer *t, u64 deadline_ns)
-{
-    timer_cancel(t);
-    if (nr_timers == ARRAY_LEN(timers))
-        abort();
-    t->deadline_ns = deadline_ns;
-    t->cpu = &cpu;
-    timers[nr_timers++] = t;
-}
-
-static struct timer *first_timer(void)
-{
-    struct timer *first = NULL;
-
-    for (u32 i = 0; i < nr_timers; i++)
-        if (!first || timers[i]->deadline_ns < first->deadline_ns)
-            first = timers[i];
-    return first;
-}
-
 u64 tcp_world_next_ns(void)
 {
-    struct timer *first = first_timer();
-
-    return first ? first->deadline_ns : TIME_NEVER;
+    return world_next_timer_ns();
 }
 
 void tcp_world_run_to(u64 ns)
 {
-    struct timer *first;
-
-    while ((first = first_timer()) && first->deadline_ns <= ns) {
-        world_ns = max(world_ns, first->deadline_ns);
-        timer_cancel(first);
-        first->fn(first);
-    }
+    while (world_run_timer(ns))
+        ;
     world_ns = max(world_ns, ns);
 }
 
-/* ---- memory: blocks of an arena, poisoned while they are free ---- */
+/* ---- memory ---- */
 
-enum { ARENA_PAGES = 32768, ORDERS = 4 };
-
-static struct page page_array[ARENA_PAGES];
-struct page *page_map = page_array;
-u64 direct_map_base;
-static u32 arena_used;
-static struct page *free_blocks[ORDERS]; /* linked by .owner */
-
-static struct page *take_block(unsigned order)
+static bool is_scarce(void)
 {
-    struct page *page = free_blocks[order];
-
-    if (page) {
-        free_blocks[order] = page->owner;
-        return page;
-    }
-    if (!direct_map_base)
-        direct_map_base = (u64)(uintptr_t)aligned_alloc(PAGE_SIZE, ARENA_PAGES * PAGE_SIZE);
-    page = &page_array[arena_used];
-    arena_used += 1u << order;
-    if (!direct_map_base || arena_used > ARENA_PAGES)
-        abort();
-    return page;
-}
-
-struct page *page_alloc(unsigned order, unsigned flags)
-{
-    size_t size = (size_t)PAGE_SIZE << order;
-
-    if (fault_point(-ENOMEM, "page_alloc") || (world_scarcity && world_chance(world_scarcity)))
-        return NULL;
-    struct page *page = take_block(order);
-    *page = (struct page){.refs = 1, .order = (u8)order};
-    ASAN_UNPOISON_MEMORY_REGION(page_to_virt(page), size);
-    memset(page_to_virt(page), flags & PAGE_ZERO ? 0 : 0xa5, size);
-    world_pages += 1ull << order;
-    return page;
-}
-
-void page_put(struct page *page)
-{
-    if (!page->refs)
-        abort();
-    if (--page->refs)
-        return;
-    world_pages -= 1ull << page->order;
-    ASAN_POISON_MEMORY_REGION(page_to_virt(page), (size_t)PAGE_SIZE << page->order);
-    page->owner = free_blocks[page->order];
-    free_blocks[page->order] = page;
-}
-
-struct page *virt_to_page(const void *virt)
-{
-    return &page_array[((u64)(uintptr_t)virt - direct_map_base) >> PAGE_SHIFT];
+    return world_scarcity && world_chance(world_scarcity);
 }
 
 u64 page_total(void)
@@ -210,18 +93,6 @@ u64 page_free_estimate(void)
 void page_get_stats(struct page_stats *out)
 {
     *out = (struct page_stats){.total = 64 << 10, .free = 64 << 10};
-}
-
-size_t arch_copy_user(void *dst, const void *src, size_t n)
-{
-    memcpy(dst, src, n);
-    return 0;
-}
-
-size_t arch_clear_user(void *dst, size_t n)
-{
-    memset(dst, 0, n);
-    return 0;
 }
 
 /* ---- the network layer ---- */
@@ -299,27 +170,16 @@ void world_error(const struct ip_addr *src, const struct ip_addr *dst, int err, 
 
 /* ---- the kernel's ends ---- */
 
-void assert_failed(const char *what, const char *file, int line)
-{
-    fprintf(stderr, "%s:%d: assertion failed: %s\n", file, line, what);
-    abort();
-}
-
 void panic(const char *fmt, ...)
 {
     fprintf(stderr, "panic: %s\n", fmt);
     abort();
 }
 
-void log_print(enum log_level level, const char *fmt, ...)
-{
-    (void)level, (void)fmt;
-}
-
 void tcp_world_start(u64 seed)
 {
-    cpu.arch.self = &cpu.arch;
-    syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu);
+    world_ground();
+    world_page_fails = is_scarce;
     states[0] = seed;
     states[1] = ~seed * 0xd1342543de82ef95ull;
     world_netif = (struct netif){.name = "eth0", .index = 2, .flags = NETIF_UP, .mtu = 1500};

@@ -3,11 +3,9 @@
  * the C library's, so that ASan sees every misuse and every leak. */
 #pragma once
 
+#include "fake/net_ground.h"
 #include "net/ip.h"
 #include "net/socket.h"
-
-/** The virtual time; only tcp_world_run_to() moves it. */
-extern u64 world_ns;
 
 /** Start over with @seed: sockets, shards and interface as new. Once a process. */
 void tcp_world_start(u64 seed);
@@ -51,5 +49,3 @@ ssize_t world_send(struct socket *sock, const void *data, size_t len, u32 flags)
 ssize_t world_recv(struct socket *sock, void *data, size_t len, u32 flags);
 /** Of a thousand allocations of pages, so many fail. */
 extern u32 world_scarcity;
-/** Pages that are allocated now, in units of 4 KiB. */
-extern u64 world_pages;

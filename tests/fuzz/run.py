@@ -45,15 +45,15 @@ EXT4 = [*("kernel/fs/ext4/" + name + ".c" for name in (
 NET = ["kernel/net/" + name + ".c" for name in (
     "addr", "arp", "bpf", "csum", "dgram", "dgram_option", "dhcp", "eth", "frag", "gro", "icmp", "icmp6", "init", "ip",
     "ip4", "ip6", "ipconfig", "loopback", "mcast", "ndp", "neigh", "netif", "packet", "packet_ring", "packet_tap", "pkt",
-    "raw", "route", "sock_addr",
+    "raw", "route", "slaac", "sock_addr",
     "socket", "socket_opt", "udp", "udp_socket", "vsock", "vsock_packet")] + [
     "kernel/core/irq.c", "kernel/mm/iter.c", "kernel/arch/x86_64/layout.c",
-    "lib/string.c", "lib/format.c", "tests/fake/net_world.c", *FAKES]
+    "lib/string.c", "lib/format.c", "tests/fake/net_ground.c", "tests/fake/net_world.c", *FAKES]
 
-TCP = ["tests/fake/tcp_world.c", "tests/fake/waiting.c", "kernel/mm/iter.c", "lib/siphash.c", "lib/format.c",
+TCP = ["tests/fake/net_ground.c", "tests/fake/tcp_world.c", "tests/fake/waiting.c", "kernel/mm/iter.c", "lib/siphash.c", "lib/format.c",
        "lib/string.c", *("kernel/net/" + name + ".c" for name in (
            "csum", "pkt", "shard", "sock_addr", "socket", "socket_opt", "tcp_ack", "tcp_conn", "tcp_cookie",
-           "tcp_cubic", "tcp_expected", "tcp_input", "tcp_listen", "tcp_option", "tcp_output", "tcp_port", "tcp_receive",
+           "tcp_cubic", "tcp_expected", "tcp_input", "tcp_listen", "tcp_mtu", "tcp_option", "tcp_output", "tcp_port", "tcp_receive",
            "tcp_recovery", "tcp_segment", "tcp_sendq", "tcp_sent", "tcp_socket", "tcp_stat", "tcp_stream",
            "tcp_timer", "tcp_timewait", "tcp_wire", "wheel"))]
 
