@@ -11,6 +11,7 @@ enum ata_command {
     ATA_WRITE_DMA_EXT = 0x35,
     ATA_FLUSH = 0xe7,
     ATA_FLUSH_EXT = 0xea,
+    ATA_PACKET = 0xa0,
     ATA_IDENTIFY = 0xec,
 };
 

@@ -236,6 +236,13 @@ void disk_queue_init(struct disk_queue *q, const char *name, const struct disk_q
     timer_init(&q->watch, watch);
 }
 
+void disk_next_cd_name(char name[8])
+{
+    static u32 count;
+
+    format(name, 8, "sr%u", count++);
+}
+
 void disk_next_name(char name[8])
 {
     static u32 count;

@@ -97,5 +97,7 @@ void disk_slot_took(struct disk_slot *slot, const struct disk_piece *walk);
 /** Copy between a request's memory, from where the slot's command begins, and @buf. */
 void disk_slot_copy(const struct disk_slot *slot, void *buf, u32 len, bool to_buf);
 
+/** The next name of CDs: "sr0", "sr1" ... */
+void disk_next_cd_name(char name[8]);
 /** The next name of SCSI and ATA disks: "sda", "sdb" ... @name has 8 bytes. */
 void disk_next_name(char name[8]);

@@ -1,7 +1,7 @@
-/* Parallel ATA disks behind a bus master as in the PIIX (ATA/ATAPI-8 APT; Programming interface for
- * bus master IDE controllers 1.0).  A channel does one command at a time, for whichever of its two
- * disks; data goes by a buffer of our own, since the bus master reaches 4 GiB only and no
- * piece may cross 64 KiB. */
+/* Parallel ATA disks and CDs behind a bus master as in the PIIX (ATA/ATAPI-8 APT; Programming
+ * interface for bus master IDE controllers 1.0).  A channel does one command at a time, for
+ * whichever of its two disks; data goes by a buffer of our own, since the bus master reaches 4 GiB
+ * only and no piece may cross 64 KiB. */
 #include "abi/errno.h"
 #include "arch/cpu.h"
 #include "core/log.h"
@@ -18,6 +18,12 @@ enum { BM_COMMAND = 0, BM_STATUS = 2, BM_TABLE = 4, BM_CHANNEL = 8 };
 enum { BM_START = 1, BM_TO_MEMORY = 8, BM_ERROR = 2, BM_INTERRUPT = 4 };
 enum { CONTROL_NO_IRQ = 2, DEVICE_LBA = 0xe0, DEVICE_SECOND = 0x10 };
 enum { BUFFER_ORDER = 4, BUFFER_BYTES = PAGE_SIZE << BUFFER_ORDER, LAST_PRD = 0x8000 };
+enum {
+    READ_CAPACITY_10 = 0x25,
+    READ_10 = 0x28,
+    CD_BYTES = 2048,
+    CD_SECTORS = CD_BYTES / SECTOR_SIZE
+};
 enum { IRQ_FIRST = 14, PROGIF_NATIVE = 1, BAR_MASTER = 4 };
 
 struct ide_prd {
@@ -32,6 +38,7 @@ struct ide_channel {
     char name[8];          /* "ide0" */
     u16 ports, control;    /* of the registers */
     u16 master;            /* of the bus master's */
+    bool cds[2];           /* which devices take packets */
     u8 *buffer;            /* BUFFER_BYTES, below 4 GiB, of that alignment */
     struct ide_prd *table; /* one entry, below 4 GiB */
     bool writing, moving;  /* [L] what the command does */
@@ -43,6 +50,7 @@ struct ide_disk {
     char name[8];
     u8 device; /* which of the two, as the register has it */
     bool lba48;
+    bool packet; /* a CD */
 };
 
 static u8 status_of(const struct ide_channel *c)
@@ -105,6 +113,34 @@ static u32 take_bytes(struct disk_slot *slot)
     return walk.bytes;
 }
 
+/* A SCSI command for a CD, whose registers are written: ATA/ATAPI-8 ACS, 7.20. False: it does not
+ * take it. */
+static bool send_packet(const struct ide_channel *c, bool dma, const u8 packet[12],
+                        u16 answer_bytes)
+{
+    outb(c->ports + REG_FEATURES, dma);
+    outb(c->ports + REG_LBA + 1, (u8)answer_bytes);
+    outb(c->ports + REG_LBA + 2, (u8)(answer_bytes >> 8));
+    outb(c->ports + REG_COMMAND, ATA_PACKET);
+    pause_400ns(c);
+    if (!wait_idle(c) || (status_of(c) & (ATA_DRQ | ATA_ERR)) != ATA_DRQ)
+        return false;
+    for (u32 i = 0; i < 12; i += 2)
+        outw(c->ports + REG_DATA, (u16)(packet[i] | packet[i + 1] << 8));
+    return true;
+}
+
+/* READ (10) of whole blocks of 2048 bytes. */
+static bool read_cd(const struct ide_channel *c, u64 sector, u32 bytes)
+{
+    u32 block = (u32)(sector / CD_SECTORS), nr = bytes / CD_BYTES;
+    const u8 packet[12] = {
+        READ_10,       0,     (u8)(block >> 24), (u8)(block >> 16), (u8)(block >> 8), (u8)block, 0,
+        (u8)(nr >> 8), (u8)nr};
+
+    return !(sector % CD_SECTORS) && !(bytes % CD_BYTES) && send_packet(c, true, packet, 0);
+}
+
 static int start(struct disk_queue *q, u32 i)
 {
     struct ide_channel *c = q->data;
@@ -115,6 +151,8 @@ static int start(struct disk_queue *q, u32 i)
 
     if (request->op != BLOCK_FLUSH && request->op != BLOCK_READ && request->op != BLOCK_WRITE)
         return -EOPNOTSUPP;
+    if (disk->packet && request->op != BLOCK_READ)
+        return -EROFS;
     if (!wait_idle(c))
         return -EIO;
     c->writing = request->op == BLOCK_WRITE;
@@ -129,10 +167,14 @@ static int start(struct disk_queue *q, u32 i)
         *c->table = (struct ide_prd){(u32)virt_to_phys(c->buffer), (u16)bytes, LAST_PRD};
         outl(c->master + BM_TABLE, (u32)virt_to_phys(c->table));
         outb(c->master + BM_COMMAND, c->writing ? 0 : BM_TO_MEMORY);
-        write_address(disk, lba, bytes / SECTOR_SIZE);
+        if (!disk->packet)
+            write_address(disk, lba, bytes / SECTOR_SIZE);
     }
     outb(c->master + BM_STATUS, inb(c->master + BM_STATUS) | BM_ERROR | BM_INTERRUPT);
-    outb(c->ports + REG_COMMAND, command_of(disk, request->op));
+    if (disk->packet && !read_cd(c, lba, slot->bytes))
+        return -EIO;
+    if (!disk->packet)
+        outb(c->ports + REG_COMMAND, command_of(disk, request->op));
     if (c->moving)
         outb(c->master + BM_COMMAND, (c->writing ? 0 : BM_TO_MEMORY) | BM_START);
     return 0;
@@ -204,6 +246,39 @@ static bool identify(const struct ide_channel *c, u8 device, u16 *id)
     return true;
 }
 
+/* A device that takes packets refuses IDENTIFY DEVICE, and leaves its signature: 7.12.5. */
+static bool is_packet_device(const struct ide_channel *c)
+{
+    return inb(c->ports + REG_LBA + 1) == 0x14 && inb(c->ports + REG_LBA + 2) == 0xeb;
+}
+
+/* READ CAPACITY (10), by hand; the first commands after a reset are refused. Sectors, 0: no CD. */
+static u64 cd_sectors(const struct ide_channel *c, u8 device)
+{
+    static const u8 packet[12] = {READ_CAPACITY_10};
+    u8 answer[8];
+
+    for (u32 tries = 0; tries < 3; tries++) {
+        outb(c->ports + REG_DEVICE, (u8)(DEVICE_LBA | device));
+        pause_400ns(c);
+        if (!wait_idle(c) || !send_packet(c, false, packet, sizeof(answer)))
+            return 0;
+        pause_400ns(c);
+        bool good = wait_idle(c) && (status_of(c) & (ATA_DRQ | ATA_ERR)) == ATA_DRQ;
+        for (u32 i = 0; good && i < sizeof(answer); i += 2) {
+            u16 word = inw(c->ports + REG_DATA);
+            answer[i] = (u8)word;
+            answer[i + 1] = (u8)(word >> 8);
+        }
+        (void)inb(c->ports + REG_COMMAND); /* acknowledges */
+        if (good && answer[6] == CD_BYTES >> 8 && !answer[5] && !answer[7])
+            return ((u64)answer[0] << 24 | answer[1] << 16 | answer[2] << 8 | answer[3]) *
+                       CD_SECTORS +
+                   CD_SECTORS;
+    }
+    return 0;
+}
+
 static void add_disk(struct ide_channel *c, u8 device, const u16 *id)
 {
     struct ide_disk *disk = kzalloc(sizeof(*disk));
@@ -213,11 +288,22 @@ static void add_disk(struct ide_channel *c, u8 device, const u16 *id)
     }
     disk->channel = c;
     disk->device = device;
-    disk_next_name(disk->name);
+    disk->packet = c->cds[device == DEVICE_SECOND];
+    u64 sectors = disk->packet ? cd_sectors(c, device) : ata_sectors(id, &disk->lba48);
+    if (disk->packet && !sectors) {
+        log_info("%s: nothing is in the drive", c->name);
+        kfree(disk);
+        return;
+    }
+    if (disk->packet)
+        disk_next_cd_name(disk->name);
+    else
+        disk_next_name(disk->name);
     disk->bd = (struct block_dev){.name = disk->name,
                                   .ops = &block_ops,
-                                  .sectors = ata_sectors(id, &disk->lba48),
-                                  .volatile_cache = true,
+                                  .sectors = sectors,
+                                  .readonly = disk->packet,
+                                  .volatile_cache = !disk->packet,
                                   .data = disk};
     int err = block_add(&disk->bd);
     if (err) {
@@ -274,8 +360,11 @@ static int probe_channel(const struct pci_dev *pci, u32 n, u16 master)
     c->control = native ? (u16)(pci_io_bar(pci, 2 * n + 1) + 2) : controls[n];
     c->master = (u16)(master + n * BM_CHANNEL);
     outb(c->control, CONTROL_NO_IRQ);
-    found[0] = identify(c, 0, id);
-    found[1] = identify(c, DEVICE_SECOND, id + 256);
+    for (u32 i = 0; i < 2; i++) {
+        found[i] = identify(c, i ? DEVICE_SECOND : 0, id + i * (size_t)256);
+        c->cds[i] = !found[i] && is_packet_device(c);
+        found[i] |= c->cds[i];
+    }
     err = 0;
     if (found[0] || found[1])
         err = start_channel(c, id, found, native ? 0 : IRQ_FIRST + n, pci);

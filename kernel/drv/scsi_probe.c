@@ -4,7 +4,6 @@
 #include "core/log.h"
 #include "core/time.h"
 #include "drv/scsi.h"
-#include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 
@@ -101,7 +100,6 @@ static int measure(struct scan *scan, struct scsi_unit *unit)
 
 static void add_unit(struct scan *scan, u32 target, u32 lun, u8 type)
 {
-    static u32 nr_cds;
     struct scsi_unit *unit = kzalloc(sizeof(*unit));
     int err = unit ? 0 : -ENOMEM;
 
@@ -117,7 +115,7 @@ static void add_unit(struct scan *scan, u32 target, u32 lun, u8 type)
         unit->bd.name = unit->name;
         unit->bd.data = unit;
         if (type == SCSI_TYPE_CD)
-            format(unit->name, sizeof(unit->name), "sr%u", nr_cds++);
+            disk_next_cd_name(unit->name);
         else
             disk_next_name(unit->name);
         err = block_add(&unit->bd);

@@ -421,6 +421,8 @@ def settings_by_drive():
             drive = config_drive(folder, kind, text)
             log = machine("-initrd", image, *drive, line="ingot.config=drive init=device")
             wants(log, *TOLD)
+        cd = [*drive[2:4], "-device", "ide-cd,drive=c"]
+        wants(machine("-M", "pc", "-initrd", image, *cd, line="ingot.config=drive init=device"), *TOLD)
         log = machine("-initrd", image, *drive, line="ingot.config=drive init=device ingot.hostname=mine MOOD=mine -- show mine")
         wants(log, "device: host mine", "device: env MOOD=mine", "device: env GIVEN=by drive", "device: argument mine")
         need("two words" not in log, tail(log))
