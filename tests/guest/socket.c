@@ -480,6 +480,32 @@ CASE(a_full_stream_is_not_writable)
     close(fds[0]), close(fds[1]);
 }
 
+/* As nginx answers: a header, a small file that was in the image (this program), then the cork
+ * goes. */
+CASE(a_cork_joins_a_header_and_a_small_file)
+{
+    enum { HEADER = 240, FILE_BYTES = 612, FROM = 100 };
+    char header[HEADER], want[FILE_BYTES], got[2048];
+    struct iovec iov = {header, sizeof(header)};
+    int fds[2], on = 1, off = 0, file = open("/proc/self/exe", O_RDONLY);
+    off_t at = FROM;
+
+    memset(header, 'h', sizeof(header));
+    NEED(file >= 0 && pread(file, want, sizeof(want), FROM) == FILE_BYTES && tcp_pair(fds));
+    CHECK_EQ(setsockopt(fds[0], IPPROTO_TCP, TCP_CORK, &on, sizeof(on)), 0);
+    CHECK_EQ(writev(fds[0], &iov, 1), HEADER);
+    CHECK_EQ(sendfile(fds[0], file, &at, FILE_BYTES), FILE_BYTES);
+    CHECK_EQ(at, FROM + FILE_BYTES);
+    CHECK_ERR(recv(fds[1], got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    CHECK_EQ(setsockopt(fds[0], IPPROTO_TCP, TCP_CORK, &off, sizeof(off)), 0);
+    CHECK_EQ(recv(fds[1], got, HEADER + FILE_BYTES, MSG_WAITALL), HEADER + FILE_BYTES);
+    CHECK_EQ(memcmp(got, header, HEADER), 0);
+    CHECK_EQ(memcmp(got + HEADER, want, FILE_BYTES), 0);
+    close(file);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 CASE(sendfile_sends_a_file)
 {
     static char buf[100000], back[100000];
