@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -532,6 +533,7 @@ int supervisor_start(const struct supervisor_plan *plan, struct err *err)
     }
     fflush(stdout);
     fflush(stderr);
+    malloc_trim(0); /* what making an image took, the supervisor and its runner would keep */
     pid_t child = fork();
     if (child == 0) {
         close(ready[0]);
