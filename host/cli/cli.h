@@ -29,7 +29,7 @@ extern const struct command command_build, command_run, command_images, command_
     command_stop, command_kill, command_start, command_restart, command_wait, command_rm,
     command_rename, command_port, command_stats, command_top, command_events, command_pause,
     command_unpause, command_attach, command_exec, command_export, command_snapshot,
-    command_restore, command_migrate, command_receive, command_metrics;
+    command_restore, command_migrate, command_receive, command_metrics, command_debug;
 
 enum option_kind {
     OPTION_FLAG,   /* bool *: set to true; letters may be joined, `-it` */

@@ -331,6 +331,27 @@ def waited_for():
         lab.refused("wait", "--condition", "healthy", "brief", why="ended with status 3")
 
 
+def debugger():
+    if not find("gdb"):
+        raise Skip("gdb is not installed")
+    with Lab() as lab:
+        lab.start("a", "-m", "32M", ground="vm")
+        result = None
+
+        def idle():
+            nonlocal result
+            result = lab.ingot("debug", "a", "-batch", "-ex", "bt", "-ex", "print boot_info.nr_cpus")
+            return "sys_clock_nanosleep" in result.text()
+        until(idle, deadline=20, step=0.2)
+        need(result.status == 0 and "sys_clock_nanosleep" in result.text(), f"no backtrace of sleep\n{result.show()}")
+        need("$1 = 1" in result.text(), f"no symbols\n{result.show()}")
+        need(lab.row("a")["State"] == "running", "it does not go on")
+        lab.good("stop", "a")
+        lab.refused("debug", "a", why="is not running")
+        lab.start("b")
+        lab.refused("debug", "b", why="is a process of this machine")
+
+
 def labels():
     with Lab() as lab:
         lab.start("a", "--label", "team=x", "--label", "bare")
@@ -399,6 +420,6 @@ def add_to(suite):
         for test in (life, what_a_paused_one_does, killed_supervisor, killed_parts):
             suite.add(f"instance: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
     for test in (names_in_use, fifty_at_once, stopped_supervisor, policies, logs, log_rotation_and_following, log_daemons,
-                 full_disk, attached, in_the_foreground, what_cannot_start, health, waited_for, labels, health_of_an_image,
+                 full_disk, attached, in_the_foreground, what_cannot_start, health, waited_for, labels, debugger, health_of_an_image,
                  after_a_boot, damaged_files):
         suite.add("instance: " + test.__name__.replace("_", " "), test)
