@@ -8,7 +8,11 @@
 #include "mm/heap.h"
 #include "sched/sched_priv.h"
 
-enum { CPU_POLL_NS = 1000000, MAX_TIMERS = 4096 };
+enum {
+    CPU_POLL_NS = 1000000,
+    LEAST_NS = 50000, /* from one expiry to the next: the program shall have time between them */
+    MAX_TIMERS = 4096
+};
 
 /* [S] under the process's siglock, [I] fixed. */
 struct posix_timer {
@@ -86,7 +90,7 @@ static void expired(struct timer *timer)
         send_expiry(t);
     if (!due)
         return;
-    u64 deadline = clock_deadline(t->clock, due);
+    u64 deadline = max(clock_deadline(t->clock, due), time_after_ns(LEAST_NS));
     if (t->clock < 0) /* CPU time may stand still: do not look all the time */
         deadline = max(deadline, time_after_ns(CPU_POLL_NS));
     timer_set(&t->timer, deadline);
