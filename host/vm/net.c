@@ -179,6 +179,8 @@ int vm_net_publish(struct vm_net *net, const char *text, struct err *err)
     struct vm_port port;
     int failed = net_parse_port(text, &port, err);
 
+    if (!failed && !port.host)
+        failed = err_set(err, ERR_USAGE, "--publish: '%s' wants HOST:GUEST", text);
     if (failed)
         return failed;
     net->ports = mem_resize(net->ports, net->nr_ports + 1, sizeof(port));

@@ -36,6 +36,30 @@ TEST(publish_refuses_what_is_no_port)
     vm_net_fini(&net);
 }
 
+TEST(a_free_port_is_picked_once)
+{
+    static const char *const open[] = {"80", "0:80", ":80", "127.0.0.1::80/udp"};
+    static const char *const bad[] = {"", "0", "x", "80/sctp", "1.2.3::80", "70000:80", "80:0"};
+    struct vm_net net = {0};
+    struct err err = {0};
+    bool picked;
+
+    for (size_t i = 0; i < ARRAY_LEN(open); i++) {
+        char *full = vm_net_settle_port(open[i], &picked, &err);
+        EXPECT_TRUE(full && picked, open[i]);
+        EXPECT_EQ(vm_net_publish(&net, full, &err), 0, full);
+        EXPECT_TRUE(net.ports[i].host && net.ports[i].guest == 80, full);
+        free(full);
+    }
+    char *full = vm_net_settle_port("8080:80", &picked, &err);
+    EXPECT_STR(full, "0.0.0.0:8080:80/tcp", NULL);
+    EXPECT_TRUE(!picked, NULL);
+    free(full);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        EXPECT_TRUE(!vm_net_settle_port(bad[i], &picked, &err), bad[i]);
+    vm_net_fini(&net);
+}
+
 TEST(net_words_become_the_kernels)
 {
     struct vm_net net = {0};
