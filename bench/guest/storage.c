@@ -236,10 +236,7 @@ static void op_readdir(int n)
 static void op_untar(int n)
 {
     static int generation;
-    struct timespec times[2] = {
-        {1600000000, 0},
-        {1600000000, 0}
-    };
+    struct timespec times[2] = {{1600000000, 0}, {1600000000, 0}};
     char name[64];
 
     generation++;
@@ -300,23 +297,23 @@ static const struct op {
     int rounds, measures;
     const char *sqlite_mode;
 } ops[] = {
-    {"loop",             op_loop,             1000,  2, NULL    },
-    {"pread_1",          op_pread_1,          500,   3, NULL    },
-    {"pread_4k",         op_pread,            500,   3, NULL    },
-    {"pwrite_4k",        op_pwrite,           500,   3, NULL    },
-    {"open_close",       op_open_close,       500,   2, NULL    },
-    {"stat",             op_stat,             500,   2, NULL    },
-    {"map_fault",        op_map_fault,        512,   3, NULL    },
-    {"map_unmap",        op_map_unmap,        512,   3, NULL    },
-    {"create_fsync",     op_create_fsync,     100,   4, NULL    },
-    {"rewrite_fsync",    op_rewrite_fsync,    100,   4, NULL    },
-    {"sqlite_delete",    op_sqlite,           60,    4, "delete"},
-    {"sqlite_wal",       op_sqlite,           60,    4, "wal"   },
-    {"read_random",      op_read_random,      3200,  4, NULL    },
-    {"read_sequential",  op_read_sequential,  512,   4, NULL    },
-    {"write_sequential", op_write_sequential, 512,   4, NULL    },
-    {"readdir",          op_readdir,          NAMES, 2, NULL    },
-    {"untar",            op_untar,            FILES, 2, NULL    },
+    {"loop", op_loop, 1000, 2, NULL},
+    {"pread_1", op_pread_1, 500, 3, NULL},
+    {"pread_4k", op_pread, 500, 3, NULL},
+    {"pwrite_4k", op_pwrite, 500, 3, NULL},
+    {"open_close", op_open_close, 500, 2, NULL},
+    {"stat", op_stat, 500, 2, NULL},
+    {"map_fault", op_map_fault, 512, 3, NULL},
+    {"map_unmap", op_map_unmap, 512, 3, NULL},
+    {"create_fsync", op_create_fsync, 100, 4, NULL},
+    {"rewrite_fsync", op_rewrite_fsync, 100, 4, NULL},
+    {"sqlite_delete", op_sqlite, 60, 4, "delete"},
+    {"sqlite_wal", op_sqlite, 60, 4, "wal"},
+    {"read_random", op_read_random, 3200, 4, NULL},
+    {"read_sequential", op_read_sequential, 512, 4, NULL},
+    {"write_sequential", op_write_sequential, 512, 4, NULL},
+    {"readdir", op_readdir, NAMES, 2, NULL},
+    {"untar", op_untar, FILES, 2, NULL},
 };
 
 static void set_up(void)

@@ -338,7 +338,7 @@ static int doctor_main(int argc, char **argv, struct err *err)
 
 static const struct option_spec doctor_options[] = {
     {"format", 0, OPTION_TEXT, 0, "FORMAT", "table or json"},
-    {NULL,     0, OPTION_FLAG, 0, NULL,     NULL           },
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 
 const struct command command_doctor = {

@@ -15,13 +15,13 @@ struct images_options {
 };
 
 static const struct option_spec images_specs[] = {
-    {"all",                                                     'a', OPTION_FLAG, offsetof(struct images_options, all), NULL,
+    {"all", 'a', OPTION_FLAG, offsetof(struct images_options, all), NULL,
      "also images without a name, which 'ingot run FILE' made"},
-    {"quiet",                                              'q', OPTION_FLAG, offsetof(struct images_options, quiet), NULL, "print ids only"},
-    {"no-trunc",                                                     0, OPTION_FLAG, offsetof(struct images_options, full), NULL, "print whole ids"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct images_options, quiet), NULL, "print ids only"},
+    {"no-trunc", 0, OPTION_FLAG, offsetof(struct images_options, full), NULL, "print whole ids"},
     {"format", 0, OPTION_TEXT, offsetof(struct images_options, format), "table|json",
      "how to print"},
-    {0                                                  },
+    {0},
 };
 
 /* A row of the table. */
@@ -37,15 +37,8 @@ static char *images_age(const char *created)
     static const struct {
         const char *name;
         long seconds;
-    } units[] = {
-        {"year",   31536000},
-        {"month",  2592000 },
-        {"week",   604800  },
-        {"day",    86400   },
-        {"hour",   3600    },
-        {"minute", 60      },
-        {"second", 1       }
-    };
+    } units[] = {{"year", 31536000}, {"month", 2592000}, {"week", 604800}, {"day", 86400},
+                 {"hour", 3600},     {"minute", 60},     {"second", 1}};
     struct tm tm = {0};
 
     if (!created || !strptime(created, "%Y-%m-%dT%H:%M:%SZ", &tm))

@@ -16,14 +16,14 @@ struct inspect_options {
 };
 
 static const struct option_spec inspect_specs[] = {
-    {"verify",                              0, OPTION_FLAG, offsetof(struct inspect_options, verify), NULL,
+    {"verify", 0, OPTION_FLAG, offsetof(struct inspect_options, verify), NULL,
      "compare every layer with its digest"},
-    {"syscalls",                          0, OPTION_FLAG, offsetof(struct inspect_options, syscalls), NULL,
+    {"syscalls", 0, OPTION_FLAG, offsetof(struct inspect_options, syscalls), NULL,
      "print the system calls that the image can make"},
-    {"quiet",                              'q', OPTION_FLAG, offsetof(struct inspect_options, quiet), NULL,
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct inspect_options, quiet), NULL,
      "print nothing: only the status tells"},
     {"format", 0, OPTION_TEXT, offsetof(struct inspect_options, format), "json", "how to print"},
-    {0                           },
+    {0},
 };
 
 static json_t *inspect_names(const struct store *store, const char *digest)

@@ -134,13 +134,7 @@ char *instances_span(s64 ns, char out[32])
     static const struct {
         const char *name;
         long seconds;
-    } units[] = {
-        {"week",   604800},
-        {"day",    86400 },
-        {"hour",   3600  },
-        {"minute", 60    },
-        {"second", 1     }
-    };
+    } units[] = {{"week", 604800}, {"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
     long seconds = (long)(max(ns, (s64)0) / 1000000000);
 
     for (size_t i = 0; i < ARRAY_LEN(units); i++)

@@ -22,7 +22,7 @@ struct time_options {
 };
 
 static const struct option_spec time_specs[] = {
-    {"time",         't', OPTION_NUMBER, offsetof(struct time_options, seconds), "SECONDS",
+    {"time", 't', OPTION_NUMBER, offsetof(struct time_options, seconds), "SECONDS",
      "time to stop before it is ended (what it was run with, or 10)"},
     {0},
 };
@@ -76,7 +76,7 @@ struct kill_options {
 };
 
 static const struct option_spec kill_specs[] = {
-    {"signal",     's', OPTION_TEXT, offsetof(struct kill_options, signal), "SIGNAL",
+    {"signal", 's', OPTION_TEXT, offsetof(struct kill_options, signal), "SIGNAL",
      "KILL (the default), or its stop signal"},
     {0},
 };
@@ -155,7 +155,7 @@ struct start_options {
 };
 
 static const struct option_spec start_specs[] = {
-    {"all",        'a', OPTION_FLAG, offsetof(struct start_options, all), NULL,
+    {"all", 'a', OPTION_FLAG, offsetof(struct start_options, all), NULL,
      "those that --restart always or unless-stopped wants: after a boot"},
     {0},
 };
@@ -256,7 +256,7 @@ struct rm_options {
 };
 
 static const struct option_spec rm_specs[] = {
-    {"force",      'f', OPTION_FLAG, offsetof(struct rm_options, force), NULL,
+    {"force", 'f', OPTION_FLAG, offsetof(struct rm_options, force), NULL,
      "end it first if it runs; one that is not there is no failure"},
     {0},
 };

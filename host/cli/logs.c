@@ -19,16 +19,16 @@ struct logs_options {
 };
 
 static const struct option_spec logs_specs[] = {
-    {"follow",                               'f', OPTION_FLAG, offsetof(struct logs_options, follow), NULL,
+    {"follow", 'f', OPTION_FLAG, offsetof(struct logs_options, follow), NULL,
      "go on with what comes, until it ends"},
-    {"since",                           0, OPTION_TEXT, offsetof(struct logs_options, since), "TIME",
+    {"since", 0, OPTION_TEXT, offsetof(struct logs_options, since), "TIME",
      "from then on: 2026-01-31T12:00:00Z, or 10m ago"},
-    {"until",                               0, OPTION_TEXT, offsetof(struct logs_options, until), "TIME", "up to then"},
+    {"until", 0, OPTION_TEXT, offsetof(struct logs_options, until), "TIME", "up to then"},
     {"tail", 'n', OPTION_TEXT, offsetof(struct logs_options, tail), "N",
      "the last so many lines, or all"},
-    {"timestamps",                                't', OPTION_FLAG, offsetof(struct logs_options, timestamps), NULL,
+    {"timestamps", 't', OPTION_FLAG, offsetof(struct logs_options, timestamps), NULL,
      "show when each line came"},
-    {0                          },
+    {0},
 };
 
 static int logs_time(const char *option, const char *text, s64 *ns, struct err *err)

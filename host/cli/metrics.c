@@ -26,7 +26,7 @@ struct metrics_options {
 };
 
 static const struct option_spec metrics_specs[] = {
-    {"listen",     0, OPTION_TEXT, offsetof(struct metrics_options, listen), "[ADDRESS:]PORT",
+    {"listen", 0, OPTION_TEXT, offsetof(struct metrics_options, listen), "[ADDRESS:]PORT",
      "serve them at http://ADDRESS:PORT/metrics"},
     {0},
 };
@@ -164,16 +164,16 @@ static void put_host(struct buf *out, const struct samples *samples)
         bool counter, running; /* only of those that run */
         double (*value)(const struct sample *sample);
     } figures[] = {
-        {"ingot_up",                            "Whether it runs.",                                false, false, up        },
-        {"ingot_restarts_total",                "Times that its policy started it again.",         true,  false, restarts  },
-        {"ingot_host_cpu_seconds_total",        "Processor time of its processes.",                true,  true,
-         cpu_seconds                                                                                                       },
-        {"ingot_host_memory_bytes",             "Memory of its processes, shared pages by share.", false, true,
-         memory                                                                                                            },
-        {"ingot_host_disk_read_bytes_total",    "Bytes read from disks.",                          true,  true,  read_bytes},
-        {"ingot_host_disk_written_bytes_total", "Bytes written to disks.",                         true,  true,
-         written_bytes                                                                                                     },
-        {"ingot_host_processes",                "Its processes.",                                  false, true,  processes },
+        {"ingot_up", "Whether it runs.", false, false, up},
+        {"ingot_restarts_total", "Times that its policy started it again.", true, false, restarts},
+        {"ingot_host_cpu_seconds_total", "Processor time of its processes.", true, true,
+         cpu_seconds},
+        {"ingot_host_memory_bytes", "Memory of its processes, shared pages by share.", false, true,
+         memory},
+        {"ingot_host_disk_read_bytes_total", "Bytes read from disks.", true, true, read_bytes},
+        {"ingot_host_disk_written_bytes_total", "Bytes written to disks.", true, true,
+         written_bytes},
+        {"ingot_host_processes", "Its processes.", false, true, processes},
     };
 
     for (size_t f = 0; f < ARRAY_LEN(figures); f++) {

@@ -43,11 +43,11 @@ struct migrate_options {
 #define OPTION(field) offsetof(struct migrate_options, field)
 
 static const struct option_spec migrate_specs[] = {
-    {"downtime",   0, OPTION_TEXT, OPTION(downtime), "TIME", "how long it may stand still (50ms)"},
+    {"downtime", 0, OPTION_TEXT, OPTION(downtime), "TIME", "how long it may stand still (50ms)"},
     {"postcopy", 0, OPTION_FLAG, OPTION(postcopy), NULL, "switch over before all memory is there"},
-    {"net",      0, OPTION_TEXT, OPTION(net), "KIND", "its network there, as --net of run"},
-    {"quiet",            'q', OPTION_FLAG, OPTION(quiet), NULL, "print its name only"},
-    {0          },
+    {"net", 0, OPTION_TEXT, OPTION(net), "KIND", "its network there, as --net of run"},
+    {"quiet", 'q', OPTION_FLAG, OPTION(quiet), NULL, "print its name only"},
+    {0},
 };
 
 /* Where it goes: a state directory, here or where ssh leads. */

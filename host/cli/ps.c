@@ -15,12 +15,12 @@ struct ps_options {
 };
 
 static const struct option_spec ps_specs[] = {
-    {"all",                         'a', OPTION_FLAG, offsetof(struct ps_options, all), NULL, "also those that have ended"},
-    {"quiet",                  'q', OPTION_FLAG, offsetof(struct ps_options, quiet), NULL, "print names only"},
-    {"format",                         0, OPTION_TEXT, offsetof(struct ps_options, format), "table|json", "how to print"},
+    {"all", 'a', OPTION_FLAG, offsetof(struct ps_options, all), NULL, "also those that have ended"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct ps_options, quiet), NULL, "print names only"},
+    {"format", 0, OPTION_TEXT, offsetof(struct ps_options, format), "table|json", "how to print"},
     {"filter", 'f', OPTION_TEXTS, offsetof(struct ps_options, filters), "KEY=VALUE",
      "only those with this label, name or status: label=NAME[=VALUE]; repeatable"},
-    {0                      },
+    {0},
 };
 
 /* One instance, read once: config and state. */

@@ -29,7 +29,7 @@ struct receive_options {
 };
 
 static const struct option_spec receive_specs[] = {
-    {"connect",    0, OPTION_TEXT, offsetof(struct receive_options, connect), "NAME",
+    {"connect", 0, OPTION_TEXT, offsetof(struct receive_options, connect), "NAME",
      "pass the state of this one on"},
     {0},
 };

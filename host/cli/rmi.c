@@ -15,13 +15,13 @@ struct rmi_options {
 };
 
 static const struct option_spec rmi_specs[] = {
-    {"all",                                                'a', OPTION_FLAG, offsetof(struct rmi_options, all), NULL,
+    {"all", 'a', OPTION_FLAG, offsetof(struct rmi_options, all), NULL,
      "every image, also those that 'ingot run FILE' made"},
-    {"force",                                         'f', OPTION_FLAG, offsetof(struct rmi_options, force), NULL,
+    {"force", 'f', OPTION_FLAG, offsetof(struct rmi_options, force), NULL,
      "an image that is not there is no failure"},
-    {"quiet",                                                'q', OPTION_FLAG, offsetof(struct rmi_options, quiet), NULL, "print nothing"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct rmi_options, quiet), NULL, "print nothing"},
     {"format", 0, OPTION_TEXT, offsetof(struct rmi_options, format), "table|json", "how to print"},
-    {0                                             },
+    {0},
 };
 
 static int rmi_all_targets(struct strs *targets, struct err *err)

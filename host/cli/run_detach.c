@@ -177,9 +177,9 @@ static int set_health_times(struct health_plan *health, const struct run_options
         const char *name, *text;
         u64 *ms;
     } times[] = {
-        {"health-interval",     options->health_interval, &health->interval_ms},
-        {"health-timeout",      options->health_timeout,  &health->timeout_ms },
-        {"health-start-period", options->health_start,    &health->start_ms   },
+        {"health-interval", options->health_interval, &health->interval_ms},
+        {"health-timeout", options->health_timeout, &health->timeout_ms},
+        {"health-start-period", options->health_start, &health->start_ms},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(times); i++) {

@@ -19,13 +19,7 @@ bool run_parse_size(const char *text, u64 *bytes)
     static const struct {
         char letter;
         unsigned shift;
-    } units[] = {
-        {'b', 0 },
-        {'k', 10},
-        {'m', 20},
-        {'g', 30},
-        {'t', 40}
-    };
+    } units[] = {{'b', 0}, {'k', 10}, {'m', 20}, {'g', 30}, {'t', 40}};
     char *end;
 
     if (!isdigit((unsigned char)*text))

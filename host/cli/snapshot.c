@@ -25,10 +25,10 @@ struct snapshot_options {
 };
 
 static const struct option_spec snapshot_specs[] = {
-    {"quiet",      'q', OPTION_FLAG, offsetof(struct snapshot_options, quiet), NULL, "ls: names only"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct snapshot_options, quiet), NULL, "ls: names only"},
     {"format", 0, OPTION_TEXT, offsetof(struct snapshot_options, format), "table|json",
      "ls: how to print"},
-    {0     },
+    {0},
 };
 
 struct volumes {
@@ -198,11 +198,11 @@ struct restore_options {
 };
 
 static const struct option_spec restore_specs[] = {
-    {"name",       0, OPTION_TEXT, offsetof(struct restore_options, name), "NAME",
+    {"name", 0, OPTION_TEXT, offsetof(struct restore_options, name), "NAME",
      "as an instance of this name, a copy"},
     {"publish", 'p', OPTION_TEXTS, offsetof(struct restore_options, publish), "[HOST:]GUEST",
      "forward these ports, and no others"},
-    {0      },
+    {0},
 };
 
 static void restore_options_fini(struct restore_options *options)

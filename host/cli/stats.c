@@ -20,11 +20,11 @@ struct stats_options {
 };
 
 static const struct option_spec stats_specs[] = {
-    {"no-stream",  0, OPTION_FLAG, offsetof(struct stats_options, once), NULL,
+    {"no-stream", 0, OPTION_FLAG, offsetof(struct stats_options, once), NULL,
      "once, not again and again"},
     {"format", 0, OPTION_TEXT, offsetof(struct stats_options, format), "table|json",
      "how to print"},
-    {0      },
+    {0},
 };
 
 static double cpu_percent(const struct usage *before, const struct usage *now)
@@ -199,11 +199,11 @@ struct events_options {
 };
 
 static const struct option_spec events_specs[] = {
-    {"since",                0, OPTION_TEXT, offsetof(struct events_options, since), "TIME",
+    {"since", 0, OPTION_TEXT, offsetof(struct events_options, since), "TIME",
      "also what was before"},
-    {"until",           0, OPTION_TEXT, offsetof(struct events_options, until), "TIME",
+    {"until", 0, OPTION_TEXT, offsetof(struct events_options, until), "TIME",
      "up to then, and end"},
-    {"format",                0, OPTION_TEXT, offsetof(struct events_options, format), "table|json",
+    {"format", 0, OPTION_TEXT, offsetof(struct events_options, format), "table|json",
      "how to print"},
     {0},
 };

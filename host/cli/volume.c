@@ -21,23 +21,23 @@ struct volume_options {
 #define OPTION(field) offsetof(struct volume_options, field)
 
 static const struct option_spec create_specs[] = {
-    {"size",  's', OPTION_TEXT,  OPTION(size),   "SIZE",
-     "of the disk (1G); its file grows as it is filled"                                 },
-    {"label", 0,   OPTION_TEXTS, OPTION(labels), "KEY=VALUE", "a word of yours about it"},
-    {NULL,    0,   OPTION_FLAG,  0,              NULL,        NULL                      },
+    {"size", 's', OPTION_TEXT, OPTION(size), "SIZE",
+     "of the disk (1G); its file grows as it is filled"},
+    {"label", 0, OPTION_TEXTS, OPTION(labels), "KEY=VALUE", "a word of yours about it"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 static const struct option_spec ls_specs[] = {
-    {"quiet",  'q', OPTION_FLAG, OPTION(quiet),  NULL,         "names only"  },
-    {"format", 0,   OPTION_TEXT, OPTION(format), "table|json", "how to print"},
-    {NULL,     0,   OPTION_FLAG, 0,              NULL,         NULL          },
+    {"quiet", 'q', OPTION_FLAG, OPTION(quiet), NULL, "names only"},
+    {"format", 0, OPTION_TEXT, OPTION(format), "table|json", "how to print"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 static const struct option_spec remove_specs[] = {
     {"force", 'f', OPTION_FLAG, OPTION(force), NULL, "one that is not there is no failure"},
-    {NULL,    0,   OPTION_FLAG, 0,             NULL, NULL                                 },
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 static const struct option_spec prune_specs[] = {
     {"force", 'f', OPTION_FLAG, OPTION(force), NULL, "really delete them"},
-    {NULL,    0,   OPTION_FLAG, 0,             NULL, NULL                },
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 static const struct option_spec no_specs[] = {
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
@@ -219,16 +219,16 @@ static const struct {
     struct command command; /* for its options and its help; run goes through .act */
     int (*act)(const struct volume_options *options, int words, char **argv, struct err *err);
 } volume_verbs[] = {
-    {{"volume create", "", "[OPTIONS] NAME", create_specs, NULL, NULL},               volume_create_run },
-    {{"volume ls", "", "[OPTIONS]", ls_specs, NULL, NULL},                            volume_ls_run     },
-    {{"volume inspect", "", "NAME...", no_specs, NULL, NULL},                         volume_inspect_run},
+    {{"volume create", "", "[OPTIONS] NAME", create_specs, NULL, NULL}, volume_create_run},
+    {{"volume ls", "", "[OPTIONS]", ls_specs, NULL, NULL}, volume_ls_run},
+    {{"volume inspect", "", "NAME...", no_specs, NULL, NULL}, volume_inspect_run},
     {{"volume cp", "", "FROM TO", no_specs,
       "One of FROM and TO is NAME:/PATH, in a volume that no guest has.", NULL},
-     volume_cp_run                                                                                      },
-    {{"volume rm", "", "[OPTIONS] NAME...", remove_specs, NULL, NULL},                volume_rm_run     },
+     volume_cp_run},
+    {{"volume rm", "", "[OPTIONS] NAME...", remove_specs, NULL, NULL}, volume_rm_run},
     {{"volume prune", "", "[OPTIONS]", prune_specs,
       "Deletes every volume that no guest has at this moment.", NULL},
-     volume_prune_run                                                                                   },
+     volume_prune_run},
 };
 
 static int volume_run(int argc, char **argv, struct err *err)

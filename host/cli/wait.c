@@ -27,9 +27,9 @@ struct wait_options {
 };
 
 static const struct option_spec wait_specs[] = {
-    {"condition",      'c', OPTION_TEXT, offsetof(struct wait_options, condition_name), "CONDITION",
+    {"condition", 'c', OPTION_TEXT, offsetof(struct wait_options, condition_name), "CONDITION",
      "exited (the default), running or healthy"},
-    {"timeout",     0, OPTION_TEXT, offsetof(struct wait_options, timeout_text), "TIME",
+    {"timeout", 0, OPTION_TEXT, offsetof(struct wait_options, timeout_text), "TIME",
      "for running and healthy: give up after this (none)"},
     {0},
 };

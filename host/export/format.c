@@ -320,19 +320,19 @@ static int make_libvirt(struct job *job, struct err *err)
 /* --- the table --- */
 
 static const struct format formats[] = {
-    {"raw",           make_raw,         NULL,    NULL,                            MIB_SIZE,        false},
-    {"qcow2",         make_converted,   "qcow2", NULL,                            MIB_SIZE,        false},
-    {"vmdk",          make_converted,   "vmdk",  "subformat=streamOptimized",     MIB_SIZE,        false},
-    {"vhd",           make_converted,   "vpc",   "subformat=fixed,force_size=on", MIB_SIZE,        false},
-    {"vhdx",          make_converted,   "vhdx",  "subformat=dynamic",             MIB_SIZE,        false},
-    {"vdi",           make_converted,   "vdi",   NULL,                            MIB_SIZE,        false},
-    {"gce",           make_gce,         NULL,    NULL,                            1024 * MIB_SIZE, false},
-    {"ova",           make_ova,         "vmdk",  "subformat=streamOptimized",     MIB_SIZE,        false},
-    {"iso",           make_iso,         NULL,    NULL,                            MIB_SIZE,        false},
-    {"efi",           make_efi,         NULL,    NULL,                            MIB_SIZE,        false},
-    {"libvirt",       make_libvirt,     "qcow2", NULL,                            MIB_SIZE,        true },
-    {"firecracker",   make_firecracker, NULL,    NULL,                            MIB_SIZE,        true },
-    {"kernel+initrd", make_kernel,      NULL,    NULL,                            MIB_SIZE,        true },
+    {"raw", make_raw, NULL, NULL, MIB_SIZE, false},
+    {"qcow2", make_converted, "qcow2", NULL, MIB_SIZE, false},
+    {"vmdk", make_converted, "vmdk", "subformat=streamOptimized", MIB_SIZE, false},
+    {"vhd", make_converted, "vpc", "subformat=fixed,force_size=on", MIB_SIZE, false},
+    {"vhdx", make_converted, "vhdx", "subformat=dynamic", MIB_SIZE, false},
+    {"vdi", make_converted, "vdi", NULL, MIB_SIZE, false},
+    {"gce", make_gce, NULL, NULL, 1024 * MIB_SIZE, false},
+    {"ova", make_ova, "vmdk", "subformat=streamOptimized", MIB_SIZE, false},
+    {"iso", make_iso, NULL, NULL, MIB_SIZE, false},
+    {"efi", make_efi, NULL, NULL, MIB_SIZE, false},
+    {"libvirt", make_libvirt, "qcow2", NULL, MIB_SIZE, true},
+    {"firecracker", make_firecracker, NULL, NULL, MIB_SIZE, true},
+    {"kernel+initrd", make_kernel, NULL, NULL, MIB_SIZE, true},
 };
 
 const char *export_formats(void)

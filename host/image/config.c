@@ -235,10 +235,10 @@ static void config_put_health(json_t *object, const struct image_health *health)
         const char *member;
         int64_t value;
     } counts[] = {
-        {"Interval",    health->interval_ns},
-        {"Timeout",     health->timeout_ns },
-        {"StartPeriod", health->start_ns   },
-        {"Retries",     health->retries    },
+        {"Interval", health->interval_ns},
+        {"Timeout", health->timeout_ns},
+        {"StartPeriod", health->start_ns},
+        {"Retries", health->retries},
     };
 
     if (!health->test.len)

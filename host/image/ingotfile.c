@@ -26,22 +26,22 @@ static const struct {
     bool assigns; /* every word is NAME=VALUE */
     bool json;    /* may be a JSON array */
 } ingot_verbs[] = {
-    [INGOT_FROM] = {"FROM",        1, 1,               "FROM scratch, or FROM IMAGE",       false, false},
-    [INGOT_COPY] = {"COPY",        2, INGOT_WORDS_MAX, "COPY SOURCE... TARGET",             false, true },
-    [INGOT_PROGRAM] = {"PROGRAM",     1, INGOT_WORDS_MAX, "PROGRAM PATH [ARG...]",             false, true },
-    [INGOT_ENV] = {"ENV",         1, INGOT_WORDS_MAX, "ENV NAME=VALUE...",                 true,  false},
-    [INGOT_WORKDIR] = {"WORKDIR",     1, 1,               "WORKDIR PATH",                      false, false},
-    [INGOT_EXPOSE] = {"EXPOSE",      1, INGOT_WORDS_MAX, "EXPOSE PORT[/tcp]...",              false, false},
-    [INGOT_VOLUME] = {"VOLUME",      1, INGOT_WORDS_MAX, "VOLUME PATH...",                    false, true },
-    [INGOT_ENTRYPOINT] = {"ENTRYPOINT",  1, INGOT_WORDS_MAX, "ENTRYPOINT [\"PROGRAM\", \"ARG\"]",
-                    false,                                                                         true },
-    [INGOT_CMD] = {"CMD",         1, INGOT_WORDS_MAX, "CMD [\"ARG\", ...]",                false, true },
-    [INGOT_STOPSIGNAL] = {"STOPSIGNAL",  1, 1,               "STOPSIGNAL SIGTERM",                false, false},
-    [INGOT_EXEC] = {"EXEC",        1, INGOT_WORDS_MAX, "EXEC PROGRAM...",                   false, false},
+    [INGOT_FROM] = {"FROM", 1, 1, "FROM scratch, or FROM IMAGE", false, false},
+    [INGOT_COPY] = {"COPY", 2, INGOT_WORDS_MAX, "COPY SOURCE... TARGET", false, true},
+    [INGOT_PROGRAM] = {"PROGRAM", 1, INGOT_WORDS_MAX, "PROGRAM PATH [ARG...]", false, true},
+    [INGOT_ENV] = {"ENV", 1, INGOT_WORDS_MAX, "ENV NAME=VALUE...", true, false},
+    [INGOT_WORKDIR] = {"WORKDIR", 1, 1, "WORKDIR PATH", false, false},
+    [INGOT_EXPOSE] = {"EXPOSE", 1, INGOT_WORDS_MAX, "EXPOSE PORT[/tcp]...", false, false},
+    [INGOT_VOLUME] = {"VOLUME", 1, INGOT_WORDS_MAX, "VOLUME PATH...", false, true},
+    [INGOT_ENTRYPOINT] = {"ENTRYPOINT", 1, INGOT_WORDS_MAX, "ENTRYPOINT [\"PROGRAM\", \"ARG\"]",
+                          false, true},
+    [INGOT_CMD] = {"CMD", 1, INGOT_WORDS_MAX, "CMD [\"ARG\", ...]", false, true},
+    [INGOT_STOPSIGNAL] = {"STOPSIGNAL", 1, 1, "STOPSIGNAL SIGTERM", false, false},
+    [INGOT_EXEC] = {"EXEC", 1, INGOT_WORDS_MAX, "EXEC PROGRAM...", false, false},
     [INGOT_HEALTHCHECK] = {"HEALTHCHECK", 1, INGOT_WORDS_MAX,
-                    "HEALTHCHECK [--interval=30s] tcp:PORT",                                false, true },
-    [INGOT_COMPRESS] = {"COMPRESS",    1, 1,               "COMPRESS lz4, lzma or none",        false, false},
-    [INGOT_LABEL] = {"LABEL",       1, INGOT_WORDS_MAX, "LABEL KEY=VALUE...",                true,  false},
+                           "HEALTHCHECK [--interval=30s] tcp:PORT", false, true},
+    [INGOT_COMPRESS] = {"COMPRESS", 1, 1, "COMPRESS lz4, lzma or none", false, false},
+    [INGOT_LABEL] = {"LABEL", 1, INGOT_WORDS_MAX, "LABEL KEY=VALUE...", true, false},
 };
 static_assert(ARRAY_LEN(ingot_verbs) == INGOT_VERBS, "a row a keyword");
 
@@ -49,13 +49,13 @@ static_assert(ARRAY_LEN(ingot_verbs) == INGOT_VERBS, "a row a keyword");
 static const struct {
     const char *name, *answer;
 } ingot_refused[] = {
-    {"RUN",        "nothing runs inside an image while it is built; build outside and COPY the result"},
-    {"ADD",        "write COPY; unpack or download before"                                            },
-    {"ARG",        "write the value, or use ENV"                                                      },
-    {"USER",       "the program has a machine of its own and runs as root of it; leave the line out"  },
-    {"SHELL",      "there is no shell in an image; leave the line out"                                },
-    {"ONBUILD",    "not supported; write the line where it is wanted"                                 },
-    {"MAINTAINER", "write LABEL maintainer=NAME"                                                      },
+    {"RUN", "nothing runs inside an image while it is built; build outside and COPY the result"},
+    {"ADD", "write COPY; unpack or download before"},
+    {"ARG", "write the value, or use ENV"},
+    {"USER", "the program has a machine of its own and runs as root of it; leave the line out"},
+    {"SHELL", "there is no shell in an image; leave the line out"},
+    {"ONBUILD", "not supported; write the line where it is wanted"},
+    {"MAINTAINER", "write LABEL maintainer=NAME"},
 };
 
 /* The text under parsing. */

@@ -106,11 +106,7 @@ static char *search_expand_one(const char *item, const char *origin, const char 
 {
     const struct {
         const char *name, *value;
-    } tokens[] = {
-        {"ORIGIN",   origin  },
-        {"LIB",      lib     },
-        {"PLATFORM", "x86_64"}
-    };
+    } tokens[] = {{"ORIGIN", origin}, {"LIB", lib}, {"PLATFORM", "x86_64"}};
     struct buf out = {0};
 
     while (*item) {

@@ -15,15 +15,15 @@
 /* What is run, in order, inside the copy. */
 static const char *const project_make[][8] = {{"make"}, {NULL}};
 static const char *const project_cmake[][8] = {
-    {"cmake",        "-S", ".", "-B", PROJECT_BUILD, "-DCMAKE_BUILD_TYPE=Release",
+    {"cmake", "-S", ".", "-B", PROJECT_BUILD, "-DCMAKE_BUILD_TYPE=Release",
      "-DCMAKE_BUILD_RPATH_USE_ORIGIN=ON"},
-    {"cmake",           "--build", PROJECT_BUILD},
+    {"cmake", "--build", PROJECT_BUILD},
     {NULL},
 };
 static const char *const project_meson[][8] = {
-    {"meson",        "setup", PROJECT_BUILD, "--buildtype=release"},
+    {"meson", "setup", PROJECT_BUILD, "--buildtype=release"},
     {"meson", "compile", "-C", PROJECT_BUILD},
-    {NULL             },
+    {NULL},
 };
 
 static const char *const (*project_steps(enum target_kind kind))[8]

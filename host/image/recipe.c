@@ -186,9 +186,9 @@ static int recipe_health_option(struct image_health *health, const char *word, s
         const char *name;
         int64_t *ns;
     } times[] = {
-        {"--interval=",     &health->interval_ns},
-        {"--timeout=",      &health->timeout_ns },
-        {"--start-period=", &health->start_ns   },
+        {"--interval=", &health->interval_ns},
+        {"--timeout=", &health->timeout_ns},
+        {"--start-period=", &health->start_ns},
     };
     u64 value;
 

@@ -14,12 +14,9 @@ static const struct {
     const char *name;
     enum target_kind kind;
 } target_recipes[] = {
-    {"Ingotfile",      TARGET_INGOTFILE},
-    {"CMakeLists.txt", TARGET_CMAKE    },
-    {"meson.build",    TARGET_MESON    },
-    {"GNUmakefile",    TARGET_MAKE     },
-    {"Makefile",       TARGET_MAKE     },
-    {"makefile",       TARGET_MAKE     },
+    {"Ingotfile", TARGET_INGOTFILE}, {"CMakeLists.txt", TARGET_CMAKE},
+    {"meson.build", TARGET_MESON},   {"GNUmakefile", TARGET_MAKE},
+    {"Makefile", TARGET_MAKE},       {"makefile", TARGET_MAKE},
 };
 
 static bool target_is_source(const char *path)

@@ -140,10 +140,7 @@ void control_output(struct supervisor *s, enum log_stream stream, const char *by
 
     for (size_t i = 0; i < MAX_CLIENTS; i++) {
         struct client *client = &s->clients[i];
-        struct iovec parts[] = {
-            {head,                     sizeof(head)},
-            {(void *)(uintptr_t)bytes, len         }
-        };
+        struct iovec parts[] = {{head, sizeof(head)}, {(void *)(uintptr_t)bytes, len}};
         const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
         if (client->fd >= 0 && client->attached &&
             sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) !=

@@ -206,10 +206,8 @@ static int follow(struct reader *reader)
     if (notify >= 0)
         inotify_add_watch(notify, path, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
     while (true) {
-        struct pollfd set[] = {
-            {.fd = notify,               .events = POLLIN},
-            {.fd = reader->query->ended, .events = POLLIN}
-        };
+        struct pollfd set[] = {{.fd = notify, .events = POLLIN},
+                               {.fd = reader->query->ended, .events = POLLIN}};
         bool over = !reader->query->alive(reader->query->context); /* asked before the last look */
         catch_up(reader);
         if (fflush(stdout) || ferror(stdout))

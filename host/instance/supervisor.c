@@ -263,10 +263,7 @@ static void drain(struct supervisor *s)
     while (s->started >= 0)
         take_started(s);
     while (s->out >= 0 || s->err >= 0) {
-        struct pollfd set[] = {
-            {.fd = s->out, .events = POLLIN},
-            {.fd = s->err, .events = POLLIN}
-        };
+        struct pollfd set[] = {{.fd = s->out, .events = POLLIN}, {.fd = s->err, .events = POLLIN}};
         u64 now = ticks_ms();
         if (now >= deadline || poll(set, 2, (int)(deadline - now)) <= 0)
             break;

@@ -13,42 +13,42 @@ enum {
 };
 
 const struct guest_figure_info guest_figures[NR_GUEST_FIGURES] = {
-    [GUEST_MEMORY_TOTAL] = {"MemoryTotalBytes",         "memory_total_bytes",                 "Memory that the guest has.",
-                            false                                                                                                },
-    [GUEST_MEMORY_FREE] = {"MemoryFreeBytes",          "memory_free_bytes",                  "Memory that nobody uses.",
-                            false                                                                                                },
-    [GUEST_MEMORY_AVAILABLE] = {"MemoryAvailableBytes",     "memory_available_bytes",
-                            "Memory that programs can still get.",                                                          false},
-    [GUEST_MEMORY_CACHED] = {"PageCacheBytes",           "page_cache_bytes",                   "Pages of files.",            false},
-    [GUEST_MEMORY_PROGRAMS] = {"AnonymousBytes",           "anonymous_bytes",
-                            "Pages that programs have written to.",                                                         false},
-    [GUEST_MEMORY_KERNEL_HEAP] = {"KernelHeapBytes",          "kernel_heap_bytes",
-                            "Heap of the guest's kernel.",                                                                  false},
-    [GUEST_CPU_USER] = {"CPUUserHundredths",        "cpu_seconds_total{mode=\"user\"}",
-                            "Time of the guest's CPUs.",                                                                    true },
-    [GUEST_CPU_SYSTEM] = {"CPUSystemHundredths",      "cpu_seconds_total{mode=\"system\"}", NULL,                         true },
-    [GUEST_CPU_IDLE] = {"CPUIdleHundredths",        "cpu_seconds_total{mode=\"idle\"}",   NULL,                         true },
-    [GUEST_RUNNABLE] = {"RunnableThreads",          "runnable_threads",
-                            "Threads that run or wait for a CPU.",                                                          false},
-    [GUEST_THREADS] = {"Threads",                  "threads",                            "Threads that there are.",    false},
-    [GUEST_NET_RX_BYTES] = {"NetworkReceivedBytes",     "network_receive_bytes_total",
-                            "Bytes from the network.",                                                                      true },
-    [GUEST_NET_RX_PACKETS] = {"NetworkReceivedPackets",   "network_receive_packets_total",
-                            "Packets from the network.",                                                                    true },
-    [GUEST_NET_RX_DROPPED] = {"NetworkDroppedPackets",    "network_receive_drop_total",
-                            "Packets that were dropped.",                                                                   true },
-    [GUEST_NET_TX_BYTES] = {"NetworkSentBytes",         "network_transmit_bytes_total",
-                            "Bytes to the network.",                                                                        true },
-    [GUEST_NET_TX_PACKETS] = {"NetworkSentPackets",       "network_transmit_packets_total",
-                            "Packets to the network.",                                                                      true },
-    [GUEST_TCP_CONNECTIONS] = {"TCPConnections",           "tcp_connections",
-                            "TCP connections that are open.",                                                               false},
-    [GUEST_TCP_RX_SEGMENTS] = {"TCPReceivedSegments",      "tcp_receive_segments_total",
-                            "TCP segments received.",                                                                       true },
-    [GUEST_TCP_TX_SEGMENTS] = {"TCPSentSegments",          "tcp_transmit_segments_total",
-                            "TCP segments sent.",                                                                           true },
+    [GUEST_MEMORY_TOTAL] = {"MemoryTotalBytes", "memory_total_bytes", "Memory that the guest has.",
+                            false},
+    [GUEST_MEMORY_FREE] = {"MemoryFreeBytes", "memory_free_bytes", "Memory that nobody uses.",
+                           false},
+    [GUEST_MEMORY_AVAILABLE] = {"MemoryAvailableBytes", "memory_available_bytes",
+                                "Memory that programs can still get.", false},
+    [GUEST_MEMORY_CACHED] = {"PageCacheBytes", "page_cache_bytes", "Pages of files.", false},
+    [GUEST_MEMORY_PROGRAMS] = {"AnonymousBytes", "anonymous_bytes",
+                               "Pages that programs have written to.", false},
+    [GUEST_MEMORY_KERNEL_HEAP] = {"KernelHeapBytes", "kernel_heap_bytes",
+                                  "Heap of the guest's kernel.", false},
+    [GUEST_CPU_USER] = {"CPUUserHundredths", "cpu_seconds_total{mode=\"user\"}",
+                        "Time of the guest's CPUs.", true},
+    [GUEST_CPU_SYSTEM] = {"CPUSystemHundredths", "cpu_seconds_total{mode=\"system\"}", NULL, true},
+    [GUEST_CPU_IDLE] = {"CPUIdleHundredths", "cpu_seconds_total{mode=\"idle\"}", NULL, true},
+    [GUEST_RUNNABLE] = {"RunnableThreads", "runnable_threads",
+                        "Threads that run or wait for a CPU.", false},
+    [GUEST_THREADS] = {"Threads", "threads", "Threads that there are.", false},
+    [GUEST_NET_RX_BYTES] = {"NetworkReceivedBytes", "network_receive_bytes_total",
+                            "Bytes from the network.", true},
+    [GUEST_NET_RX_PACKETS] = {"NetworkReceivedPackets", "network_receive_packets_total",
+                              "Packets from the network.", true},
+    [GUEST_NET_RX_DROPPED] = {"NetworkDroppedPackets", "network_receive_drop_total",
+                              "Packets that were dropped.", true},
+    [GUEST_NET_TX_BYTES] = {"NetworkSentBytes", "network_transmit_bytes_total",
+                            "Bytes to the network.", true},
+    [GUEST_NET_TX_PACKETS] = {"NetworkSentPackets", "network_transmit_packets_total",
+                              "Packets to the network.", true},
+    [GUEST_TCP_CONNECTIONS] = {"TCPConnections", "tcp_connections",
+                               "TCP connections that are open.", false},
+    [GUEST_TCP_RX_SEGMENTS] = {"TCPReceivedSegments", "tcp_receive_segments_total",
+                               "TCP segments received.", true},
+    [GUEST_TCP_TX_SEGMENTS] = {"TCPSentSegments", "tcp_transmit_segments_total",
+                               "TCP segments sent.", true},
     [GUEST_TCP_RETRANSMITTED] = {"TCPRetransmittedSegments", "tcp_retransmitted_segments_total",
-                            "TCP segments sent again.",                                                                     true },
+                                 "TCP segments sent again.", true},
 };
 
 /* The next number from @at on; 0: the line has none. */
@@ -85,12 +85,9 @@ static void take_meminfo(const char *text, u64 *figures)
         enum guest_figure figure;
         const char *key;
     } lines[] = {
-        {GUEST_MEMORY_TOTAL,       "MemTotal:"    },
-        {GUEST_MEMORY_FREE,        "MemFree:"     },
-        {GUEST_MEMORY_AVAILABLE,   "MemAvailable:"},
-        {GUEST_MEMORY_CACHED,      "Cached:"      },
-        {GUEST_MEMORY_PROGRAMS,    "AnonPages:"   },
-        {GUEST_MEMORY_KERNEL_HEAP, "Slab:"        },
+        {GUEST_MEMORY_TOTAL, "MemTotal:"},         {GUEST_MEMORY_FREE, "MemFree:"},
+        {GUEST_MEMORY_AVAILABLE, "MemAvailable:"}, {GUEST_MEMORY_CACHED, "Cached:"},
+        {GUEST_MEMORY_PROGRAMS, "AnonPages:"},     {GUEST_MEMORY_KERNEL_HEAP, "Slab:"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(lines); i++)
@@ -151,11 +148,9 @@ static bool ask_guest(const struct instance *instance, u64 *figures)
         const char *request;
         void (*take)(const char *text, u64 *figures);
     } files[] = {
-        {"cat /proc/meminfo",  take_meminfo},
-        {"cat /proc/stat",     take_stat   },
-        {"cat /proc/loadavg",  take_loadavg},
-        {"cat /proc/net/dev",  take_net    },
-        {"cat /proc/net/snmp", take_snmp   },
+        {"cat /proc/meminfo", take_meminfo}, {"cat /proc/stat", take_stat},
+        {"cat /proc/loadavg", take_loadavg}, {"cat /proc/net/dev", take_net},
+        {"cat /proc/net/snmp", take_snmp},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {

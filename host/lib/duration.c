@@ -16,13 +16,7 @@ static u64 unit_ms(const char *text, size_t len)
     static const struct {
         const char *name;
         u64 ms;
-    } units[] = {
-        {"ms", 1       },
-        {"s",  1000    },
-        {"m",  60000   },
-        {"h",  3600000 },
-        {"d",  86400000}
-    };
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 
     for (size_t i = 0; i < ARRAY_LEN(units); i++)
         if (strlen(units[i].name) == len && strncmp(units[i].name, text, len) == 0)

@@ -19,24 +19,24 @@
 static const struct {
     const char *tool, *package;
 } proc_packages[] = {
-    {"mkfs.erofs",         "erofs-utils"    },
-    {"qemu-img",           "qemu-utils"     },
-    {"xorriso",            "xorriso"        },
-    {"tar",                "tar"            },
-    {"fsck.erofs",         "erofs-utils"    },
+    {"mkfs.erofs", "erofs-utils"},
+    {"qemu-img", "qemu-utils"},
+    {"xorriso", "xorriso"},
+    {"tar", "tar"},
+    {"fsck.erofs", "erofs-utils"},
     {"qemu-system-x86_64", "qemu-system-x86"},
-    {"qemu-img",           "qemu-utils"     },
-    {"gcc",                "gcc"            },
-    {"cc",                 "gcc"            },
-    {"g++",                "g++"            },
-    {"c++",                "g++"            },
-    {"make",               "make"           },
-    {"cmake",              "cmake"          },
-    {"meson",              "meson"          },
-    {"ninja",              "ninja-build"    },
-    {"mke2fs",             "e2fsprogs"      },
-    {"e2fsck",             "e2fsprogs"      },
-    {"debugfs",            "e2fsprogs"      },
+    {"qemu-img", "qemu-utils"},
+    {"gcc", "gcc"},
+    {"cc", "gcc"},
+    {"g++", "g++"},
+    {"c++", "g++"},
+    {"make", "make"},
+    {"cmake", "cmake"},
+    {"meson", "meson"},
+    {"ninja", "ninja-build"},
+    {"mke2fs", "e2fsprogs"},
+    {"e2fsck", "e2fsprogs"},
+    {"debugfs", "e2fsprogs"},
 };
 
 static volatile pid_t proc_child;
@@ -124,10 +124,7 @@ static void proc_take(int *fd, struct buf *into)
 static void proc_collect(int *out, struct buf *out_buf, int *errors, struct buf *errors_buf)
 {
     while (*out >= 0 || *errors >= 0) {
-        struct pollfd fds[2] = {
-            {*out,    POLLIN, 0},
-            {*errors, POLLIN, 0}
-        };
+        struct pollfd fds[2] = {{*out, POLLIN, 0}, {*errors, POLLIN, 0}};
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return;
         if (fds[0].revents)
@@ -178,11 +175,7 @@ static int proc_pipes_open(struct proc_pipes *pipes, bool out, bool errors, stru
 
 int proc_run(const struct proc *proc, struct err *err)
 {
-    struct proc_pipes pipes CLEANUP(proc_pipes_close) = {
-        {-1, -1},
-        {-1, -1},
-        {-1, -1}
-    };
+    struct proc_pipes pipes CLEANUP(proc_pipes_close) = {{-1, -1}, {-1, -1}, {-1, -1}};
     bool merged = proc->out && proc->errors == proc->out;
     char *path CLEANUP(mem_free) = proc_find(proc->argv[0], err);
 

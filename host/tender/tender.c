@@ -218,10 +218,7 @@ static void make_deadline_timer(u32 cpu)
 static void make_timers(void)
 {
     struct sigevent tick_event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TICK};
-    struct itimerspec tick = {
-        {0, HOSTED_TICK_NS},
-        {0, HOSTED_TICK_NS}
-    };
+    struct itimerspec tick = {{0, HOSTED_TICK_NS}, {0, HOSTED_TICK_NS}};
     s32 id = 0;
 
     for (u32 i = 0; i < boot.nr_cpus; i++)

@@ -12,13 +12,7 @@
 static const struct {
     u32 leaf, count;
 } by_subleaf[] = {
-    {0x4,        4},
-    {0x7,        2},
-    {0xb,        2},
-    {0xd,        9},
-    {0x14,       2},
-    {0x1f,       2},
-    {0x8000001d, 5},
+    {0x4, 4}, {0x7, 2}, {0xb, 2}, {0xd, 9}, {0x14, 2}, {0x1f, 2}, {0x8000001d, 5},
 };
 
 /* What C libraries, compilers' run-time libraries and cryptography ask; there is room for it all.
@@ -26,7 +20,7 @@ static const struct {
 static const struct {
     u32 first, last;
 } asked[] = {
-    {0,          0x1f      },
+    {0, 0x1f},
     {0x80000000, 0x80000008},
     {0x80000019, 0x8000001e},
     {0x40000000, 0x40000001},

@@ -22,9 +22,9 @@ enum {
  * writes behind "--", where words are the program's.  The RTC is the guest's wall clock. */
 static const struct qemu_machine qemu_machines[] = {
     {"microvm", "microvm,acpi=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off",
-     .mmio = true                                                                                             },
-    {"q35",     "q35,smbus=off,sata=off,usb=off,vmport=off,hpet=off",                            .mmio = false},
-    {"pc",      "pc,usb=off,vmport=off,hpet=off",                                                .mmio = false},
+     .mmio = true},
+    {"q35", "q35,smbus=off,sata=off,usb=off,vmport=off,hpet=off", .mmio = false},
+    {"pc", "pc,usb=off,vmport=off,hpet=off", .mmio = false},
 };
 
 static const struct qemu_machine *qemu_machine_find(const char *name)

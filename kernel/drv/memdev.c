@@ -118,12 +118,12 @@ static const struct file_ops random_ops = {
 static const struct file_ops kmsg_ops = {.read = kmsg_read, .write = kmsg_write};
 
 static struct char_device devices[] = {
-    {.name = "null",    .rdev = MAJOR_MEM << 8 | 3,  .mode = 0666, .ops = &null_ops  },
-    {.name = "zero",    .rdev = MAJOR_MEM << 8 | 5,  .mode = 0666, .ops = &zero_ops  },
-    {.name = "full",    .rdev = MAJOR_MEM << 8 | 7,  .mode = 0666, .ops = &full_ops  },
-    {.name = "random",  .rdev = MAJOR_MEM << 8 | 8,  .mode = 0666, .ops = &random_ops},
-    {.name = "urandom", .rdev = MAJOR_MEM << 8 | 9,  .mode = 0666, .ops = &random_ops},
-    {.name = "kmsg",    .rdev = MAJOR_MEM << 8 | 11, .mode = 0600, .ops = &kmsg_ops  },
+    {.name = "null", .rdev = MAJOR_MEM << 8 | 3, .mode = 0666, .ops = &null_ops},
+    {.name = "zero", .rdev = MAJOR_MEM << 8 | 5, .mode = 0666, .ops = &zero_ops},
+    {.name = "full", .rdev = MAJOR_MEM << 8 | 7, .mode = 0666, .ops = &full_ops},
+    {.name = "random", .rdev = MAJOR_MEM << 8 | 8, .mode = 0666, .ops = &random_ops},
+    {.name = "urandom", .rdev = MAJOR_MEM << 8 | 9, .mode = 0666, .ops = &random_ops},
+    {.name = "kmsg", .rdev = MAJOR_MEM << 8 | 11, .mode = 0600, .ops = &kmsg_ops},
 };
 
 void memdev_init(void)

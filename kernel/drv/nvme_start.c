@@ -175,11 +175,9 @@ static int create_queue(struct nvme *ctrl, u32 cpu)
         .prp1 = virt_to_phys((const void *)(uintptr_t)queue->cq),
         .word = {size, (u32)vector << 16 | INTERRUPTS | CONTIGUOUS},
     };
-    struct nvme_command sq = {
-        .opcode = CREATE_SQ,
-        .prp1 = virt_to_phys(queue->sq),
-        .word = {size, (u32)queue->id << 16 | CONTIGUOUS}
-    };
+    struct nvme_command sq = {.opcode = CREATE_SQ,
+                              .prp1 = virt_to_phys(queue->sq),
+                              .word = {size, (u32)queue->id << 16 | CONTIGUOUS}};
     err = admin(ctrl, &cq, NULL);
     if (!err)
         err = admin(ctrl, &sq, NULL);
@@ -194,9 +192,8 @@ static int create_queues(struct nvme *ctrl)
 
     if (!pci_find_capability(&ctrl->pci, 0, PCI_CAP_MSIX))
         wanted = 1;
-    struct nvme_command command = {
-        .opcode = SET_FEATURES, .word = {FEATURE_QUEUES, (wanted - 1) << 16 | (wanted - 1)}
-    };
+    struct nvme_command command = {.opcode = SET_FEATURES,
+                                   .word = {FEATURE_QUEUES, (wanted - 1) << 16 | (wanted - 1)}};
     int err = admin(ctrl, &command, &granted);
     if (err)
         return err;

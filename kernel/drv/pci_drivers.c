@@ -19,17 +19,17 @@ enum {
 enum { CLASS_BRIDGE = 0x06 };
 
 static const struct pci_driver drivers[] = {
-    {"virtio",        VENDOR_VIRTIO, 0x1000, 0x107f, 0,        0,        virtio_pci_probe   },
-    {"nvme",          0,             0,      0,      0x010802, 0xffffff, nvme_probe         },
-    {"ahci",          0,             0,      0,      0x010601, 0xffffff, ahci_probe         },
-    {"ide",           0,             0,      0,      0x010100, 0xffff00, ide_probe          },
-    {"pvscsi",        VENDOR_VMWARE, 0x07c0, 0x07c0, 0,        0,        pvscsi_probe       },
-    {"bochs-display", VENDOR_BOCHS,  0x1111, 0x1111, 0,        0,        bochs_display_probe},
-    {"vmxnet3",       VENDOR_VMWARE, 0x07b0, 0x07b0, 0,        0,        vmxnet3_probe      },
-    {"e1000",         VENDOR_INTEL,  0x1004, 0x1004, 0,        0,        e1000_probe        }, /* 82543GC */
-    {"e1000",         VENDOR_INTEL,  0x1008, 0x1008, 0,        0,        e1000_probe        }, /* 82544EI */
-    {"e1000",         VENDOR_INTEL,  0x100e, 0x1011, 0,        0,        e1000_probe        }, /* 82540EM, 82545EM and 82546EB */
-    {"e1000e",        VENDOR_INTEL,  0x10d3, 0x10d3, 0,        0,        e1000_probe        }, /* 82574L */
+    {"virtio", VENDOR_VIRTIO, 0x1000, 0x107f, 0, 0, virtio_pci_probe},
+    {"nvme", 0, 0, 0, 0x010802, 0xffffff, nvme_probe},
+    {"ahci", 0, 0, 0, 0x010601, 0xffffff, ahci_probe},
+    {"ide", 0, 0, 0, 0x010100, 0xffff00, ide_probe},
+    {"pvscsi", VENDOR_VMWARE, 0x07c0, 0x07c0, 0, 0, pvscsi_probe},
+    {"bochs-display", VENDOR_BOCHS, 0x1111, 0x1111, 0, 0, bochs_display_probe},
+    {"vmxnet3", VENDOR_VMWARE, 0x07b0, 0x07b0, 0, 0, vmxnet3_probe},
+    {"e1000", VENDOR_INTEL, 0x1004, 0x1004, 0, 0, e1000_probe},  /* 82543GC */
+    {"e1000", VENDOR_INTEL, 0x1008, 0x1008, 0, 0, e1000_probe},  /* 82544EI */
+    {"e1000", VENDOR_INTEL, 0x100e, 0x1011, 0, 0, e1000_probe},  /* 82540EM, 82545EM and 82546EB */
+    {"e1000e", VENDOR_INTEL, 0x10d3, 0x10d3, 0, 0, e1000_probe}, /* 82574L */
 };
 
 static bool takes(const struct pci_driver *driver, const struct pci_dev *pci)

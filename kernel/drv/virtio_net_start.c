@@ -27,8 +27,8 @@ static bool ctrl_send(struct vnet *vn, u8 class, u8 number, u16 value, u32 value
     struct vnet_command *c = vn->ctrl.command;
     struct virtq *vq = &vn->ctrl.queue;
     struct virtq_buf bufs[] = {
-        {.pa = virt_to_phys(c),          .len = 2 + value_len},
-        {.pa = virt_to_phys(&c->answer), .len = 1            },
+        {.pa = virt_to_phys(c), .len = 2 + value_len},
+        {.pa = virt_to_phys(&c->answer), .len = 1},
     };
 
     if (!vq->dev)

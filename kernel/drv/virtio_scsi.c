@@ -45,8 +45,7 @@ static int send(struct scsi_host *host, const struct scsi_command *command)
     *slot = (struct vscsi_slot){
         .lun = {1, (u8)command->target, (u8)(0x40 | command->lun >> 8), (u8)command->lun},
         .tag = command->tag,
-        .answer.response = UINT8_MAX
-    };
+        .answer.response = UINT8_MAX};
     memcpy(slot->cdb, command->cdb, command->cdb_len);
     bufs[n++] = (struct virtq_buf){virt_to_phys(slot), REQUEST_BYTES};
     if (!command->to_device)

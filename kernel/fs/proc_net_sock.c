@@ -42,7 +42,7 @@ static int copy_line(struct copies *c, const struct line *line)
 static int copy_tcp(const struct tcp_entry *e, void *arg)
 {
     struct line line = {
-        .local = {.addr = e->local,  .port = e->local_port },
+        .local = {.addr = e->local, .port = e->local_port},
         .remote = {.addr = e->remote, .port = e->remote_port},
         .v6 = e->ipv6_socket,
         .state = e->state,

@@ -127,22 +127,22 @@ static void add_limits(struct text *out, struct process *process)
     static const struct {
         const char *name, *unit;
     } limits[RLIM_NLIMITS] = {
-        [RLIMIT_CPU] = {"Max cpu time",          "seconds"  },
-        [RLIMIT_FSIZE] = {"Max file size",         "bytes"    },
-        [RLIMIT_DATA] = {"Max data size",         "bytes"    },
-        [RLIMIT_STACK] = {"Max stack size",        "bytes"    },
-        [RLIMIT_CORE] = {"Max core file size",    "bytes"    },
-        [RLIMIT_RSS] = {"Max resident set",      "bytes"    },
-        [RLIMIT_NPROC] = {"Max processes",         "processes"},
-        [RLIMIT_NOFILE] = {"Max open files",        "files"    },
-        [RLIMIT_MEMLOCK] = {"Max locked memory",     "bytes"    },
-        [RLIMIT_AS] = {"Max address space",     "bytes"    },
-        [RLIMIT_LOCKS] = {"Max file locks",        "locks"    },
-        [RLIMIT_SIGPENDING] = {"Max pending signals",   "signals"  },
-        [RLIMIT_MSGQUEUE] = {"Max msgqueue size",     "bytes"    },
-        [RLIMIT_NICE] = {"Max nice priority",     ""         },
-        [RLIMIT_RTPRIO] = {"Max realtime priority", ""         },
-        [RLIMIT_RTTIME] = {"Max realtime timeout",  "us"       },
+        [RLIMIT_CPU] = {"Max cpu time", "seconds"},
+        [RLIMIT_FSIZE] = {"Max file size", "bytes"},
+        [RLIMIT_DATA] = {"Max data size", "bytes"},
+        [RLIMIT_STACK] = {"Max stack size", "bytes"},
+        [RLIMIT_CORE] = {"Max core file size", "bytes"},
+        [RLIMIT_RSS] = {"Max resident set", "bytes"},
+        [RLIMIT_NPROC] = {"Max processes", "processes"},
+        [RLIMIT_NOFILE] = {"Max open files", "files"},
+        [RLIMIT_MEMLOCK] = {"Max locked memory", "bytes"},
+        [RLIMIT_AS] = {"Max address space", "bytes"},
+        [RLIMIT_LOCKS] = {"Max file locks", "locks"},
+        [RLIMIT_SIGPENDING] = {"Max pending signals", "signals"},
+        [RLIMIT_MSGQUEUE] = {"Max msgqueue size", "bytes"},
+        [RLIMIT_NICE] = {"Max nice priority", ""},
+        [RLIMIT_RTPRIO] = {"Max realtime priority", ""},
+        [RLIMIT_RTTIME] = {"Max realtime timeout", "us"},
     };
 
     text_add(out, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");

@@ -98,14 +98,15 @@ static void fill_file(const struct pseudo_ref *ref, struct inode *inode)
 }
 
 static const struct pseudo_node etc_nodes[] = {
-    {.name = "hostname",    .mode = S_IFREG, .show = show_hostname,                    .fill = fill_file},
-    {.name = "hosts",       .mode = S_IFREG, .show = show_hosts,                       .fill = fill_file},
-    {.name = "resolv.conf", .mode = S_IFREG, .show = show_resolv_conf,                 .fill = fill_file},
+    {.name = "hostname", .mode = S_IFREG, .show = show_hostname, .fill = fill_file},
+    {.name = "hosts", .mode = S_IFREG, .show = show_hosts, .fill = fill_file},
+    {.name = "resolv.conf", .mode = S_IFREG, .show = show_resolv_conf, .fill = fill_file},
     {.name = "passwd",
      .mode = S_IFREG,
      .value = "root:x:0:0:root:/root:/bin/sh\n"
-              "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",          .fill = fill_file},
-    {.name = "group",       .mode = S_IFREG, .value = "root:x:0:\nnogroup:x:65534:\n", .fill = fill_file},
+              "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+     .fill = fill_file},
+    {.name = "group", .mode = S_IFREG, .value = "root:x:0:\nnogroup:x:65534:\n", .fill = fill_file},
 };
 
 static const struct pseudo_node root_nodes[] = {
@@ -114,9 +115,9 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_EMPTY_DIR("sys", 0555),
     PSEUDO_EMPTY_DIR("tmp", 01777),
     {.name = "etc",
-                    .mode = S_IFDIR | 0755,
-                    .children = etc_nodes,
-                    .nr_children = ARRAY_LEN(etc_nodes)},
+     .mode = S_IFDIR | 0755,
+     .children = etc_nodes,
+     .nr_children = ARRAY_LEN(etc_nodes)},
 };
 
 static const struct pseudo_node root_node = {

@@ -28,10 +28,7 @@ struct endpoint {
 /** From an address as it lies in an IPv4 header: @raw in network order. */
 static inline struct ip_addr addr_from_v4(u32 raw)
 {
-    return (struct ip_addr){
-        .words = {0, 0, ADDR_MAPPED, raw},
-          .family = ADDR_INET
-    };
+    return (struct ip_addr){.words = {0, 0, ADDR_MAPPED, raw}, .family = ADDR_INET};
 }
 
 /** From the 16 bytes of an IPv6 header or a sockaddr_in6; v4-mapped ones stay IPv6. */

@@ -17,14 +17,12 @@ struct dgram_info *dgram_info_of(const struct pkt *pkt)
 
 int dgram_init(struct dgram *d, struct socket *sock)
 {
-    *d = (struct dgram){
-        .sock = sock,
-        .ip = {.ttl = -1,
-               .mcast_ttl = -1,
-               .mcast_loop = true,
-               .mcast_all = true,
-               .pmtu_mode = IP_PMTUDISC_WANT}
-    };
+    *d = (struct dgram){.sock = sock,
+                        .ip = {.ttl = -1,
+                               .mcast_ttl = -1,
+                               .mcast_loop = true,
+                               .mcast_all = true,
+                               .pmtu_mode = IP_PMTUDISC_WANT}};
     list_init(&d->node);
     list_init(&d->conn_node);
     list_init(&d->queue);
@@ -324,11 +322,9 @@ static ssize_t recv_error(struct dgram *d, struct sock_msg *msg)
     struct {
         struct sock_extended_err_abi err;
         struct sockaddr_in6_abi offender;
-    } data = {
-        .err = {.err = (u32)e.err,
-                .origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6,
-                .info = e.info}
-    };
+    } data = {.err = {.err = (u32)e.err,
+                      .origin = v4 ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6,
+                      .info = e.info}};
     u32 len = v4 ? sizeof(data.err) + sizeof(struct sockaddr_in_abi) : sizeof(data);
     sock_put_control(msg, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &data, len);
     if (msg->addr)

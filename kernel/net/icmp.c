@@ -79,10 +79,10 @@ static void send_error4(const struct pkt *pkt, const struct ip_info *info, enum 
     static const struct {
         u8 type, code;
     } meaning[] = {
-        [WHY_PORT] = {ICMP_UNREACHABLE,   ICMP_PORT_UNREACHABLE },
-        [WHY_PROTOCOL] = {ICMP_UNREACHABLE,   ICMP_PROTO_UNREACHABLE},
-        [WHY_REASSEMBLY_TIME] = {ICMP_TIME_EXCEEDED, 1                     },
-        [WHY_PARAMETER] = {ICMP_PARAMETER,     0                     },
+        [WHY_PORT] = {ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE},
+        [WHY_PROTOCOL] = {ICMP_UNREACHABLE, ICMP_PROTO_UNREACHABLE},
+        [WHY_REASSEMBLY_TIME] = {ICMP_TIME_EXCEEDED, 1},
+        [WHY_PARAMETER] = {ICMP_PARAMETER, 0},
     };
     struct pkt *out = pkt_alloc();
     if (!out)

@@ -9,14 +9,8 @@
 
 enum { QUOTE_MAX = IP6_MIN_MTU - 2 * sizeof(struct ip6_hdr) - sizeof(struct icmp_hdr) };
 
-const struct ip_addr ip6_all_nodes = {
-    .bytes = {0xff, 2, [15] = 1},
-      .family = ADDR_INET6
-};
-const struct ip_addr ip6_all_routers = {
-    .bytes = {0xff, 2, [15] = 2},
-      .family = ADDR_INET6
-};
+const struct ip_addr ip6_all_nodes = {.bytes = {0xff, 2, [15] = 1}, .family = ADDR_INET6};
+const struct ip_addr ip6_all_routers = {.bytes = {0xff, 2, [15] = 2}, .family = ADDR_INET6};
 
 /* Neighbour discovery cannot ask the table for a way to where no neighbour is known yet: the
  * interface is given. */
@@ -73,10 +67,10 @@ void icmp6_send_error(const struct pkt *pkt, const struct ip_info *info, enum ic
     static const struct {
         u8 type, code;
     } meaning[] = {
-        [WHY_PORT] = {ICMP6_UNREACHABLE,   4},
-        [WHY_PROTOCOL] = {ICMP6_PARAMETER,     1},
+        [WHY_PORT] = {ICMP6_UNREACHABLE, 4},
+        [WHY_PROTOCOL] = {ICMP6_PARAMETER, 1},
         [WHY_REASSEMBLY_TIME] = {ICMP6_TIME_EXCEEDED, 1},
-        [WHY_PARAMETER] = {ICMP6_PARAMETER,     2},
+        [WHY_PARAMETER] = {ICMP6_PARAMETER, 2},
     };
     struct pkt *out = pkt_alloc();
     if (!out)

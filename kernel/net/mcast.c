@@ -97,10 +97,7 @@ static void send_igmp(struct netif *netif, const struct ip_addr *group, u8 type)
 /* RFC 3810, 5.2: to ff02::16, one hop, behind a hop-by-hop header with the router alert. */
 static void send_mld(struct netif *netif, const struct ip_addr *group, u8 type)
 {
-    struct ip_addr dst = {
-        .bytes = {0xff, 2, [15] = 0x16},
-          .family = ADDR_INET6
-    };
+    struct ip_addr dst = {.bytes = {0xff, 2, [15] = 0x16}, .family = ADDR_INET6};
     const struct ip_addr *own = netif_source(netif, &dst);
     struct ip_addr src =
         own && addr_is_link_local(own) ? *own : (struct ip_addr){.family = ADDR_INET6};
@@ -120,10 +117,7 @@ static void send_mld(struct netif *netif, const struct ip_addr *group, u8 type)
     icmp->csum.raw =
         csum_fold(pkt_csum(pkt, 0, pkt->total, ip_pseudo_csum(&src, &dst, IP_ICMP6, pkt->total)));
     struct hop_by_hop *hbh = (void *)pkt_push(pkt, sizeof(*hbh));
-    *hbh = (struct hop_by_hop){
-        .next = IP_ICMP6, .alert = {5,  2, 0, 0},
-             .pad = {1, 0 }
-    };
+    *hbh = (struct hop_by_hop){.next = IP_ICMP6, .alert = {5, 2, 0, 0}, .pad = {1, 0}};
     struct route route = {.netif = netif, .mtu = netif->mtu, .neigh = neigh};
     (void)ip6_output(pkt, &route, &src, &dst, IP_HOP_BY_HOP,
                      &(struct ip_meta){.ttl = 1}); /* told again */

@@ -71,10 +71,8 @@ static struct ip_addr solicited_node(const struct ip_addr *addr)
 {
     const u8 *b = addr->bytes;
 
-    return (struct ip_addr){
-        .bytes = {0xff, 2, [11] = 1, 0xff, b[13], b[14], b[15]},
-          .family = ADDR_INET6
-    };
+    return (struct ip_addr){.bytes = {0xff, 2, [11] = 1, 0xff, b[13], b[14], b[15]},
+                            .family = ADDR_INET6};
 }
 
 void ndp_join(struct netif *netif, const struct ip_addr *addr)
@@ -303,8 +301,7 @@ struct ip_addr ip6_link_local(const struct netif *netif)
 
     return (struct ip_addr){
         .bytes = {0xfe, 0x80, [8] = m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]},
-        .family = ADDR_INET6
-    };
+        .family = ADDR_INET6};
 }
 
 void ndp_solicit_router(struct netif *netif)

@@ -81,7 +81,7 @@ static int show_tcp(const struct tcp_entry *t, void *arg)
 {
     const struct walk *w = arg;
     struct entry e = {
-        .local = {.addr = t->local,  .port = t->local_port },
+        .local = {.addr = t->local, .port = t->local_port},
         .remote = {.addr = t->remote, .port = t->remote_port},
         .v6 = t->ipv6_socket,
         .state = t->state,

@@ -406,10 +406,10 @@ int raw_for_each(int (*fn)(const struct raw_entry *entry, void *arg), void *arg)
     .ready = dgram_ready, .setopt = raw_setopt, .getopt = raw_getopt, .ioctl = dgram_ioctl
 
 static const struct proto_ops ops[] = {
-    {.family = AF_INET,  .type = SOCK_DGRAM, .protocol = IPPROTO_ICMP,   RAW_OPS},
+    {.family = AF_INET, .type = SOCK_DGRAM, .protocol = IPPROTO_ICMP, RAW_OPS},
     {.family = AF_INET6, .type = SOCK_DGRAM, .protocol = IPPROTO_ICMPV6, RAW_OPS},
-    {.family = AF_INET,  .type = SOCK_RAW,   .protocol = 0,              RAW_OPS},
-    {.family = AF_INET6, .type = SOCK_RAW,   .protocol = 0,              RAW_OPS},
+    {.family = AF_INET, .type = SOCK_RAW, .protocol = 0, RAW_OPS},
+    {.family = AF_INET6, .type = SOCK_RAW, .protocol = 0, RAW_OPS},
 };
 
 void raw_init(void)

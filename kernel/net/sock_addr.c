@@ -63,18 +63,14 @@ void endpoint_to_addr(const struct endpoint *from, int family, struct sock_addr 
     u8 port[2] = {(u8)(from->port >> 8), (u8)from->port};
 
     if (family == AF_INET) {
-        struct sockaddr_in_abi in = {
-            .family = AF_INET, .port = {port[0], port[1]}
-        };
+        struct sockaddr_in_abi in = {.family = AF_INET, .port = {port[0], port[1]}};
         if (from->addr.family)
             memcpy(in.addr, from->addr.bytes + 12, sizeof(in.addr));
         memcpy(out->bytes, &in, sizeof(in));
         out->len = sizeof(in);
         return;
     }
-    struct sockaddr_in6_abi in6 = {
-        .family = AF_INET6, .port = {port[0], port[1]}
-    };
+    struct sockaddr_in6_abi in6 = {.family = AF_INET6, .port = {port[0], port[1]}};
     if (from->addr.family)
         memcpy(in6.addr, from->addr.bytes, sizeof(in6.addr));
     in6.scope = from->scope;

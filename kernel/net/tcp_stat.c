@@ -95,9 +95,7 @@ static int each_request(const struct shard *shard, entry_fn *fn, void *arg)
 
 static u16 family_of(const u64 halves[2])
 {
-    struct ip_addr addr = {
-        .halves = {halves[0], halves[1]}
-    };
+    struct ip_addr addr = {.halves = {halves[0], halves[1]}};
 
     return addr_is_v4_mapped(&addr) ? ADDR_INET : ADDR_INET6;
 }
@@ -110,7 +108,7 @@ static int each_tw(const struct shard *shard, entry_fn *fn, void *arg)
         const struct tcp_tw *tw = tw_record(table, number);
         u16 family = family_of(tw->remote);
         struct tcp_entry entry = {
-            .local = {.halves = {tw->local[0], tw->local[1]},   .family = family},
+            .local = {.halves = {tw->local[0], tw->local[1]}, .family = family},
             .remote = {.halves = {tw->remote[0], tw->remote[1]}, .family = family},
             .local_port = tw->local_port,
             .remote_port = tw->remote_port,

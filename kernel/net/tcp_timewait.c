@@ -56,12 +56,10 @@ struct tcp_tw *tw_find(struct shard *shard, const struct flow *flow, u32 hash)
 
 static u32 hash_of(const struct tcp_tw *tw)
 {
-    struct flow flow = {
-        {tw->local[0],  tw->local[1] },
-        {tw->remote[0], tw->remote[1]},
-        tw->local_port,
-        tw->remote_port
-    };
+    struct flow flow = {{tw->local[0], tw->local[1]},
+                        {tw->remote[0], tw->remote[1]},
+                        tw->local_port,
+                        tw->remote_port};
     return flow_hash(&flow);
 }
 
@@ -145,7 +143,7 @@ void tw_add(struct tcp_conn *c)
     struct tcp_tw *tw = tw_record(table, number);
     table->free = tw->newer;
     *tw = (struct tcp_tw){
-        .local = {c->flow.local[0],  c->flow.local[1] },
+        .local = {c->flow.local[0], c->flow.local[1]},
         .remote = {c->flow.remote[0], c->flow.remote[1]},
         .local_port = c->flow.local_port,
         .remote_port = c->flow.remote_port,

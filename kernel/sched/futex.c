@@ -172,9 +172,8 @@ int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
         return err;
     if (deadline_ns == NO_DEADLINE)
         return -ERESTARTSYS;
-    current->restart = (struct restart_block){
-        .fn = restart_wait, .args = {addr, shared, val, bitset, deadline_ns}
-    };
+    current->restart = (struct restart_block){.fn = restart_wait,
+                                              .args = {addr, shared, val, bitset, deadline_ns}};
     return -ERESTART_RESTARTBLOCK;
 }
 

@@ -305,9 +305,9 @@ static struct itimers *itimers_of(struct process *p)
     static const struct {
         int clock, sig;
     } kinds[3] = {
-        [ITIMER_REAL] = {CLOCK_MONOTONIC,          SIGALRM  },
+        [ITIMER_REAL] = {CLOCK_MONOTONIC, SIGALRM},
         [ITIMER_VIRTUAL] = {CLOCK_PROCESS_CPUTIME_ID, SIGVTALRM},
-        [ITIMER_PROF] = {CLOCK_PROCESS_CPUTIME_ID, SIGPROF  },
+        [ITIMER_PROF] = {CLOCK_PROCESS_CPUTIME_ID, SIGPROF},
     };
     for (int i = 0; i < 3; i++) {
         struct linux_sigevent event = {.signo = kinds[i].sig, .notify = SIGEV_SIGNAL};

@@ -282,10 +282,10 @@ static const char *sources_of_firmware(void)
     static const struct {
         const char *text, *sources;
     } machines[] = {
-        {"Amazon EC2",            "ec2"            },
-        {"Google Compute Engine", "gce"            },
-        {"OpenStack",             "drive,openstack"},
-        {"ds=nocloud",            "drive"          },
+        {"Amazon EC2", "ec2"},
+        {"Google Compute Engine", "gce"},
+        {"OpenStack", "drive,openstack"},
+        {"ds=nocloud", "drive"},
     };
     char text[FIRMWARE_TEXT];
 

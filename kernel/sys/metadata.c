@@ -85,9 +85,7 @@ static bool take_apart(struct answer *a, size_t len)
 static int talk(struct socket *sock, char *request, struct answer *a)
 {
     static const struct sockaddr_in_abi server = {
-        .family = AF_INET, .port = {0,    PORT_HTTP},
-             .addr = { 169, 254,       169, 254}
-    };
+        .family = AF_INET, .port = {0, PORT_HTTP}, .addr = {169, 254, 169, 254}};
     struct sock_addr to = {.len = sizeof(server)};
 
     memcpy(to.bytes, &server, sizeof(server));

@@ -256,11 +256,7 @@ static struct inode *find_blob(struct inode *origin, const char *name, size_t le
     const struct {
         const char *name;
         size_t len;
-    } path[] = {
-        {".ingot",  6                    },
-        {PATCH_DIR, sizeof(PATCH_DIR) - 1},
-        {name,      len                  }
-    };
+    } path[] = {{".ingot", 6}, {PATCH_DIR, sizeof(PATCH_DIR) - 1}, {name, len}};
     struct inode *at = origin->sb->root->inode, *next;
 
     inode_get(at);

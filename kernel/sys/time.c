@@ -98,9 +98,7 @@ static long sleep_or_restart(u64 deadline_ns, uaddr_t rem)
         return 0;
     if (rem && put_timespec_ns(rem, deadline_ns - now))
         return -EFAULT;
-    current->restart = (struct restart_block){
-        .fn = restart_sleep, .args = {deadline_ns, rem}
-    };
+    current->restart = (struct restart_block){.fn = restart_sleep, .args = {deadline_ns, rem}};
     return -ERESTART_RESTARTBLOCK;
 }
 

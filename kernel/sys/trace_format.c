@@ -57,22 +57,12 @@ static void put_flags(struct out *o, u32 value, const struct flag_name *names, s
 }
 
 static const struct flag_name open_flags[] = {
-    {O_CREAT,     "O_CREAT"    },
-    {O_EXCL,      "O_EXCL"     },
-    {O_NOCTTY,    "O_NOCTTY"   },
-    {O_TRUNC,     "O_TRUNC"    },
-    {O_APPEND,    "O_APPEND"   },
-    {O_NONBLOCK,  "O_NONBLOCK" },
-    {O_SYNC,      "O_SYNC"     },
-    {O_DSYNC,     "O_DSYNC"    },
-    {O_DIRECT,    "O_DIRECT"   },
-    {O_LARGEFILE, "O_LARGEFILE"},
-    {O_TMPFILE,   "O_TMPFILE"  },
-    {O_DIRECTORY, "O_DIRECTORY"},
-    {O_NOFOLLOW,  "O_NOFOLLOW" },
-    {O_NOATIME,   "O_NOATIME"  },
-    {O_CLOEXEC,   "O_CLOEXEC"  },
-    {O_PATH,      "O_PATH"     },
+    {O_CREAT, "O_CREAT"},         {O_EXCL, "O_EXCL"},       {O_NOCTTY, "O_NOCTTY"},
+    {O_TRUNC, "O_TRUNC"},         {O_APPEND, "O_APPEND"},   {O_NONBLOCK, "O_NONBLOCK"},
+    {O_SYNC, "O_SYNC"},           {O_DSYNC, "O_DSYNC"},     {O_DIRECT, "O_DIRECT"},
+    {O_LARGEFILE, "O_LARGEFILE"}, {O_TMPFILE, "O_TMPFILE"}, {O_DIRECTORY, "O_DIRECTORY"},
+    {O_NOFOLLOW, "O_NOFOLLOW"},   {O_NOATIME, "O_NOATIME"}, {O_CLOEXEC, "O_CLOEXEC"},
+    {O_PATH, "O_PATH"},
 };
 
 static void put_open_flags(struct out *o, u32 flags)
@@ -87,24 +77,18 @@ static void put_open_flags(struct out *o, u32 flags)
 }
 
 static const struct flag_name prot_flags[] = {
-    {PROT_READ,  "PROT_READ" },
+    {PROT_READ, "PROT_READ"},
     {PROT_WRITE, "PROT_WRITE"},
-    {PROT_EXEC,  "PROT_EXEC" },
+    {PROT_EXEC, "PROT_EXEC"},
 };
 
 static const struct flag_name map_flags[] = {
-    {MAP_FIXED,           "MAP_FIXED"       },
-    {MAP_ANONYMOUS,       "MAP_ANONYMOUS"   },
-    {MAP_32BIT,           "MAP_32BIT"       },
-    {MAP_GROWSDOWN,       "MAP_GROWSDOWN"   },
-    {MAP_DENYWRITE,       "MAP_DENYWRITE"   },
-    {MAP_EXECUTABLE,      "MAP_EXECUTABLE"  },
-    {MAP_LOCKED,          "MAP_LOCKED"      },
-    {MAP_NORESERVE,       "MAP_NORESERVE"   },
-    {MAP_POPULATE,        "MAP_POPULATE"    },
-    {MAP_STACK,           "MAP_STACK"       },
-    {MAP_HUGETLB,         "MAP_HUGETLB"     },
-    {MAP_FIXED_NOREPLACE, "MAP_FIXED_NOREPL"},
+    {MAP_FIXED, "MAP_FIXED"},         {MAP_ANONYMOUS, "MAP_ANONYMOUS"},
+    {MAP_32BIT, "MAP_32BIT"},         {MAP_GROWSDOWN, "MAP_GROWSDOWN"},
+    {MAP_DENYWRITE, "MAP_DENYWRITE"}, {MAP_EXECUTABLE, "MAP_EXECUTABLE"},
+    {MAP_LOCKED, "MAP_LOCKED"},       {MAP_NORESERVE, "MAP_NORESERVE"},
+    {MAP_POPULATE, "MAP_POPULATE"},   {MAP_STACK, "MAP_STACK"},
+    {MAP_HUGETLB, "MAP_HUGETLB"},     {MAP_FIXED_NOREPLACE, "MAP_FIXED_NOREPL"},
 };
 
 static void put_map_flags(struct out *o, u32 flags)

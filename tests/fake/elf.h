@@ -37,18 +37,14 @@ static inline void fake_elf_dyn(Elf64_Dyn **dyn, s64 tag, u64 value)
 /** Fill @file, FAKE_ELF_SIZE bytes: headers at 0, dynamic section at 1024, strings at 2048. */
 static inline void fake_elf_make(const struct fake_elf *elf, u8 *file)
 {
-    Elf64_Ehdr ehdr = {
-        .e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-        .e_type = elf->type ? elf->type : ET_DYN,
-        .e_machine = elf->machine ? elf->machine : EM_X86_64,
-        .e_phoff = sizeof(ehdr),
-        .e_phentsize = sizeof(Elf64_Phdr),
-        .e_phnum = elf->interp ? 3 : 2
-    };
-    Elf64_Phdr phdr[3] = {
-        {.p_type = PT_LOAD,    .p_filesz = FAKE_ELF_SIZE, .p_memsz = FAKE_ELF_SIZE},
-        {.p_type = PT_DYNAMIC, .p_offset = 1024,          .p_vaddr = 1024         }
-    };
+    Elf64_Ehdr ehdr = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                       .e_type = elf->type ? elf->type : ET_DYN,
+                       .e_machine = elf->machine ? elf->machine : EM_X86_64,
+                       .e_phoff = sizeof(ehdr),
+                       .e_phentsize = sizeof(Elf64_Phdr),
+                       .e_phnum = elf->interp ? 3 : 2};
+    Elf64_Phdr phdr[3] = {{.p_type = PT_LOAD, .p_filesz = FAKE_ELF_SIZE, .p_memsz = FAKE_ELF_SIZE},
+                          {.p_type = PT_DYNAMIC, .p_offset = 1024, .p_vaddr = 1024}};
     Elf64_Dyn entries[16], *dyn = entries;
     u64 used = 1; /* the empty string comes first */
 

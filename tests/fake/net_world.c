@@ -231,13 +231,11 @@ const struct world_frame *world_sent(void)
 
 static const struct netif_ops ops = {.send = catch_frame};
 
-struct netif world_netif = {
-    .name = "eth0",
-    .ops = &ops,
-    .flags = NETIF_UP | NETIF_LINK | NETIF_GRO,
-    .mtu = 1500,
-    .mac = {2, 0, 0, 0, 0, 2}
-};
+struct netif world_netif = {.name = "eth0",
+                            .ops = &ops,
+                            .flags = NETIF_UP | NETIF_LINK | NETIF_GRO,
+                            .mtu = 1500,
+                            .mac = {2, 0, 0, 0, 0, 2}};
 
 static bool no_pages(void)
 {

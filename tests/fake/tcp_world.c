@@ -194,10 +194,7 @@ struct ip_addr world_addr(u16 family, u8 host)
 
     if (family == ADDR_INET)
         return addr_from_v4(v4);
-    return (struct ip_addr){
-        .bytes = {[0] = 0xfd, [15] = host},
-          .family = ADDR_INET6
-    };
+    return (struct ip_addr){.bytes = {[0] = 0xfd, [15] = host}, .family = ADDR_INET6};
 }
 
 struct sock_addr world_sockaddr(const struct ip_addr *addr, u16 port)

@@ -129,9 +129,7 @@ static void visit(struct inode *inode, int depth)
 
 static void start_machine(void)
 {
-    static const struct mem_region regions[] = {
-        {.base = 1 << 20, .len = 64 << 20}
-    };
+    static const struct mem_region regions[] = {{.base = 1 << 20, .len = 64 << 20}};
     static bool started;
 
     if (started)

@@ -139,11 +139,11 @@ static void make_bases(void)
         const char *options;
         bool cut;
     } kinds[BASES] = {
-        {"-N 128 -b 1024 -J size=1 -O ^metadata_csum,^resize_inode",                            false},
-        {"-N 128 -b 1024 -J size=1 -O ^metadata_csum,^resize_inode",                            true },
-        {"-N 128 -b 1024 -J size=1 -O metadata_csum,^resize_inode",                             true },
+        {"-N 128 -b 1024 -J size=1 -O ^metadata_csum,^resize_inode", false},
+        {"-N 128 -b 1024 -J size=1 -O ^metadata_csum,^resize_inode", true},
+        {"-N 128 -b 1024 -J size=1 -O metadata_csum,^resize_inode", true},
         {"-N 128 -b 1024 -O ^metadata_csum,^64bit,uninit_bg,^resize_inode,^has_journal -I 128",
-         false                                                                                       },
+         false},
     };
 
     for (int i = 0; i < BASES; i++) {

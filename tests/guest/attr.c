@@ -49,10 +49,7 @@ CASE(statx_tells_what_stat_does_and_more)
 
 CASE(times_have_nanoseconds)
 {
-    struct timespec times[2] = {
-        {1000000001, 123456789},
-        {1000000002, 987654321}
-    };
+    struct timespec times[2] = {{1000000001, 123456789}, {1000000002, 987654321}};
     struct stat st, before;
 
     NEED(put_file("f", "x"));
@@ -254,12 +251,7 @@ CASE(a_sticky_directory_protects_names)
 
 CASE(other_users_are_refused)
 {
-    struct timespec now[2] =
-        {
-            {0, UTIME_NOW},
-            {0, UTIME_NOW}
-    },
-                    then[2] = {{1, 0}, {1, 0}};
+    struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}}, then[2] = {{1, 0}, {1, 0}};
 
     if (geteuid())
         return;

@@ -237,10 +237,7 @@ CASE(huge_sizes_are_refused_or_cut)
     CHECK_ERR(syscall(SYS_mremap, 0, SIZE_MAX, SIZE_MAX, 0), EINVAL);
     CHECK(syscall(SYS_mprotect, 0x400000, SIZE_MAX & ~4095UL, 1) == -1);
     CHECK_ERR(syscall(SYS_fcntl, fd, F_DUPFD, INT_MAX), EINVAL);
-    struct iovec iov[2] = {
-        {buf, SIZE_MAX >> 1},
-        {buf, SIZE_MAX >> 1}
-    };
+    struct iovec iov[2] = {{buf, SIZE_MAX >> 1}, {buf, SIZE_MAX >> 1}};
     long n = syscall(SYS_writev, fd, iov, 2);
     CHECK(n > 0 || errno == EINVAL || errno == EFAULT);
     close(fd);

@@ -85,18 +85,18 @@ static const struct {
     const char *kind;
     void (*crash)(void);
 } crashes[] = {
-    {"segv",           crash_segv          },
-    {"null-call",      crash_null_call     },
-    {"write-text",     crash_write_text    },
-    {"exec-data",      crash_exec_data     },
+    {"segv", crash_segv},
+    {"null-call", crash_null_call},
+    {"write-text", crash_write_text},
+    {"exec-data", crash_exec_data},
     {"stack-overflow", crash_stack_overflow},
-    {"abort",          abort               },
-    {"div0",           crash_div0          },
-    {"illegal",        crash_illegal       },
-    {"trap",           crash_trap          },
-    {"kill",           crash_kill          },
-    {"term",           crash_term          },
-    {"thread-segv",    crash_thread_segv   },
+    {"abort", abort},
+    {"div0", crash_div0},
+    {"illegal", crash_illegal},
+    {"trap", crash_trap},
+    {"kill", crash_kill},
+    {"term", crash_term},
+    {"thread-segv", crash_thread_segv},
 };
 
 int main(int argc, char **argv)

@@ -44,11 +44,7 @@ CASE(eventfd_as_semaphore)
 
 CASE(timerfd_counts_expirations)
 {
-    struct itimerspec it =
-                          {
-                              .it_value = {0, 20000000}
-    },
-                      now;
+    struct itimerspec it = {.it_value = {0, 20000000}}, now;
     uint64_t times;
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     NEED(fd >= 0);

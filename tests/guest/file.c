@@ -97,17 +97,8 @@ CASE(pread_and_pwrite_leave_the_offset)
 CASE(vectors)
 {
     char a[3], b[4], c[8];
-    struct iovec in[3] = {
-        {a, 3},
-        {b, 4},
-        {c, 8}
-    };
-    struct iovec out[4] = {
-        {(void *)"one",  3},
-        {NULL,           0},
-        {(void *)"four", 4},
-        {(void *)"!!",   2}
-    };
+    struct iovec in[3] = {{a, 3}, {b, 4}, {c, 8}};
+    struct iovec out[4] = {{(void *)"one", 3}, {NULL, 0}, {(void *)"four", 4}, {(void *)"!!", 2}};
     int fd = open("v", O_RDWR | O_CREAT | O_TRUNC, 0600);
 
     CHECK_EQ(writev(fd, out, 4), 9);
@@ -306,10 +297,7 @@ CASE(access_follows_the_mode)
 CASE(times)
 {
     struct stat st, later;
-    struct timespec ts[2] = {
-        {1000, 5000},
-        {2000, 7000}
-    };
+    struct timespec ts[2] = {{1000, 5000}, {2000, 7000}};
     NEED(put_file("time", "x"));
     CHECK_EQ(utimensat(AT_FDCWD, "time", ts, 0), 0);
     CHECK(stat("time", &st) == 0 && st.st_atim.tv_sec == 1000 && st.st_mtim.tv_sec == 2000);

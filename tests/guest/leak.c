@@ -190,9 +190,7 @@ static void use_epoll(int i)
 {
     struct epoll_event event = {.events = EPOLLIN | (i % 2 ? EPOLLET : 0)};
     int ep = epoll_create1(0), fd = eventfd(1, 0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
-    struct itimerspec it = {
-        .it_value = {100, 0}
-    };
+    struct itimerspec it = {.it_value = {100, 0}};
     timerfd_settime(timer, 0, &it, NULL);
     epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event);
     epoll_ctl(ep, EPOLL_CTL_ADD, timer, &event);

@@ -56,12 +56,10 @@ static int dump(int protocol, int type, const void *body, size_t len)
     struct {
         struct nlmsghdr head;
         char body[128];
-    } req = {
-        .head = {.nlmsg_len = (unsigned int)NLMSG_LENGTH(len),
-                 .nlmsg_type = (unsigned short)type,
-                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-                 .nlmsg_seq = 77}
-    };
+    } req = {.head = {.nlmsg_len = (unsigned int)NLMSG_LENGTH(len),
+                      .nlmsg_type = (unsigned short)type,
+                      .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                      .nlmsg_seq = 77}};
     int fd = nl_socket(protocol, 0), total = 0;
 
     memcpy(req.body, body, len);
@@ -229,15 +227,13 @@ static int change_addr(int type)
         struct ifaddrmsg msg;
         struct rtattr attr;
         uint32_t addr;
-    } req = {
-        .head = {.nlmsg_len = sizeof(req),
-                 .nlmsg_type = (unsigned short)type,
-                 .nlmsg_flags =
-                     NLM_F_REQUEST | NLM_F_ACK | (type == RTM_NEWADDR ? NLM_F_CREATE : 0)},
-        .msg = {.ifa_family = AF_INET,                                  .ifa_prefixlen = 32,              .ifa_index = if_nametoindex("lo")},
-        .attr = {.rta_len = RTA_LENGTH(4), .rta_type = IFA_LOCAL},
-        .addr = htonl(0x0a630001)
-    };
+    } req = {.head = {.nlmsg_len = sizeof(req),
+                      .nlmsg_type = (unsigned short)type,
+                      .nlmsg_flags =
+                          NLM_F_REQUEST | NLM_F_ACK | (type == RTM_NEWADDR ? NLM_F_CREATE : 0)},
+             .msg = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = if_nametoindex("lo")},
+             .attr = {.rta_len = RTA_LENGTH(4), .rta_type = IFA_LOCAL},
+             .addr = htonl(0x0a630001)};
     struct {
         struct nlmsghdr head;
         struct nlmsgerr err;
@@ -325,8 +321,7 @@ static struct request begin(int type, int flags, const void *body, size_t len)
     struct request req = {
         .head = {.nlmsg_len = (unsigned int)NLMSG_LENGTH(len),
                  .nlmsg_type = (unsigned short)type,
-                 .nlmsg_flags = (unsigned short)(NLM_F_REQUEST | NLM_F_ACK | flags)}
-    };
+                 .nlmsg_flags = (unsigned short)(NLM_F_REQUEST | NLM_F_ACK | flags)}};
 
     memcpy(req.body, body, len);
     return req;

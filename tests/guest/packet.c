@@ -152,17 +152,17 @@ CASE(a_socket_without_a_protocol_hears_nothing)
 static int attach_port_filter(int fd, int port)
 {
     struct sock_filter code[] = {
-        {BPF_LD | BPF_H | BPF_ABS,   0, 0, 12            },
-        {BPF_JMP | BPF_JEQ | BPF_K,  0, 8, ETH_P_IP      },
-        {BPF_LD | BPF_B | BPF_ABS,   0, 0, 23            },
-        {BPF_JMP | BPF_JEQ | BPF_K,  0, 6, IPPROTO_UDP   },
-        {BPF_LD | BPF_H | BPF_ABS,   0, 0, 20            },
-        {BPF_JMP | BPF_JSET | BPF_K, 4, 0, 0x1fff        },
-        {BPF_LDX | BPF_B | BPF_MSH,  0, 0, 14            },
-        {BPF_LD | BPF_H | BPF_IND,   0, 0, 16            },
-        {BPF_JMP | BPF_JEQ | BPF_K,  0, 1, (uint32_t)port},
-        {BPF_RET | BPF_K,            0, 0, 60            },
-        {BPF_RET | BPF_K,            0, 0, 0             },
+        {BPF_LD | BPF_H | BPF_ABS, 0, 0, 12},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 8, ETH_P_IP},
+        {BPF_LD | BPF_B | BPF_ABS, 0, 0, 23},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 6, IPPROTO_UDP},
+        {BPF_LD | BPF_H | BPF_ABS, 0, 0, 20},
+        {BPF_JMP | BPF_JSET | BPF_K, 4, 0, 0x1fff},
+        {BPF_LDX | BPF_B | BPF_MSH, 0, 0, 14},
+        {BPF_LD | BPF_H | BPF_IND, 0, 0, 16},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (uint32_t)port},
+        {BPF_RET | BPF_K, 0, 0, 60},
+        {BPF_RET | BPF_K, 0, 0, 0},
     };
     struct sock_fprog prog = {COUNT(code), code};
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
@@ -209,10 +209,10 @@ static int attach(int fd, struct sock_filter *code, unsigned short n)
 CASE(a_filter_on_a_udp_socket)
 {
     struct sock_filter code[] = {
-        {BPF_LD | BPF_B | BPF_ABS,  0, 0, 8  }, /* the first byte of what was sent */
+        {BPF_LD | BPF_B | BPF_ABS, 0, 0, 8}, /* the first byte of what was sent */
         {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 'k'},
-        {BPF_RET | BPF_K,           0, 0, 12 },
-        {BPF_RET | BPF_K,           0, 0, 0  },
+        {BPF_RET | BPF_K, 0, 0, 12},
+        {BPF_RET | BPF_K, 0, 0, 0},
     };
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(to);
@@ -239,11 +239,11 @@ CASE(a_filter_on_a_udp_socket)
 CASE(a_filter_on_a_raw_socket)
 {
     struct sock_filter code[] = {
-        {BPF_LDX | BPF_B | BPF_MSH, 0, 0, 0     },
-        {BPF_LD | BPF_H | BPF_IND,  0, 0, 4     },
+        {BPF_LDX | BPF_B | BPF_MSH, 0, 0, 0},
+        {BPF_LD | BPF_H | BPF_IND, 0, 0, 4},
         {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x4712},
-        {BPF_RET | BPF_K,           0, 0, 65535 },
-        {BPF_RET | BPF_K,           0, 0, 0     },
+        {BPF_RET | BPF_K, 0, 0, 65535},
+        {BPF_RET | BPF_K, 0, 0, 0},
     };
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     uint8_t echo[8] = {8, 0, 0, 0, 0x47, 0x11}, buf[128];
@@ -273,15 +273,12 @@ CASE(filters_that_could_do_harm_are_refused)
     NEED(fd >= 0);
     struct sock_filter ret = {BPF_RET | BPF_K, 0, 0, 1};
     struct sock_filter bad[][2] = {
-        {{BPF_JMP | BPF_JA, 0, 0, 1},           ret                        }, /* past it */
-        {{BPF_JMP | BPF_JA, 0, 0, 0xffffffff},  ret                        }, /* back */
-        {{BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0},  ret                        },
-        {{BPF_ALU | BPF_DIV | BPF_K, 0, 0, 0},  ret                        },
-        {{BPF_ALU | BPF_LSH | BPF_K, 0, 0, 32}, ret                        },
-        {{BPF_ST, 0, 0, 16},                    ret                        },
-        {{BPF_LD | BPF_MEM, 0, 0, 16},          ret                        },
-        {{0xffff, 0, 0, 0},                     ret                        },
-        {ret,                                   {BPF_LD | BPF_IMM, 0, 0, 0}}, /* no end */
+        {{BPF_JMP | BPF_JA, 0, 0, 1}, ret},          /* past it */
+        {{BPF_JMP | BPF_JA, 0, 0, 0xffffffff}, ret}, /* back */
+        {{BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0}, ret},  {{BPF_ALU | BPF_DIV | BPF_K, 0, 0, 0}, ret},
+        {{BPF_ALU | BPF_LSH | BPF_K, 0, 0, 32}, ret}, {{BPF_ST, 0, 0, 16}, ret},
+        {{BPF_LD | BPF_MEM, 0, 0, 16}, ret},          {{0xffff, 0, 0, 0}, ret},
+        {ret, {BPF_LD | BPF_IMM, 0, 0, 0}}, /* no end */
     };
     for (size_t i = 0; i < COUNT(bad); i++)
         CHECK_ERR(attach(fd, bad[i], 2), EINVAL);

@@ -286,12 +286,7 @@ static void on_tick(int sig)
 
 CASE(cpuid_is_interrupted_like_any_code)
 {
-    struct itimerval often =
-                         {
-                             {0, 200},
-                             {0, 200}
-    },
-                     never = {{0, 0}, {0, 0}};
+    struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
     unsigned long in[4] = {0, 0, 0, 0}, first[4], out[4], wrong;
     struct sigaction action = {.sa_handler = on_tick};
 

@@ -212,10 +212,7 @@ CASE(readiness_of_both_ends)
     static char buf[65536];
     int fds[2];
     NEED(pipe2(fds, O_NONBLOCK) == 0);
-    struct pollfd p[2] = {
-        {fds[0], POLLIN,  0},
-        {fds[1], POLLOUT, 0}
-    };
+    struct pollfd p[2] = {{fds[0], POLLIN, 0}, {fds[1], POLLOUT, 0}};
     CHECK(poll(p, 2, 0) == 1 && p[0].revents == 0 && p[1].revents == POLLOUT);
     NEED(write(fds[1], buf, sizeof(buf)) == sizeof(buf));
     CHECK(poll(p, 2, 0) == 1 && p[0].revents == POLLIN && p[1].revents == 0);

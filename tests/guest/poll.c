@@ -39,11 +39,7 @@ CASE(poll_reports_each_descriptor)
     int fds[2], fd = open("f", O_RDWR | O_CREAT, 0600);
     NEED(pipe(fds) == 0);
     struct pollfd p[4] = {
-        {fds[0], POLLIN,           0},
-        {fd,     POLLIN | POLLOUT, 0},
-        {-1,     POLLIN,           9},
-        {999,    0,                0}
-    };
+        {fds[0], POLLIN, 0}, {fd, POLLIN | POLLOUT, 0}, {-1, POLLIN, 9}, {999, 0, 0}};
     CHECK_EQ(poll(p, 4, -1), 2);
     CHECK(p[0].revents == 0 && p[1].revents == (POLLIN | POLLOUT));
     CHECK(p[2].revents == 0 && p[3].revents == POLLNVAL);

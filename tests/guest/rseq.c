@@ -175,12 +175,7 @@ static void on_alarm(int sig)
 
 CASE(a_handler_ends_the_section_it_came_into)
 {
-    const struct itimerval often =
-                               {
-                                   {0, 1500},
-                                   {0, 1500}
-    },
-                           never = {{0, 0}, {0, 0}};
+    const struct itimerval often = {{0, 1500}, {0, 1500}}, never = {{0, 0}, {0, 0}};
     int lost = 0;
 
     signal(SIGALRM, on_alarm);

@@ -443,11 +443,7 @@ CASE(pause_returns_after_a_handler)
 
 CASE(alarm_and_setitimer)
 {
-    struct itimerval it =
-                         {
-                             .it_value = {0, 30000}
-    },
-                     old;
+    struct itimerval it = {.it_value = {0, 30000}}, old;
     handle(SIGALRM, on_signal, 0);
     CHECK_EQ(alarm(10), 0);
     CHECK(alarm(0) >= 9);
@@ -471,12 +467,7 @@ CASE(posix_timers)
 {
     struct sigevent ev = {
         .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2, .sigev_value.sival_int = 31};
-    struct itimerspec it =
-                          {
-                              .it_value = {0, 20000000},
-                                .it_interval = {0, 10000000}
-    },
-                      now;
+    struct itimerspec it = {.it_value = {0, 20000000}, .it_interval = {0, 10000000}}, now;
     timer_t timer;
     handle_info(SIGUSR2, 0);
     NEED(timer_create(CLOCK_MONOTONIC, &ev, &timer) == 0);
@@ -495,9 +486,7 @@ CASE(posix_timers)
 static volatile unsigned long spins;
 CASE(a_timer_interrupts_a_busy_loop)
 {
-    struct itimerval it = {
-        .it_value = {0, 20000}
-    };
+    struct itimerval it = {.it_value = {0, 20000}};
     handle(SIGALRM, on_signal, 0);
     NEED(setitimer(ITIMER_REAL, &it, NULL) == 0);
     long long start = now_ms();

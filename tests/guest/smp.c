@@ -631,12 +631,7 @@ static void ignore_signal(int sig)
 CASE(the_first_thread_gets_its_share_beside_sixteen_others)
 {
     struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART}, old;
-    struct itimerval often =
-                         {
-                             {0, 1000},
-                             {0, 1000}
-    },
-                     never = {0};
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {0};
     pthread_t threads[16];
 
     NEED(sigaction(SIGALRM, &action, &old) == 0);

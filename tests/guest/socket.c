@@ -561,14 +561,9 @@ CASE(urgent_data)
 CASE(options_that_servers_set)
 {
     static const int on[][2] = {
-        {SOL_SOCKET,  SO_REUSEADDR    },
-        {SOL_SOCKET,  SO_REUSEPORT    },
-        {SOL_SOCKET,  SO_KEEPALIVE    },
-        {SOL_SOCKET,  SO_OOBINLINE    },
-        {IPPROTO_TCP, TCP_NODELAY     },
-        {IPPROTO_TCP, TCP_CORK        },
-        {IPPROTO_TCP, TCP_DEFER_ACCEPT},
-        {IPPROTO_TCP, TCP_QUICKACK    },
+        {SOL_SOCKET, SO_REUSEADDR},      {SOL_SOCKET, SO_REUSEPORT},  {SOL_SOCKET, SO_KEEPALIVE},
+        {SOL_SOCKET, SO_OOBINLINE},      {IPPROTO_TCP, TCP_NODELAY},  {IPPROTO_TCP, TCP_CORK},
+        {IPPROTO_TCP, TCP_DEFER_ACCEPT}, {IPPROTO_TCP, TCP_QUICKACK},
     };
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     for (size_t i = 0; i < COUNT(on); i++) {

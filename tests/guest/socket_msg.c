@@ -19,13 +19,10 @@ static const struct kind {
     int family, type;
     const char *name;
 } kinds[] = {
-    {AF_INET,  SOCK_STREAM,    "tcp"           },
-    {AF_INET6, SOCK_STREAM,    "tcp6"          },
-    {AF_UNIX,  SOCK_STREAM,    "unix stream"   },
-    {AF_UNIX,  SOCK_SEQPACKET, "unix seqpacket"},
-    {AF_INET,  SOCK_DGRAM,     "udp"           },
-    {AF_INET6, SOCK_DGRAM,     "udp6"          },
-    {AF_UNIX,  SOCK_DGRAM,     "unix dgram"    },
+    {AF_INET, SOCK_STREAM, "tcp"},         {AF_INET6, SOCK_STREAM, "tcp6"},
+    {AF_UNIX, SOCK_STREAM, "unix stream"}, {AF_UNIX, SOCK_SEQPACKET, "unix seqpacket"},
+    {AF_INET, SOCK_DGRAM, "udp"},          {AF_INET6, SOCK_DGRAM, "udp6"},
+    {AF_UNIX, SOCK_DGRAM, "unix dgram"},
 };
 
 static bool is_stream(const struct kind *k)
@@ -282,9 +279,7 @@ CASE(a_batch_ends_with_what_is_there)
             continue;
         for (int i = 0; i < 4; i++) {
             iov[i] = (struct iovec){bufs[i], sizeof(bufs[i])};
-            batch[i] = (struct mmsghdr){
-                .msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}
-            };
+            batch[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
         }
         send(fds[0], "a", 1, 0);
         send(fds[0], "bb", 2, 0);
@@ -504,44 +499,44 @@ static const struct wanted {
     const char *by;
     int kind, level, name, value;
 } wanted[] = {
-    {"curl",               TCP4, SOL_IP,      IP_BIND_ADDRESS_NO_PORT, 1    },
-    {"haproxy",            TCP4, IPPROTO_TCP, TCP_USER_TIMEOUT,        5000 },
-    {"haproxy",            TCP4, IPPROTO_TCP, TCP_QUICKACK,            0    },
-    {"haproxy, nginx",     TCP4, IPPROTO_TCP, TCP_FASTOPEN,            10   },
-    {"haproxy, nginx",     TCP4, IPPROTO_TCP, TCP_DEFER_ACCEPT,        1    },
-    {"nginx",              TCP4, IPPROTO_TCP, TCP_CORK,                1    },
-    {"nginx",              TCP4, SOL_SOCKET,  SO_REUSEPORT,            1    },
-    {"all",                TCP4, SOL_SOCKET,  SO_REUSEADDR,            1    },
-    {"all",                TCP4, SOL_SOCKET,  SO_KEEPALIVE,            1    },
-    {"all",                TCP4, IPPROTO_TCP, TCP_NODELAY,             1    },
-    {"all",                TCP4, IPPROTO_TCP, TCP_KEEPIDLE,            30   },
-    {"all",                TCP4, IPPROTO_TCP, TCP_KEEPINTVL,           10   },
-    {"all",                TCP4, IPPROTO_TCP, TCP_KEEPCNT,             3    },
-    {"Go",                 TCP4, IPPROTO_TCP, TCP_NOTSENT_LOWAT,       16384},
-    {"node, JVM",          TCP4, SOL_SOCKET,  SO_RCVBUF,               65536},
-    {"node, JVM",          TCP4, SOL_SOCKET,  SO_SNDBUF,               65536},
-    {"JVM",                TCP4, SOL_SOCKET,  SO_OOBINLINE,            1    },
-    {"JVM",                TCP4, SOL_IP,      IP_TOS,                  8    },
-    {"JVM, node, redis",   TCP6, SOL_IPV6,    IPV6_V6ONLY,             0    },
-    {"JVM",                TCP6, SOL_IPV6,    IPV6_TCLASS,             8    },
-    {"JVM",                TCP6, SOL_SOCKET,  SO_REUSEPORT,            1    },
-    {"node, JVM",          UDP4, SOL_SOCKET,  SO_BROADCAST,            1    },
-    {"node",               UDP4, SOL_IP,      IP_TTL,                  5    },
-    {"node, JVM",          UDP4, SOL_IP,      IP_MULTICAST_TTL,        2    },
-    {"node, JVM",          UDP4, SOL_IP,      IP_MULTICAST_LOOP,       1    },
-    {"dnsmasq",            UDP4, SOL_IP,      IP_PKTINFO,              1    },
-    {"dnsmasq",            UDP4, SOL_IP,      IP_MTU_DISCOVER,         0    },
-    {"systemd, dnsmasq",   UDP4, SOL_IP,      IP_FREEBIND,             1    },
-    {"QUIC",               UDP4, SOL_IP,      IP_RECVTOS,              1    },
-    {"QUIC",               UDP4, SOL_UDP,     UDP_GRO,                 1    },
-    {"JVM",                UDP6, SOL_IPV6,    IPV6_MULTICAST_HOPS,     1    },
-    {"JVM",                UDP6, SOL_IPV6,    IPV6_MULTICAST_LOOP,     1    },
-    {"JVM",                UDP6, SOL_IPV6,    IPV6_MULTICAST_IF,       1    },
-    {"JVM, dnsmasq",       UDP6, SOL_IPV6,    IPV6_RECVPKTINFO,        1    },
-    {"QUIC",               UDP6, SOL_IPV6,    IPV6_RECVTCLASS,         1    },
-    {"QUIC",               UDP6, SOL_IPV6,    IPV6_DONTFRAG,           1    },
-    {"JVM, a dual socket", UDP6, SOL_IP,      IP_MULTICAST_TTL,        2    },
-    {"JVM, a dual socket", UDP6, SOL_IP,      IP_TOS,                  8    },
+    {"curl", TCP4, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1},
+    {"haproxy", TCP4, IPPROTO_TCP, TCP_USER_TIMEOUT, 5000},
+    {"haproxy", TCP4, IPPROTO_TCP, TCP_QUICKACK, 0},
+    {"haproxy, nginx", TCP4, IPPROTO_TCP, TCP_FASTOPEN, 10},
+    {"haproxy, nginx", TCP4, IPPROTO_TCP, TCP_DEFER_ACCEPT, 1},
+    {"nginx", TCP4, IPPROTO_TCP, TCP_CORK, 1},
+    {"nginx", TCP4, SOL_SOCKET, SO_REUSEPORT, 1},
+    {"all", TCP4, SOL_SOCKET, SO_REUSEADDR, 1},
+    {"all", TCP4, SOL_SOCKET, SO_KEEPALIVE, 1},
+    {"all", TCP4, IPPROTO_TCP, TCP_NODELAY, 1},
+    {"all", TCP4, IPPROTO_TCP, TCP_KEEPIDLE, 30},
+    {"all", TCP4, IPPROTO_TCP, TCP_KEEPINTVL, 10},
+    {"all", TCP4, IPPROTO_TCP, TCP_KEEPCNT, 3},
+    {"Go", TCP4, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384},
+    {"node, JVM", TCP4, SOL_SOCKET, SO_RCVBUF, 65536},
+    {"node, JVM", TCP4, SOL_SOCKET, SO_SNDBUF, 65536},
+    {"JVM", TCP4, SOL_SOCKET, SO_OOBINLINE, 1},
+    {"JVM", TCP4, SOL_IP, IP_TOS, 8},
+    {"JVM, node, redis", TCP6, SOL_IPV6, IPV6_V6ONLY, 0},
+    {"JVM", TCP6, SOL_IPV6, IPV6_TCLASS, 8},
+    {"JVM", TCP6, SOL_SOCKET, SO_REUSEPORT, 1},
+    {"node, JVM", UDP4, SOL_SOCKET, SO_BROADCAST, 1},
+    {"node", UDP4, SOL_IP, IP_TTL, 5},
+    {"node, JVM", UDP4, SOL_IP, IP_MULTICAST_TTL, 2},
+    {"node, JVM", UDP4, SOL_IP, IP_MULTICAST_LOOP, 1},
+    {"dnsmasq", UDP4, SOL_IP, IP_PKTINFO, 1},
+    {"dnsmasq", UDP4, SOL_IP, IP_MTU_DISCOVER, 0},
+    {"systemd, dnsmasq", UDP4, SOL_IP, IP_FREEBIND, 1},
+    {"QUIC", UDP4, SOL_IP, IP_RECVTOS, 1},
+    {"QUIC", UDP4, SOL_UDP, UDP_GRO, 1},
+    {"JVM", UDP6, SOL_IPV6, IPV6_MULTICAST_HOPS, 1},
+    {"JVM", UDP6, SOL_IPV6, IPV6_MULTICAST_LOOP, 1},
+    {"JVM", UDP6, SOL_IPV6, IPV6_MULTICAST_IF, 1},
+    {"JVM, dnsmasq", UDP6, SOL_IPV6, IPV6_RECVPKTINFO, 1},
+    {"QUIC", UDP6, SOL_IPV6, IPV6_RECVTCLASS, 1},
+    {"QUIC", UDP6, SOL_IPV6, IPV6_DONTFRAG, 1},
+    {"JVM, a dual socket", UDP6, SOL_IP, IP_MULTICAST_TTL, 2},
+    {"JVM, a dual socket", UDP6, SOL_IP, IP_TOS, 8},
 };
 
 CASE(what_real_programs_set_is_taken_and_told)

@@ -469,9 +469,7 @@ CASE(signals_end_or_restart_a_wait)
     char c;
     NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, shared) == 0);
     sigaction(SIGALRM, &act, NULL);
-    struct itimerval it = {
-        .it_value = {0, 20000}
-    };
+    struct itimerval it = {.it_value = {0, 20000}};
     setitimer(ITIMER_REAL, &it, NULL);
     CHECK_ERR(recv(shared[1], &c, 1, 0), EINTR);
     act.sa_flags = SA_RESTART;

@@ -120,11 +120,8 @@ TEST(closure_ends_where_libraries_need_each_other)
     fake_elf_write(&(struct fake_elf){.rpath = "$ORIGIN/lib", .needed = {"liba.so"}}, at("prog"));
     fake_elf_write(&(struct fake_elf){.soname = "liba.so", .needed = {"libb.so"}},
                    at("lib/liba.so"));
-    fake_elf_write(
-        &(struct fake_elf){
-            .soname = "libb.so", .needed = {"liba.so", "libb.so"}
-    },
-        at("lib/libb.so"));
+    fake_elf_write(&(struct fake_elf){.soname = "libb.so", .needed = {"liba.so", "libb.so"}},
+                   at("lib/libb.so"));
     EXPECT_EQ(add("prog", &err), 0, err.text);
     EXPECT_EQ(closure.len, 3, NULL);
     end();

@@ -165,13 +165,9 @@ TEST(a_chain_that_is_a_loop_shuts_the_device_off)
 TEST(addresses_outside_of_the_memory_shut_the_device_off)
 {
     static const struct fake_desc bad[] = {
-        {GUEST_MEMORY - 15, 16,           0, 0},
-        {GUEST_MEMORY,      1,            0, 0},
-        {~0ull,             1,            0, 0},
-        {~0ull - 7,         16,           0, 0},
-        {HEADER,            GUEST_MEMORY, 0, 0},
-        {1ull << 63,        0xffffffff,   0, 0},
-        {GUEST_MEMORY + 1,  0,            0, 0},
+        {GUEST_MEMORY - 15, 16, 0, 0}, {GUEST_MEMORY, 1, 0, 0},      {~0ull, 1, 0, 0},
+        {~0ull - 7, 16, 0, 0},         {HEADER, GUEST_MEMORY, 0, 0}, {1ull << 63, 0xffffffff, 0, 0},
+        {GUEST_MEMORY + 1, 0, 0, 0},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -224,16 +220,11 @@ TEST(queues_that_cannot_be_shut_the_device_off)
         u64 desc, avail, used;
         u16 size;
     } bad[] = {
-        {GUEST_MEMORY,   0x1100,           0x1200,           8     },
-        {0x1000,         GUEST_MEMORY - 2, 0x1200,           8     },
-        {0x1000,         0x1100,           GUEST_MEMORY - 4, 8     },
-        {~0ull & ~15ull, 0x1100,           0x1200,           8     },
-        {0x1008,         0x1100,           0x1200,           8     },
-        {0x1000,         0x1101,           0x1200,           8     },
-        {0x1000,         0x1100,           0x1202,           8     },
-        {0x1000,         0x1100,           0x1200,           0     },
-        {0x1000,         0x1100,           0x1200,           7     },
-        {0x1000,         0x1100,           0x1200,           0x8000},
+        {GUEST_MEMORY, 0x1100, 0x1200, 8},     {0x1000, GUEST_MEMORY - 2, 0x1200, 8},
+        {0x1000, 0x1100, GUEST_MEMORY - 4, 8}, {~0ull & ~15ull, 0x1100, 0x1200, 8},
+        {0x1008, 0x1100, 0x1200, 8},           {0x1000, 0x1101, 0x1200, 8},
+        {0x1000, 0x1100, 0x1202, 8},           {0x1000, 0x1100, 0x1200, 0},
+        {0x1000, 0x1100, 0x1200, 7},           {0x1000, 0x1100, 0x1200, 0x8000},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

@@ -174,14 +174,11 @@ TEST(scsi_sense_in_both_formats)
         u8 sense[16];
         int err;
     } cases[] = {
-        {{0x70, 0, 0x03, [12] = 0x11},           -EIO       }, /* medium error */
-        {{0x70, 0, 0x07, [12] = 0x27},           -EROFS     },
-        {{0x70, 0, 0x07, [12] = 0x27, [13] = 7}, -ENOSPC    },
-        {{0x70, 0, 0x06, [12] = 0x29},           -EAGAIN    }, /* unit attention */
-        {{0x72, 0x06, 0x29},                     -EAGAIN    },
-        {{0x72, 0x05, 0x20},                     -EOPNOTSUPP},
-        {{0x72, 0x02, 0x3a},                     -ENOMEDIUM },
-        {{0x70, 0, 0x01},                        0          }, /* recovered */
+        {{0x70, 0, 0x03, [12] = 0x11}, -EIO}, /* medium error */
+        {{0x70, 0, 0x07, [12] = 0x27}, -EROFS},  {{0x70, 0, 0x07, [12] = 0x27, [13] = 7}, -ENOSPC},
+        {{0x70, 0, 0x06, [12] = 0x29}, -EAGAIN}, /* unit attention */
+        {{0x72, 0x06, 0x29}, -EAGAIN},           {{0x72, 0x05, 0x20}, -EOPNOTSUPP},
+        {{0x72, 0x02, 0x3a}, -ENOMEDIUM},        {{0x70, 0, 0x01}, 0}, /* recovered */
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)

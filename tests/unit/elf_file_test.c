@@ -21,13 +21,11 @@ static int parse(size_t len, struct elf_file *elf, struct err *err)
 
 TEST(elf_parse_reads_what_the_linker_reads)
 {
-    const struct fake_elf fake = {
-        .interp = "/lib64/ld-linux-x86-64.so.2",
-        .soname = "libx.so.1",
-        .rpath = "/a:/b",
-        .runpath = "$ORIGIN",
-        .needed = {"libm.so.6", "libc.so.6"}
-    };
+    const struct fake_elf fake = {.interp = "/lib64/ld-linux-x86-64.so.2",
+                                  .soname = "libx.so.1",
+                                  .rpath = "/a:/b",
+                                  .runpath = "$ORIGIN",
+                                  .needed = {"libm.so.6", "libc.so.6"}};
     struct elf_file elf;
 
     fake_elf_make(&fake, file);
@@ -72,9 +70,7 @@ TEST(elf_parse_refuses_every_truncation)
 TEST(elf_parse_survives_every_byte_changed)
 {
     static const u8 values[] = {0, 1, 0x7f, 0x80, 0xff};
-    const struct fake_elf fake = {
-        .interp = "/ld.so", .soname = "s", .needed = {"a", "b"}
-    };
+    const struct fake_elf fake = {.interp = "/ld.so", .soname = "s", .needed = {"a", "b"}};
     struct elf_file elf;
 
     for (size_t at = 0; at < sizeof(file); at++) {

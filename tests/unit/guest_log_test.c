@@ -43,18 +43,18 @@ TEST(guest_log_knows_every_end)
         enum guest_end end;
         int status;
     } cases[] = {
-        {"ingot: exit 0\n",                      GUEST_EXIT,    0  },
-        {"[    1.000000] ingot: exit 255",       GUEST_EXIT,    255},
-        {"ingot: signal 11\n",                   GUEST_SIGNAL,  139},
-        {"ingot: panic: x\n",                    GUEST_PANIC,   125},
-        {"ingot: error: /a: no such file\n",     GUEST_ERROR,   127},
-        {"ingot: error: /a: not executable\n",   GUEST_ERROR,   126},
-        {"ingot: error: corrupt EROFS\n",        GUEST_ERROR,   125},
-        {"ingot: exit 256\n",                    GUEST_RUNNING, 125},
-        {"ingot: exit -1\n",                     GUEST_RUNNING, 125},
-        {"ingot: exit 1x\n",                     GUEST_RUNNING, 125},
+        {"ingot: exit 0\n", GUEST_EXIT, 0},
+        {"[    1.000000] ingot: exit 255", GUEST_EXIT, 255},
+        {"ingot: signal 11\n", GUEST_SIGNAL, 139},
+        {"ingot: panic: x\n", GUEST_PANIC, 125},
+        {"ingot: error: /a: no such file\n", GUEST_ERROR, 127},
+        {"ingot: error: /a: not executable\n", GUEST_ERROR, 126},
+        {"ingot: error: corrupt EROFS\n", GUEST_ERROR, 125},
+        {"ingot: exit 256\n", GUEST_RUNNING, 125},
+        {"ingot: exit -1\n", GUEST_RUNNING, 125},
+        {"ingot: exit 1x\n", GUEST_RUNNING, 125},
         {"ingot: signal 99999999999999999999\n", GUEST_RUNNING, 125},
-        {"not ingot: exit 0\n",                  GUEST_RUNNING, 125},
+        {"not ingot: exit 0\n", GUEST_RUNNING, 125},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

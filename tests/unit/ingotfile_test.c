@@ -47,11 +47,11 @@ TEST(ingotfile_names_the_line_and_the_word)
         const char *text, *line, *word;
     } bad[] = {
         {"FROM scratch\nENTRYPOIN [\"/x\"]\n", "line 2", "ENTRYPOIN"},
-        {"FROM scratch\n\nCMD [\"/x\"\n",      "line 3", ""         },
-        {"FROM scratch\nENV =x\n",             "line 2", ""         },
-        {"FROM scratch\nCOPY only\n",          "line 2", "COPY"     },
-        {"FROM scratch\nRUN apt-get update\n", "line 2", "RUN"      },
-        {"FROM scratch\nENV A=\"open\n",       "line 2", ""         },
+        {"FROM scratch\n\nCMD [\"/x\"\n", "line 3", ""},
+        {"FROM scratch\nENV =x\n", "line 2", ""},
+        {"FROM scratch\nCOPY only\n", "line 2", "COPY"},
+        {"FROM scratch\nRUN apt-get update\n", "line 2", "RUN"},
+        {"FROM scratch\nENV A=\"open\n", "line 2", ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct ingotfile file = {0};

@@ -20,18 +20,10 @@ TEST(lengths_of_time)
         bool good;
         u64 ms;
     } cases[] = {
-        {"30s",          true,  30000   },
-        {"1m30s",        true,  90000   },
-        {"250ms",        true,  250     },
-        {"5",            true,  5000    },
-        {"1d",           true,  86400000},
-        {"",             false, 0       },
-        {"s",            false, 0       },
-        {"-1s",          false, 0       },
-        {"1x",           false, 0       },
-        {"1s ",          false, 0       },
-        {"99999999999s", false, 0       },
-        {"0",            true,  0       },
+        {"30s", true, 30000}, {"1m30s", true, 90000},     {"250ms", true, 250},
+        {"5", true, 5000},    {"1d", true, 86400000},     {"", false, 0},
+        {"s", false, 0},      {"-1s", false, 0},          {"1x", false, 0},
+        {"1s ", false, 0},    {"99999999999s", false, 0}, {"0", true, 0},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -65,14 +57,14 @@ TEST(health_checks_in_words)
         u16 port;
         const char *path;
     } cases[] = {
-        {{"tcp:6379"},                                                   HEALTH_TCP,  6379, NULL     },
-        {{"http:8080/health"},                                           HEALTH_HTTP, 8080, "/health"},
-        {{"http:80"},                                                    HEALTH_HTTP, 80,   "/"      },
-        {{"NONE"},                                                       HEALTH_NONE, 0,    NULL     },
-        {{"CMD", "curl", "-f", "http://localhost:9000/up?x=1"},          HEALTH_HTTP, 9000, "/up?x=1"},
-        {{"CMD-SHELL", "curl -f http://127.0.0.1/ || exit 1"},           HEALTH_HTTP, 80,   "/"      },
-        {{"CMD-SHELL", "wget -qO- \"http://localhost:81/a\" || exit 1"}, HEALTH_HTTP, 81,   "/a"     },
-        {{"CMD", "nc", "-z", "localhost", "5432"},                       HEALTH_TCP,  5432, NULL     },
+        {{"tcp:6379"}, HEALTH_TCP, 6379, NULL},
+        {{"http:8080/health"}, HEALTH_HTTP, 8080, "/health"},
+        {{"http:80"}, HEALTH_HTTP, 80, "/"},
+        {{"NONE"}, HEALTH_NONE, 0, NULL},
+        {{"CMD", "curl", "-f", "http://localhost:9000/up?x=1"}, HEALTH_HTTP, 9000, "/up?x=1"},
+        {{"CMD-SHELL", "curl -f http://127.0.0.1/ || exit 1"}, HEALTH_HTTP, 80, "/"},
+        {{"CMD-SHELL", "wget -qO- \"http://localhost:81/a\" || exit 1"}, HEALTH_HTTP, 81, "/a"},
+        {{"CMD", "nc", "-z", "localhost", "5432"}, HEALTH_TCP, 5432, NULL},
     };
     static const char *const bad[] = {"pg_isready", "tcp:0",          "tcp:70000",
                                       "tcp:80x",    "http:80x",       "curl http://example.org/",

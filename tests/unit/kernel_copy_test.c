@@ -37,10 +37,10 @@ static struct small_kernel small(void)
                .p_vaddr = BASE,
                .p_filesz = sizeof(k),
                .p_memsz = 3 * 4096},
-              {.p_type = PT_DYNAMIC, .p_vaddr = BASE + 0x200, .p_filesz = sizeof(k.dynamic)}                     },
+              {.p_type = PT_DYNAMIC, .p_vaddr = BASE + 0x200, .p_filesz = sizeof(k.dynamic)}},
         .dynamic = {{.d_tag = 36, .d_un.d_ptr = BASE + RELR},
-              {.d_tag = 35, .d_un.d_val = sizeof(k.relr)}},
-        .relr = {BASE + FIRST,                                 1 | 1 << 1, 1 | 1 << 2},
+                    {.d_tag = 35, .d_un.d_val = sizeof(k.relr)}},
+        .relr = {BASE + FIRST, 1 | 1 << 1, 1 | 1 << 2},
     };
     for (u32 i = 0; i < WORDS; i++)
         k.words[i] = BASE + i;

@@ -7,9 +7,7 @@
 
 enum { BLOCKS = 3000 };
 
-static const struct mem_region ram[] = {
-    {MIB(1), MIB(15)}
-};
+static const struct mem_region ram[] = {{MIB(1), MIB(15)}};
 static struct {
     u8 *at;
     size_t size;

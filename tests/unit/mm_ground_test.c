@@ -11,9 +11,7 @@
 enum { WINDOW = 256, ABSENT = 0xff };
 #define BASE 0x10000000ull
 
-static const struct mem_region ram[] = {
-    {MIB(1), MIB(15)}
-};
+static const struct mem_region ram[] = {{MIB(1), MIB(15)}};
 
 static u8 ground[WINDOW]; /* what the ground has at each page: its protection, or ABSENT */
 static u32 discarded;     /* pages */

@@ -11,13 +11,8 @@
 enum { WINDOW = 160 }; /* pages */
 #define BASE 0x10000000ull
 
-static const struct mem_region ram[] = {
-    {0x1000, 0x9e000},
-    {MIB(1), MIB(15)}
-};
-static const struct mem_region big_ram[] = {
-    {MIB(2), MIB(200)}
-};
+static const struct mem_region ram[] = {{0x1000, 0x9e000}, {MIB(1), MIB(15)}};
+static const struct mem_region big_ram[] = {{MIB(2), MIB(200)}};
 
 /* What the program may expect of a page. */
 static struct {
@@ -584,12 +579,7 @@ TEST(uaccess_refuses_ranges_that_leave_the_lower_half)
 TEST(iter_crosses_segments_and_stops_at_a_fault)
 {
     struct mm *mm = start(ram, 2);
-    struct iovec iov[4] = {
-        {BASE,                 3 },
-        {0,                    0 },
-        {BASE + 100,           4 },
-        {BASE + PAGE_SIZE - 2, 10}
-    };
+    struct iovec iov[4] = {{BASE, 3}, {0, 0}, {BASE + 100, 4}, {BASE + PAGE_SIZE - 2, 10}};
     struct iov_iter it;
     char buf[32];
 
@@ -618,10 +608,7 @@ TEST(iter_crosses_segments_and_stops_at_a_fault)
 TEST(iter_over_one_buffer_is_plain)
 {
     struct mm *mm = start(ram, 2);
-    struct iovec iov[2] = {
-        {BASE,     3},
-        {USER_TOP, 3}
-    };
+    struct iovec iov[2] = {{BASE, 3}, {USER_TOP, 3}};
     struct iov_iter it;
     char buf[8];
     size_t n;

@@ -31,13 +31,11 @@ TEST(reference_completes_and_refuses)
 
 TEST(reference_from_makes_a_name_of_anything)
 {
-    static const char *const pairs[][2] = {
-        {"Hello World", "helloworld"},
-        {"a..",         "a"         },
-        {"--x",         "x"         },
-        {"\xff",        "image"     },
-        {"",            "image"     }
-    };
+    static const char *const pairs[][2] = {{"Hello World", "helloworld"},
+                                           {"a..", "a"},
+                                           {"--x", "x"},
+                                           {"\xff", "image"},
+                                           {"", "image"}};
 
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         char *name = reference_from(pairs[i][0]);

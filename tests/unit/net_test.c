@@ -147,12 +147,7 @@ static void send_fragment(const u8 *whole, u32 at, u32 n, u32 total)
 
 TEST(fragments_are_joined_in_any_order)
 {
-    static const u32 orders[][4] = {
-        {0, 1, 2, 3},
-        {3, 2, 1, 0},
-        {2, 0, 3, 1},
-        {1, 1, 0, 3}
-    };
+    static const u32 orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {2, 0, 3, 1}, {1, 1, 0, 3}};
     static u8 whole[1400];
 
     up();
@@ -348,14 +343,9 @@ TEST(segments_of_a_flow_are_joined_in_order_alone)
         u32 seq, n;
         u8 flags;
     } rows[] = {
-        {1000, 1000, 16},
-        {2000, 1000, 16},
-        {3000, 500,  24}, /* one, ended by PSH */
-        {3500, 1000, 16},
-        {5000, 1000, 16},
-        {4500, 500,  16}, /* a hole: three */
-        {9000, 1000, 17},
-        {9100, 100,  18}, /* FIN and SYN: as they are */
+        {1000, 1000, 16}, {2000, 1000, 16}, {3000, 500, 24}, /* one, ended by PSH */
+        {3500, 1000, 16}, {5000, 1000, 16}, {4500, 500, 16}, /* a hole: three */
+        {9000, 1000, 17}, {9100, 100, 18},                   /* FIN and SYN: as they are */
     };
 
     up();

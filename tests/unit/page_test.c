@@ -9,15 +9,9 @@ static struct page *blocks[MAX_BLOCKS];
 static u32 nr_blocks;
 static u8 owned[65536]; /* by frame: somebody has it */
 
-static const struct mem_region small[] = {
-    {0x1000,   0x9e000 },
-    {0x180000, 0x280000}
-};
+static const struct mem_region small[] = {{0x1000, 0x9e000}, {0x180000, 0x280000}};
 /* A hole so large that the array's pages for it are worth having. */
-static const struct mem_region holed[] = {
-    {MIB(1),   MIB(30)},
-    {MIB(160), MIB(64)}
-};
+static const struct mem_region holed[] = {{MIB(1), MIB(30)}, {MIB(160), MIB(64)}};
 
 static u64 free_pages(void)
 {
@@ -192,10 +186,7 @@ TEST(page_alloc_shrinks_caches_before_it_fails)
 
 TEST(page_init_refuses_memory_without_room_for_its_own_array)
 {
-    static const struct mem_region tiny[] = {
-        {0,        0x1000},
-        {MIB(200), 0x1000}
-    };
+    static const struct mem_region tiny[] = {{0, 0x1000}, {MIB(200), 0x1000}};
 
     EXPECT_EQ(machine_create(tiny, 2), -ENOMEM, NULL);
 }

@@ -308,13 +308,13 @@ TEST(share_shuts_off_a_guest_that_breaks_the_protocol)
         u8 type;
         u32 size, len, room; /* said, sent, for the answer */
     } wrong[] = {
-        {"no header",                 P9_CLUNK, 7,    6,    ROOM},
-        {"longer than sent",          P9_CLUNK, 99,   11,   ROOM},
-        {"shorter than itself",       P9_CLUNK, 3,    11,   ROOM},
-        {"no room",                   P9_CLUNK, 11,   11,   8   },
-        {"half a number",             P9_CLUNK, 9,    11,   ROOM},
-        {"too long",                  P9_MKDIR, 9000, 9000, ROOM},
-        {"a name that ends too late", P9_MKDIR, 13,   13,   ROOM},
+        {"no header", P9_CLUNK, 7, 6, ROOM},
+        {"longer than sent", P9_CLUNK, 99, 11, ROOM},
+        {"shorter than itself", P9_CLUNK, 3, 11, ROOM},
+        {"no room", P9_CLUNK, 11, 11, 8},
+        {"half a number", P9_CLUNK, 9, 11, ROOM},
+        {"too long", P9_MKDIR, 9000, 9000, ROOM},
+        {"a name that ends too late", P9_MKDIR, 13, 13, ROOM},
     };
 
     for (u32 i = 0; i < ARRAY_LEN(wrong); i++) {

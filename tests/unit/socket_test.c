@@ -183,9 +183,7 @@ TEST(ancillary_data_fits_or_is_cut)
 TEST(addresses_go_both_ways)
 {
     struct sock_addr addr = {.len = 28};
-    struct sockaddr_in6_abi in6 = {
-        .family = AF_INET6, .port = {0x1f, 0x90}
-    };
+    struct sockaddr_in6_abi in6 = {.family = AF_INET6, .port = {0x1f, 0x90}};
     struct endpoint end;
 
     in6.addr[10] = in6.addr[11] = 0xff;

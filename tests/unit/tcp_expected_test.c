@@ -271,9 +271,7 @@ static void programs_step(struct pair *pair)
 TEST(both_ways_do_the_same)
 {
     peer_start();
-    struct pair pair = {
-        .port = {4001, 4002}
-    };
+    struct pair pair = {.port = {4001, 4002}};
     u32 tsval = peer_modern.tsval;
 
     for (u32 i = 0; i < 2; i++) {

@@ -399,14 +399,12 @@ TEST(a_flood_of_syns_gets_cookies)
         struct seg s = peer_take();
         if (s.flags != (TCP_SYN | TCP_ACK) || i < 990)
             continue;
-        struct seg ack = {
-            .flags = TCP_ACK,
-            .seq = 78,
-            .ack = s.seq + 1,
-            .window = 600,
-            .src_port = syn.src_port,
-            .options = {.saw_ts = true, .tsval = 5001, .tsecr = s.options.tsval}
-        };
+        struct seg ack = {.flags = TCP_ACK,
+                          .seq = 78,
+                          .ack = s.seq + 1,
+                          .window = 600,
+                          .src_port = syn.src_port,
+                          .options = {.saw_ts = true, .tsval = 5001, .tsecr = s.options.tsval}};
         ack.ack += 100; /* a guess */
         peer_send(ack);
         EXPECT_EQ(peer_take().flags, TCP_RST, "refused");
@@ -524,15 +522,15 @@ TEST(ports_are_shared_only_as_asked)
         bool other_reuse_addr, other_reuse_port, other_v6only;
         int result;
     } cases[] = {
-        {AF_INET,  "any", 0, 0, 0, AF_INET,  "any", 0, 0, 0, -EADDRINUSE},
-        {AF_INET,  "any", 1, 0, 0, AF_INET,  "any", 1, 0, 0, -EADDRINUSE},
-        {AF_INET,  "any", 0, 1, 0, AF_INET,  "any", 0, 1, 0, 0          },
-        {AF_INET,  "any", 0, 1, 0, AF_INET,  "any", 0, 0, 0, -EADDRINUSE},
-        {AF_INET,  "any", 0, 0, 0, AF_INET,  "one", 0, 0, 0, -EADDRINUSE},
-        {AF_INET6, "any", 0, 0, 0, AF_INET,  "any", 0, 0, 0, -EADDRINUSE},
-        {AF_INET6, "any", 0, 0, 1, AF_INET,  "any", 0, 0, 0, 0          },
-        {AF_INET,  "any", 0, 0, 0, AF_INET6, "any", 0, 0, 1, 0          },
-        {AF_INET6, "one", 0, 0, 0, AF_INET,  "any", 0, 0, 0, 0          },
+        {AF_INET, "any", 0, 0, 0, AF_INET, "any", 0, 0, 0, -EADDRINUSE},
+        {AF_INET, "any", 1, 0, 0, AF_INET, "any", 1, 0, 0, -EADDRINUSE},
+        {AF_INET, "any", 0, 1, 0, AF_INET, "any", 0, 1, 0, 0},
+        {AF_INET, "any", 0, 1, 0, AF_INET, "any", 0, 0, 0, -EADDRINUSE},
+        {AF_INET, "any", 0, 0, 0, AF_INET, "one", 0, 0, 0, -EADDRINUSE},
+        {AF_INET6, "any", 0, 0, 0, AF_INET, "any", 0, 0, 0, -EADDRINUSE},
+        {AF_INET6, "any", 0, 0, 1, AF_INET, "any", 0, 0, 0, 0},
+        {AF_INET, "any", 0, 0, 0, AF_INET6, "any", 0, 0, 1, 0},
+        {AF_INET6, "one", 0, 0, 0, AF_INET, "any", 0, 0, 0, 0},
     };
 
     peer_start();
@@ -677,9 +675,7 @@ TEST(the_wheel_fires_each_timer_at_its_tick)
 
 TEST(siphash_has_the_value_of_its_authors)
 {
-    struct siphash_key key = {
-        {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull}
-    };
+    struct siphash_key key = {{0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull}};
     u64 word = 0x0706050403020100ull;
 
     EXPECT_EQ(siphash(&key, NULL, 0), 0x726fdb47dd0e0e31ull, "no bytes");
@@ -694,16 +690,16 @@ TEST(malformed_options_end_the_list)
         bool mss, ts;
         const char *why;
     } cases[] = {
-        {{2, 4, 5, 180},                  4,  1, 0, "MSS"                         },
-        {{2, 4, 5},                       3,  0, 0, "cut"                         },
-        {{2, 0, 5, 180},                  4,  0, 0, "no length"                   },
-        {{2, 1, 2, 4, 5, 180},            6,  0, 0, "a length below two"          },
-        {{1, 1, 2, 4, 5, 180},            6,  1, 0, "behind NOPs"                 },
-        {{0, 2, 4, 5, 180},               5,  0, 0, "behind the end"              },
-        {{253, 2, 2, 4, 5, 180},          6,  1, 0, "behind an unknown one"       },
-        {{253, 200, 2, 4, 5, 180},        6,  0, 0, "a length beyond"             },
-        {{8, 10, 0, 0, 0, 1, 0, 0, 0, 2}, 10, 0, 1, "timestamps without NOPs"     },
-        {{8, 9, 0, 0, 0, 1, 0, 0, 0},     9,  0, 0, "timestamps of a wrong length"},
+        {{2, 4, 5, 180}, 4, 1, 0, "MSS"},
+        {{2, 4, 5}, 3, 0, 0, "cut"},
+        {{2, 0, 5, 180}, 4, 0, 0, "no length"},
+        {{2, 1, 2, 4, 5, 180}, 6, 0, 0, "a length below two"},
+        {{1, 1, 2, 4, 5, 180}, 6, 1, 0, "behind NOPs"},
+        {{0, 2, 4, 5, 180}, 5, 0, 0, "behind the end"},
+        {{253, 2, 2, 4, 5, 180}, 6, 1, 0, "behind an unknown one"},
+        {{253, 200, 2, 4, 5, 180}, 6, 0, 0, "a length beyond"},
+        {{8, 10, 0, 0, 0, 1, 0, 0, 0, 2}, 10, 0, 1, "timestamps without NOPs"},
+        {{8, 9, 0, 0, 0, 1, 0, 0, 0}, 9, 0, 0, "timestamps of a wrong length"},
     };
 
     for (u32 i = 0; i < ARRAY_LEN(cases); i++) {

@@ -12,14 +12,14 @@ TEST(a_closed_port_answers_with_reset)
         u32 seq, ack;
         const char *why;
     } cases[] = {
-        {{.flags = TCP_SYN, .seq = 7},                     TCP_RST | TCP_ACK, 0,  8,  "SYN"         },
-        {{.flags = TCP_SYN, .seq = 7, .len = 3},           TCP_RST | TCP_ACK, 0,  11, "with data"   },
-        {{.flags = TCP_ACK, .seq = 7, .ack = 90},          TCP_RST,           90, 0,  "ACK"         },
-        {{.flags = TCP_FIN, .seq = 7},                     TCP_RST | TCP_ACK, 0,  8,  "FIN"         },
-        {{.flags = 0, .seq = 7, .len = 5},                 TCP_RST | TCP_ACK, 0,  12, "no flags"    },
-        {{.flags = TCP_SYN | TCP_ACK, .seq = 7, .ack = 5}, TCP_RST,           5,  0,  "SYN-ACK"     },
-        {{.flags = TCP_RST, .seq = 7},                     0,                 0,  0,  "RST"         },
-        {{.flags = TCP_RST | TCP_ACK, .ack = 7},           0,                 0,  0,  "RST with ACK"},
+        {{.flags = TCP_SYN, .seq = 7}, TCP_RST | TCP_ACK, 0, 8, "SYN"},
+        {{.flags = TCP_SYN, .seq = 7, .len = 3}, TCP_RST | TCP_ACK, 0, 11, "with data"},
+        {{.flags = TCP_ACK, .seq = 7, .ack = 90}, TCP_RST, 90, 0, "ACK"},
+        {{.flags = TCP_FIN, .seq = 7}, TCP_RST | TCP_ACK, 0, 8, "FIN"},
+        {{.flags = 0, .seq = 7, .len = 5}, TCP_RST | TCP_ACK, 0, 12, "no flags"},
+        {{.flags = TCP_SYN | TCP_ACK, .seq = 7, .ack = 5}, TCP_RST, 5, 0, "SYN-ACK"},
+        {{.flags = TCP_RST, .seq = 7}, 0, 0, 0, "RST"},
+        {{.flags = TCP_RST | TCP_ACK, .ack = 7}, 0, 0, 0, "RST with ACK"},
     };
 
     peer_start();
@@ -200,12 +200,12 @@ TEST(what_lies_outside_the_window_is_answered_and_dropped)
         u32 at, len, taken; /* from the next expected */
         const char *why;
     } cases[] = {
-        {right,     10, 0,  "at the right edge"                     },
-        {right + 1, 10, 0,  "beyond"                                },
-        {-10u,      5,  0,  "old"                                   },
-        {-10u,      10, 0,  "all old"                               },
-        {5,         5,  0,  "ahead: kept for later"                 },
-        {-3u,       8,  10, "overlap on the left, and what was kept"},
+        {right, 10, 0, "at the right edge"},
+        {right + 1, 10, 0, "beyond"},
+        {-10u, 5, 0, "old"},
+        {-10u, 10, 0, "all old"},
+        {5, 5, 0, "ahead: kept for later"},
+        {-3u, 8, 10, "overlap on the left, and what was kept"},
     };
     u8 buf[64];
 
@@ -237,11 +237,11 @@ TEST(guessed_segments_get_a_challenge)
         u32 at, ack_at;
         const char *why;
     } cases[] = {
-        {TCP_RST,           1,   0,           "RST in the window, not at its start: 3.2"},
-        {TCP_SYN,           0,   0,           "SYN at the next number: 4.2"             },
-        {TCP_SYN | TCP_ACK, 100, 0,           "SYN in the window"                       },
-        {TCP_ACK,           0,   5,           "ACK of what was not sent: 5"             },
-        {TCP_ACK,           0,   0x80000000u, "ACK from far away"                       },
+        {TCP_RST, 1, 0, "RST in the window, not at its start: 3.2"},
+        {TCP_SYN, 0, 0, "SYN at the next number: 4.2"},
+        {TCP_SYN | TCP_ACK, 100, 0, "SYN in the window"},
+        {TCP_ACK, 0, 5, "ACK of what was not sent: 5"},
+        {TCP_ACK, 0, 0x80000000u, "ACK from far away"},
     };
 
     for (u32 i = 0; i < ARRAY_LEN(cases); i++) {
@@ -443,11 +443,11 @@ TEST(a_newer_syn_ends_time_wait)
         bool accepted;
         const char *why;
     } cases[] = {
-        {1000,  10,  true,  "newer in both: RFC 6191"       },
-        {-1000, 10,  true,  "the timestamp decides"         },
-        {1000,  -10, false, "an old timestamp"              },
-        {-1000, 0,   false, "equal timestamps, older number"},
-        {1000,  0,   true,  "equal timestamps, newer number"},
+        {1000, 10, true, "newer in both: RFC 6191"},
+        {-1000, 10, true, "the timestamp decides"},
+        {1000, -10, false, "an old timestamp"},
+        {-1000, 0, false, "equal timestamps, older number"},
+        {1000, 0, true, "equal timestamps, newer number"},
     };
 
     for (u32 i = 0; i < ARRAY_LEN(cases); i++) {

@@ -4,11 +4,11 @@
 #include "sys/dispatch.h"
 
 const struct syscall_info syscall_info[SYSCALL_MAX] = {
-    [0] = {"read",          3, {ARG_FD, ARG_ADDR, ARG_SIZE}                                  },
-    [9] = {"mmap",          6, {ARG_ULONG, ARG_SIZE, ARG_PROT, ARG_MAPFLAGS, ARG_FD, ARG_OFF}},
-    [13] = {"rt_sigaction",  1, {ARG_SIG}                                                     },
-    [228] = {"clock_gettime", 2, {ARG_CLOCK, ARG_ADDR}                                         },
-    [257] = {"openat",        4, {ARG_FD, ARG_PATH, ARG_OFLAGS, ARG_MODE}                      },
+    [0] = {"read", 3, {ARG_FD, ARG_ADDR, ARG_SIZE}},
+    [9] = {"mmap", 6, {ARG_ULONG, ARG_SIZE, ARG_PROT, ARG_MAPFLAGS, ARG_FD, ARG_OFF}},
+    [13] = {"rt_sigaction", 1, {ARG_SIG}},
+    [228] = {"clock_gettime", 2, {ARG_CLOCK, ARG_ADDR}},
+    [257] = {"openat", 4, {ARG_FD, ARG_PATH, ARG_OFLAGS, ARG_MODE}},
 };
 
 void *kmalloc(size_t size)

@@ -71,23 +71,23 @@ TEST(a_line_is_edited_before_it_is_read)
     static const struct {
         const char *typed, *shown, *read, *why;
     } table[] = {
-        {"hello\n",        "hello\r\n",                           "hello\n",  "a plain line"                                    },
-        {"hello\r",        "hello\r\n",                           "hello\n",  "return is a new line"                            },
-        {"hello",          "hello",                               "",         "no line yet"                                     },
-        {"ab\177c\n",      "ab\b \bc\r\n",                        "ac\n",     "erase"                                           },
-        {"\177\n",         "\r\n",                                "\n",       "nothing to erase"                                },
-        {"a\n\177\n",      "a\r\n\r\n",                           "a\n|\n",   "a line that is ended cannot be erased"           },
-        {"abc\025x\n",     "abc\b \b\b \b\b \bx\r\n",             "x\n",      "kill the line"                                   },
-        {"one two\027x\n", "one two\b \b\b \b\b \bx\r\n",         "one x\n",  "erase a word"                                    },
-        {"one  \027x\n",   "one  \b \b\b \b\b \b\b \b\b \bx\r\n", "x\n",      "and blanks behind it"                            },
-        {"\001\177\n",     "^A\b \b\b \b\r\n",                    "\n",       "a control character takes two columns"           },
-        {"\303\244\177\n", "\303\244\b \b\r\n",                   "\n",       "UTF-8: two bytes, one column"                    },
-        {"a\tb\177\177\n", "a\tb\b \b\b\b\b\b\b\b\b\r\n",         "a\n",      "a tab goes back to where it was"                 },
-        {"ab\022\n",       "ab^R\r\nab\r\n",                      "ab\n",     "reprint"                                         },
-        {"a\026\003b\n",   "a^\b^Cb\r\n",                         "a\003b\n", "literal next"                                    },
-        {"ab\004",         "ab",                                  "ab",       "end of file behind bytes: a line without its end"},
-        {"\004",           "",                                    "",         "end of file: a read of nothing"                  },
-        {"a\nb\n",         "a\r\nb\r\n",                          "a\n|b\n",  "one line a read"                                 },
+        {"hello\n", "hello\r\n", "hello\n", "a plain line"},
+        {"hello\r", "hello\r\n", "hello\n", "return is a new line"},
+        {"hello", "hello", "", "no line yet"},
+        {"ab\177c\n", "ab\b \bc\r\n", "ac\n", "erase"},
+        {"\177\n", "\r\n", "\n", "nothing to erase"},
+        {"a\n\177\n", "a\r\n\r\n", "a\n|\n", "a line that is ended cannot be erased"},
+        {"abc\025x\n", "abc\b \b\b \b\b \bx\r\n", "x\n", "kill the line"},
+        {"one two\027x\n", "one two\b \b\b \b\b \bx\r\n", "one x\n", "erase a word"},
+        {"one  \027x\n", "one  \b \b\b \b\b \b\b \b\b \bx\r\n", "x\n", "and blanks behind it"},
+        {"\001\177\n", "^A\b \b\b \b\r\n", "\n", "a control character takes two columns"},
+        {"\303\244\177\n", "\303\244\b \b\r\n", "\n", "UTF-8: two bytes, one column"},
+        {"a\tb\177\177\n", "a\tb\b \b\b\b\b\b\b\b\b\r\n", "a\n", "a tab goes back to where it was"},
+        {"ab\022\n", "ab^R\r\nab\r\n", "ab\n", "reprint"},
+        {"a\026\003b\n", "a^\b^Cb\r\n", "a\003b\n", "literal next"},
+        {"ab\004", "ab", "ab", "end of file behind bytes: a line without its end"},
+        {"\004", "", "", "end of file: a read of nothing"},
+        {"a\nb\n", "a\r\nb\r\n", "a\n|b\n", "one line a read"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -139,10 +139,7 @@ TEST(signal_characters_flush_and_signal)
         int sig;
         const char *shown;
     } table[] = {
-        {"ab\003", SIG_INT,  "ab^C" },
-        {"ab\034", SIG_QUIT, "ab^\\"},
-        {"ab\032", SIG_TSTP, "ab^Z" }
-    };
+        {"ab\003", SIG_INT, "ab^C"}, {"ab\034", SIG_QUIT, "ab^\\"}, {"ab\032", SIG_TSTP, "ab^Z"}};
 
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct tty_line *line = fresh_line();

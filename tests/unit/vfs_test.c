@@ -153,15 +153,11 @@ TEST(openat2_confines)
         u32 resolve;
         int err;
     } cases[] = {
-        {"in",     LOOKUP_BENEATH, 0      },
-        {"../out", LOOKUP_BENEATH, -EXDEV },
-        {"up",     LOOKUP_BENEATH, -EXDEV },
-        {"abs",    LOOKUP_BENEATH, -EXDEV },
-        {"/out",   LOOKUP_BENEATH, -EXDEV },
-        {"abs",    LOOKUP_IN_ROOT, 0      },
-        {"/in",    LOOKUP_IN_ROOT, 0      },
-        {"../in",  LOOKUP_IN_ROOT, 0      },
-        {"up",     LOOKUP_IN_ROOT, -ENOENT},
+        {"in", LOOKUP_BENEATH, 0},        {"../out", LOOKUP_BENEATH, -EXDEV},
+        {"up", LOOKUP_BENEATH, -EXDEV},   {"abs", LOOKUP_BENEATH, -EXDEV},
+        {"/out", LOOKUP_BENEATH, -EXDEV}, {"abs", LOOKUP_IN_ROOT, 0},
+        {"/in", LOOKUP_IN_ROOT, 0},       {"../in", LOOKUP_IN_ROOT, 0},
+        {"up", LOOKUP_IN_ROOT, -ENOENT},
     };
     for (u32 i = 0; i < ARRAY_LEN(cases); i++) {
         name_from_kernel(&name, cases[i].path);

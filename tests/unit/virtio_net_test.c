@@ -72,13 +72,13 @@ TEST(impossible_frames_shut_the_device_off)
         u16 buffers;
         const char *why;
     } lies[] = {
-        {0,             1,     "impossible size"},
-        {HDR,           1,     "impossible size"},
-        {HDR - 1,       1,     "impossible size"},
-        {HDR + 60,      0,     "impossible size"},
-        {HDR + 60,      20000, "impossible size"},
-        {HDR + 60,      3,     "did not fill"   },
-        {PAGE_SIZE + 1, 1,     "past a buffer"  },
+        {0, 1, "impossible size"},
+        {HDR, 1, "impossible size"},
+        {HDR - 1, 1, "impossible size"},
+        {HDR + 60, 0, "impossible size"},
+        {HDR + 60, 20000, "impossible size"},
+        {HDR + 60, 3, "did not fill"},
+        {PAGE_SIZE + 1, 1, "past a buffer"},
     };
     up();
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {

@@ -221,9 +221,9 @@ TEST(a_device_that_lies_is_shut_off)
         u32 id, len;
         const char *why;
     } lies[] = {
-        {4711,       8,    "a request that was never made"},
-        {UINT32_MAX, 8,    "never made"                   },
-        {0,          4097, "past a buffer"                },
+        {4711, 8, "a request that was never made"},
+        {UINT32_MAX, 8, "never made"},
+        {0, 4097, "past a buffer"},
     };
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
         if (!i)

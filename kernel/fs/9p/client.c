@@ -180,20 +180,14 @@ static int send(struct p9_msg *m, struct p9_exchange *x)
 int p9_call(struct p9_msg *m, const void *data, u32 data_len)
 {
     struct p9_exchange x = {
-        .out = {NULL,      data},
-          .out_len = {0,         data_len},
-          .in_len = {P9_SLOT_HALF}
-    };
+        .out = {NULL, data}, .out_len = {0, data_len}, .in_len = {P9_SLOT_HALF}};
 
     return send(m, &x);
 }
 
 int p9_call_read(struct p9_msg *m, void *into, u32 room, u32 *got)
 {
-    struct p9_exchange x = {
-        .in = {NULL,           into},
-          .in_len = {P9_DATA_HEADER, room}
-    };
+    struct p9_exchange x = {.in = {NULL, into}, .in_len = {P9_DATA_HEADER, room}};
 
     int err = send(m, &x);
     if (err)

@@ -162,10 +162,10 @@ put_fid:
 int p9_setattr(struct inode *inode, const struct inode_attr *attr)
 {
     static const u32 pairs[][2] = {
-        {ATTR_MODE,  P9_SET_MODE                   },
-        {ATTR_UID,   P9_SET_UID                    },
-        {ATTR_GID,   P9_SET_GID                    },
-        {ATTR_SIZE,  P9_SET_SIZE                   },
+        {ATTR_MODE, P9_SET_MODE},
+        {ATTR_UID, P9_SET_UID},
+        {ATTR_GID, P9_SET_GID},
+        {ATTR_SIZE, P9_SET_SIZE},
         {ATTR_ATIME, P9_SET_ATIME | P9_SET_ATIME_TO},
         {ATTR_MTIME, P9_SET_MTIME | P9_SET_MTIME_TO},
     };

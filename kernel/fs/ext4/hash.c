@@ -95,9 +95,7 @@ static inline bool short_words(const char *name, size_t len, u32 out[8])
         char bytes[36];
         u64 pairs[4];
         u32 words[8];
-    } in = {
-        .pairs = {pad, pad, pad, pad}
-    };
+    } in = {.pairs = {pad, pad, pad, pad}};
 
     memcpy(in.bytes, name, len);
     u32 rest = len % 4 * 8;

@@ -29,21 +29,17 @@ struct feature {
 static const struct feature incompat_names[] = {
     {EXT4_INCOMPAT_COMPRESSION, "compression"},
     {EXT4_INCOMPAT_JOURNAL_DEV, "journal_dev"},
-    {EXT4_INCOMPAT_MMP,         "mmp"        },
-    {EXT4_INCOMPAT_EA_INODE,    "ea_inode"   },
-    {EXT4_INCOMPAT_DIRDATA,     "dirdata"    },
+    {EXT4_INCOMPAT_MMP, "mmp"},
+    {EXT4_INCOMPAT_EA_INODE, "ea_inode"},
+    {EXT4_INCOMPAT_DIRDATA, "dirdata"},
     {EXT4_INCOMPAT_INLINE_DATA, "inline_data"},
-    {EXT4_INCOMPAT_ENCRYPT,     "encrypt"    },
-    {EXT4_INCOMPAT_CASEFOLD,    "casefold"   },
-    {0,                         NULL         },
+    {EXT4_INCOMPAT_ENCRYPT, "encrypt"},
+    {EXT4_INCOMPAT_CASEFOLD, "casefold"},
+    {0, NULL},
 };
 static const struct feature ro_names[] = {
-    {EXT4_RO_QUOTA,    "quota"    },
-    {EXT4_RO_BIGALLOC, "bigalloc" },
-    {EXT4_RO_READONLY, "read-only"},
-    {EXT4_RO_PROJECT,  "project"  },
-    {EXT4_RO_VERITY,   "verity"   },
-    {0,                NULL       },
+    {EXT4_RO_QUOTA, "quota"},     {EXT4_RO_BIGALLOC, "bigalloc"}, {EXT4_RO_READONLY, "read-only"},
+    {EXT4_RO_PROJECT, "project"}, {EXT4_RO_VERITY, "verity"},     {0, NULL},
 };
 
 /* The names of the features in @bits, as mke2fs has them. */

@@ -30,9 +30,9 @@ static const struct {
     u8 index;
     const char *prefix;
 } prefixes[] = {
-    {1, "user."                  },
-    {4, "trusted."               },
-    {6, "security."              },
+    {1, "user."},
+    {4, "trusted."},
+    {6, "security."},
     {2, "system.posix_acl_access"},
 };
 

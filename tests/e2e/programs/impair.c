@@ -34,17 +34,9 @@ static const struct {
     const char *name;
     uint64_t *value;
 } words[] = {
-    {"seed",    &seed   },
-    {"loss",    &loss   },
-    {"dup",     &twice  },
-    {"reorder", &reorder},
-    {"corrupt", &corrupt},
-    {"delay",   &delay  },
-    {"jitter",  &jitter },
-    {"rate",    &rate   },
-    {"queue",   &queue  },
-    {"mtu",     &mtu    },
-    {"tell",    &tell   },
+    {"seed", &seed},       {"loss", &loss},   {"dup", &twice},     {"reorder", &reorder},
+    {"corrupt", &corrupt}, {"delay", &delay}, {"jitter", &jitter}, {"rate", &rate},
+    {"queue", &queue},     {"mtu", &mtu},     {"tell", &tell},
 };
 
 struct frame {
@@ -328,10 +320,8 @@ int main(int argc, char **argv)
     ends[0] = open_guest(argv[1]);
     ends[1] = open_tap(argv[2]);
     for (;;) {
-        struct pollfd polls[2] = {
-            {.fd = ends[0], .events = POLLIN},
-            {.fd = ends[1], .events = POLLIN}
-        };
+        struct pollfd polls[2] = {{.fd = ends[0], .events = POLLIN},
+                                  {.fd = ends[1], .events = POLLIN}};
         uint64_t now = now_us();
         while (nr_waiting && heap[0]->due_us <= now) {
             struct frame *frame = pop();
