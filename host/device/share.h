@@ -95,6 +95,9 @@ int share_put_qid_at(struct share_call *call, int dir, const char *name);
 int share_path_of(struct share *share, dev_t dev, u64 ino, u64 *path);
 
 share_handler share_walk, share_mkdir, share_mknod, share_symlink, share_link, share_renameat,
-    share_unlinkat, share_lcreate, share_readlink;                              /* share_name.c */
-share_handler share_getattr, share_setattr, share_statfs;                       /* share_attr.c */
+    share_unlinkat, share_lcreate, share_readlink;        /* share_name.c */
+share_handler share_getattr, share_setattr, share_statfs; /* share_attr.c */
+/** @fid is open as @fd from here on: answer its qid. Takes @fd, also where that fails. */
+int share_answer_open(struct share_call *call, struct share_fid *fid, int fd);
+
 share_handler share_lopen, share_read, share_write, share_readdir, share_fsync; /* share_file.c */

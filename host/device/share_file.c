@@ -11,21 +11,9 @@
 
 enum { ENTRY_HEADER = P9_QID + 8 + 1 + 2, ROOM_FOR_NAMES = SHARE_ANSWER - P9_DATA_HEADER };
 
-int share_lopen(struct share_call *call)
+int share_answer_open(struct share_call *call, struct share_fid *fid, int fd)
 {
-    struct share_fid *fid = share_find(call->share, share_get32(call));
-    u32 flags = share_get32(call);
     struct stat st;
-
-    if (call->bad || !fid || fid->opened)
-        return -EBADF;
-    bool changes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
-    if (changes && call->share->readonly)
-        return -EROFS;
-    int fd = share_reopen(call->share, fid->fd,
-                          (int)(flags & (O_ACCMODE | O_TRUNC | O_DIRECTORY | O_SYNC)));
-    if (fd < 0)
-        return fd;
     int err = fstat(fd, &st) ? -errno : share_put_qid(call, &st);
     if (err) {
         close(fd);
@@ -36,6 +24,21 @@ int share_lopen(struct share_call *call)
     fid->fd = fd;
     fid->opened = true;
     return 0;
+}
+
+int share_lopen(struct share_call *call)
+{
+    struct share_fid *fid = share_find(call->share, share_get32(call));
+    u32 flags = share_get32(call);
+
+    if (call->bad || !fid || fid->opened)
+        return -EBADF;
+    bool changes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+    if (changes && call->share->readonly)
+        return -EROFS;
+    int fd = share_reopen(call->share, fid->fd,
+                          (int)(flags & (O_ACCMODE | O_TRUNC | O_DIRECTORY | O_SYNC)));
+    return fd < 0 ? fd : share_answer_open(call, fid, fd);
 }
 
 /* One call of the host's is enough: who wants more asks again. */

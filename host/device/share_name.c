@@ -107,19 +107,7 @@ int share_lcreate(struct share_call *call)
         return -EBADF;
     int how = (int)(flags & O_ACCMODE) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     int fd = openat(fid->fd, place.name, how, mode & MODE_BITS);
-    if (fd < 0)
-        return -errno;
-    struct stat st;
-    err = fstat(fd, &st) ? -errno : share_put_qid(call, &st);
-    if (err) {
-        close(fd);
-        return err;
-    }
-    share_put32(call, 0); /* no best size of a transfer */
-    close(fid->fd);
-    fid->fd = fd;
-    fid->opened = true;
-    return 0;
+    return fd < 0 ? -errno : share_answer_open(call, fid, fd);
 }
 
 int share_mkdir(struct share_call *call)

@@ -122,25 +122,11 @@ bool instance_is_live(const struct instance *instance)
     return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 int instance_list(struct strs *names, struct err *err)
 {
     char *path CLEANUP(mem_free) = instance_folder("");
-    DIR *dir = opendir(path);
 
-    if (!dir)
-        return errno == ENOENT ? 0 : err_errno(err, errno, "%s", path);
-    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
-        if (entry->d_name[0] != '.')
-            strs_add(names, entry->d_name);
-    closedir(dir);
-    if (names->len)
-        qsort(names->at, names->len, sizeof(*names->at), by_name);
-    return 0;
+    return fs_list(path, names, err);
 }
 
 int instance_open(struct instance *instance, const char *name, struct err *err)

@@ -7,10 +7,8 @@
 #include "lib/crc32c.h"
 #include "lib/fs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -32,25 +30,11 @@ void snapshot_close(struct snapshot *snapshot)
     *snapshot = (struct snapshot){0};
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 int snapshot_list(struct strs *names, struct err *err)
 {
     char *path CLEANUP(mem_free) = snapshot_folder("");
-    DIR *dir = opendir(path);
 
-    if (!dir)
-        return errno == ENOENT ? 0 : err_errno(err, errno, "%s", path);
-    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
-        if (entry->d_name[0] != '.')
-            strs_add(names, entry->d_name);
-    closedir(dir);
-    if (names->len)
-        qsort(names->at, names->len, sizeof(*names->at), by_name);
-    return 0;
+    return fs_list(path, names, err);
 }
 
 static int not_found(const char *tag, struct err *err)

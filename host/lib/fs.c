@@ -216,6 +216,26 @@ static void dir_close(DIR **dir)
         closedir(*dir);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int fs_list(const char *path, struct strs *names, struct err *err)
+{
+    DIR *dir CLEANUP(dir_close) = opendir(path);
+    size_t before = names->len;
+
+    if (!dir)
+        return errno == ENOENT ? 0 : err_errno(err, errno, "%s", path);
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            strs_add(names, entry->d_name);
+    if (names->len > before)
+        qsort(names->at + before, names->len - before, sizeof(*names->at), by_name);
+    return 0;
+}
+
 int fs_copy_tree(const char *from, const char *to, struct err *err)
 {
     DIR *dir CLEANUP(dir_close) = opendir(from);

@@ -50,6 +50,10 @@ char *fs_join(const char *dir, const char *name);
 /** What follows the last slash of @path, or all of it.  Borrowed. */
 const char *fs_name(const char *path);
 
+/** The names in the folder @path that do not begin with a dot, sorted, appended to @names.  A
+ * folder that is not there has none. */
+int fs_list(const char *path, struct strs *names, struct err *err);
+
 /** Is there something at @path (links followed)? */
 bool fs_exists(const char *path);
 /** Is @path a folder (links followed)? */
