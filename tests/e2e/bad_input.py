@@ -244,7 +244,7 @@ def test_a_store_that_cannot_be_written():
 def test_a_full_disk_leaves_the_store_as_it_was():
     with Home() as home:
         os.mkdir(home.store)
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", home.store],
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", home.store],
                           capture_output=True, check=False).returncode != 0:
             raise Skip("cannot mount a small file system")
         try:
