@@ -142,10 +142,10 @@ def test_a_damaged_image():
 def test_too_little_memory():
     with Home() as home:
         started = time.monotonic()
-        for size in ("1M", "2M"):
+        for size in ("1M", "2M", "3M"):
             result = home.ingot("run", "-m", size, "/usr/bin/python3", "-c", "1", timeout=30)
             need(result.status in (1, 2, 125, 137), f"{size}: status {result.status}\n{result.show()}")
-            need(re.search(r"-m (\d+)M may do|2 MiB is the least", result.errors()), f"{size}: no advice\n{result.show()}")
+            need(re.search(r"-m (\d+)M may do|3 MiB is the least", result.errors()), f"{size}: no advice\n{result.show()}")
             need("panic" not in result.errors(), f"{size}: a panic\n{result.show()}")
         advice = re.search(r"-m (\d+M) may do", result.errors()).group(1)
         home.good("run", "-m", advice, "/usr/bin/python3", "-c", "1", timeout=30)
