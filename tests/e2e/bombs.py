@@ -139,7 +139,7 @@ while time.monotonic() < end:
 stop = True
 [t.join() for t in threads]
 signal.setitimer(signal.ITIMER_REAL, 0)
-print("fair" if alarms > 20 and mine * 40 > max(turns) and min(turns) * 100 > max(turns) else (alarms, mine, turns))
+print("fair" if alarms > 20 and mine * 200 > max(turns) and min(turns) * 100 > max(turns) else (alarms, mine, turns))
 """
 
 
