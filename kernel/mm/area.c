@@ -202,7 +202,8 @@ static struct vma *copy_area(struct mm *to, const struct vma *from, struct rb_no
     return vma;
 }
 
-int area_copy_all(struct mm *to, struct mm *from)
+int area_copy_all(struct mm *to, struct mm *from,
+                  int (*fn)(struct vma *vma, struct vma *copy, void *arg), void *arg)
 {
     struct rb_node *node = from->areas.node, *parent = NULL, **link = &to->areas.node;
 
@@ -214,6 +215,9 @@ int area_copy_all(struct mm *to, struct mm *from)
         if (!vma)
             return -ENOMEM;
         *link = parent = &vma->node;
+        int err = fn(of_node(node), vma, arg);
+        if (err)
+            return err;
         if (node->left) {
             node = node->left;
             link = &parent->left;

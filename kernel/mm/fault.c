@@ -172,28 +172,28 @@ static struct page *copy_of(paddr_t pa)
     return page;
 }
 
-/* Map what lies around @va in the file and is in memory anyway; nothing here can fail the fault. */
-static void fault_around(struct mm *mm, struct vma *vma, u64 va, u32 prot)
+/* Map what lies around @va in the file and is in memory anyway.  False: @va is not. */
+static bool fault_around(struct mm *mm, struct vma *vma, u64 va, u32 prot)
 {
     u64 window = ALIGN_DOWN(va, AROUND * PAGE_SIZE);
     u64 at = max(vma->start, window), end = min(vma->end, window + AROUND * PAGE_SIZE);
+    bool found = false;
 
     while (at < end) {
         paddr_t pa;
         u32 n = vma->backing->ops->cached(vma->backing, area_index(vma, at),
                                           (u32)((end - at) >> PAGE_SHIFT), &pa);
         bool counted = n && (page_of_phys(pa) || page_of_phys(pa + (n - 1) * PAGE_SIZE));
-        u32 how = counted ? prot : prot | PLAT_STATIC, fresh = 0;
-        u32 mapped = n ? plat.map_around(&mm->as, at, pa, n, how) : 0;
-        for (u32 i = 0; i < n; i++) {
-            if (mapped & BIT(i))
-                fresh++;
-            else if (counted)
-                put_phys(pa + i * PAGE_SIZE);
-        }
+        u32 how = counted ? prot : prot | PLAT_STATIC;
+        u32 mapped = n ? plat.map_around(&mm->as, at, pa, n, how) : 0, fresh = n;
+        for (u64 left = ~mapped & (BIT(n) - 1); left; left &= left - 1, fresh--)
+            if (counted) /* mapped before */
+                put_phys(pa + (u64)__builtin_ctzll(left) * PAGE_SIZE);
         count_mapped(mm, fresh);
+        found |= va - at < n * PAGE_SIZE && mapped & BIT((va - at) / PAGE_SIZE);
         at += max(n, 1u) * PAGE_SIZE;
     }
+    return found;
 }
 
 static int fault_file(struct mm *mm, struct vma *vma, u64 va, bool write)
@@ -203,6 +203,10 @@ static int fault_file(struct mm *mm, struct vma *vma, u64 va, bool write)
     u32 prot = plat_prot_of(vma->prot);
     paddr_t pa;
 
+    if (!write && (!shared || ops->dirty))
+        prot &= ~(u32)PLAT_WRITE; /* the first write shall be seen */
+    if (!write && ops->cached && fault_around(mm, vma, va, prot))
+        return 0;
     int err = ops->page(vma->backing, area_index(vma, va), shared && write, &pa);
     if (err)
         return err;
@@ -211,8 +215,6 @@ static int fault_file(struct mm *mm, struct vma *vma, u64 va, bool write)
         put_phys(pa);
         return copy ? map_anon(mm, vma, va, copy) : -ENOMEM;
     }
-    if (!write && (!shared || ops->dirty))
-        prot &= ~(u32)PLAT_WRITE; /* the first write shall be seen */
     struct page *page = page_of_phys(pa);
     err = plat.map_page(&mm->as, va, pa, page ? prot : prot | PLAT_STATIC);
     if (err) {
@@ -220,8 +222,6 @@ static int fault_file(struct mm *mm, struct vma *vma, u64 va, bool write)
         return err;
     }
     count_mapped(mm, 1);
-    if (!write && ops->cached)
-        fault_around(mm, vma, va, prot);
     return 0;
 }
 

@@ -41,25 +41,46 @@ static bool needs_pages(const struct vma *vma)
     return !vma->backing || vma->copied;
 }
 
+struct forking {
+    struct mm *from, *to;
+    bool shared; /* pages of @from lost the right to write */
+    bool leaves_out;
+};
+
 /* @own is the copy of @vma. */
-static int fork_area(struct mm *to, struct mm *from, struct vma *vma, struct vma *own, bool *shared)
+static int fork_area(struct vma *vma, struct vma *own, void *arg)
 {
+    struct forking *fork = arg;
+    struct mm *to = fork->to;
+
+    if (vma->marks & VMA_DONTFORK) {
+        fork->leaves_out = true;
+        return 0;
+    }
     if (!needs_pages(vma))
         return 0;
     s64 anon = 0;
     struct plat_copy copy = {.share = share_page, .split = split_page, .arg = &anon};
-    int err = plat.copy(&to->as, &from->as, vma->start, vma->end - vma->start, &copy);
-    own->touched = own->copied = *shared = true;
+    int err = plat.copy(&to->as, &fork->from->as, vma->start, vma->end - vma->start, &copy);
+    own->touched = own->copied = fork->shared = true;
     to->resident_pages += copy.copied;
     page_account(offsetof(struct page_stats, anon), anon);
     return err;
 }
 
+static void leave_out(struct mm *to)
+{
+    for (struct vma *next, *own = area_find(to, 0); own; own = next) {
+        next = area_next(own);
+        if (own->marks & VMA_DONTFORK)
+            area_destroy(to, own);
+    }
+}
+
 /* 0, 1: pages of @from lost the right to write, or -ENOMEM. */
 static int fork_areas(struct mm *to, struct mm *from)
 {
-    bool shared = false;
-    int err = area_copy_all(to, from);
+    struct forking fork = {.from = from, .to = to};
 
     to->brk_start = from->brk_start;
     to->brk = from->brk;
@@ -68,17 +89,12 @@ static int fork_areas(struct mm *to, struct mm *from)
     to->wx_strict = from->wx_strict;
     to->tells = from->tells;
     to->stands_in = from->stands_in;
-    struct vma *vma = area_find(from, 0), *own = err ? NULL : area_find(to, 0);
-    for (struct vma *next; own && !err; vma = area_next(vma), own = next) {
-        next = area_next(own);
-        if (vma->marks & VMA_DONTFORK)
-            area_destroy(to, own);
-        else
-            err = fork_area(to, from, vma, own, &shared);
-    }
-    if (shared && err)
+    int err = area_copy_all(to, from, fork_area, &fork);
+    if (fork.shared && err)
         plat.as_flush(&from->as);
-    return err ? err : shared;
+    if (fork.leaves_out && !err)
+        leave_out(to);
+    return err ? err : fork.shared;
 }
 
 /* Give the child a copy of the page at @va now, where both would write to it at once: that saves

@@ -185,7 +185,7 @@ static void slab_take(struct heap_class *class, struct page *slab, struct chain 
         list_remove(&slab->lru);
 }
 
-static bool chain_refill(struct heap_class *class, struct chain *chain)
+static __attribute__((noinline)) bool chain_refill(struct heap_class *class, struct chain *chain)
 {
     u32 want = class->chain_max / 2;
 
@@ -227,7 +227,7 @@ static struct page *slab_give(struct heap_class *class, struct object *object)
     return slab;
 }
 
-static void chain_drain(struct heap_class *class, struct chain *chain)
+static __attribute__((noinline)) void chain_drain(struct heap_class *class, struct chain *chain)
 {
     spin_lock(&class->lock);
     while (chain->count > class->chain_max / 2) {
@@ -244,7 +244,7 @@ static void chain_drain(struct heap_class *class, struct chain *chain)
     spin_unlock(&class->lock);
 }
 
-static void *large_alloc(size_t size)
+static __attribute__((noinline)) void *large_alloc(size_t size)
 {
     unsigned order = 0;
 
@@ -258,7 +258,7 @@ static void *large_alloc(size_t size)
     return page_to_virt(page);
 }
 
-static void large_free(struct page *page)
+static __attribute__((noinline)) void large_free(struct page *page)
 {
     assert(page->owner == &large_owner);
     page->owner = NULL;
@@ -266,15 +266,24 @@ static void large_free(struct page *page)
     page_put(page);
 }
 
+/* What is not in the CPU's chain; apart, so that what is needs no stack frame. */
+static __attribute__((noinline)) void *alloc_slow(size_t size)
+{
+    if (size > CLASS_MAX)
+        return large_alloc(size);
+    u32 i = class_index(size);
+    return chain_refill(&classes[i], &this_cpu()->heap->chains[i]) ? kmalloc(size) : NULL;
+}
+
 void *kmalloc(size_t size)
 {
     if (unlikely(size > CLASS_MAX))
-        return large_alloc(size);
+        return alloc_slow(size);
     u32 i = class_index(size);
     struct chain *chain = &this_cpu()->heap->chains[i];
-    if (unlikely(!chain->first) && !chain_refill(&classes[i], chain))
-        return NULL;
     struct object *object = chain->first;
+    if (unlikely(!object))
+        return alloc_slow(size);
     chain->first = object->next;
     chain->count--;
     check_new(object, classes[i].size);
@@ -294,11 +303,10 @@ void kfree(const void *ptr)
     struct chain *chain = &this_cpu()->heap->chains[class - classes];
     struct object *object = (struct object *)(uintptr_t)ptr;
     check_freed(object, class->size);
-    if (unlikely(chain->count >= class->chain_max))
-        chain_drain(class, chain);
     object->next = chain->first;
     chain->first = object;
-    chain->count++;
+    if (unlikely(++chain->count > class->chain_max))
+        chain_drain(class, chain);
 }
 
 void *kzalloc(size_t size)

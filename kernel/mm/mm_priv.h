@@ -51,9 +51,10 @@ struct vma *area_create(struct mm *mm, const struct vma *template);
 void area_destroy(struct mm *mm, struct vma *vma);
 /** The end of all areas, and of the tree; their pages are gone. */
 void area_destroy_all(struct mm *mm);
-/** The areas of @from in the empty tree of @to, untouched. 0 or -ENOMEM (some of them are there).
- */
-int area_copy_all(struct mm *to, struct mm *from);
+/** The areas of @from in the empty tree of @to, untouched, and @fn called for each with its copy.
+ * 0, -ENOMEM (some of them are there), or what @fn answered if that was not 0, and ended it. */
+int area_copy_all(struct mm *to, struct mm *from,
+                  int (*fn)(struct vma *vma, struct vma *copy, void *arg), void *arg);
 /** Move the borders of an area within the free space around it; the offset follows the start. */
 void area_resize(struct mm *mm, struct vma *vma, u64 start, u64 end);
 /** Cut @vma at @addr, inside it; it keeps the lower part. 0 or -ENOMEM. */

@@ -32,6 +32,7 @@ static struct {
 } zone;
 
 struct page *page_map; /* only frames of regions exist */
+u64 page_main_first, page_main_count;
 
 static struct list_head shrinkers = LIST_INIT(shrinkers);
 
@@ -50,13 +51,11 @@ static struct region *region_of(u64 frame)
     return NULL;
 }
 
-struct page *page_of_phys(paddr_t pa)
+struct page *page_of_other_frame(u64 frame)
 {
-    const struct region *largest = zone.regions;
-    u64 frame = pa >> PAGE_SHIFT;
-
-    if (likely(frame - largest->first < largest->end - largest->first))
-        return page_map + frame;
+    /* Most of them are those of an initrd. */
+    if (frame - (boot_info.initrd_pa >> PAGE_SHIFT) < boot_info.initrd_len >> PAGE_SHIFT)
+        return NULL;
     return region_of(frame) ? page_map + frame : NULL;
 }
 
@@ -502,6 +501,8 @@ int page_init(const struct mem_region *regions, u32 nr_regions)
         if (i + 1 < nr_regions)
             add_hole(array_pa, first_frame, end, regions[i + 1].base >> PAGE_SHIFT);
     }
+    page_main_first = zone.regions[0].first;
+    page_main_count = zone.regions[0].end - zone.regions[0].first;
     zone.total = zone.nr_untouched + (size >> PAGE_SHIFT);
     return 0;
 }

@@ -55,10 +55,20 @@ void page_put(struct page *page);
 /** As page_put() of a single page that nobody else has, and whose bytes are all zero: it need not
  * be cleared again. */
 void page_put_clean(struct page *page);
-/** The page at physical address @pa, or NULL if the allocator does not own it. */
-struct page *page_of_phys(paddr_t pa);
-/* Where frame 0 would be in the array of all pages; fixed once the allocator runs. */
+/* Where frame 0 would be in the array of all pages, and the frames of the largest region, in which
+ * most lookups end; fixed once the allocator runs. */
 extern struct page *page_map;
+extern u64 page_main_first, page_main_count;
+/** page_of_phys() of a frame elsewhere. */
+struct page *page_of_other_frame(u64 frame);
+/** The page at physical address @pa, or NULL if the allocator does not own it. */
+static inline struct page *page_of_phys(paddr_t pa)
+{
+    u64 frame = pa >> PAGE_SHIFT;
+
+    return likely(frame - page_main_first < page_main_count) ? page_map + frame
+                                                             : page_of_other_frame(frame);
+}
 static inline paddr_t page_to_phys(const struct page *page)
 {
     return (u64)(page - page_map) << PAGE_SHIFT;

@@ -134,7 +134,11 @@ struct process *process_clone(void)
     if (!p)
         return NULL;
     spin_lock(&from->siglock);
-    memcpy(p->actions, from->actions, sizeof(p->actions));
+    p->acted = from->acted;
+    for (sigset64_t left = p->acted; left; left &= left - 1) {
+        int i = __builtin_ctzll(left);
+        p->actions[i] = from->actions[i];
+    }
     memcpy(p->rlimits, from->rlimits, sizeof(p->rlimits));
     p->creds = from->creds;
     p->program = from->program;

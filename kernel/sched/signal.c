@@ -245,6 +245,7 @@ int signal_action(int sig, const struct sigaction64 *act, struct sigaction64 *ol
     if (act) {
         *action = *act;
         action->mask &= ~SIGNALS_UNBLOCKABLE;
+        p->acted |= sigmask(sig);
         if (ignored_locked(p, sig)) /* POSIX: ignoring a signal forgets a pending one */
             remove_everywhere(p, sigmask(sig));
     }

@@ -125,6 +125,7 @@ struct process {
     struct list_head threads; /* [S] */
     u32 nr_threads;           /* [S] */
     struct sigaction64 actions[64]; /* [S] */
+    sigset64_t acted;               /* [S] signals whose action is not all zeros */
     struct sigqueue pending;        /* [S] for any thread */
     u32 nr_queued;                  /* [A] signals in all queues, against RLIMIT_SIGPENDING */
     struct waitq signal_wait;       /* signalfd; woken after a signal was queued */

@@ -133,9 +133,9 @@ static int add_arguments(struct strings *s, uaddr_t argv, uaddr_t envp, struct e
 static void reset_signals(struct process *p)
 {
     spin_lock(&p->siglock);
-    for (int i = 0; i < 64; i++) {
-        u64 handler = p->actions[i].handler;
-        p->actions[i] = (struct sigaction64){.handler = handler == SIG_IGN ? SIG_IGN : SIG_DFL};
+    for (sigset64_t left = p->acted; left; left &= left - 1) {
+        struct sigaction64 *action = &p->actions[__builtin_ctzll(left)];
+        *action = (struct sigaction64){.handler = action->handler == SIG_IGN ? SIG_IGN : SIG_DFL};
     }
     spin_unlock(&p->siglock);
 }

@@ -10,12 +10,13 @@
 long sys_rt_sigaction(int sig, uaddr_t act, uaddr_t oldact, u64 size)
 {
     struct sigaction64 new, old;
+
     if (size != sizeof(sigset64_t))
         return -EINVAL;
     if (act && copy_from_user(&new, act, sizeof(new)))
         return -EFAULT;
-    int err = signal_action(sig, act ? &new : NULL, &old);
-    return err ? err : put_optional(oldact, &old, sizeof(old));
+    int err = signal_action(sig, act ? &new : NULL, oldact ? &old : NULL);
+    return err || !oldact ? err : copy_to_user(oldact, &old, sizeof(old));
 }
 
 long sys_rt_sigprocmask(int how, uaddr_t set, uaddr_t oldset, u64 size)

@@ -45,6 +45,7 @@ static struct process process;
 static u8 *arena;
 static struct page map[ARENA_PAGES];
 struct page *page_map;
+u64 page_main_first, page_main_count = ARENA_PAGES;
 static u32 free_pages[ARENA_PAGES], nr_free;
 
 /* ---- pages ---- */
@@ -66,11 +67,10 @@ void page_put(struct page *page)
         free_pages[nr_free++] = (u32)(page - map);
 }
 
-struct page *page_of_phys(paddr_t pa)
+struct page *page_of_other_frame(u64 frame)
 {
-    u64 offset = pa - (u64)(uintptr_t)arena;
-
-    return offset < (u64)ARENA_PAGES * PAGE_SIZE ? &map[offset / PAGE_SIZE] : NULL;
+    (void)frame;
+    return NULL;
 }
 
 u64 world_pages(void)
@@ -365,6 +365,7 @@ static void make_arena(void)
     arena = mmap(NULL, (size_t)ARENA_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     page_map = (struct page *)((uintptr_t)map - ((uintptr_t)arena >> PAGE_SHIFT) * sizeof(*map));
+    page_main_first = (uintptr_t)arena >> PAGE_SHIFT;
     for (u32 i = ARENA_PAGES; i-- > 0;)
         free_pages[nr_free++] = i;
 }

@@ -1,69 +1,20 @@
-/* Page tables: four levels, 4 KiB and 2 MiB leaves (SDM 3A 4.5).
- * An entry is empty (0), a table, a leaf, or a leaf that is there but must not be touched
- * (PTE_NONE, without PTE_P).  Tables are freed when unmap() covers all they span, and with the
- * address space. The owner of an address space serialises its changes; the hardware sets A and D
- * behind our back, so entries it may see are taken away with an exchange. */
+/* Page tables: what is mapped, changed and unmapped in them; paging.h has what they look like. */
+#include "plat/pc/paging.h"
+
 #include "abi/errno.h"
 #include "arch/cpu.h"
 #include "core/panic.h"
 #include "lib/string.h"
-#include "plat/pc/pc.h"
 
-enum {
-    LEVEL_PT = 0, /* 4 KiB leaves */
-    LEVEL_PD = 1, /* 2 MiB leaves */
-    LEVEL_TOP = 3,
-    BATCH = 16, /* leaves gathered before a flush */
-};
+enum { BATCH = 16 }; /* leaves gathered before a flush */
 
-static u64 (*page_alloc)(void) = pc_boot_page;
-static void (*page_release)(u64 pa, bool clean);
-
-static u64 spare_roots[MAX_CPUS]; /* [C] an empty address space's, ready to be used again */
+u64 (*table_page_alloc)(void) = pc_boot_page;
+void (*table_page_release)(u64 pa, bool clean);
 
 void plat_set_page_source(u64 (*alloc)(void), void (*release)(u64 pa, bool clean))
 {
-    page_alloc = alloc;
-    page_release = release;
-}
-
-/* --- entries --- */
-
-static inline u64 span_of(u32 level)
-{
-    return 1ul << (PAGE_SHIFT + 9 * level);
-}
-
-static inline u32 index_of(u64 va, u32 level)
-{
-    return va >> (PAGE_SHIFT + 9 * level) & 511;
-}
-
-static inline u64 *table_of(u64 entry)
-{
-    return phys_to_virt(entry & PTE_PA_MASK);
-}
-
-static inline bool is_table(u64 entry, u32 level)
-{
-    return level > LEVEL_PT && (entry & PTE_P) && !(entry & PTE_PS);
-}
-
-static inline u64 leaf_bits(u32 prot, u32 level)
-{
-    u64 bits = prot & PLAT_READ ? PTE_P | PTE_A : PTE_NONE;
-
-    if (prot & PLAT_WRITE)
-        bits |= PTE_W | PTE_D;
-    if (!(prot & PLAT_EXEC))
-        bits |= PTE_NX;
-    if (prot & PLAT_UNCACHED)
-        bits |= PTE_PCD | PTE_PWT;
-    if (prot & PLAT_STATIC)
-        bits |= PTE_STATIC;
-    if (level == LEVEL_PD)
-        bits |= PTE_PS;
-    return bits;
+    table_page_alloc = alloc;
+    table_page_release = release;
 }
 
 static u32 prot_of(u64 entry, u32 level)
@@ -85,12 +36,6 @@ static u32 prot_of(u64 entry, u32 level)
     if (level == LEVEL_PD)
         prot |= PLAT_HUGE;
     return prot;
-}
-
-/* Physical address of a leaf; a 2 MiB one has its PAT bit within the mask, which we never set. */
-static inline u64 leaf_pa(u64 entry)
-{
-    return entry & PTE_PA_MASK;
 }
 
 /* --- walks --- */
@@ -120,7 +65,7 @@ static void forget_table(struct plat_as *as, const u64 *e)
 /* Fill the empty entry @e with a table, unless another CPU is quicker; what it is then, or 0. */
 static __attribute__((noinline)) u64 add_table(struct plat_as *as, u64 *e, u32 level)
 {
-    u64 pa = page_alloc(), entry = pa | PTE_P | PTE_W | PTE_A, old = 0;
+    u64 pa = table_page_alloc(), entry = pa | PTE_P | PTE_W | PTE_A, old = 0;
 
     if (!pa)
         return 0;
@@ -128,13 +73,11 @@ static __attribute__((noinline)) u64 add_table(struct plat_as *as, u64 *e, u32 l
         note_table(as, e, level);
         return entry;
     }
-    page_release(pa, true);
+    table_page_release(pa, true);
     return old;
 }
 
-/* The entry for @va at @level, making tables on the way; NULL without memory, or if a larger leaf
- * is in the way (the caller knows there is none where it maps). */
-static u64 *entry_make(struct plat_as *as, u64 *table, u64 va, u32 level)
+static inline u64 *make_way(struct plat_as *as, u64 *table, u64 va, u32 level)
 {
     for (u32 l = LEVEL_TOP; l > level; l--) {
         u64 *e = &table[index_of(va, l)];
@@ -143,144 +86,22 @@ static u64 *entry_make(struct plat_as *as, u64 *table, u64 va, u32 level)
             entry = add_table(as, e, l);
         if (!is_table(entry, l))
             return NULL;
+        if (l == LEVEL_PD)
+            note_part(e, entry, va);
         table = table_of(entry);
     }
     return &table[index_of(va, level)];
 }
 
+u64 *entry_make(struct plat_as *as, u64 *table, u64 va, u32 level)
+{
+    return level == LEVEL_PT ? make_way(as, table, va, LEVEL_PT) : make_way(as, table, va, level);
+}
+
 /* The lowest entry on the way to @va: a leaf, or the empty entry where the way ends. */
 static u64 *entry_find(u64 *table, u64 va, u32 *level)
 {
-    u32 l = LEVEL_TOP;
-    u64 *e = &table[index_of(va, l)];
-
-    while (is_table(*e, l)) {
-        l--;
-        e = &table_of(*e)[index_of(va, l)];
-    }
-    *level = l;
-    return e;
-}
-
-/* --- TLB --- */
-
-/* In a host process these tables only tell what is mapped: what the host has is changed by who
- * changes them (plat/hosted/memory.c). */
-static inline void flush_range(struct plat_as *as, u64 va, u64 len)
-{
-    if (likely(!arch_in_process))
-        pc_tlb_flush(as, va, len, false);
-}
-
-/* Page tables that were taken out are about to be freed. */
-static inline void flush_tables(struct plat_as *as, u64 va, u64 len)
-{
-    if (likely(!arch_in_process))
-        pc_tlb_flush(as, va, len, true);
-}
-
-/* --- address spaces --- */
-
-int pc_as_create(struct plat_as *as)
-{
-    u64 *spare = &spare_roots[cpu_id()], pa = *spare;
-
-    *spare = 0;
-    if (!pa) {
-        pa = page_alloc();
-        if (!pa)
-            return -ENOMEM;
-        u64 *top = phys_to_virt(pa);
-        if (likely(!arch_in_process)) /* who has no MMU to read it */
-            memcpy(top + 256, kernel_pml4 + 256, 256 * sizeof(u64));
-    }
-    as->root = pa;
-    as->top = phys_to_virt(pa);
-    as->cpus = 0;
-    as->nr_tables = 0;
-    as->huge = false;
-    return 0;
-}
-
-/* --- the end of an address space --- */
-
-/* What is told of what was mapped. */
-struct sweep {
-    plat_gone_fn gone;
-    void *arg;
-};
-
-/* Empty a table of @count entries, a multiple of 8 of which few are in use; @tables: those it holds
- * go too, and theirs. */
-static void sweep_table(const struct sweep *sweep, u64 *table, u32 level, u32 count, bool tables)
-{
-    for (u64 *e = table; e < table + count; e += 8) {
-        if (!(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]))
-            continue;
-        for (u32 i = 0; i < 8; i++) {
-            u64 entry = e[i];
-            if (!entry || (is_table(entry, level) && !tables))
-                continue;
-            e[i] = 0;
-            if (is_table(entry, level)) {
-                sweep_table(sweep, table_of(entry), level - 1, 512, true);
-                page_release(entry & PTE_PA_MASK, true);
-            } else if (!(entry & PTE_STATIC)) {
-                sweep->gone(sweep->arg, 0, leaf_pa(entry), span_of(level), 0);
-            }
-        }
-    }
-}
-
-/* The tables are known: leaves are in the lowest, and in those above where there were large ones.
- */
-static void sweep_noted(const struct sweep *sweep, struct plat_as *as)
-{
-    for (u32 i = 0; i < as->nr_tables; i++) {
-        u64 *e = (u64 *)ALIGN_DOWN(as->tables[i], 8);
-        u32 level = (as->tables[i] & 7) - 1;
-
-        if (level == LEVEL_PT || (level == LEVEL_PD && as->huge))
-            sweep_table(sweep, table_of(*e), level, 512, false);
-        as->tables[i] = *e & PTE_PA_MASK;
-        *e = 0;
-    }
-    for (u32 i = 0; i < as->nr_tables; i++)
-        page_release(as->tables[i], true);
-}
-
-void pc_as_destroy(struct plat_as *as, plat_gone_fn gone, void *arg)
-{
-    const struct sweep sweep = {gone, arg};
-
-    if (!arch_in_process)
-        pc_tlb_leave(as);
-    if (likely(as->nr_tables <= PLAT_AS_TABLES))
-        sweep_noted(&sweep, as);
-    else
-        sweep_table(&sweep, as->top, LEVEL_TOP, 256, true);
-    u64 *spare = &spare_roots[cpu_id()];
-    if (*spare)
-        page_release(as->root, false);
-    else
-        *spare = as->root;
-    as->top = NULL;
-}
-
-void pc_as_switch(struct plat_as *as)
-{
-    struct cpu *cpu = this_cpu();
-    u64 bit = BIT(cpu->arch.id);
-    u64 root = as ? as->root : image_to_phys(kernel_pml4);
-
-    if (as)
-        __atomic_fetch_or(&as->cpus, bit, __ATOMIC_SEQ_CST);
-    __asm__ volatile("cli" ::: "memory"); /* the old one may be taken away from us meanwhile */
-    __asm__ volatile("mov %0, %%cr3" ::"r"(root) : "memory");
-    if (cpu->as && cpu->as != as)
-        __atomic_fetch_and(&cpu->as->cpus, ~bit, __ATOMIC_SEQ_CST);
-    cpu->as = as;
-    __asm__ volatile("sti" ::: "memory");
+    return entry_above(table, va, LEVEL_PT, level);
 }
 
 /* --- mapping --- */
@@ -302,8 +123,11 @@ int pc_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot)
 u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
 {
     u64 *e = entry_make(as, as->top, va, LEVEL_PT);
-    u64 bits = leaf_bits(prot, LEVEL_PT);
+    u64 bits = leaf_bits(prot, LEVEL_PT), last = va + (n - 1) * PAGE_SIZE;
     u32 mapped = 0;
+
+    if (unlikely(index_of(va, LEVEL_PT) / PART != index_of(last, LEVEL_PT) / PART))
+        (void)entry_make(as, as->top, last, LEVEL_PT);
 
     for (u32 i = 0; e && i < n; i++) {
         u64 empty = 0;
@@ -327,7 +151,7 @@ static int map_range(struct plat_as *as, u64 *top, u64 va, u64 pa, u64 len, u64 
             *e = 0;
             forget_table(as, e);
             flush_tables(as, va, HUGE_SIZE);
-            page_release(table, false);
+            table_page_release(table, false);
         }
         if (huge && as)
             as->huge = true;
@@ -343,16 +167,15 @@ int pc_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
     return map_range(as, as->top, va, pa, len, 0, prot);
 }
 
-/* A 2 MiB leaf becomes a table of 512 small ones with the same marks. */
-static int split(struct plat_as *as, u64 *e)
+int split_leaf(struct plat_as *as, u64 *e)
 {
-    u64 pa = page_alloc();
+    u64 pa = table_page_alloc();
     if (!pa)
         return -ENOMEM;
     u64 *table = phys_to_virt(pa), old = *e;
     for (u64 i = 0; i < 512; i++)
         table[i] = (old & ~(u64)PTE_PS) + i * PAGE_SIZE;
-    *e = pa | PTE_P | PTE_W | PTE_A;
+    *e = pa | PTE_P | PTE_W | PTE_A | (u64)ALL_PARTS << PARTS_SHIFT;
     note_table(as, e, LEVEL_PD);
     return 0;
 }
@@ -367,7 +190,7 @@ static int split_at(struct plat_as *as, u64 va)
     u64 *e = entry_find(as->top, va, &level);
     if (level != LEVEL_PD || !*e)
         return 0;
-    int err = split(as, e);
+    int err = split_leaf(as, e);
     if (!err)
         flush_range(as, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE);
     return err;
@@ -379,11 +202,11 @@ int pc_replace(struct plat_as *as, u64 va, u64 pa, u32 prot)
     u64 *e = entry_find(as->top, va, &level);
 
     if (level == LEVEL_PD && *e) {
-        int err = split(as, e);
+        int err = split_leaf(as, e);
         if (err)
             return err;
         e = entry_find(as->top, va, &level);
-    } else if (level != LEVEL_PT) {
+    } else if (level != LEVEL_PT || !*e) {
         e = entry_make(as, as->top, va, LEVEL_PT);
         if (!e)
             return -ENOMEM;
@@ -426,7 +249,7 @@ static void batch_flush(struct batch *b)
         b->gone(b->arg, b->leaves[i].va, leaf_pa(b->leaves[i].entry), span_of(b->leaves[i].level),
                 prot_of(b->leaves[i].entry, b->leaves[i].level));
     for (u32 i = 0; i < b->nr_tables; i++)
-        page_release(b->tables[i], true); /* all it held was taken out of it */
+        table_page_release(b->tables[i], true); /* all it held was taken out of it */
     batch_clear(b);
 }
 
@@ -452,31 +275,38 @@ static void batch_table(struct batch *b, u64 va, u64 *e, u32 level)
     b->end = max(b->end, va + span_of(level)); /* also drops what the MMU cached of the way down */
 }
 
-/* The first address from @va on, short of @end, that has an entry in the lowest @table.  Large
- * ranges are sparse (a thread's stack), so empty entries are passed eight at a time. */
-static u64 skip_empty(const u64 *table, u64 va, u64 end)
+/* The first address from @va on, short of @end, that has an entry in the lowest @table, of which
+ * @parts may have any.  Large ranges are sparse (a thread's stack), so empty entries are passed by
+ * parts and by lines. */
+static u64 skip_empty(const u64 *table, u32 parts, u64 va, u64 end)
 {
-    const u64 *first = &table[index_of(va, LEVEL_PT)], *e = first;
-    const u64 *last = first + DIV_UP(end - va, PAGE_SIZE);
+    u32 first = index_of(va, LEVEL_PT), at = first;
+    u32 last = first + (u32)DIV_UP(end - va, PAGE_SIZE);
 
-    while (last - e >= 8 && !(e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]))
-        e += 8;
-    while (e < last && !*e)
-        e++;
-    return min(va + (u64)(e - first) * PAGE_SIZE, end);
+    while (at < last) {
+        if (!(parts >> at / PART & 1))
+            at = ALIGN_DOWN(at, (u32)PART) + PART;
+        else if (table[at])
+            break;
+        else if (at % 8 == 0 && line_is_empty(&table[at]))
+            at += 8;
+        else
+            at++;
+    }
+    return min(va + (u64)(at - first) * PAGE_SIZE, end);
 }
 
-static void unmap_level(struct batch *b, u64 *table, u32 level, u64 va, u64 end)
+static void unmap_level(struct batch *b, u64 *table, u32 parts, u32 level, u64 va, u64 end)
 {
     u64 span = span_of(level);
 
     while (va < end) {
-        if (level == LEVEL_PT && (va = skip_empty(table, va, end)) == end)
+        if (level == LEVEL_PT && (va = skip_empty(table, parts, va, end)) == end)
             return;
         u64 *e = &table[index_of(va, level)];
         u64 next = min(ALIGN_DOWN(va, span) + span, end);
         if (is_table(*e, level)) {
-            unmap_level(b, table_of(*e), level - 1, va, next);
+            unmap_level(b, table_of(*e), parts_of(*e), level - 1, va, next);
             if (next - va == span)
                 batch_table(b, va, e, level);
         } else if (*e) {
@@ -499,7 +329,7 @@ int pc_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg)
     b.gone = gone;
     b.arg = arg;
     batch_clear(&b);
-    unmap_level(&b, as->top, LEVEL_TOP, va, va + len);
+    unmap_level(&b, as->top, ALL_PARTS, LEVEL_TOP, va, va + len);
     batch_flush(&b);
     return 0;
 }
@@ -509,18 +339,18 @@ int pc_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg)
 /* Returns whether something was taken away that a TLB may still know. */
 typedef bool (*change_fn)(u64 *e, u32 level, u32 prot);
 
-static bool change_level(u64 *table, u32 level, u64 va, u64 end, change_fn fn, u32 prot)
+static bool change_level(u64 *table, u32 parts, u32 level, u64 va, u64 end, change_fn fn, u32 prot)
 {
     u64 span = span_of(level);
     bool less = false;
 
     while (va < end) {
-        if (level == LEVEL_PT && (va = skip_empty(table, va, end)) == end)
+        if (level == LEVEL_PT && (va = skip_empty(table, parts, va, end)) == end)
             return less;
         u64 *e = &table[index_of(va, level)];
         u64 next = min(ALIGN_DOWN(va, span) + span, end);
         if (is_table(*e, level))
-            less |= change_level(table_of(*e), level - 1, va, next, fn, prot);
+            less |= change_level(table_of(*e), parts_of(*e), level - 1, va, next, fn, prot);
         else if (*e)
             less |= fn(e, level, prot);
         va = next;
@@ -555,14 +385,14 @@ int pc_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
         err = split_at(as, va + len);
     if (err)
         return err;
-    if (change_level(as->top, LEVEL_TOP, va, va + len, set_protection, prot))
+    if (change_level(as->top, ALL_PARTS, LEVEL_TOP, va, va + len, set_protection, prot))
         flush_range(as, va, len);
     return 0;
 }
 
 void pc_clear_marks(struct plat_as *as, u64 va, u64 len)
 {
-    if (change_level(as->top, LEVEL_TOP, va, va + len, clear_mark, 0))
+    if (change_level(as->top, ALL_PARTS, LEVEL_TOP, va, va + len, clear_mark, 0))
         flush_range(as, va, len);
 }
 
@@ -598,12 +428,12 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
             continue;
         }
         if (level == LEVEL_PD && (to & (HUGE_SIZE - 1))) {
-            err = split(as, e);
+            err = split_leaf(as, e);
             continue;
         }
         u64 *dest = entry_make(as, as->top, to, level);
         if (dest && is_table(*dest, level)) { /* an empty table where a 2 MiB leaf would go */
-            err = split(as, e);
+            err = split_leaf(as, e);
             continue;
         }
         if (!dest) {
@@ -616,59 +446,6 @@ int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
     }
     flush_range(as, start, len);
     return err;
-}
-
-/* --- copying --- */
-
-/* Share the leaves of the lowest table @from in [va, end) with @to. */
-static void share_leaves(u64 *to, u64 *from, u64 va, u64 end, struct plat_copy *copy)
-{
-    while ((va = skip_empty(from, va, end)) < end) {
-        u64 *e = &from[index_of(va, LEVEL_PT)], entry = *e;
-
-        va += PAGE_SIZE;
-        if (!(entry & PTE_STATIC)) {
-            if (entry & PTE_W)
-                entry = __atomic_and_fetch(e, ~(u64)PTE_W, __ATOMIC_SEQ_CST);
-            copy->share(copy->arg, leaf_pa(entry));
-        }
-        to[e - from] = entry;
-        copy->copied++;
-    }
-}
-
-int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, struct plat_copy *copy)
-{
-    for (u64 end = va + len, next; va < end; va = next) {
-        u32 level;
-        u64 *e = entry_find(from->top, va, &level);
-        next =
-            ALIGN_DOWN(va, span_of(max(level, (u32)LEVEL_PD))) + span_of(max(level, (u32)LEVEL_PD));
-        next = min(next, end);
-        if (level == LEVEL_PD && *e) {
-            copy->split(copy->arg, leaf_pa(*e));
-            if (split(from, e))
-                return -ENOMEM;
-            e = entry_find(from->top, va, &level);
-        }
-        if (level != LEVEL_PT)
-            continue;
-        u64 *table = (u64 *)ALIGN_DOWN((uintptr_t)e, PAGE_SIZE);
-        u64 first = skip_empty(table, va, next);
-        if (first == next)
-            continue;
-        u64 *own = entry_make(to, to->top, first, LEVEL_PT);
-        if (!own)
-            return -ENOMEM;
-        share_leaves((u64 *)ALIGN_DOWN((uintptr_t)own, PAGE_SIZE), table, first, next, copy);
-    }
-    return 0;
-}
-
-/* The caller of copy() is done: nobody writes through an old translation any more. */
-void pc_as_flush(struct plat_as *as)
-{
-    flush_range(as, 0, USER_END);
 }
 
 /* --- the kernel's own half --- */
