@@ -45,5 +45,11 @@ bool proc_next_fdinfo(const struct pseudo_ref *dir, int after, struct pseudo_ref
 enum { PROC_SYS_NODES = 4 };
 extern const struct pseudo_node proc_sys_nodes[PROC_SYS_NODES];
 
+/** What is in /proc/sysvipc, and who adds the lines of what there is. Callable from any thread. */
+enum { PROC_SYSVIPC_NODES = 3 };
+extern const struct pseudo_node proc_sysvipc_nodes[PROC_SYSVIPC_NODES];
+typedef void proc_lister(struct text *out);
+void proc_set_sysvipc(proc_lister *shm, proc_lister *sem, proc_lister *msg);
+
 /** @text as a number without sign or leading zeros, or -1. */
 int proc_number(const char *text, size_t len);

@@ -127,6 +127,7 @@ static const struct pseudo_node root_nodes[] = {
                            "cpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n"),
     PSEUDO_VALUE("sysrq-trigger", "", store_nothing),
     PSEUDO_DIR("pressure", pressure_nodes),
+    PSEUDO_DIR("sysvipc", proc_sysvipc_nodes),
 };
 
 static const struct pseudo_node proc_root = {

@@ -169,6 +169,7 @@ struct process {
     struct program *program;               /* [S] changes; owns a reference; NULL: none yet */
     struct list_head posix_timers;         /* [S] sched/posix_timer.c */
     struct itimers *itimers;               /* [S] sched/posix_timer.c; NULL until first used */
+    struct sem_undo *sem_undo;             /* sys/sem.c: under the lock of semaphore sets */
 };
 
 #define current_process() (current->process)

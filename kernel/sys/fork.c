@@ -9,6 +9,7 @@
 #include "drv/tty.h"
 #include "sched/family.h"
 #include "sched/rseq.h"
+#include "sys/sem.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
@@ -35,6 +36,8 @@ static void process_gone(struct process *p)
         fd_table_put(files);
     if (fs)
         fs_context_put(fs);
+    if (p->sem_undo) /* only its own threads add to it */
+        sem_process_gone(p);
 }
 
 void processes_init(void)

@@ -3,45 +3,33 @@
  * was removed.  Databases keep one to see whether another of them is alive: who is attached counts.
  */
 #include "abi/errno.h"
-#include "abi/ipc.h"
 #include "abi/mman.h"
 #include "abi/stat.h"
+#include "fs/pseudo.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "sys/ipc.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 
 enum { SEGMENTS_MAX = 4096 };
 #define SEGMENT_BYTES_MAX (1ull << 40)
 
-/* Fields: [I], [L] under ipc.lock. */
+/* Fields: [I], [L] under segments.lock. */
 struct segment {
+    struct ipc_object obj; /* the first; .size in bytes */
     struct vm_backing backing;
     struct vm_backing *memory; /* [I] owns */
-    struct list_head node;     /* [L] in ipc.segments */
-    int id;                    /* [I] */
-    s32 key;                   /* [L] IPC_PRIVATE once it was removed */
-    u64 size;                  /* [I] bytes as asked for */
     u32 attached;              /* [L] areas, and calls at work on it */
-    u32 uid, gid, mode;        /* [L] */
-    u32 cuid, cgid;            /* [I] */
     bool removed;              /* [L] */
-    s64 atime, dtime, ctime;   /* [L] seconds */
+    s64 atime, dtime;          /* [L] seconds */
     int cpid, lpid;            /* [L] */
 };
+static_assert(offsetof(struct segment, obj) == 0, "cast back");
 
-static struct {
-    struct spinlock lock; /* a leaf: under mm->lock where areas come and go */
-    struct list_head segments;
-    u32 count;
-    int next_id;
-} ipc = {.segments = LIST_INIT(ipc.segments)};
-
-static s64 now(void)
-{
-    return (s64)(time_real_ns() / NSEC_PER_SEC);
-}
+/* Its lock is taken under mm->lock where areas come and go. */
+static struct ipc_table segments = {.most = SEGMENTS_MAX};
 
 static struct segment *of_backing(struct vm_backing *backing)
 {
@@ -50,9 +38,9 @@ static struct segment *of_backing(struct vm_backing *backing)
 
 static void attach(struct vm_backing *backing)
 {
-    spin_lock(&ipc.lock);
+    spin_lock(&segments.lock);
     of_backing(backing)->attached++;
-    spin_unlock(&ipc.lock);
+    spin_unlock(&segments.lock);
 }
 
 static void destroy(struct segment *s)
@@ -66,8 +54,7 @@ static bool drop_locked(struct segment *s)
 {
     if (!s->removed || s->attached)
         return false;
-    list_remove(&s->node);
-    ipc.count--;
+    ipc_remove_locked(&segments, &s->obj);
     return true;
 }
 
@@ -75,12 +62,12 @@ static void detach(struct vm_backing *backing)
 {
     struct segment *s = of_backing(backing);
 
-    spin_lock(&ipc.lock);
+    spin_lock(&segments.lock);
     s->attached--;
-    s->dtime = now();
+    s->dtime = ipc_now();
     s->lpid = current && current->process ? current_process()->pid : 0;
     bool last = drop_locked(s);
-    spin_unlock(&ipc.lock);
+    spin_unlock(&segments.lock);
     if (last)
         destroy(s);
 }
@@ -88,10 +75,10 @@ static void detach(struct vm_backing *backing)
 /* End of a call's hold of it, which is no detaching. */
 static void release(struct segment *s)
 {
-    spin_lock(&ipc.lock);
+    spin_lock(&segments.lock);
     s->attached--;
     bool last = drop_locked(s);
-    spin_unlock(&ipc.lock);
+    spin_unlock(&segments.lock);
     if (last)
         destroy(s);
 }
@@ -115,8 +102,9 @@ static size_t name_of(struct vm_backing *backing, char *buf, size_t size, u64 *d
     const struct segment *s = of_backing(backing);
 
     *dev = 1;
-    *ino = (u64)s->id;
-    return min((size_t)format(buf, size, "/SYSV%08x (deleted)", (u32)s->key), size ? size - 1 : 0);
+    *ino = (u64)s->obj.id;
+    return min((size_t)format(buf, size, "/SYSV%08x (deleted)", (u32)s->obj.key),
+               size ? size - 1 : 0);
 }
 
 static const struct vm_backing_ops segment_ops = {
@@ -129,127 +117,56 @@ static const struct vm_backing_ops segment_ops = {
 
 /* ---- finding and making ---- */
 
-/* May the caller do what @wanted says (bits as of "others")?  Lock held. */
-static bool permits(const struct segment *s, u32 wanted)
-{
-    const struct creds *c = current_creds();
-    u32 granted = s->mode;
-
-    if (c->euid == s->uid || c->euid == s->cuid)
-        granted >>= 6;
-    else if (creds_in_group(c, s->gid) || creds_in_group(c, s->cgid))
-        granted >>= 3;
-    return !(wanted & ~granted & 07) || capable(CAP_SYS_ADMIN);
-}
-
-static struct segment *find_key(s32 key)
-{
-    struct segment *s;
-
-    list_for_each(s, &ipc.segments, node) {
-        if (s->key == key && !s->removed)
-            return s;
-    }
-    return NULL;
-}
-
-static struct segment *find_id(int id)
-{
-    struct segment *s;
-
-    list_for_each(s, &ipc.segments, node) {
-        if (s->id == id)
-            return s;
-    }
-    return NULL;
-}
-
 /* The segment @id, held by the caller; NULL: none, or (@wanted) not for him, as *@err says. */
 static struct segment *hold(int id, u32 wanted, int *err)
 {
-    spin_lock(&ipc.lock);
-    struct segment *s = find_id(id);
-    *err = !s ? -EINVAL : permits(s, wanted) ? 0 : -EACCES;
+    spin_lock(&segments.lock);
+    struct segment *s = (struct segment *)ipc_find_locked(&segments, id);
+    *err = !s ? -EINVAL : ipc_permits(&s->obj, wanted) ? 0 : -EACCES;
     if (!*err)
         s->attached++;
-    spin_unlock(&ipc.lock);
+    spin_unlock(&segments.lock);
     return *err ? NULL : s;
 }
 
-static struct segment *create(s32 key, u64 size, u32 flags)
+/* 0 and *@out, prepared, or -EINVAL, -ENOMEM, -ENOSPC. */
+static int create(s32 key, u64 size, u32 flags, struct segment **out)
 {
-    const struct creds *c = current_creds();
+    if (!size || size > SEGMENT_BYTES_MAX)
+        return -EINVAL;
     struct segment *s = kzalloc(sizeof(*s));
-
     if (!s)
-        return NULL;
+        return -ENOMEM;
     s->memory = shm_create(ALIGN_UP(size, PAGE_SIZE));
-    if (!s->memory) {
-        kfree(s);
-        return NULL;
-    }
     s->backing.ops = &segment_ops;
-    s->key = key;
-    s->size = size;
-    s->mode = flags & 0777;
-    s->uid = s->cuid = c->euid;
-    s->gid = s->cgid = c->egid;
-    s->ctime = now();
     s->cpid = current_process()->pid;
-    return s;
-}
-
-static int use_existing(const struct segment *s, u64 size, u32 flags)
-{
-    if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL))
-        return -EEXIST;
-    u32 wanted = (flags >> 6 | flags >> 3 | flags) & 07;
-    if (!permits(s, wanted))
-        return -EACCES;
-    return size > s->size ? -EINVAL : s->id;
-}
-
-/* Lock held. The id, or -EEXIST, -EACCES, -EINVAL, -ENOENT, -ENOSPC; *@fresh is NULL if it is used.
- */
-static int get_locked(s32 key, u64 size, u32 flags, struct segment **fresh)
-{
-    struct segment *s = key == IPC_PRIVATE ? NULL : find_key(key);
-
-    if (s)
-        return use_existing(s, size, flags);
-    if (!*fresh)
-        return -ENOENT;
-    if (ipc.count >= SEGMENTS_MAX)
-        return -ENOSPC;
-    s = *fresh;
-    *fresh = NULL;
-    s->id = ipc.next_id;
-    ipc.next_id = (ipc.next_id + 1) & INT32_MAX;
-    list_add_tail(&ipc.segments, &s->node);
-    ipc.count++;
-    return s->id;
+    int err = s->memory ? ipc_prepare(&segments, &s->obj, key, size, flags) : -ENOMEM;
+    if (!err) {
+        *out = s;
+        return 0;
+    }
+    if (s->memory)
+        s->memory->ops->put(s->memory);
+    kfree(s);
+    return err;
 }
 
 long sys_shmget(int key, u64 size, unsigned flags)
 {
-    struct segment *fresh = NULL;
+    struct segment *s = NULL;
+    int err = -ENOENT;
 
     if (flags & SHM_HUGETLB)
         return -ENOMEM; /* as mmap answers MAP_HUGETLB */
-    if (key == IPC_PRIVATE || flags & IPC_CREAT) {
-        bool sane = size && size <= SEGMENT_BYTES_MAX;
-        fresh = sane ? create(key, size, flags) : NULL;
-        if (sane && !fresh)
-            return -ENOMEM;
-        if (!sane && key == IPC_PRIVATE)
-            return -EINVAL;
+    if (key == IPC_PRIVATE || flags & IPC_CREAT)
+        err = create(key, size, flags, &s);
+    struct ipc_object *fresh = s ? &s->obj : NULL;
+    long id = ipc_get(&segments, key, size, flags, &fresh, err);
+    if (fresh) { /* there is one already */
+        ipc_remove(&segments, fresh);
+        destroy(s);
     }
-    spin_lock(&ipc.lock);
-    int id = get_locked(key, size, flags, &fresh);
-    spin_unlock(&ipc.lock);
-    if (fresh)
-        destroy(fresh);
-    return id == -ENOENT && flags & IPC_CREAT ? -EINVAL : id;
+    return id;
 }
 
 /* ---- attaching ---- */
@@ -274,12 +191,12 @@ long sys_shmat(int id, u64 addr, unsigned flags)
     struct segment *s = hold(id, reads ? 04 : 06, &err);
     if (!s)
         return err;
-    err = mm_map(mm_current(), addr, s->size, prot, how, &s->backing, 0, NULL, &out);
+    err = mm_map(mm_current(), addr, s->obj.size, prot, how, &s->backing, 0, NULL, &out);
     if (!err) {
-        spin_lock(&ipc.lock);
-        s->atime = now();
+        spin_lock(&segments.lock);
+        s->atime = ipc_now();
         s->lpid = current_process()->pid;
-        spin_unlock(&ipc.lock);
+        spin_unlock(&segments.lock);
     }
     release(s);
     if (err)
@@ -299,7 +216,7 @@ static int is_it(struct vma *vma, void *arg)
     if (!vma->backing || vma->backing->ops != &segment_ops ||
         vma->start - vma->offset != search->addr)
         return 0;
-    search->size = of_backing(vma->backing)->size;
+    search->size = of_backing(vma->backing)->obj.size;
     return 1;
 }
 
@@ -318,27 +235,16 @@ long sys_shmdt(u64 addr)
 static void describe(const struct segment *s, struct linux_shmid_ds *out)
 {
     *out = (struct linux_shmid_ds){
-        .perm = {.key = s->key,
-                 .uid = s->uid,
-                 .gid = s->gid,
-                 .cuid = s->cuid,
-                 .cgid = s->cgid,
-                 .mode = s->mode | (s->removed ? SHM_DEST : 0u)},
-        .segsz = s->size,
+        .segsz = s->obj.size,
         .atime = s->atime,
         .dtime = s->dtime,
-        .ctime = s->ctime,
+        .ctime = s->obj.ctime,
         .cpid = s->cpid,
         .lpid = s->lpid,
-        .nattch = s->attached - 1, /* one is this call's */
+        .nattch = s->attached,
     };
-}
-
-static bool owns(const struct segment *s)
-{
-    u32 euid = current_creds()->euid;
-
-    return euid == s->uid || euid == s->cuid || capable(CAP_SYS_ADMIN);
+    ipc_describe(&s->obj, &out->perm);
+    out->perm.mode |= s->removed ? SHM_DEST : 0u;
 }
 
 /* Of a segment the caller holds. */
@@ -346,34 +252,73 @@ static int control(struct segment *s, int cmd, struct linux_shmid_ds *ds)
 {
     int err = 0;
 
-    spin_lock(&ipc.lock);
+    spin_lock(&segments.lock);
     if (cmd == IPC_STAT) {
         describe(s, ds);
-    } else if (!owns(s)) {
+        ds->nattch--; /* one is this call's */
+    } else if (!ipc_owns(&s->obj)) {
         err = -EPERM;
     } else if (cmd == IPC_RMID) {
         s->removed = true;
-        s->key = IPC_PRIVATE;
+        s->obj.key = IPC_PRIVATE;
     } else if (cmd == IPC_SET) {
-        s->uid = ds->perm.uid;
-        s->gid = ds->perm.gid;
-        s->mode = ds->perm.mode & 0777;
-        s->ctime = now();
+        ipc_change(&s->obj, &ds->perm);
     }
-    spin_unlock(&ipc.lock);
+    spin_unlock(&segments.lock);
     return err;
+}
+
+/* A limit that there is not, as Linux shows it. */
+#define UNLIMITED (UINT64_MAX - (1ull << 24))
+
+static u32 last_slot(void)
+{
+    spin_lock(&segments.lock);
+    u32 last = ipc_last_locked(&segments);
+    spin_unlock(&segments.lock);
+    return last;
 }
 
 static long put_limits(uaddr_t buf)
 {
-    const u64 most = UINT64_MAX - (1ull << 24); /* what Linux shows for "no limit" */
-    struct linux_shminfo info = {.shmmax = most,
+    struct linux_shminfo info = {.shmmax = UNLIMITED,
                                  .shmmin = 1,
                                  .shmmni = SEGMENTS_MAX,
                                  .shmseg = SEGMENTS_MAX,
-                                 .shmall = most};
+                                 .shmall = UNLIMITED};
 
-    return copy_to_user(buf, &info, sizeof(info));
+    return copy_to_user(buf, &info, sizeof(info)) ? -EFAULT : (long)last_slot();
+}
+
+static long put_usage(uaddr_t buf)
+{
+    struct linux_shm_info info = {0};
+
+    spin_lock(&segments.lock);
+    info.used_ids = (s32)segments.used;
+    for (u32 i = 0; i < segments.nr_slots; i++) {
+        const struct ipc_object *obj = ipc_at_locked(&segments, i);
+        info.shm_tot += obj ? ALIGN_UP(obj->size, PAGE_SIZE) / PAGE_SIZE : 0;
+    }
+    spin_unlock(&segments.lock);
+    info.shm_rss = info.shm_tot;
+    return copy_to_user(buf, &info, sizeof(info)) ? -EFAULT : (long)last_slot();
+}
+
+/* IPC_STAT of what is in slot @index; its id. */
+static long stat_slot(u32 index, bool any, uaddr_t buf)
+{
+    struct linux_shmid_ds ds;
+    long id = -EINVAL;
+
+    spin_lock(&segments.lock);
+    const struct segment *s = (struct segment *)ipc_at_locked(&segments, index);
+    if (s)
+        id = any || ipc_permits(&s->obj, 04) ? s->obj.id : -EACCES;
+    if (id >= 0)
+        describe(s, &ds);
+    spin_unlock(&segments.lock);
+    return id >= 0 && copy_to_user(buf, &ds, sizeof(ds)) ? -EFAULT : id;
 }
 
 long sys_shmctl(int id, int cmd, uaddr_t buf)
@@ -381,9 +326,16 @@ long sys_shmctl(int id, int cmd, uaddr_t buf)
     struct linux_shmid_ds ds;
     int err;
 
+    if (id < 0)
+        return -EINVAL;
     switch (cmd) {
     case IPC_INFO:
         return put_limits(buf);
+    case SHM_INFO:
+        return put_usage(buf);
+    case SHM_STAT:
+    case SHM_STAT_ANY:
+        return stat_slot((u32)id, cmd == SHM_STAT_ANY, buf);
     case IPC_SET:
         if (copy_from_user(&ds, buf, sizeof(ds)))
             return -EFAULT;
@@ -404,4 +356,30 @@ long sys_shmctl(int id, int cmd, uaddr_t buf)
     if (!err && cmd == IPC_STAT)
         err = copy_to_user(buf, &ds, sizeof(ds));
     return err;
+}
+
+/* How much of a segment is in memory is not counted: its size is told. */
+void shm_list(struct text *out)
+{
+    struct linux_shmid_ds ds;
+    u32 slots = 1;
+
+    for (u32 i = 0; i < slots; i++) {
+        spin_lock(&segments.lock);
+        slots = segments.nr_slots;
+        const struct segment *s = (struct segment *)ipc_at_locked(&segments, i);
+        int id = s ? s->obj.id : 0;
+        if (s)
+            describe(s, &ds);
+        spin_unlock(&segments.lock);
+        if (!s)
+            continue;
+        text_add(out,
+                 "%10d %10d  %4o %21lu %5d %5d  %5lu %5u %5u %5u %5u %10lu %10lu %10lu %21lu "
+                 "%21lu\n",
+                 ds.perm.key, id, ds.perm.mode, (unsigned long)ds.segsz, ds.cpid, ds.lpid,
+                 (unsigned long)ds.nattch, ds.perm.uid, ds.perm.gid, ds.perm.cuid, ds.perm.cgid,
+                 (unsigned long)ds.atime, (unsigned long)ds.dtime, (unsigned long)ds.ctime,
+                 (unsigned long)ALIGN_UP(ds.segsz, PAGE_SIZE), 0ul);
+    }
 }

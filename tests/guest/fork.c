@@ -6,9 +6,11 @@
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -541,4 +543,77 @@ CASE(a_groups_signal_reaches_those_it_may)
 {
     if (!getuid())
         CHECK_EQ(in_child(kill_group, NULL), 0);
+}
+
+/* ---- semaphores of System V ---- */
+
+static int step(int id, unsigned short n, short by, short flags)
+{
+    struct sembuf op = {n, by, flags};
+    return semop(id, &op, 1);
+}
+
+static int take_and_end(void *arg)
+{
+    int id = *(int *)arg;
+    return step(id, 0, -1, SEM_UNDO) || step(id, 0, 2, SEM_UNDO) || step(id, 1, 5, SEM_UNDO);
+}
+
+CASE(what_a_process_did_to_a_semaphore_is_undone_at_its_end)
+{
+    int id = semget(IPC_PRIVATE, 2, 0600);
+    NEED(id >= 0 && !step(id, 0, 3, 0));
+    CHECK_EQ(in_child(take_and_end, &id), 0);
+    CHECK(semctl(id, 0, GETVAL) == 3 && semctl(id, 1, GETVAL) == 0);
+    CHECK_EQ(semctl(id, 0, IPC_RMID), 0);
+}
+
+static int wait_for_two(void *arg)
+{
+    return step(*(int *)arg, 0, -2, 0);
+}
+
+CASE(an_end_wakes_who_waits_for_the_semaphore)
+{
+    int id = semget(IPC_PRIVATE, 2, 0600), pipe_fds[2];
+    char byte;
+    NEED(id >= 0 && !step(id, 0, 2, 0) && !pipe(pipe_fds));
+    pid_t holder = fork();
+    if (!holder) {
+        if (step(id, 0, -2, SEM_UNDO) || write(pipe_fds[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    NEED(read(pipe_fds[0], &byte, 1) == 1);
+    pid_t waiter = fork();
+    if (!waiter)
+        _exit(wait_for_two(&id));
+    while (semctl(id, 0, GETNCNT) != 1)
+        sleep_ms(1);
+    kill(holder, SIGKILL);
+    CHECK(WIFSIGNALED(status_of(holder)));
+    CHECK_EQ(status_of(waiter), 0);
+    CHECK_EQ(semctl(id, 0, GETVAL), 0);
+    CHECK_EQ(semctl(id, 0, GETPID), waiter);
+    CHECK_EQ(semctl(id, 0, IPC_RMID), 0);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static int take_in_vain(void *arg)
+{
+    int id = *(int *)arg;
+    return step(id, 0, 1, SEM_UNDO) || semctl(id, 0, IPC_RMID);
+}
+
+CASE(what_was_to_be_undone_goes_with_the_set)
+{
+    int id = semget(IPC_PRIVATE, 1, 0600);
+    NEED(id >= 0 && !step(id, 0, 1, SEM_UNDO));
+    CHECK_EQ(in_child(take_in_vain, &id), 0);
+    CHECK_ERR(semctl(id, 0, GETVAL), EINVAL);
+    id = semget(IPC_PRIVATE, 1, 0600);
+    NEED(id >= 0);
+    CHECK_EQ(semctl(id, 0, GETVAL), 0);
+    CHECK_EQ(semctl(id, 0, IPC_RMID), 0);
 }
