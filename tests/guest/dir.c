@@ -275,6 +275,48 @@ CASE(getdents_lists_each_name_once)
     closedir(dir);
 }
 
+/* ext4 makes the hashes of names with vector registers. */
+CASE(getdents_leaves_vector_registers_alone)
+{
+    enum { N = 300 };
+    static char buf[32768];
+    unsigned char before[16][16], after[16][16];
+    char name[32];
+    long rounds = 0, n;
+
+    NEED(mkdir("lanes", 0755) == 0);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof(name), "lanes/name-%d", i);
+        NEED(put_file(name, ""));
+    }
+    for (size_t i = 0; i < sizeof(before); i++)
+        before[i / 16][i % 16] = (unsigned char)(i * 7 + 1);
+    int fd = open("lanes", O_RDONLY | O_DIRECTORY);
+    NEED(fd >= 0);
+    do {
+        n = SYS_getdents64;
+        __asm__ volatile("movups 0x00(%1), %%xmm0; movups 0x10(%1), %%xmm1;"
+                         "movups 0x20(%1), %%xmm2; movups 0x30(%1), %%xmm3;"
+                         "movups 0x40(%1), %%xmm4; movups 0x50(%1), %%xmm5;"
+                         "movups 0x60(%1), %%xmm6; movups 0x70(%1), %%xmm7;"
+                         "movups 0xf0(%1), %%xmm15; syscall;"
+                         "movups %%xmm0, 0x00(%2); movups %%xmm1, 0x10(%2);"
+                         "movups %%xmm2, 0x20(%2); movups %%xmm3, 0x30(%2);"
+                         "movups %%xmm4, 0x40(%2); movups %%xmm5, 0x50(%2);"
+                         "movups %%xmm6, 0x60(%2); movups %%xmm7, 0x70(%2);"
+                         "movups %%xmm15, 0xf0(%2)"
+                         : "+a"(n)
+                         : "r"(before), "r"(after), "D"(fd), "S"(buf), "d"(sizeof(buf))
+                         : "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                           "xmm6", "xmm7", "xmm15");
+        CHECK(!memcmp(before, after, 8 * sizeof(before[0])));
+        CHECK(!memcmp(before[15], after[15], sizeof(before[15])));
+        rounds += n > 0;
+    } while (n > 0);
+    CHECK(n == 0 && rounds > 0);
+    close(fd);
+}
+
 CASE(removal_while_reading_skips_none_of_the_rest)
 {
     enum { N = 300 };

@@ -6,6 +6,7 @@
 #include "fake/vfs_calls.h"
 #include "fake/vfs_world.h"
 #include "fs/ext4.h"
+#include "fs/ext4/priv.h"
 #include "vfs/mount.h"
 #include "vfs/page_cache.h"
 
@@ -210,6 +211,32 @@ TEST(names_of_all_kinds_with_a_seed_without_checksums)
 {
     names_of_all_kinds(
         "-b 1024 -E hash_seed=00112233-4455-6677-8899-aabbccddeeff -O ^metadata_csum");
+}
+
+/* Four names at a time have the hashes that each has alone: of any length, with bytes above 127
+ * among them, and what is left over. */
+TEST(hashes_by_lanes_are_those_of_single_names)
+{
+    struct ext4_fs fs = {.hash_seed = {0x12345678, 0x9abcdef0, 0x0fedcba9, 0x87654321}};
+    struct ext4_hashed names[31];
+    u8 *leaf = calloc(31, 264);
+
+    for (u8 version = EXT4_HASH_LEGACY; version <= EXT4_HASH_TEA + 3; version++) {
+        for (u32 i = 0; i < 31; i++) {
+            struct ext4_dir_entry *e = (struct ext4_dir_entry *)(leaf + i * 264);
+            e->name_len = (u8)(1 + (i * 37 + version) % (i % 4 ? 40 : 255));
+            for (u32 k = 0; k < e->name_len; k++)
+                e->name[k] = (char)(i * 11 + k * 7 + (i % 5 ? 0 : 128)) & (i % 3 ? 127 : 255);
+            names[i] = (struct ext4_hashed){.entry = e};
+        }
+        ext4_hash_entries(&fs, version, names, 31);
+        for (u32 i = 0; i < 31; i++) {
+            struct ext4_hash hash;
+            ext4_hash_name(&fs, version, names[i].entry->name, names[i].entry->name_len, &hash);
+            EXPECT_EQ(names[i].order, ext4_hash_order(&hash), NULL);
+        }
+    }
+    free(leaf);
 }
 
 TEST(a_large_directory_without_index)

@@ -8,21 +8,11 @@
 
 enum { CHAIN_MAX = 16, BUCKET_BITS = 7, BUCKETS = 1 << BUCKET_BITS };
 
-struct listed {
-    u64 pos;
-    const struct ext4_dir_entry *entry;
-};
-
 struct listing {
     struct ext4_buf *leaves[CHAIN_MAX];
     u32 nr_leaves, nr;
-    struct listed *entries; /* owns; as many again are room for the sort */
+    struct ext4_hashed *entries; /* owns; as many again are room for the sort */
 };
-
-static u64 pos_of(const struct ext4_hash *hash)
-{
-    return READDIR_FIRST + ((u64)(hash->major >> 1) << 32 | hash->minor);
-}
 
 static struct ext4_hash hash_at(u64 pos)
 {
@@ -41,19 +31,17 @@ static int add_leaf(struct inode *dir, const struct dx_path *path, struct listin
     if (err)
         return err;
     l->leaves[l->nr_leaves++] = leaf;
-    u32 most = l->nr + fs->block_size / 12;
-    struct listed *more = krealloc(l->entries, 2ul * most * sizeof(*more));
+    u32 before = l->nr, most = before + fs->block_size / 12;
+    struct ext4_hashed *more = krealloc(l->entries, 2ul * most * sizeof(*more));
     if (!more)
         return -ENOMEM;
     l->entries = more;
     for (u32 at = 0; at < dir_room(fs); at += dir_rec_len(dir_entry_at(leaf->data, at))) {
         const struct ext4_dir_entry *e = dir_entry_at(leaf->data, at);
-        struct ext4_hash hash;
-        if (!le32_get(e->inode))
-            continue;
-        ext4_hash_name(fs, path->hash_version, e->name, e->name_len, &hash);
-        l->entries[l->nr++] = (struct listed){pos_of(&hash), e};
+        if (le32_get(e->inode))
+            l->entries[l->nr++].entry = e;
     }
+    ext4_hash_entries(fs, path->hash_version, l->entries + before, l->nr - before);
     return 0;
 }
 
@@ -61,26 +49,26 @@ static int add_leaf(struct inode *dir, const struct dx_path *path, struct listin
  * for the sort by insertion. */
 static void sort(struct listing *l)
 {
-    struct listed *map = l->entries, *spread = map + l->nr;
+    struct ext4_hashed *map = l->entries, *spread = map + l->nr;
     u64 low = UINT64_MAX, high = 0;
     u16 first[BUCKETS + 1] = {0};
 
     for (u32 i = 0; i < l->nr; i++) {
-        low = min(low, map[i].pos);
-        high = max(high, map[i].pos);
+        low = min(low, map[i].order);
+        high = max(high, map[i].order);
     }
     u32 bits = l->nr ? 64u - (u32)__builtin_clzll((high - low) | 1) : 0;
     u32 shift = bits > BUCKET_BITS ? bits - BUCKET_BITS : 0;
     for (u32 i = 0; i < l->nr; i++)
-        first[((map[i].pos - low) >> shift) + 1]++;
+        first[((map[i].order - low) >> shift) + 1]++;
     for (u32 i = 1; i < BUCKETS; i++)
         first[i] = (u16)(first[i] + first[i - 1]);
     for (u32 i = 0; i < l->nr; i++)
-        spread[first[(map[i].pos - low) >> shift]++] = map[i];
+        spread[first[(map[i].order - low) >> shift]++] = map[i];
     for (u32 i = 0; i < l->nr; i++) {
-        struct listed one = spread[i];
+        struct ext4_hashed one = spread[i];
         u32 at = i;
-        for (; at && map[at - 1].pos > one.pos; at--)
+        for (; at && map[at - 1].order > one.order; at--)
             map[at] = map[at - 1];
         map[at] = one;
     }
@@ -113,17 +101,18 @@ static int gather(struct inode *dir, struct dx_path *path, struct listing *l)
 /* True while the sink has room. */
 static bool emit(struct listing *l, u64 *pos, struct dir_sink *sink)
 {
-    u64 from = *pos;
+    u64 from = *pos - READDIR_FIRST;
 
     for (u32 i = 0; i < l->nr; i++) {
-        const struct listed *one = &l->entries[i];
+        const struct ext4_hashed *one = &l->entries[i];
         const struct ext4_dir_entry *e = one->entry;
-        if (one->pos < from)
+        u64 next = READDIR_FIRST + one->order + 1;
+        if (one->order < from)
             continue;
-        if (!sink->add(sink, e->name, e->name_len, le32_get(e->inode), one->pos + 1,
+        if (!sink->add(sink, e->name, e->name_len, le32_get(e->inode), next,
                        ext4_dt_of(e->file_type)))
             return false;
-        *pos = one->pos + 1;
+        *pos = next;
     }
     return true;
 }

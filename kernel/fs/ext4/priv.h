@@ -621,6 +621,19 @@ struct ext4_hash {
 void ext4_hash_name(const struct ext4_fs *fs, u8 version, const char *name, size_t len,
                     struct ext4_hash *out);
 
+/* A name of a leaf and where it stands: both halves of its hash, the lowest bit of the first, which
+ * is always clear, left out. */
+struct ext4_hashed {
+    u64 order;
+    const struct ext4_dir_entry *entry;
+};
+static inline u64 ext4_hash_order(const struct ext4_hash *hash)
+{
+    return (u64)hash->major << 31 | hash->minor;
+}
+/** Fill in .order of @nr names: four at a time, by vector registers. */
+void ext4_hash_entries(const struct ext4_fs *fs, u8 version, struct ext4_hashed *names, u32 nr);
+
 enum { DX_MAX_LEVELS = 3 };
 struct dx_frame {
     struct ext4_buf *buf;
