@@ -48,6 +48,7 @@ static int detached_start(const struct detached *what, const struct runner_wires
     guest.config.incoming = goes_on;
     guest.config.moving = goes_on && state->moving;
     guest.config.postcopy = state->postcopy;
+    guest.config.unlinked = goes_on && state->copy && guest.net.kind == VM_NET_TAP;
     guest.started = wires->started;
     return run_guest(&guest, what->options, err);
 }

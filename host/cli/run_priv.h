@@ -16,6 +16,7 @@ struct run_state {
     const char *file; /* state of a snapshot; borrowed */
     bool moving;      /* another VMM, over the instance's socket `incoming` */
     bool postcopy;    /* which may switch over before it has sent all memory */
+    bool copy;        /* of another guest, on whose network it is not seen before it has changed */
 };
 
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */

@@ -1,5 +1,6 @@
 /* ingot snapshot, ingot restore: a guest's state kept, and gone on from. */
 #include "cli/cli.h"
+#include "cli/copy_net.h"
 #include "cli/instances.h"
 #include "cli/run_priv.h"
 
@@ -193,7 +194,7 @@ const struct command command_snapshot = {
 };
 
 struct restore_options {
-    const char *name;
+    const char *name, *net;
     struct strs publish;
 };
 
@@ -202,6 +203,8 @@ static const struct option_spec restore_specs[] = {
      "as an instance of this name, a copy"},
     {"publish", 'p', OPTION_TEXTS, offsetof(struct restore_options, publish), "[HOST:]GUEST",
      "forward these ports, and no others"},
+    {"net", 0, OPTION_TEXT, offsetof(struct restore_options, net), "KIND",
+     "a copy's network, as --net of run"},
     {0},
 };
 
@@ -308,15 +311,31 @@ static int reuse(const struct snapshot *snapshot, const char *name, struct insta
     return failed ? failed : instance_lock(instance, err);
 }
 
+/* A copy that keeps who it was would be in its original's way. */
+static int become_a_copy(struct instance *copy, const struct copy_net *net, struct err *err)
+{
+    const struct guest_identity identity = {
+        .hostname = copy->name, .mac = *net->mac ? net->mac : NULL, .ip = net->ip};
+    int failed = guest_resume(copy, &identity, err);
+
+    if (!failed)
+        failed = copy_net_link(copy, net, err);
+    if (!failed)
+        return 0;
+    if (!instances_stop(copy, 0, NULL) && !instance_lock(copy, NULL))
+        (void)instance_remove(copy, NULL);
+    return err_prefix(err, "it is ended, since it cannot be told that it is a copy");
+}
+
 static int go_on(const struct snapshot *snapshot, struct instance *instance, const char *state,
-                 bool copy, struct err *err)
+                 const struct copy_net *copy, struct err *err)
 {
     struct instance_state before;
     char *name CLEANUP(mem_free) = str_dup(instance->name);
     struct instance running CLEANUP(instance_close) = {.dir = -1, .lock = -1};
 
     instance_get_state(instance, &before);
-    int failed = run_from(instance, &(struct run_state){.file = state}, err);
+    int failed = run_from(instance, &(struct run_state){.file = state, .copy = copy}, err);
     if (failed) {
         bool fresh = before.status == INSTANCE_CREATED;
         if (fresh && !instance_open(&running, name, NULL) && !instance_lock(&running, NULL))
@@ -325,7 +344,9 @@ static int go_on(const struct snapshot *snapshot, struct instance *instance, con
     }
     event_write(name, "restore", json_pack("{s:s}", "Snapshot", snapshot->name));
     failed = instance_open(&running, name, err);
-    return failed ? failed : guest_resume(&running, copy ? name : NULL, err);
+    if (failed)
+        return failed;
+    return copy ? become_a_copy(&running, copy, err) : guest_resume(&running, NULL, err);
 }
 
 static bool is_taken(const char *name)
@@ -341,14 +362,18 @@ static int restore_as(const struct snapshot *snapshot, const struct restore_opti
     struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
     const char *original = json_str(snapshot->about, "Instance", "");
     const char *name = options->name ? options->name : original;
+    struct copy_net net CLEANUP(copy_net_fini) = {0};
     bool copy = strcmp(name, original) != 0;
     json_t *config CLEANUP(json_put) = json_deep_copy(snapshot->config);
     int failed = copy ? -ENOENT : reuse(snapshot, name, &instance, err);
 
-    if (!failed && options->publish.len)
-        return err_set(err, ERR_USAGE, "--publish: only for a copy; say --name too");
+    if (!failed && (options->publish.len || options->net))
+        return err_set(err, ERR_USAGE, "--%s: only for a copy; say --name too",
+                       options->net ? "net" : "publish");
     if (failed == -ENOENT) {
-        failed = set_ports(&options->publish, config, err);
+        failed = copy ? copy_net_settle(&net, options->net, config, err) : 0;
+        if (!failed)
+            failed = set_ports(&options->publish, config, err);
         if (!failed && copy && !is_taken(name))
             failed = copy_volumes(snapshot, name, config, err);
         if (!failed)
@@ -356,7 +381,7 @@ static int restore_as(const struct snapshot *snapshot, const struct restore_opti
     }
     if (!failed && !copy)
         failed = restore_volumes(snapshot, err);
-    return failed ? failed : go_on(snapshot, &instance, state, copy, err);
+    return failed ? failed : go_on(snapshot, &instance, state, copy ? &net : NULL, err);
 }
 
 static int restore_run(int argc, char **argv, struct err *err)
@@ -383,9 +408,11 @@ const struct command command_restore = {
     .summary = "Go on from a snapshot, in its instance's place or as a copy",
     .usage = "[OPTIONS] TAG",
     .options = restore_specs,
-    .help =
-        "A copy has its own name, host name, clock and random numbers, and volumes of its own.\n"
-        "  ingot restore before\n"
-        "  ingot restore before --name copy -p 6380:6379",
+    .help = "A copy has its own name, host name, MAC address, clock and random numbers, and "
+            "volumes of\n"
+            "its own.\n"
+            "  ingot restore before\n"
+            "  ingot restore before --name copy -p 6380:6379\n"
+            "  ingot restore before --name copy --net tap:tap1,ip=10.0.0.3/24",
     .run = restore_run,
 };

@@ -85,8 +85,10 @@ int guest_ask(const struct instance *instance, const char *request, u64 patience
     return read_answer(fd, ticks_ms() + patience_ms, answer, err);
 }
 
-int guest_resume(const struct instance *instance, const char *hostname, struct err *err)
+int guest_resume(const struct instance *instance, const struct guest_identity *identity,
+                 struct err *err)
 {
+    const struct guest_identity same = {0}, *who = identity ? identity : &same;
     unsigned long long seed[SEED_WORDS];
     struct buf line CLEANUP(buf_free) = {0};
 
@@ -95,8 +97,12 @@ int guest_resume(const struct instance *instance, const char *hostname, struct e
     buf_printf(&line, "resume seed=");
     for (size_t i = 0; i < SEED_WORDS; i++)
         buf_printf(&line, "%016llx", seed[i]);
-    if (hostname)
-        buf_printf(&line, " hostname=%s", hostname);
+    if (who->hostname)
+        buf_printf(&line, " hostname=%s", who->hostname);
+    if (who->mac)
+        buf_printf(&line, " mac=%s", who->mac);
+    if (who->ip)
+        buf_printf(&line, " ip=%s", who->ip);
     buf_printf(&line, " time=%lld", (long long)instance_clock());
     return guest_ask(instance, buf_text(&line), RESUME_MS, NULL, err);
 }

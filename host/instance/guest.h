@@ -16,8 +16,17 @@
 int guest_ask(const struct instance *instance, const char *request, u64 patience_ms,
               struct buf *answer, struct err *err);
 
+/** What a copy of a guest must not have in common with it.  Borrowed; NULL: as it is. */
+struct guest_identity {
+    const char *hostname;
+    const char *mac; /* of its interface: "52:54:00:12:34:56" */
+    const char
+        *ip; /* as the kernel's ip=; NULL: its leases anew, and fixed addresses as they are */
+};
+
 /**
  * Tell a guest that time has passed it by: the clock, and seed for its random numbers.
- * @hostname: it is a copy, which has this name; NULL: it is the one that it was
+ * @identity: it is a copy; NULL: it is the one that it was
  */
-int guest_resume(const struct instance *instance, const char *hostname, struct err *err);
+int guest_resume(const struct instance *instance, const struct guest_identity *identity,
+                 struct err *err);

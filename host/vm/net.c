@@ -26,7 +26,7 @@
 #define USER_DNS     "10.0.2.3"
 
 /* Locally administered, in QEMU's own range. */
-static void net_random_mac(u8 mac[6])
+void vm_net_random_mac(u8 mac[6])
 {
     static const u8 prefix[3] = {0x52, 0x54, 0x00};
 
@@ -116,7 +116,7 @@ static int net_parse_tap(struct vm_net *net, const char *text, struct err *err)
 
 int vm_net_parse(struct vm_net *net, const char *text, struct err *err)
 {
-    net_random_mac(net->mac);
+    vm_net_random_mac(net->mac);
     if (text && strcmp(text, "none") == 0)
         return 0;
     if (text && strncmp(text, "tap:", 4) == 0)

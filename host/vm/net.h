@@ -41,6 +41,9 @@ struct vm_net {
  */
 int vm_net_parse(struct vm_net *net, const char *text, struct err *err);
 
+/** An address that no other guest has. */
+void vm_net_random_mac(u8 mac[6]);
+
 /** Take in one --publish: "[IP:]HOST:GUEST[/tcp|/udp]". Errors: ERR_USAGE. */
 int vm_net_publish(struct vm_net *net, const char *text, struct err *err);
 

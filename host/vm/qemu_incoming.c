@@ -40,7 +40,18 @@ static int explain(const struct vm *vm, struct err *err)
                    colon ? colon + 2 : "it ended without a word");
 }
 
-static int wait_until_loaded(struct qmp *qmp, struct err *err)
+/* Its time stood still when it was taken. */
+static int go_on(struct qmp *qmp, const struct vm_config *config, struct err *err)
+{
+    int failed = 0;
+
+    if (config->unlinked)
+        failed =
+            qmp_call(qmp, "set_link", json_pack("{s:s, s:b}", "name", "net", "up", 0), NULL, err);
+    return failed ? failed : qmp_call(qmp, "cont", NULL, NULL, err);
+}
+
+static int wait_until_loaded(struct qmp *qmp, const struct vm_config *config, struct err *err)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
 
@@ -52,8 +63,8 @@ static int wait_until_loaded(struct qmp *qmp, struct err *err)
         const char *status = json_str(answer, "status", "");
         if (strcmp(status, "running") == 0)
             return 0;
-        if (strcmp(status, "inmigrate") != 0) /* its time stood still when it was taken */
-            return qmp_call(qmp, "cont", NULL, NULL, err);
+        if (strcmp(status, "inmigrate") != 0)
+            return go_on(qmp, config, err);
         nanosleep(&pause, NULL);
     }
 }
@@ -72,7 +83,7 @@ static int take_in(struct qmp *qmp, const struct vm_config *config, int fd, stru
     if (!failed)
         failed =
             qmp_call(qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), NULL, err);
-    return failed ? failed : wait_until_loaded(qmp, err);
+    return failed ? failed : wait_until_loaded(qmp, config, err);
 }
 
 /* Our own channel to its monitor. */

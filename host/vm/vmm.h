@@ -75,6 +75,7 @@ struct vm_config {
     bool incoming;     /* it goes on from a state, which arrive() gets */
     bool moving;   /* from another VMM, which still has the ports and volumes: settle() follows */
     bool postcopy; /* it may switch over before it has sent all memory */
+    bool unlinked; /* it goes on without a link, until who operates it gives it one */
     bool no_input; /* standard input is empty; for a VMM that takes the user's own streams */
 };
 

@@ -12,6 +12,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "net/identity.h"
 #include "net/netif.h"
 #include "sched/thread.h"
 #include "vfs/path.h"
@@ -126,12 +127,32 @@ static int announce(struct netif *netif, void *unused)
     return 0;
 }
 
+/* Returns the answer. */
+static const char *change_identity(const char *mac_text, const char *ip)
+{
+    u8 mac[6];
+
+    if (!net_parse_mac(mac_text, mac))
+        return "error mac= is no address of one host\n";
+    return net_change_identity(mac, ip) ? "error it has no interface\n" : "ok 0\n";
+}
+
 static void answer_resume(struct listener *op, char *rest)
 {
-    for (char *word = next_word(&rest); word; word = next_word(&rest))
-        resume_word(word);
+    const char *mac = NULL, *ip = NULL, *result = "ok 0\n";
+
+    for (char *word = next_word(&rest); word; word = next_word(&rest)) {
+        if (str_starts(word, "mac="))
+            mac = word + strlen("mac=");
+        else if (str_starts(word, "ip="))
+            ip = word + strlen("ip=");
+        else
+            resume_word(word);
+    }
+    if (mac)
+        result = change_identity(mac, ip); /* after the seed: it draws random numbers */
     netif_for_each(announce, NULL);
-    send_text(op, "ok 0\n");
+    send_text(op, result);
 }
 
 static void answer(struct listener *op)

@@ -23,6 +23,11 @@ struct ip_config {
     u32 nr_routes;
 };
 
+/** One more ip= word, after the start. */
+void ipconfig_configure(const char *word);
+/** Take all of an interface's IPv4 away, and the name servers; nobody asks for a lease any more. */
+void ipconfig_clear(struct netif *netif);
+
 /** Make it so; what the interface had by an earlier call for this family is gone. */
 void ipconfig_apply(struct netif *netif, const struct ip_config *config);
 /** Take all of it back. */
@@ -38,8 +43,14 @@ const char *net_domain(void);
 /* dhcp.c */
 struct pkt;
 struct ip_info;
-/** Ask for a lease on @netif, and keep it from then on. */
+/** Ask for a lease on @netif, and keep it from then on; once more if it was stopped. */
 void dhcp_start(struct netif *netif);
+/** Ask for another lease, if one was asked for at all. */
+void dhcp_restart(struct netif *netif);
+/** Give the lease up and ask for none. */
+void dhcp_stop(struct netif *netif);
+/** The link has come back: who asks in vain asks at once. */
+void dhcp_link_up(struct netif *netif);
 /**
  * Another host uses @addr of @netif's. True: it was a lease, and it has been declined because
  * nobody is sure of it yet, or because the other host has not given in (@again).

@@ -56,7 +56,7 @@ struct dhcp_answer {
     struct ip_config config;
 };
 
-enum dhcp_state { SELECTING, REQUESTING, BOUND, RENEWING, REBINDING, DECLINED };
+enum dhcp_state { SELECTING, REQUESTING, BOUND, RENEWING, REBINDING, DECLINED, STOPPED };
 enum { PROBES = 2 }; /* of a new address, half a second apart */
 
 /* One interface's lease. Timers and packets of one interface come at safe points, one at a time.
@@ -74,6 +74,11 @@ struct dhcp {
 };
 
 static struct list_head clients = LIST_INIT(clients); /* [I] after start */
+
+static bool has_lease(const struct dhcp *d)
+{
+    return d->state == BOUND || d->state == RENEWING || d->state == REBINDING;
+}
 
 static u8 *put_option(u8 *to, u8 code, const void *value, u8 len)
 {
@@ -224,8 +229,7 @@ bool dhcp_conflict(struct netif *netif, const struct ip_addr *addr, bool again)
     struct dhcp *d;
 
     list_for_each(d, &clients, node) {
-        bool bound = d->state == BOUND || d->state == RENEWING || d->state == REBINDING;
-        if (d->netif != netif || !bound || !addr_equal(addr, &d->answer.config.addr))
+        if (d->netif != netif || !has_lease(d) || !addr_equal(addr, &d->answer.config.addr))
             continue;
         if (!d->probes && !again)
             return false;
@@ -241,6 +245,8 @@ static void timer_fired(struct timer *t)
     u64 now = time_ns();
 
     switch (d->state) {
+    case STOPPED:
+        return;
     case DECLINED:
         discover(d);
         return;
@@ -472,7 +478,7 @@ static void take_ack(struct dhcp *d, const struct dhcp_answer *a)
 {
     bool fresh = d->state == REQUESTING;
 
-    if (d->state == SELECTING || d->state == BOUND || d->state == DECLINED ||
+    if (d->state == SELECTING || d->state == BOUND || d->state == DECLINED || d->state == STOPPED ||
         !is_usable(&a->config.addr))
         return;
     bool other = !fresh && !addr_equal(&a->config.addr, &d->answer.config.addr);
@@ -524,9 +530,60 @@ void dhcp_input(struct pkt *pkt, const struct ip_info *info)
     }
 }
 
+static struct dhcp *find(const struct netif *netif)
+{
+    struct dhcp *d;
+
+    list_for_each(d, &clients, node) {
+        if (d->netif == netif)
+            return d;
+    }
+    return NULL;
+}
+
+void dhcp_stop(struct netif *netif)
+{
+    struct dhcp *d = find(netif);
+
+    if (!d)
+        return;
+    (void)timer_cancel(&d->timer); /* set or not, it does not run from here on */
+    if (has_lease(d))
+        ipconfig_withdraw(netif, &d->answer.config);
+    d->probes = 0;
+    d->state = STOPPED;
+    ipconfig_done(netif);
+}
+
+void dhcp_restart(struct netif *netif)
+{
+    struct dhcp *d = find(netif);
+
+    if (!d || d->state == STOPPED)
+        return;
+    dhcp_stop(netif);
+    discover(d);
+}
+
+void dhcp_link_up(struct netif *netif)
+{
+    struct dhcp *d = find(netif);
+
+    if (!d || d->state != SELECTING)
+        return;
+    d->tries = 0;
+    timer_set(&d->timer, time_ns());
+}
+
 void dhcp_start(struct netif *netif)
 {
-    struct dhcp *d = kzalloc(sizeof(*d));
+    struct dhcp *d = find(netif);
+
+    if (d) {
+        discover(d);
+        return;
+    }
+    d = kzalloc(sizeof(*d));
 
     if (!d) {
         log_err("%s: no memory for DHCP", netif->name);

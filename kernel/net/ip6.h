@@ -32,6 +32,12 @@ void ndp_solicit_router(struct netif *netif);
 
 /** A link-local address, then routers' prefixes. */
 void slaac_start(struct netif *netif);
+/** Forget what routers told and what was made of the MAC address; then begin again with another
+ * one, if slaac_stop() says that it had begun. */
+bool slaac_stop(struct netif *netif);
+void slaac_restart(struct netif *netif);
+/** The link has come back: ask for routers. */
+void slaac_link_up(struct netif *netif);
 /** An IPv6 address has come (it is probed if tentative), or gone; or any that has an end has come.
  */
 void slaac_addr_added(struct netif *netif, const struct ip_addr *addr);

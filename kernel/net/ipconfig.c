@@ -148,6 +148,23 @@ void ipconfig_withdraw(struct netif *netif, const struct ip_config *config)
     netif->gateway4.family = ADDR_NONE;
 }
 
+void ipconfig_clear(struct netif *netif)
+{
+    struct route_entry line = {.dst = addr_from_v4(0), .netif = netif, .gateway = netif->gateway4};
+
+    dhcp_stop(netif);
+    (void)route_remove(&line); /* there need not be one */
+    netif->gateway4.family = ADDR_NONE;
+    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+        struct ip_addr addr = netif->addrs[i].addr;
+        if (addr.family == ADDR_INET)
+            (void)netif_remove_addr(netif, &addr); /* the program was quicker */
+    }
+    spin_lock(&net_config_lock);
+    nr_name_servers = 0;
+    spin_unlock(&net_config_lock);
+}
+
 void ipconfig_done(struct netif *netif)
 {
     netif->flags &= ~(u32)NETIF_CONFIGURING;
@@ -277,15 +294,22 @@ static void start_dhcp(struct netif *netif)
     dhcp_start(netif);
 }
 
-/* One ip= word. */
-static void configure(const char *text)
+/* One whose link is down will do. */
+static struct netif *any_netif(void)
 {
-    static struct ip_config config; /* at start: one at a time */
+    struct netif *netif = netif_default();
+
+    return netif ? netif : netif_by_name("eth0");
+}
+
+void ipconfig_configure(const char *text)
+{
+    static struct ip_config config; /* at start, then by the operator's line: one at a time */
     char fields[FIELDS][FIELD_MAX];
     u32 n = split(text, fields);
     bool one_word = n == 1 && (is_dhcp(fields[0]) || is_off(fields[0]));
     const char *how = one_word ? fields[0] : fields[AUTOCONF];
-    struct netif *netif = fields[DEVICE][0] ? netif_by_name(fields[DEVICE]) : netif_default();
+    struct netif *netif = fields[DEVICE][0] ? netif_by_name(fields[DEVICE]) : any_netif();
 
     config = (struct ip_config){0};
     if (!netif) {
@@ -359,7 +383,7 @@ void ipconfig_init(void)
     deadline_ns = time_after_ns(wait_ns);
     while ((word = cmdline_next("ip", &pos))) {
         any = true;
-        configure(word);
+        ipconfig_configure(word);
     }
     if (!any)
         netif_for_each(start_dhcp_on, NULL);

@@ -6,6 +6,7 @@
 #include "core/time.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "net/config.h"
 #include "net/ip.h"
 #include "net/ip6.h"
 #include "net/net_priv.h"
@@ -253,7 +254,14 @@ static void change_flags(struct netif *netif, u32 clear, u32 set)
 
 void netif_link_changed(struct netif *netif, bool has_link)
 {
+    bool had_link = netif->flags & NETIF_LINK;
+
     change_flags(netif, NETIF_LINK, has_link ? NETIF_LINK : 0);
+    if (had_link || !has_link || !netif->index)
+        return;
+    netif_announce(netif); /* maybe to another switch */
+    dhcp_link_up(netif);
+    slaac_link_up(netif);
 }
 
 void netif_set_up(struct netif *netif, bool up)

@@ -7,6 +7,7 @@
 #include "core/random.h"
 #include "core/time.h"
 #include "core/timer.h"
+#include "lib/string.h"
 #include "mm/heap.h"
 #include "net/config.h"
 #include "net/ip6.h"
@@ -68,7 +69,8 @@ static void solicit_router(struct slaac *s, u64 now)
 {
     if (now < s->solicit_ns)
         return;
-    bool done = s->netif->gateway6.family || s->solicits++ == SOLICITS;
+    bool asked = s->solicits++ > 0;
+    bool done = asked && (s->netif->gateway6.family || s->solicits > SOLICITS);
     s->solicit_ns = done ? TIME_NEVER : now + solicit_interval_ns;
     if (!done)
         ndp_solicit_router(s->netif);
@@ -315,16 +317,69 @@ bool slaac_is_own_probe(const struct netif *netif, u64 nonce)
     return netif->slaac && nonce == netif->slaac->nonce;
 }
 
+static void begin(struct slaac *s)
+{
+    struct ip_addr own = ip6_link_local(s->netif);
+
+    if (netif_add_addr(s->netif, &own, 64))
+        log_err("%s: no room for an IPv6 address", s->netif->name);
+    s->solicits = 0;
+    s->solicit_ns = time_ns();
+}
+
 void slaac_start(struct netif *netif)
 {
-    struct ip_addr own = ip6_link_local(netif);
     struct slaac *s = get(netif);
 
     (void)mcast_join(netif, &ip6_all_nodes); /* a full table: neighbours that know us do without */
-    if (!s || netif_add_addr(netif, &own, 64)) {
+    if (!s) {
         log_err("%s: no memory for IPv6", netif->name);
         return;
     }
-    s->solicit_ns = time_ns();
+    begin(s);
     tick(&s->timer);
+}
+
+/* Is it made of the MAC address, by us or of a router's prefix? */
+static bool is_made_of(const struct ip_addr *addr, const struct ip_addr *link_local)
+{
+    return addr->family == ADDR_INET6 && !memcmp(addr->bytes + 8, link_local->bytes + 8, 8);
+}
+
+bool slaac_stop(struct netif *netif)
+{
+    struct slaac *s = netif->slaac;
+    struct ip_addr own = ip6_link_local(netif);
+    struct netif_addr line;
+
+    if (!s || !netif_get_addr(netif, &own, &line))
+        return false;
+    (void)timer_cancel(&s->timer); /* set or not, it does not run from here on */
+    for (u32 i = 0; i < HEARD_MAX; i++)
+        forget(s, &s->heard[i]);
+    for (u32 i = 0; i < NETIF_ADDRS; i++) {
+        struct ip_addr addr = netif->addrs[i].addr;
+        if (is_made_of(&addr, &own))
+            (void)netif_remove_addr(netif, &addr); /* the program was quicker */
+    }
+    return true;
+}
+
+void slaac_restart(struct netif *netif)
+{
+    begin(netif->slaac);
+    tick(&netif->slaac->timer);
+}
+
+void slaac_link_up(struct netif *netif)
+{
+    struct slaac *s = netif->slaac;
+    struct ip_addr own = ip6_link_local(netif);
+    struct netif_addr line;
+
+    if (!s || !netif_get_addr(netif, &own, &line))
+        return; /* it goes without */
+    s->solicits = 0;
+    s->solicit_ns = time_ns();
+    timer_set(&s->timer, s->solicit_ns);
 }

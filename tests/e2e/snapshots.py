@@ -3,10 +3,12 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 
 from harness import ROOT, need
 from instances import Lab, until
+from netlab import GUEST, HOST, HOST6, command, find, namespace, need_programs
 from tools import free_port
 
 PROGRAM = os.path.join(ROOT, "tests", "e2e", "programs", "identity.py")
@@ -78,6 +80,147 @@ def copies():
         lab.refused("restore", "one", "--name", "b", why="name 'b' is in use")
         lab.refused("restore", "one", "--name", "d", why=f"port {guest.port} of 127.0.0.1 is taken")
         need(lab.row("d") is None, "a copy that did not start is listed")
+
+
+class Taps:
+    """A bridge with taps; who asks whom, and where it found him."""
+
+    def __init__(self, *taps):
+        for tap in taps:
+            command("ip", "addr", "flush", "dev", tap)
+        command("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+        for tap in taps:
+            command("ip", "link", "set", tap, "master", "br0")
+        command("ip", "addr", "add", f"{HOST}/24", "dev", "br0")
+        command("ip", "addr", "add", f"{HOST6}/64", "dev", "br0", "nodad")
+        command("ip", "link", "set", "br0", "up")
+
+    @staticmethod
+    def ask(address, deadline=30):
+        answers = []
+
+        def answered():
+            try:
+                with socket.create_connection((address, 8000), timeout=5) as client:
+                    answers.append(client.recv(200).decode())
+            except OSError:
+                return False
+            return bool(answers[-1])
+        until(answered, deadline=deadline)
+        need(answers and answers[-1], f"{address} does not answer")
+        count, random, name, _ = answers[-1].split()
+        return int(count), random, name
+
+    @staticmethod
+    def mac(address):
+        """The MAC address that answers for it."""
+        command("ip", "neigh", "flush", "dev", "br0")
+        Taps.ask(address)
+        fields = command("ip", "neigh", "show", address).decode().split()
+        need("lladdr" in fields, f"no neighbour {address}: {fields}")
+        return fields[fields.index("lladdr") + 1]
+
+    @staticmethod
+    def ports():
+        """What the bridge learned: which addresses were seen behind which taps."""
+        words = [line.split() for line in command("bridge", "fdb", "show", "br", "br0").decode().splitlines()]
+        return {(w[0], w[2]) for w in words if "permanent" not in w}
+
+
+class Sniffer:
+    """Who sends through a tap."""
+
+    def __init__(self, tap):
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(3))
+        self.socket.bind((tap, 0))
+
+    def senders(self):
+        seen = set()
+        with self.socket:
+            while True:
+                try:
+                    frame, (_, _, kind, *_) = self.socket.recvfrom(2000)
+                except BlockingIOError:
+                    return seen
+                if kind != socket.PACKET_OUTGOING:
+                    seen.add(frame[6:12].hex(":"))
+
+
+def copies_on_one_bridge():
+    need_programs("bridge")
+    taps = ("tap0", "tap1", "tap2")
+    with namespace(*taps), Lab() as lab:
+        net = Taps(*taps)
+        lab.start("a", "-m", "64M", "--net", f"tap:tap0,ip={GUEST}/24,gw={HOST}", "--file", f"{PROGRAM}:/identity.py",
+                  ground="vm", program=["/usr/bin/python3", "/identity.py"])
+        first = net.ask(GUEST)
+        mac = net.mac(GUEST)
+        lab.good("snapshot", "a", "one")
+        seen = {GUEST: (mac, "tap0")}
+        for name, tap, address in (("b", "tap1", "10.77.0.3"), ("c", "tap2", "10.77.0.4")):
+            lab.good("restore", "one", "--name", name, "--net", f"tap:{tap},ip={address}/24,gw={HOST}")
+            answer = net.ask(address)
+            need(answer[2] == name, f"copy {name} is called {answer[2]}")
+            need(answer[1] != first[1], "random numbers in common")
+            seen[address] = (net.mac(address), tap)
+        need(len({mac for mac, _ in seen.values()}) == 3, f"MAC addresses in common: {seen}")
+        for address, (mac, tap) in seen.items():
+            need(net.mac(address) == mac, f"{address} has moved from {mac}")
+            behind = {port for seen_mac, port in net.ports() if seen_mac == mac}
+            need(behind == {tap}, f"{mac} was seen behind {behind}, and not behind {tap} alone")
+        need(net.ask(GUEST)[2] == first[2], "the original is another")
+        mac = seen["10.77.0.3"][0]
+        lab.good("restart", "b")
+        need(net.ask("10.77.0.3", deadline=60)[0] == 1 and net.mac("10.77.0.3") == mac, "started again it has another MAC")
+        lab.refused("restore", "one", "--name", "d", "--net", "none", why="its original has an interface")
+        lab.refused("restore", "one", "--net", "user", why="--net: only for a copy", status=2)
+        need(lab.row("d") is None, "a copy that did not start is listed")
+
+
+def copies_with_leases():
+    need_programs("bridge", "dnsmasq")
+    taps = ("tap0", "tap1", "tap2")
+    with namespace(*taps), Lab() as lab:
+        net = Taps(*taps)
+        leases = os.path.join(lab.path, "leases")
+        server = subprocess.Popen([find("dnsmasq"), "-k", "-C/dev/null", "--port=0", "-ibr0", f"--dhcp-leasefile={leases}",
+                                   "--dhcp-range=10.77.0.100,10.77.0.110,10m", "--pid-file=", "--user=root", "--enable-ra",
+                                   "--dhcp-range=fd00:77::,ra-only,64,10m", f"--dhcp-option=option:router,{HOST}"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def leased():
+            if not os.path.exists(leases):
+                return {}
+            with open(leases) as file:
+                return {words[1]: words[2] for words in map(str.split, file) if len(words) > 3 and "." in words[2]}
+
+        def made_of(mac):
+            m = [int(part, 16) for part in mac.split(":")]
+            return f"fd00:77::{m[0] ^ 2:02x}{m[1]:02x}:{m[2]:02x}ff:fe{m[3]:02x}:{m[4]:02x}{m[5]:02x}"
+        try:
+            lab.start("a", "-m", "64M", "--net", "tap:tap0", "--file", f"{PROGRAM}:/identity.py",
+                      ground="vm", program=["/usr/bin/python3", "/identity.py"])
+            until(leased, deadline=60)
+            (mac, address), = leased().items()
+            net.ask(address)
+            lab.good("snapshot", "a", "one")
+            sniffers = [Sniffer(tap) for tap in taps[1:]]
+            for number, tap in ((2, "tap1"), (3, "tap2")):
+                lab.good("restore", "one", "--name", f"copy{number}", "--net", f"tap:{tap}")
+                until(lambda: len(leased()) == number, deadline=30)
+                need(len(leased()) == number, f"no lease of its own: {leased()}")
+            need(len(set(leased().values())) == 3, f"addresses in common: {leased()}")
+            names = {net.ask(lease)[2] for lease in leased().values()}
+            need(names >= {"copy2", "copy3"} and len(names) == 3, f"they are {names}")
+            need(net.mac(address) == mac, "the original's address is somebody else's")
+            for sniffer in sniffers:
+                senders = sniffer.senders()
+                need(len(senders) == 1 and mac not in senders, f"a copy sent as {senders}, its original is {mac}")
+            for mac in leased():
+                net.ask(made_of(mac), deadline=30)
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def with_a_volume():
@@ -169,5 +312,5 @@ def what_cannot_be():
 
 
 def add_to(suite):
-    for test in (goes_on, copies, with_a_volume, pause_and_clock, damaged, what_cannot_be):
+    for test in (goes_on, copies, copies_on_one_bridge, copies_with_leases, with_a_volume, pause_and_clock, damaged, what_cannot_be):
         suite.add("snapshot: " + test.__name__.replace("_", " "), test)

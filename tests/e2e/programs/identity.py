@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 
-server = socket.create_server(("", 8000))
+server = socket.create_server(("", 8000), family=socket.AF_INET6, dualstack_ipv6=True)
 count = 0
 while True:
     client, _ = server.accept()
