@@ -15,6 +15,8 @@ enum {
     MAX_FRAMES = 24,
     MESSAGE_SIZE = 256,
     MAX_STACK = 64 * 1024,
+    LONGEST_CALL = 7,        /* bytes */
+    LARGEST_FUNCTION = 4096, /* but for a few, whose callers look doubtful */
 };
 
 static void (*hooks[MAX_HOOKS])(void);
@@ -74,30 +76,57 @@ static bool in_image(u64 addr)
     return addr - (u64)(uintptr_t)kernel_start < (u64)(kernel_text_end - kernel_start);
 }
 
-static void print_frame_line(u32 n, u64 rip)
+static void print_frame_line(u32 n, u64 rip, const char *doubt)
 {
     if (in_image(rip))
-        log_raw("#%u kernel+%#lx", n, rip - (u64)(uintptr_t)kernel_start);
+        log_raw("#%u kernel+%#lx%s", n, rip - (u64)(uintptr_t)kernel_start, doubt);
     else
         log_raw("#%u %#lx", n, rip);
 }
 
-/* Frame pointers lead up the kernel stack that we are on.  They are read as one reads a program's
- * memory, since what broke may be the stack. */
-static void print_backtrace(u64 rip, u64 rbp)
+/* Where the call that returns to @addr goes: E8 and four bytes; 0: through a register or memory,
+ * which is FF /2 of two to seven bytes.  False: there is no call before @addr. */
+static bool follows_call(u64 addr, u64 *target)
 {
-    u64 frame[2]; /* the caller's frame pointer, and where it goes on */
+    const u8 *code = (const u8 *)(uintptr_t)addr;
 
-    print_frame_line(0, rip);
-    for (u32 n = 1; n < MAX_FRAMES; n++) {
-        if (rbp < arch_kernel_base ||
-            arch_copy_user(frame, (const void *)(uintptr_t)rbp, sizeof(frame)) ||
-            !in_image(frame[1]))
+    if (!in_image(addr - LONGEST_CALL) || !in_image(addr))
+        return false;
+    if (code[-5] == 0xe8) {
+        s32 offset;
+        __builtin_memcpy(&offset, code - sizeof(offset), sizeof(offset));
+        *target = addr + (u64)(s64)offset;
+        if (in_image(*target))
+            return true;
+    }
+    *target = 0;
+    for (int len = 2; len <= LONGEST_CALL; len++)
+        if (code[-len] == 0xff && (code[1 - len] >> 3 & 7) == 2)
+            return true;
+    return false;
+}
+
+/* There are no frame pointers: of what lies on the stack, the addresses behind a call are printed.
+ * One whose call leads somewhere else than into the function below it is doubtful ("?"): of a call
+ * that is over, or of one whose callee jumped on.  The stack is read as one reads a program's
+ * memory, since what broke may be the stack. */
+static void print_backtrace(u64 rip, u64 rsp)
+{
+    u64 word, target, inside = rip;
+
+    print_frame_line(0, rip, "");
+    if (rsp < arch_kernel_base)
+        return;
+    rsp = ALIGN_UP(rsp, sizeof(word));
+    for (u32 n = 1, i = 0; n < MAX_FRAMES && i < MAX_STACK / sizeof(word); i++) {
+        if (arch_copy_user(&word, (const void *)(uintptr_t)(rsp + i * sizeof(word)), sizeof(word)))
             return;
-        print_frame_line(n, frame[1]);
-        if (frame[0] <= rbp || frame[0] - rbp > MAX_STACK)
-            return;
-        rbp = frame[0];
+        if (!follows_call(word, &target))
+            continue;
+        bool sure = !target || inside - target < LARGEST_FUNCTION;
+        print_frame_line(n++, word, sure ? "" : " ?");
+        if (sure)
+            inside = word;
     }
 }
 
@@ -149,11 +178,11 @@ void cpu_stopped(const struct trap_frame *frame)
     if (__atomic_load_n(&panicking, __ATOMIC_ACQUIRE))
         halt_for_ever();
     log_raw("cpu %u is at:", cpu_id());
-    print_backtrace(frame->rip, frame->rbp);
+    print_backtrace(frame->rip, frame->rsp);
 }
 
 static _Noreturn void end_in_panic(const char *text, const struct trap_frame *frame, u64 rip,
-                                   u64 rbp)
+                                   u64 rsp)
 {
 #ifdef INGOT_DEBUG
     lock_check_off();
@@ -163,7 +192,7 @@ static _Noreturn void end_in_panic(const char *text, const struct trap_frame *fr
     log_raw("panic: %s", text);
     if (frame)
         print_registers(frame);
-    print_backtrace(rip, rbp);
+    print_backtrace(rip, rsp);
     log_raw("ingot: panic: %s", text);
     plat.power_off(VM_PANIC);
     __builtin_unreachable();
@@ -177,8 +206,8 @@ _Noreturn void panic(const char *fmt, ...)
     va_start(ap, fmt);
     format_va(text, sizeof(text), fmt, ap);
     va_end(ap);
-    const u64 *fp = __builtin_frame_address(0);
-    end_in_panic(text, NULL, fp[1], fp[0]);
+    const u64 *frame = __builtin_frame_address(0);
+    end_in_panic(text, NULL, frame[1], (u64)(uintptr_t)&frame[2]);
 }
 
 _Noreturn void panic_frame(const struct trap_frame *frame, const char *fmt, ...)
@@ -189,7 +218,7 @@ _Noreturn void panic_frame(const struct trap_frame *frame, const char *fmt, ...)
     va_start(ap, fmt);
     format_va(text, sizeof(text), fmt, ap);
     va_end(ap);
-    end_in_panic(text, frame, frame->rip, frame->rbp);
+    end_in_panic(text, frame, frame->rip, frame->rsp);
 }
 
 _Noreturn void assert_failed(const char *what, const char *file, int line)
