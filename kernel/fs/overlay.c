@@ -80,6 +80,8 @@ static int instantiate(struct super_block *sb, struct inode **found, u32 nr, str
             inode->nlink += found[i]->nlink - min(found[i]->nlink, 2u);
     } else if (S_ISREG(inode->mode)) {
         mem->lower_size = inode->size;
+        if (found[0]->ops->getattr)
+            inode->ops = &mem_live_file_ops;
     }
     *out = inode_add(inode);
     return 0;

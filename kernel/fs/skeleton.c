@@ -10,6 +10,7 @@
 #include "mm/page.h"
 #include "net/config.h"
 #include "net/ip.h"
+#include "vfs/page_cache.h"
 
 static const char *boot_hostname(void)
 {
@@ -50,7 +51,15 @@ static int show_resolv_conf(struct text *out, const struct pseudo_ref *ref __att
     return 0;
 }
 
-/* The text of a file, which stays the same for the life of the machine. */
+/* When the text of a file became what it is. */
+static struct linux_timespec made_at(const struct pseudo_ref *ref)
+{
+    u64 ns = ref->node->show == show_resolv_conf ? net_resolver_changed_ns() : 0;
+
+    return ns_to_timespec(time_real_offset_ns() + ns);
+}
+
+/* The text of a file, which but for that of resolv.conf stays the same. */
 static int make_text(const struct pseudo_ref *ref, struct text *text)
 {
     *text = (struct text){0};
@@ -81,20 +90,43 @@ static int readpages(struct inode *inode, u64 index __attribute__((unused)), str
     return 0;
 }
 
-static const struct inode_ops file_ops = {.readpages = readpages};
-
-/* Whatever is short of memory here has no bytes. */
-static void fill_file(const struct pseudo_ref *ref, struct inode *inode)
+/* Whatever is short of memory here has no bytes.  The time first: what changes while the text is
+ * made is seen the next time. */
+static void take_text(const struct pseudo_ref *ref, struct inode *inode)
 {
     struct text text;
+    struct linux_timespec at = made_at(ref);
+    bool made = !make_text(ref, &text);
 
+    __atomic_store_n(&inode->size, made ? text.len : 0, __ATOMIC_RELEASE);
+    inode->mtime = inode->ctime = at;
+    if (made)
+        text_free(&text);
+}
+
+/* Leases and routers tell of name servers later, too. */
+static int refresh(struct inode *inode)
+{
+    struct linux_timespec at = made_at(inode->data);
+
+    bool same = at.tv_sec == inode->mtime.tv_sec && at.tv_nsec == inode->mtime.tv_nsec;
+    if (same || !inode->pages)
+        return 0;
+    (void)page_cache_remove(inode->pages, 0, UINT64_MAX);
+    take_text(inode->data, inode);
+    return 0;
+}
+
+static const struct inode_ops file_ops = {.readpages = readpages};
+static const struct inode_ops live_file_ops = {.readpages = readpages, .getattr = refresh};
+
+static void fill_file(const struct pseudo_ref *ref, struct inode *inode)
+{
     inode->mode |= 0644;
-    inode->ops = &file_ops;
-    inode->mtime = inode->ctime = inode->btime = ns_to_timespec(time_real_offset_ns());
-    if (inode_alloc_pages(inode, true) || make_text(ref, &text))
-        return;
-    inode->size = text.len;
-    text_free(&text);
+    inode->ops = ref->node->show == show_resolv_conf ? &live_file_ops : &file_ops;
+    inode->btime = ns_to_timespec(time_real_offset_ns());
+    if (!inode_alloc_pages(inode, true))
+        take_text(ref, inode);
 }
 
 static const struct pseudo_node etc_nodes[] = {

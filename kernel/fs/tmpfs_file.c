@@ -449,6 +449,35 @@ int mem_getattr(struct inode *inode)
     return 0;
 }
 
+/* The layer's file may have changed by itself; what was written here stays. */
+static int follow_lower(struct inode *inode)
+{
+    struct mem_inode *mem = mem_of(inode);
+    struct inode *lower = mem->lower;
+
+    mutex_lock(&inode->lock);
+    if (!mem->cache.nr_pages && mem->lower_size == inode->size) {
+        (void)lower->ops->getattr(lower); /* or it stays as it is */
+        mem->lower_size = lower->size;
+        __atomic_store_n(&inode->size, lower->size, __ATOMIC_RELEASE);
+        inode->mtime = lower->mtime;
+        inode->ctime = lower->ctime;
+    }
+    mutex_unlock(&inode->lock);
+    return 0;
+}
+
+static int live_getattr(struct inode *inode)
+{
+    (void)follow_lower(inode);
+    return mem_getattr(inode);
+}
+
+static int live_open(struct inode *inode, struct file *file)
+{
+    return file->mode & FILE_WRITE ? 0 : follow_lower(inode);
+}
+
 static struct inode *origin(struct inode *inode)
 {
     const struct mem_inode *mem = mem_of(inode);
@@ -487,6 +516,18 @@ const struct inode_ops mem_file_ops_inode = {
     .origin = origin,
     .setattr = mem_setattr,
     .getattr = mem_getattr,
+    .getxattr = mem_getxattr,
+    .setxattr = mem_setxattr,
+    .listxattr = mem_listxattr,
+    .removexattr = mem_removexattr,
+};
+const struct inode_ops mem_live_file_ops = {
+    .open = live_open,
+    .map_page = map_page,
+    .cached_run = cached_run,
+    .origin = origin,
+    .setattr = mem_setattr,
+    .getattr = live_getattr,
     .getxattr = mem_getxattr,
     .setxattr = mem_setxattr,
     .listxattr = mem_listxattr,

@@ -94,6 +94,8 @@ void mem_free_entries(struct inode *dir);
 
 /* tmpfs_file.c */
 extern const struct inode_ops mem_file_ops_inode;
+/** Likewise, on a layer's file that changes by itself. */
+extern const struct inode_ops mem_live_file_ops;
 extern const struct inode_ops mem_symlink_ops;
 extern const struct inode_ops mem_node_ops;
 extern const struct file_ops mem_file_ops;

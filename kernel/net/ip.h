@@ -111,3 +111,5 @@ int route_find_wait(const struct ip_addr *dst, const struct ip_addr *src, u32 if
                     struct route *out);
 /** Name servers and domain as ip= or DHCP gave them, for /etc/resolv.conf; up to 3. */
 u32 net_name_servers(struct ip_addr out[3]);
+/** When name servers or domain changed last, in ns since boot; 0: never. */
+u64 net_resolver_changed_ns(void);

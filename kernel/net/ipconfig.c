@@ -21,6 +21,7 @@ static const u64 wait_ns = 10 * NSEC_PER_SEC;
 static struct ip_addr name_servers[NAME_SERVERS]; /* [N] */
 static u32 nr_name_servers;                       /* [N] */
 static char domain[128];                          /* [N] */
+static u64 resolver_changed_ns;                   /* [A] written under N */
 static u64 deadline_ns;                           /* [I] of net_wait_configured */
 static struct waitq waiting;
 
@@ -36,6 +37,16 @@ u32 net_name_servers(struct ip_addr out[3])
 const char *net_domain(void)
 {
     return domain;
+}
+
+u64 net_resolver_changed_ns(void)
+{
+    return __atomic_load_n(&resolver_changed_ns, __ATOMIC_ACQUIRE);
+}
+
+static void resolver_changed_locked(void)
+{
+    __atomic_store_n(&resolver_changed_ns, time_ns(), __ATOMIC_RELEASE);
 }
 
 /* NAME_SERVERS: it is none of them. */
@@ -56,8 +67,10 @@ int ipconfig_add_name_server(const struct ip_addr *addr)
         err = -EEXIST;
     else if (nr_name_servers == NAME_SERVERS)
         err = -ENOSPC;
-    else
+    else {
         name_servers[nr_name_servers++] = *addr;
+        resolver_changed_locked();
+    }
     spin_unlock(&net_config_lock);
     return err;
 }
@@ -71,6 +84,7 @@ void ipconfig_remove_name_server(const struct ip_addr *addr)
         nr_name_servers--;
         memmove(&name_servers[at], &name_servers[at + 1],
                 (nr_name_servers - at) * sizeof(name_servers[0]));
+        resolver_changed_locked();
     }
     spin_unlock(&net_config_lock);
 }
@@ -101,6 +115,16 @@ static void add_routes(struct netif *netif, const struct ip_config *config)
     }
 }
 
+static void set_domain(const char *name)
+{
+    spin_lock(&net_config_lock);
+    if (strcmp(domain, name)) {
+        str_copy(domain, name, sizeof(domain));
+        resolver_changed_locked();
+    }
+    spin_unlock(&net_config_lock);
+}
+
 void ipconfig_apply(struct netif *netif, const struct ip_config *config)
 {
     if (config->mtu)
@@ -114,7 +138,7 @@ void ipconfig_apply(struct netif *netif, const struct ip_config *config)
     for (u32 i = 0; i < config->nr_name_servers; i++)
         (void)ipconfig_add_name_server(&config->name_servers[i]); /* known, or one too many */
     if (config->domain[0])
-        str_copy(domain, config->domain, sizeof(domain));
+        set_domain(config->domain);
     if (config->hostname[0] && !cmdline_get("ingot.hostname"))
         str_copy(hostname, config->hostname, sizeof(hostname));
     net_config_changed();

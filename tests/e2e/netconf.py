@@ -9,8 +9,8 @@ from netlab import (GUEST, GUEST6, HOST, HOST6, TAP, background, command, find, 
                     net_options, until, write)
 
 
-def dnsmasq(*words):
-    return background("dnsmasq", "-k", "-u", "root", "-R", "-h", "--port=0", "--pid-file=", "--bind-interfaces",
+def dnsmasq(*words, port=0):
+    return background("dnsmasq", "-k", "-u", "root", "-R", "-h", f"--port={port}", "--pid-file=", "--bind-interfaces",
                       "--leasefile-ro", f"--interface={TAP}", *words)
 
 
@@ -50,6 +50,37 @@ def lease_and_router(ground):
         need(re.search(rf"^{prefix}\S+ 02 80 00 (00|44) +eth0$", text, re.M), f"no address of the prefix in\n{text}")
         need(re.search(rf"^{prefix}0000000000000000 40 ", text, re.M), f"no prefix on the link in\n{text}")
         need(re.search(r"^0{32} 00 0{32} 00 fe80", text, re.M), f"no router in\n{text}")
+
+
+LATER = """import os, socket, time
+def look():
+    return os.stat("/etc/resolv.conf").st_mtime_ns, open("/etc/resolv.conf").read()
+before = look()
+try:
+    print("found", socket.gethostbyname("server.test"), flush=True)
+except OSError:
+    print("asked in vain", flush=True)
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    try:
+        print("found", socket.gethostbyname("server.test"))
+        break
+    except OSError:
+        time.sleep(0.2)
+after = look()
+print("newer" if after[0] > before[0] else "as old", after[1])
+"""
+
+
+def later_name_server(ground):
+    """A router tells of a name server after resolv.conf has been read: the same program finds names by it."""
+    need_programs("dnsmasq")
+    with namespace(TAP), guest(["python3", "-c", LATER], ["--net", f"tap:{TAP},ip={GUEST}/24"], ground=ground, stops=False) as it:
+        until(lambda: "asked in vain" in it.said() or None)
+        with dnsmasq("--address=/server.test/10.77.0.9", "--enable-ra", "--dhcp-range=fd00:77::,ra-only,64,10m",
+                     f"--dhcp-option=option6:dns-server,[{HOST6}]", port=53):
+            until(lambda: re.search("newer|as old", it.said()))
+            need_lines(it.said(), "found 10.77.0.9\n", f"newer nameserver {HOST6}\n")
 
 
 def taken_addresses(ground):
@@ -123,6 +154,7 @@ def ss_lists():
 def add_to(suite):
     for ground in ("vm", "process"):
         suite.add(f"netconf: lease and router in a {ground}", lease_and_router, ground)
+        suite.add(f"netconf: a name server told of later in a {ground}", later_name_server, ground)
         suite.add(f"netconf: taken addresses in a {ground}", taken_addresses, ground)
         suite.add(f"netconf: ip in a {ground}", ip_commands, ground)
     suite.add("netconf: ss lists what listens", ss_lists)
