@@ -124,6 +124,22 @@ bool tcp_port_may_listen(struct tcp_conn *c)
     return may;
 }
 
+bool tcp_port_is_bound(u16 port)
+{
+    const struct tcp_conn *c;
+    bool found = false;
+
+    lock_ports();
+    list_for_each(c, bucket_of(port), bind_node) {
+        if (c->bind_port == port) {
+            found = true;
+            break;
+        }
+    }
+    spin_unlock(&ports_lock);
+    return found;
+}
+
 u16 tcp_port_candidate(const struct flow *flow, u32 attempt)
 {
     u64 words[5] = {flow->local[0], flow->local[1], flow->remote[0], flow->remote[1],

@@ -710,6 +710,9 @@ int tcp_port_bind(struct tcp_conn *c, const struct ip_addr *addr, u16 port);
 void tcp_port_release(struct tcp_conn *c);
 /** May @c, bound with others to its port, listen? */
 bool tcp_port_may_listen(struct tcp_conn *c);
+/** Has bind(2) given @port to anybody? Nobody else connects from it: he would meet himself there.
+ */
+bool tcp_port_is_bound(u16 port);
 /** Candidates of RFC 6056 3.3.3 for connect(2): call with @attempt from 0; 0: no more. */
 u16 tcp_port_candidate(const struct flow *flow, u32 attempt);
 

@@ -99,7 +99,8 @@ static struct shard *claim_any(struct flow *flow, u32 *isn_above)
         flow->local_port = tcp_port_candidate(flow, attempt);
         if (!flow->local_port)
             return NULL;
-        struct shard *shard = claim_flow(flow, isn_above);
+        struct shard *shard =
+            tcp_port_is_bound(flow->local_port) ? NULL : claim_flow(flow, isn_above);
         if (shard)
             return shard;
     }

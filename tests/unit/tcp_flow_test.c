@@ -547,6 +547,37 @@ TEST(ports_are_shared_only_as_asked)
     }
 }
 
+/* The port that a new connection to the peer comes from. */
+static u16 port_of_a_connection(struct socket **sock)
+{
+    struct ip_addr addr = world_addr(ADDR_INET, 2);
+    struct sock_addr sa = world_sockaddr(&addr, PEER_PORT);
+
+    *sock = world_socket(AF_INET);
+    EXPECT_EQ((*sock)->ops->connect(*sock, &sa), -EINPROGRESS, "under way");
+    return peer_take().src_port;
+}
+
+/* Who came from the port of a listener here, and asked it, would be connected with himself. */
+TEST(a_connection_comes_from_a_port_that_nobody_is_bound_to)
+{
+    struct socket *listener, *socks[2];
+
+    peer_start();
+    u16 first = port_of_a_connection(&socks[0]);
+    u16 next = first == 60999 ? 32768 : first + 1; /* RFC 6056 3.3.3: they follow each other */
+    struct ip_addr any = addr_from_v4(0);
+    struct sock_addr sa = world_sockaddr(&any, next);
+    listener = world_socket(AF_INET);
+    EXPECT_EQ(listener->ops->bind(listener, &sa), 0, "the next one is taken");
+    EXPECT_EQ(listener->ops->listen(listener, 5), 0, "and listens");
+    u16 second = port_of_a_connection(&socks[1]);
+    EXPECT_EQ(second, next == 60999 ? 32768 : next + 1, "the one behind it");
+    for (u32 i = 0; i < 2; i++)
+        world_close(socks[i]);
+    world_close(listener);
+}
+
 TEST(a_group_of_listeners_shares_the_load)
 {
     struct socket *l[4];
