@@ -24,6 +24,7 @@ enum {
     HOST_TIMER_SETTIME = 223,
     HOST_EXIT_GROUP = 231,
     HOST_TGKILL = 234,
+    HOST_PPOLL = 271,
     HOST_MEMBARRIER = 324,
 };
 
@@ -121,6 +122,7 @@ void hosted_cpu_init(void);
 void hosted_timer_arm(u64 deadline_ns);
 int hosted_cpu_start(struct cpu *cpu);
 void hosted_cpu_kick(struct cpu *cpu);
+void hosted_cpu_yield(void);
 void hosted_cpu_stop(struct cpu *cpu);
 void hosted_cpu_barrier(void);
 /** In a handler: a signal has come to a CPU that has not been started yet, so that it has no data.

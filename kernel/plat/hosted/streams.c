@@ -27,6 +27,8 @@ static bool is_file(u32 stream)
     return hosted_boot->file_streams & BIT(stream);
 }
 
+/* Not host_wait(), which does not ask if an interrupt is pending: who is woken by another CPU again
+ * and again would find the stream never ready, and sleep again. */
 static u32 stream_poll(u32 stream, u32 events)
 {
     static const struct linux_timespec none;
@@ -34,7 +36,8 @@ static u32 stream_poll(u32 stream, u32 events)
 
     if (is_file(stream))
         return events;
-    return host_wait(&fd, 1, &none) > 0 ? (u32)(u16)fd.revents : 0;
+    long got = host_call(HOST_PPOLL, (u64)(uintptr_t)&fd, 1, (u64)(uintptr_t)&none, 0, 0, 0);
+    return got > 0 ? (u32)(u16)fd.revents : 0;
 }
 
 static ssize_t stream_read(u32 stream, void *buf, size_t len)
