@@ -52,12 +52,21 @@ void spin_unlock(struct spinlock *l)
 
 #else
 
+#include "plat/plat.h"
+
+enum { LOOKS = 1024 }; /* some 40 us: longer than any lock is held by a CPU that runs */
+
 /* Wait on a plain read, so that the line stays shared until it is worth trying. */
 void spin_lock_slow(struct spinlock *l)
 {
+    u32 looks = 0;
+
     do {
-        while (spin_held(l))
+        while (spin_held(l)) {
             cpu_relax();
+            if (++looks % LOOKS == 0 && plat.cpu_yield)
+                plat.cpu_yield();
+        }
     } while (!spin_trylock(l));
 }
 

@@ -141,6 +141,9 @@ struct plat_ops {
      * bit there (core/irq.h).  Any context but a handler of cpu_stop().
      */
     void (*cpu_kick)(struct cpu *cpu);
+    /** This CPU waits for one that holds a lock and may not have a processor of the host: let it
+     *  have ours for a while.  Any context.  NULL: they have their own, or nobody knows. */
+    void (*cpu_yield)(void);
     /** Every other CPU that runs a program has passed a full barrier when this returns. */
     void (*cpu_barrier)(void);
     /**

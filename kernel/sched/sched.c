@@ -240,8 +240,10 @@ static struct runqueue *choose_rq_of_new(const struct thread *t)
                : rq;
 }
 
-/** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due. */
-static void queue_woken_locked(struct runqueue *rq, struct thread *t)
+/** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due. The
+ * CPU to be kicked once @rq is unlocked, or NULL: a CPU that is kicked wants the lock at once, and
+ * may be given the very processor of the host that its holder was on. */
+static struct cpu *queue_woken_locked(struct runqueue *rq, struct thread *t)
 {
     struct cpu *here = this_cpu();
     struct thread *running = rq->running;
@@ -256,18 +258,34 @@ static void queue_woken_locked(struct runqueue *rq, struct thread *t)
     set_cpu(t, rq);
     enqueue_from_head(rq, t);
 
+    struct cpu *other = rq->cpu != here ? rq->cpu : NULL;
     if (rq->idle) { /* an idle CPU looks at its queue before it sleeps */
         end_idling(rq);
-        if (rq->cpu != here)
-            irq_pend_on(rq->cpu, PEND_KICK);
-        return;
+        return other;
     }
-    if (t->vruntime + WAKE_PREEMPTS_NS < running->vruntime && !defers(t, rq))
-        thread_set_work(running, WORK_RESCHED);
-    if (rq->cpu != here)
-        irq_pend_on(rq->cpu, PEND_KICK);
-    else if (running->state != THREAD_DEAD && !timer_is_set(&rq->slice_timer))
+    if (t->vruntime + WAKE_PREEMPTS_NS < running->vruntime && !defers(t, rq)) {
+        __atomic_fetch_or(&running->work, (u32)WORK_RESCHED, __ATOMIC_SEQ_CST);
+        if (!other)
+            irq_pend(PEND_KICK);
+    }
+    if (!other && running->state != THREAD_DEAD && !timer_is_set(&rq->slice_timer))
         timer_set(&rq->slice_timer, now + SLICE_NS);
+    return other;
+}
+
+static void kick_if(struct cpu *cpu)
+{
+    if (unlikely(cpu))
+        irq_pend_on(cpu, PEND_KICK);
+}
+
+static void queue_woken(struct runqueue *rq, struct thread *t, u64 from_min)
+{
+    spin_lock(&rq->lock); /* @t is awake and in no queue: nobody else touches it */
+    shift_vruntime(t, rq->min_vruntime, from_min);
+    struct cpu *kicked = queue_woken_locked(rq, t);
+    spin_unlock(&rq->lock);
+    kick_if(kicked);
 }
 
 /** Make @t, whose state the caller knows to be asleep, run; @rq is locked and is unlocked here. */
@@ -275,22 +293,23 @@ static void wake_and_unlock(struct runqueue *rq, struct thread *t)
 {
     t->state = THREAD_RUNNING;
     if (rq->running == t) { /* has not left the CPU yet, or idles in place */
+        struct cpu *rests = rq->idle && rq->cpu != this_cpu() ? rq->cpu : NULL;
         if (rq->idle)
             end_idling(rq);
-        if (rq->idle && rq->cpu != this_cpu())
-            irq_pend_on(rq->cpu, PEND_KICK);
         spin_unlock(&rq->lock);
+        kick_if(rests);
         return;
     }
     struct runqueue *to = choose_rq(t);
     if (unlikely(to != rq)) {
         u64 from_min = rq->min_vruntime;
-        spin_unlock(&rq->lock); /* awake and in no queue: nobody else touches it */
-        spin_lock(&to->lock);
-        shift_vruntime(t, to->min_vruntime, from_min);
+        spin_unlock(&rq->lock);
+        queue_woken(to, t, from_min);
+        return;
     }
-    queue_woken_locked(to, t);
-    spin_unlock(&to->lock);
+    struct cpu *busy = queue_woken_locked(rq, t);
+    spin_unlock(&rq->lock);
+    kick_if(busy);
 }
 
 /* Packets of one burst wake the same thread again and again: 35 instructions of 3,100 of redis. */
@@ -346,8 +365,9 @@ void sched_thread_start(struct thread *t)
     t->state = THREAD_RUNNING;
     if (likely(t->weight))
         t->vruntime = rq->min_vruntime + WAKE_CREDIT_NS; /* a child never preempts its parent */
-    queue_woken_locked(rq, t);
+    struct cpu *busy = queue_woken_locked(rq, t);
     spin_unlock(&rq->lock);
+    kick_if(busy);
 }
 
 /* ---- switching ---- */
@@ -446,11 +466,8 @@ static void move_elsewhere(struct thread *t)
 {
     u64 from_min = rq_of(t)->min_vruntime;
     struct runqueue *to = choose_rq(t);
-    spin_lock(&to->lock);
     t->state = THREAD_RUNNING;
-    shift_vruntime(t, to->min_vruntime, from_min);
-    queue_woken_locked(to, t);
-    spin_unlock(&to->lock);
+    queue_woken(to, t, from_min);
 }
 
 void sched_finish_switch(void)
@@ -599,10 +616,7 @@ static void share_queue(struct runqueue *rq)
     spin_unlock(&rq->lock);
     if (!given)
         return;
-    spin_lock(&to->lock); /* awake and in no queue: nobody else touches it */
-    shift_vruntime(given, to->min_vruntime, from_min);
-    queue_woken_locked(to, given);
-    spin_unlock(&to->lock);
+    queue_woken(to, given, from_min);
 }
 
 /* ---- setting ---- */

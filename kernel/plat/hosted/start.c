@@ -155,6 +155,7 @@ static const struct plat_ops hosted_ops = {
     .cpu_start = hosted_cpu_start,
     .cpu_idle = hosted_idle,
     .cpu_kick = hosted_cpu_kick,
+    .cpu_yield = hosted_cpu_yield,
     .cpu_barrier = hosted_cpu_barrier,
     .cpu_stop = hosted_cpu_stop,
     .timer_arm = hosted_timer_arm,

@@ -123,6 +123,15 @@ void hosted_cpu_kick(struct cpu *cpu)
         send(cpu, HOSTED_SIG_KICK);
 }
 
+/* A sleep as short as the host has it: yielding would not let those behind us in the host's order
+ * go first. */
+void hosted_cpu_yield(void)
+{
+    static const struct linux_timespec shortest = {0, 1};
+
+    host_call(HOST_PPOLL, 0, 0, (u64)(uintptr_t)&shortest, 0, 0, 0);
+}
+
 void hosted_cpu_stop(struct cpu *cpu)
 {
     send(cpu, HOSTED_SIG_HALT);
