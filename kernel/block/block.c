@@ -6,7 +6,7 @@
 #include "core/spinlock.h"
 #include "lib/string.h"
 #include "mm/heap.h"
-#include "sched/wait.h"
+#include "sched/thread.h"
 
 enum { SEGMENT_MAX = 1 << 20, BATCH_REQUESTS = 8, BATCH_BYTES = 1 << 18 };
 
@@ -70,6 +70,16 @@ static void request_done(struct block_request *request)
     spin_unlock(&batch->wait.lock);
 }
 
+static __attribute__((cold)) void count_reads(const struct block_request *requests, u32 count)
+{
+    u64 bytes = 0;
+
+    for (u32 i = 0; i < count; i++)
+        for (u32 k = 0; k < requests[i].nr_segments && requests[i].op == BLOCK_READ; k++)
+            bytes += requests[i].segments[k].len;
+    io_count_disk(bytes, 0);
+}
+
 static int run(struct block_dev *bd, struct block_request *requests, u32 count)
 {
     struct batch batch = {.left = count + 1}; /* one for ourselves, until all are submitted */
@@ -89,6 +99,8 @@ static int run(struct block_dev *bd, struct block_request *requests, u32 count)
     spin_unlock(&batch.wait.lock);
     for (u32 i = 0; i < count && !err; i++)
         err = requests[i].status;
+    if (unlikely(__atomic_load_n(&io_counting, __ATOMIC_RELAXED)))
+        count_reads(requests, count);
     return err;
 }
 

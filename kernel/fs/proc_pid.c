@@ -164,6 +164,41 @@ static int show_limits(struct text *out, const struct pseudo_ref *ref)
     return with_process(out, ref, add_limits);
 }
 
+static void add_io(struct text *out, const struct io_counts *io)
+{
+    text_add(out,
+             "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: %lu\n"
+             "write_bytes: %lu\ncancelled_write_bytes: 0\n",
+             (unsigned long)io->read_chars, (unsigned long)io->written_chars,
+             (unsigned long)io->reads, (unsigned long)io->writes, (unsigned long)io->read_bytes,
+             (unsigned long)io->written_bytes);
+}
+
+static void add_process_io(struct text *out, struct process *process)
+{
+    struct io_counts io = process_io_counts(process);
+
+    add_io(out, &io);
+}
+
+static int show_io(struct text *out, const struct pseudo_ref *ref)
+{
+    io_counts_begin();
+    return with_process(out, ref, add_process_io);
+}
+
+static int show_thread_io(struct text *out, const struct pseudo_ref *ref)
+{
+    struct thread *thread = thread_find(ref->tid);
+
+    if (!thread)
+        return -ESRCH;
+    io_counts_begin();
+    add_io(out, &thread->io);
+    thread_put(thread);
+    return 0;
+}
+
 /* Who may look where a process's links lead to: -EACCES, or 0, also where it is gone. */
 static int check_inspect(const struct pseudo_ref *ref)
 {
@@ -278,7 +313,7 @@ static int find_task(const struct pseudo_ref *dir, const char *name, size_t len,
 static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref *child,
                       char name[32]);
 
-#define PROC_COMMON(stat_)                                                                         \
+#define PROC_COMMON(stat_, io_)                                                                    \
     PSEUDO_FILE("maps", proc_show_maps), PSEUDO_FILE("smaps_rollup", proc_show_smaps_rollup),      \
         PSEUDO_FILE("stat", stat_), PSEUDO_FILE("statm", proc_show_pid_statm),                     \
         PSEUDO_FILE("status", proc_show_pid_status), PSEUDO_FILE("cmdline", show_cmdline),         \
@@ -289,9 +324,7 @@ static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref
         PSEUDO_VALUE("oom_score_adj", "0\n", store_nothing),                                       \
         PSEUDO_VALUE("oom_adj", "0\n", store_nothing), PSEUDO_TEXT("wchan", "0"),                  \
         PSEUDO_TEXT("loginuid", "4294967295"), PSEUDO_TEXT("sessionid", "4294967295"),             \
-        PSEUDO_TEXT("personality", "00000000\n"),                                                  \
-        PSEUDO_TEXT("io", "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\n"                \
-                          "write_bytes: 0\ncancelled_write_bytes: 0\n"),                           \
+        PSEUDO_TEXT("personality", "00000000\n"), PSEUDO_PRIVATE("io", io_),                       \
         PSEUDO_VALUE("coredump_filter", "00000033\n", store_nothing),                              \
         PSEUDO_VALUE("setgroups", "allow\n", store_nothing),                                       \
         PSEUDO_VALUE("uid_map", "         0          0 4294967295\n", store_nothing),              \
@@ -302,12 +335,12 @@ static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref
         PSEUDO_DYNAMIC_DIR("fdinfo", proc_find_fdinfo, proc_next_fdinfo),                          \
         PSEUDO_DIR("net", proc_net_nodes)
 
-static const struct pseudo_node task_nodes[] = {PROC_COMMON(proc_show_tid_stat)};
+static const struct pseudo_node task_nodes[] = {PROC_COMMON(proc_show_tid_stat, show_thread_io)};
 
 static const struct pseudo_node task_dir = PSEUDO_DIR("", task_nodes);
 
 static const struct pseudo_node pid_nodes[] = {
-    PROC_COMMON(proc_show_pid_stat),
+    PROC_COMMON(proc_show_pid_stat, show_io),
     PSEUDO_DYNAMIC_DIR("task", find_task, next_task),
 };
 

@@ -129,6 +129,36 @@ struct cpu_times process_cpu_times(struct process *p)
     return sum;
 }
 
+bool io_counting;
+
+void io_counts_begin(void)
+{
+    if (!__atomic_exchange_n(&io_counting, true, __ATOMIC_SEQ_CST) && process_hooks.count_io)
+        process_hooks.count_io();
+}
+
+void io_counts_add(struct io_counts *sum, const struct io_counts *more)
+{
+    sum->read_chars += more->read_chars;
+    sum->written_chars += more->written_chars;
+    sum->reads += more->reads;
+    sum->writes += more->writes;
+    sum->read_bytes += more->read_bytes;
+    sum->written_bytes += more->written_bytes;
+}
+
+struct io_counts process_io_counts(struct process *p)
+{
+    struct thread *t;
+
+    spin_lock(&p->siglock);
+    struct io_counts sum = p->ended_io;
+    list_for_each(t, &p->threads, process_node)
+        io_counts_add(&sum, &t->io);
+    spin_unlock(&p->siglock);
+    return sum;
+}
+
 char thread_state_letter(const struct thread *t)
 {
     static const char letters[] = {

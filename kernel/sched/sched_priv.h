@@ -85,6 +85,7 @@ void family_set_work(u32 work);
 
 /* ---- account.c ---- */
 
+void io_counts_add(struct io_counts *sum, const struct io_counts *more);
 extern bool sampling; /* [A] */
 void account_init(struct runqueue *rq);
 void account_start(struct runqueue *rq);

@@ -328,6 +328,8 @@ static bool leave_process(struct thread *t)
     p->ended_cpu_times.user_ns += times.user_ns;
     p->ended_cpu_times.system_ns += times.system_ns;
     p->ended_switches += t->switches;
+    if (unlikely(__atomic_load_n(&io_counting, __ATOMIC_RELAXED)))
+        io_counts_add(&p->ended_io, &t->io);
     sigqueue_flush(&t->pending, &p->nr_queued);
     bool last = --p->nr_threads == 0, exec = p->exec_thread;
     if (!last)

@@ -43,6 +43,14 @@ struct cpu_times {
     u64 user_ns, system_ns;
 };
 
+/** What was read and written, as /proc/PID/io tells it (proc(5)); counted from when somebody first
+ * asks. */
+struct io_counts {
+    u64 read_chars, written_chars; /* bytes that calls have moved */
+    u64 reads, writes;             /* those calls */
+    u64 read_bytes, written_bytes; /* from disks; into pages that go to disks */
+};
+
 /* Fields: [C] the thread itself or its CPU, [I] fixed once started, [A] atomic, [Q] its run queue's
  * lock, [S] the process's signal lock, [T] the thread table's lock. */
 struct thread {
@@ -92,6 +100,7 @@ struct thread {
     uaddr_t rseq;            /* [C] its struct rseq, or 0; read where it moves */
     u32 rseq_sig;            /* [C] */
     char name[16];           /* [C] PR_SET_NAME */
+    struct io_counts io;     /* [C] read by others as it is */
     struct restart_block {
         long (*fn)(struct thread *thread);
         u64 args[6];
@@ -162,6 +171,7 @@ struct process {
     char comm[16];                       /* [F] name of the zombie's last thread */
 
     struct cpu_times ended_cpu_times;      /* [S] of threads that have ended */
+    struct io_counts ended_io;             /* [S] likewise */
     u64 ended_switches;                    /* [S] likewise */
     int nice;                              /* [S] for threads to come */
     u32 personality;                       /* [A] */
@@ -236,6 +246,8 @@ void process_release_parent(struct process *process);
 struct process_hooks {
     /** The last thread of a process ends: drop process->files and ->fs. May sleep. */
     void (*exit)(struct process *process);
+    /** Count from now on what calls read and write, in thread.io. Called once. */
+    void (*count_io)(void);
     /** A session's leader has ended: hang up its terminal. May sleep. */
     void (*session_end)(int sid);
 };
@@ -265,6 +277,19 @@ u64 process_cpu_time(struct process *process);
 /** The same with the kernel's part apart, which is known from when somebody first asks. */
 struct cpu_times thread_cpu_times(struct thread *thread);
 struct cpu_times process_cpu_times(struct process *process);
+/** What a process has read and written since somebody first asked. */
+struct io_counts process_io_counts(struct process *process);
+/** Begin to count it. */
+void io_counts_begin(void);
+extern bool io_counting; /* [A] */
+/** Bytes that the current thread has had read from a disk, or made dirty. */
+static inline void io_count_disk(u64 read_bytes, u64 written_bytes)
+{
+    if (unlikely(__atomic_load_n(&io_counting, __ATOMIC_RELAXED))) {
+        current->io.read_bytes += read_bytes;
+        current->io.written_bytes += written_bytes;
+    }
+}
 /** Begin to tell the program's time from the kernel's, by samples (sched/account.c). */
 void cpu_times_begin(void);
 

@@ -6,6 +6,7 @@
 #include "mm/heap.h"
 #include "sys/fs.h"
 #include "syscalls.h"
+#include "vfs/busy.h"
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
@@ -195,6 +196,17 @@ long sys_utime(uaddr_t path, uaddr_t times)
     return set_times(AT_FDCWD, path, t, 0);
 }
 
+static int truncate(struct inode *inode, u64 len)
+{
+    int err = inode_begin_write(inode);
+
+    if (err)
+        return err;
+    err = vfs_truncate(inode, len);
+    inode_end_write(inode);
+    return err;
+}
+
 long sys_truncate(uaddr_t path, s64 len)
 {
     struct path at;
@@ -212,7 +224,7 @@ long sys_truncate(uaddr_t path, s64 len)
     else if (at.mount->readonly)
         err = -EROFS;
     else
-        err = inode_permission(at.dentry->inode, W_OK) ?: vfs_truncate(at.dentry->inode, (u64)len);
+        err = inode_permission(at.dentry->inode, W_OK) ?: truncate(at.dentry->inode, (u64)len);
     if (!err)
         fsnotify_dentry(at.dentry, FS_MODIFY);
     path_put(&at);

@@ -17,6 +17,7 @@
 #include "sched/thread.h"
 #include "sys/exec_priv.h"
 #include "sys/sys_priv.h"
+#include "vfs/busy.h"
 #include "vfs/path.h"
 #include "vfs/permission.h"
 
@@ -75,6 +76,8 @@ int exec_check(struct file *file, const char *path, struct exec_error *error)
         return exec_fail(error, -EACCES, "'%s': is a directory", path);
     if ((mode & S_IFMT) != S_IFREG || !(mode & 0111) || inode_permission(file->inode, X_OK))
         return fail_open(error, path, -EACCES);
+    if (file_deny_write(file))
+        return exec_fail(error, -ETXTBSY, "'%s': is open for writing", path);
     return 0;
 }
 
@@ -269,6 +272,7 @@ static int load_interpreter(struct mm *mm, struct load *load, const struct elf_i
             if (err)
                 exec_fail(&inner, err, "'%s': cannot be mapped (error %d)", name, -err);
         }
+        file_allow_write(file); /* only while it is loaded, as on Linux */
         file_put(file);
     }
     kfree(name);

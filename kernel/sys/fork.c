@@ -47,6 +47,7 @@ void processes_init(void)
     single = cmdline_get_u64("ingot.single", 0) != 0;
     mm_set_killer(oom_kill);
     process_hooks.exit = process_gone;
+    process_hooks.count_io = io_count_calls;
     process_hooks.session_end = tty_session_ended;
     if (limit)
         process_limit((u32)min(limit, (u64)UINT16_MAX));

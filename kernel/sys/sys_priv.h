@@ -28,6 +28,8 @@ void creds_after_exec(const struct process *process, const struct file *file, st
 long capability_prctl(int option, u64 arg2, u64 arg3);
 /** May there be other processes and programs?  If not it is said once on the log. */
 bool processes_allowed(const char *call);
+/** For process_hooks.count_io. */
+void io_count_calls(void);
 /** At start: what the command line says of processes. */
 void processes_init(void);
 /** The process @pid (0: the current one) with a new reference, or NULL. */

@@ -9,6 +9,7 @@
 #include "core/panic.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "vfs/busy.h"
 #include "vfs/dentry.h"
 #include "vfs/inode.h"
 #include "vfs/lock.h"
@@ -133,12 +134,33 @@ static void file_release(struct file *file)
             fsnotify_dentry(file->dentry, closed);
         if (unlikely(file->inode->locks != NULL))
             locks_release_file(file);
+        if (file->mode & FILE_WRITER)
+            inode_end_write(file->inode);
+        else
+            file_allow_write(file);
     }
     if (file->ops && file->ops->release)
         file->ops->release(file);
     dentry_put(file->dentry);
     inode_put(file->inode);
     file_free(file);
+}
+
+int file_deny_write(struct file *file)
+{
+    int err = file->mode & FILE_RUNS ? 0 : inode_busy_add(file->inode, -1);
+
+    if (!err)
+        file->mode |= FILE_RUNS;
+    return err;
+}
+
+void file_allow_write(struct file *file)
+{
+    if (!(file->mode & FILE_RUNS))
+        return;
+    file->mode &= ~(u32)FILE_RUNS;
+    __atomic_fetch_add(&file->inode->writers, 1, __ATOMIC_RELEASE);
 }
 
 void file_put(struct file *file)

@@ -63,7 +63,15 @@ struct file {
     u32 fs_error_seen;          /* [P] of its file system; for syncfs */
 };
 
-enum file_mode { FILE_READ = 1, FILE_WRITE = 2, FILE_PATH = 4, FILE_SEEK = 8, FILE_NOWAIT = 16 };
+enum file_mode {
+    FILE_READ = 1,
+    FILE_WRITE = 2,
+    FILE_PATH = 4,
+    FILE_SEEK = 8,
+    FILE_NOWAIT = 16,
+    FILE_WRITER = 32, /* counted in inode.writers, as one that writes */
+    FILE_RUNS = 64,   /* or as one that is run */
+};
 
 /**
  * A file with no name: pipe, eventfd, epoll, ... with one reference.

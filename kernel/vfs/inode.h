@@ -44,6 +44,7 @@ struct inode {
     struct file_locks *locks;                         /* [A] vfs/lock.c's own; made on first use */
     struct inode *hash_next;                          /* inode_find()'s, under its lock */
     u32 flags;                                        /* [M] INODE_* */
+    s32 writers;                                      /* [A] vfs/busy.h */
     bool tail_is_zero;                                /* [A] .direct only: found so once */
 };
 

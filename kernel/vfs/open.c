@@ -3,6 +3,7 @@
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "vfs/anon/pipe.h"
+#include "vfs/busy.h"
 #include "vfs/dentry.h"
 #include "vfs/device.h"
 #include "vfs/errseq.h"
@@ -46,6 +47,23 @@ static int check_open(const struct path *path, const struct inode *inode, u32 fl
     return inode_permission(inode, writes ? mask | W_OK : mask);
 }
 
+/* Who truncates only is no writer, but may not do it to a program that runs either. */
+static int begin_write(struct file *file, u32 flags)
+{
+    bool writes = file->mode & FILE_WRITE;
+
+    if (!S_ISREG(file->inode->mode) || (!writes && !(flags & O_TRUNC)))
+        return 0;
+    int err = inode_begin_write(file->inode);
+    if (err)
+        return err;
+    if (writes)
+        file->mode |= FILE_WRITER;
+    else
+        inode_end_write(file->inode);
+    return 0;
+}
+
 /* Without a look at permissions: who has just made it may have it open as he likes. */
 static int open_checked(const struct path *path, u32 flags, struct file **out)
 {
@@ -66,7 +84,9 @@ static int open_checked(const struct path *path, u32 flags, struct file **out)
     if (S_ISREG(inode->mode))
         file->backing.ops = &generic_backing_ops;
     file->fs_error_seen = errseq_sample(&inode->sb->error);
-    int err = attach(inode, file);
+    int err = begin_write(file, flags);
+    if (!err)
+        err = attach(inode, file);
     if (!err && flags & O_TRUNC && S_ISREG(inode->mode))
         err = vfs_truncate(inode, 0);
     if (!err && flags & O_TRUNC && S_ISREG(inode->mode))

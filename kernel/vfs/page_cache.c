@@ -7,6 +7,7 @@
 #include "abi/errno.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "sched/thread.h"
 #include "vfs/inode.h"
 #include "vfs/writeback.h"
 
@@ -314,6 +315,7 @@ bool page_cache_mark_dirty(struct page_cache *pc, struct page *page, u8 promise)
             list_add_tail(&pc->dirty, &page->lru);
             pc->nr_dirty++;
             writeback_count(1);
+            io_count_disk(0, PAGE_SIZE);
             __atomic_or_fetch(&page->flags, PAGE_DIRTY, __ATOMIC_RELAXED);
         }
     }

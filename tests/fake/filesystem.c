@@ -10,6 +10,7 @@
 
 const struct file_ops generic_dir_file_ops;
 const struct file_ops generic_ro_file_ops;
+bool io_counting;
 
 struct super_block *super_create(const char *type, u64 magic)
 {

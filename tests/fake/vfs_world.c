@@ -208,6 +208,7 @@ void process_put(struct process *p)
 /* ---- the program's memory is the host's ---- */
 
 void (*world_before_copy)(void);
+bool io_counting;
 
 size_t arch_copy_user(void *dst, const void *src, size_t n)
 {

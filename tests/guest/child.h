@@ -32,6 +32,8 @@ static int say_what(const char *what, const char *arg, char **envp)
         sigprocmask(SIG_BLOCK, NULL, &set);
         return reset && kept && sigismember(&set, SIGWINCH) ? 0 : 1;
     }
+    if (!strcmp(what, "stay"))
+        pause();
     if (!strcmp(what, "env"))
         return envp[0] && !strcmp(envp[0], arg) && !envp[1] ? 0 : 1;
     if (!strcmp(what, "tid"))

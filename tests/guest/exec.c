@@ -86,6 +86,93 @@ CASE(execve_starts_a_program_anew)
     CHECK_ERR(execve(self, (char **)8, environ), EFAULT);
 }
 
+static bool copy_self(const char *to)
+{
+    char buf[4096];
+    ssize_t n;
+    int in = open(self, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0755);
+    bool good = in >= 0 && out >= 0;
+    while (good && (n = read(in, buf, sizeof(buf))) > 0)
+        good = write(out, buf, (size_t)n) == n;
+    close(in);
+    close(out);
+    return good;
+}
+
+/* A process that runs @path, once it does so; or -errno of its execve. */
+static pid_t started(const char *path)
+{
+    char *argv[] = {(char *)"worker", (char *)"--do", (char *)"stay", (char *)"", NULL};
+    int fds[2], err = 0;
+    if (pipe2(fds, O_CLOEXEC))
+        return -1;
+    pid_t pid = fork();
+    if (!pid) {
+        execve(path, argv, environ);
+        err = errno;
+        _exit(write(fds[1], &err, sizeof(err)) < 0);
+    }
+    close(fds[1]);
+    ssize_t n = read(fds[0], &err, sizeof(err));
+    close(fds[0]);
+    if (n <= 0)
+        return pid;
+    status_of(pid);
+    return -err;
+}
+
+CASE(what_runs_is_not_written_and_what_is_written_does_not_run)
+{
+    NEED(copy_self("copy"));
+    int fd = open("copy", O_WRONLY);
+    NEED(fd >= 0);
+    CHECK_EQ(started("copy"), -ETXTBSY);
+    close(fd);
+    pid_t one = started("copy"), two = started("copy");
+    NEED(one > 0 && two > 0);
+    CHECK_ERR(open("copy", O_WRONLY), ETXTBSY);
+    CHECK_ERR(open("copy", O_RDWR | O_CREAT, 0755), ETXTBSY);
+    CHECK_ERR(open("copy", O_RDONLY | O_TRUNC), ETXTBSY);
+    CHECK_ERR(truncate("copy", 0), ETXTBSY);
+    fd = open("copy", O_RDONLY);
+    CHECK(fd >= 0);
+    close(fd);
+    kill(one, SIGKILL);
+    status_of(one);
+    CHECK_ERR(open("copy", O_WRONLY), ETXTBSY);
+    CHECK_EQ(rename("copy", "other"), 0);
+    CHECK_ERR(open("other", O_WRONLY), ETXTBSY);
+    kill(two, SIGKILL);
+    status_of(two);
+    fd = open("other", O_WRONLY);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_EQ(truncate("other", 0), 0);
+    CHECK_EQ(unlink("other"), 0);
+}
+
+CASE(a_script_may_be_written_while_its_interpreter_runs)
+{
+    char text[100], target[64];
+    ssize_t n = readlink(self, target, sizeof(target) - 1);
+    NEED(n > 0);
+    target[n] = 0;
+    snprintf(text, sizeof(text), "#!%s --do\n", target);
+    NEED(put_file("script", text) && !chmod("script", 0755));
+    int fd = open("script", O_WRONLY);
+    CHECK_EQ(started("script"), -ETXTBSY);
+    close(fd);
+    pid_t pid = fork();
+    if (!pid) {
+        execl("./script", "script", "0", NULL);
+        _exit(97);
+    }
+    CHECK_EQ(WEXITSTATUS(status_of(pid)), 99); /* --do ./script 0: not known */
+    fd = open("script", O_WRONLY | O_TRUNC);
+    CHECK(fd >= 0);
+    close(fd);
+}
+
 CASE(execve_closes_what_is_marked_so)
 {
     char number[16];

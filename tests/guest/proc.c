@@ -271,3 +271,55 @@ CASE(bad_names_in_proc)
     CHECK(open("/proc/new", O_CREAT | O_RDWR, 0600) < 0);
     CHECK(mkdir("/proc/dir", 0755) < 0);
 }
+
+/* ---- /proc/PID/io ---- */
+
+static long io_count(const char *path, const char *name)
+{
+    const char *at = strstr(get_file(path), name);
+    return at ? atol(at + strlen(name)) : -1;
+}
+
+static void *read_zeros(void *fd)
+{
+    char buf[1000];
+    for (int i = 0; i < 10; i++)
+        if (read((int)(intptr_t)fd, buf, sizeof(buf)) != sizeof(buf))
+            return NULL;
+    return fd;
+}
+
+CASE(io_counts_calls_and_bytes)
+{
+    char text[100] = "", own[64];
+    pthread_t thread;
+    void *good;
+    int zero = open("/dev/zero", O_RDONLY), out = open("out", O_WRONLY | O_CREAT, 0644);
+    NEED(zero >= 0 && out >= 0);
+    snprintf(own, sizeof(own), "/proc/self/task/%d/io", gettid());
+    NEED(io_count("/proc/self/io", "syscr: ") >= 0); /* it may begin here */
+    long written = io_count("/proc/self/io", "wchar: ");
+    long writes = io_count("/proc/self/io", "syscw: ");
+    NEED(write(out, text, 100) == 100 && pwrite(out, text, 50, 200) == 50);
+    CHECK_EQ(io_count("/proc/self/io", "wchar: ") - written, 150);
+    CHECK_EQ(io_count("/proc/self/io", "syscw: ") - writes, 2);
+    long all = io_count("/proc/self/io", "rchar: "), mine = io_count(own, "rchar: ");
+    NEED(!pthread_create(&thread, NULL, read_zeros, (void *)(intptr_t)zero));
+    pthread_join(thread, &good);
+    CHECK(good);
+    long rest = io_count(own, "rchar: ") - mine; /* what reading these files takes */
+    CHECK(io_count("/proc/self/io", "rchar: ") - all >= 10000 && rest < 10000);
+    CHECK(strstr(get_file("/proc/self/io"), "write_bytes: ") != NULL);
+    CHECK(strstr(get_file("/proc/self/io"), "\ncancelled_write_bytes: 0\n") != NULL);
+    close(zero);
+    close(out);
+}
+
+CASE(the_program_that_runs_is_not_written)
+{
+    CHECK_ERR(open("/proc/self/exe", O_WRONLY), ETXTBSY);
+    CHECK_ERR(truncate("/proc/self/exe", 0), ETXTBSY);
+    int fd = open("/proc/self/exe", O_RDONLY);
+    CHECK(fd >= 0);
+    close(fd);
+}
