@@ -4,6 +4,7 @@
 #include "instance/snapshot_priv.h"
 
 #include "lib/cleanup.h"
+#include "lib/cpuid.h"
 #include "lib/crc32c.h"
 #include "lib/fs.h"
 
@@ -51,9 +52,12 @@ static int not_found(const char *tag, struct err *err)
 /* CRC-32C of a whole file. */
 int snapshot_checksum(int fd, u32 *sum, u64 *bytes)
 {
+    enum { SSE4_2 = 1 << 20 }; /* ECX of leaf 1 */
+    struct cpuid_answer cpu;
     struct stat st;
 
-    crc32c_by_instruction = __builtin_cpu_supports("sse4.2");
+    host_cpuid(1, 0, &cpu);
+    crc32c_by_instruction = cpu.ecx & SSE4_2;
     if (fstat(fd, &st) < 0)
         return -errno;
     *bytes = (u64)st.st_size;

@@ -1,5 +1,4 @@
-/* SHA-256 as the image store names its blobs: "sha256:" and 64 hex digits.  FIPS 180-4, by nettle.
- */
+/* SHA-256 as the image store names its blobs: "sha256:" and 64 hex digits.  FIPS 180-4. */
 #pragma once
 
 #include "lib/err.h"

@@ -1,10 +1,10 @@
 #include "vm/cpu_facts.h"
 
 #include "lib/cleanup.h"
+#include "lib/cpuid.h"
 #include "vm/boot_cache.h"
 #include "vm/tsc.h"
 
-#include <cpuid.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -30,12 +30,12 @@ static const char fact_name[] = "cpu";
 
 static void add_entry(struct cpuid_table *t, u32 leaf, u32 subleaf)
 {
-    struct cpuid_entry e = {.leaf = leaf, .subleaf = subleaf};
+    struct cpuid_answer a;
 
     if (t->count == CPUID_ENTRIES_MAX)
         return;
-    __cpuid_count(leaf, subleaf == CPUID_ANY_SUBLEAF ? 0 : subleaf, e.eax, e.ebx, e.ecx, e.edx);
-    t->at[t->count++] = e;
+    host_cpuid(leaf, subleaf == CPUID_ANY_SUBLEAF ? 0 : subleaf, &a);
+    t->at[t->count++] = (struct cpuid_entry){leaf, subleaf, a.eax, a.ebx, a.ecx, a.edx};
 }
 
 static void add_leaf(struct cpuid_table *t, u32 leaf)
@@ -52,12 +52,13 @@ static void add_leaf(struct cpuid_table *t, u32 leaf)
 
 static void add_leaves(struct cpuid_table *t, u32 first, u32 last)
 {
-    u32 base = first & 0xc0000000, highest, b, c, d;
+    u32 base = first & 0xc0000000;
+    struct cpuid_answer a;
 
-    __cpuid(base, highest, b, c, d);
-    if (highest < base || highest - base > 0x1000)
+    host_cpuid(base, 0, &a);
+    if (a.eax < base || a.eax - base > 0x1000)
         return;
-    for (u32 leaf = first; leaf <= min(last, highest); leaf++)
+    for (u32 leaf = first; leaf <= min(last, a.eax); leaf++)
         add_leaf(t, leaf);
 }
 
@@ -71,14 +72,15 @@ static void find_facts(struct hosted_facts *facts)
 
 static bool still_says(const struct cpuid_table *t, u32 leaf)
 {
-    u32 eax, ebx, ecx, edx;
+    struct cpuid_answer a;
 
     for (u32 i = 0; i < t->count; i++) {
         const struct cpuid_entry *e = &t->at[i];
         if (e->leaf != leaf)
             continue;
-        __cpuid_count(leaf, 0, eax, ebx, ecx, edx);
-        return e->eax == eax && (e->ebx == ebx || leaf == 1) && e->ecx == ecx && e->edx == edx;
+        host_cpuid(leaf, 0, &a);
+        return e->eax == a.eax && (e->ebx == a.ebx || leaf == 1) && e->ecx == a.ecx &&
+               e->edx == a.edx;
     }
     return leaf != 1;
 }

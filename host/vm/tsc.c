@@ -1,6 +1,7 @@
 #include "vm/tsc.h"
 
-#include <cpuid.h>
+#include "lib/cpuid.h"
+
 #include <time.h>
 #include <x86intrin.h>
 
@@ -16,20 +17,20 @@ enum {
 
 static u64 tsc_from_cpuid(void)
 {
-    unsigned a, b, c, d;
+    struct cpuid_answer a;
 
-    __cpuid(1, a, b, c, d);
-    if (c & HYPERVISOR_PRESENT) {
-        __cpuid(LEAF_HYPERVISOR, a, b, c, d);
-        if (a >= LEAF_HYPERVISOR_TIMING && a < LEAF_HYPERVISOR + 0x10000) {
-            __cpuid(LEAF_HYPERVISOR_TIMING, a, b, c, d);
-            if (a)
-                return a;
+    host_cpuid(1, 0, &a);
+    if (a.ecx & HYPERVISOR_PRESENT) {
+        host_cpuid(LEAF_HYPERVISOR, 0, &a);
+        if (a.eax >= LEAF_HYPERVISOR_TIMING && a.eax < LEAF_HYPERVISOR + 0x10000) {
+            host_cpuid(LEAF_HYPERVISOR_TIMING, 0, &a);
+            if (a.eax)
+                return a.eax;
         }
     }
     /* Without the crystal's rate in ECX the leaf only gives a ratio. */
-    if (__get_cpuid_count(LEAF_TSC, 0, &a, &b, &c, &d) && a && b && c)
-        return (u64)c * b / a / 1000;
+    if (host_cpuid_if_any(LEAF_TSC, 0, &a) && a.eax && a.ebx && a.ecx)
+        return (u64)a.ecx * a.ebx / a.eax / 1000;
     return 0;
 }
 
@@ -71,9 +72,9 @@ static u64 tsc_measure(void)
 
 u64 tsc_find(void)
 {
-    unsigned a, b, c, d;
+    struct cpuid_answer a;
 
-    if (!__get_cpuid(LEAF_ADVANCED_POWER, &a, &b, &c, &d) || !(d & INVARIANT_TSC))
+    if (!host_cpuid_if_any(LEAF_ADVANCED_POWER, 0, &a) || !(a.edx & INVARIANT_TSC))
         return 0;
     u64 khz = tsc_from_cpuid();
     return khz ? khz : tsc_measure();

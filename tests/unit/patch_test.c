@@ -1,11 +1,15 @@
 /* The patcher on code made for it, and on the libraries of this machine. */
 #include "image/elf_file.h"
+#include "image/patch/cpuid_stub.h"
 #include "image/patch/patch.h"
+#include "image/patch/start.h"
 #include "lib/cleanup.h"
 #include "lib/patch.h"
 #include "unit/test.h"
 
 #include <elf.h>
+#include <errno.h>
+#include <sys/mman.h>
 
 enum { CODE = 0x1000, DATA = 0x2000, SYMBOLS = 0x3000, SIZE = 0x4000 };
 
@@ -142,6 +146,104 @@ TEST(patch_sends_cpuid_to_the_table)
     EXPECT_EQ(stubs + stub + 14 + (u64)(s64)word_at(at + 10), CODE + 9, "behind the cpuid");
     EXPECT_EQ(at[14], 0xe9, "and to the common code");
     EXPECT_EQ(stub + 19 + (u64)(s64)word_at(at + 15), 0, "which comes first");
+}
+
+/* The file with an own `cpuid` at ASKED and room for stubs at ROOM, as lib/cpuid.S has them. */
+enum { ASKED = CODE + 0x100, ROOM = CODE + 0x800, ROOM_LEN = 0x200 };
+
+static void make_command(const char *code, size_t len)
+{
+    static const char names[] = "\0cpuid_asked\0cpuid_room";
+    Elf64_Ehdr *h = (Elf64_Ehdr *)file;
+
+    make_file(code, len);
+    Elf64_Shdr *sections = (Elf64_Shdr *)(file + h->e_shoff);
+    memcpy(file + ASKED, "\xb8\0\0\0\0\x0f\xa2\xc3", 8);
+    memcpy(file + SYMBOLS + 0x80, names, sizeof(names));
+    h->e_shnum = 5;
+    h->e_shstrndx = 2;
+    sections[2] =
+        (Elf64_Shdr){.sh_type = SHT_STRTAB, .sh_offset = SYMBOLS + 0x80, .sh_size = sizeof(names)};
+    sections[3] = (Elf64_Shdr){
+        .sh_type = SHT_PROGBITS, .sh_name = 1, .sh_addr = ASKED, .sh_offset = ASKED, .sh_size = 8};
+    sections[4] = (Elf64_Shdr){.sh_type = SHT_PROGBITS,
+                               .sh_name = 13,
+                               .sh_addr = ROOM,
+                               .sh_offset = ROOM,
+                               .sh_size = ROOM_LEN};
+}
+
+TEST(start_of_the_command_jumps_instead_of_asking)
+{
+    struct err err = {0};
+
+    make_command("\xb8\0\0\0\0\x0f\xa2\xb8\x27\0\0\0\x0f\x05\xc3", 15);
+    REQUIRE(patch_start(file, sizeof(file), &err) == 0, err.text);
+    EXPECT_EQ(file[CODE], 0xe9, "a jump");
+    u64 stub = CODE + 5 + (u64)(s64)word_at(file + CODE + 1);
+    REQUIRE(stub > ROOM && stub < ROOM + ROOM_LEN, "into the room");
+    EXPECT_EQ(file[ROOM], 0x48, "where the answers are");
+    EXPECT_MEM(file + CODE + 5, "\x0f\xa2\xb8\x27\0\0\0\x0f\x05\xc3", 10, "and no more");
+    EXPECT_MEM(file + ASKED, "\xb8\0\0\0\0\x0f\xa2\xc3", 8, "what wants the truth gets it");
+}
+
+TEST(start_is_left_alone_where_one_cpuid_cannot_jump)
+{
+    static u8 before[SIZE];
+    struct err err = {0};
+
+    make_command("\xb8\0\0\0\0\x0f\xa2\x31\xc0\x0f\xa2\xeb\xfc\xc3", 14);
+    memcpy(before, file, SIZE);
+    EXPECT_EQ(patch_start(file, sizeof(file), &err), -ENOEXEC, NULL);
+    EXPECT_MEM(file, before, SIZE, "two CPUs in one");
+    make_file("\xb8\0\0\0\0\x0f\xa2\xc3", 8);
+    EXPECT_EQ(patch_start(file, sizeof(file), &err), -ENOEXEC, "no room is reserved");
+}
+
+struct answer {
+    u32 eax, ebx, ecx, edx;
+};
+
+/* Run the code as a patched command does, with RDX where it goes on. */
+static struct answer ask_plain(u32 leaf)
+{
+    u64 len = (u64)(cpuid_plain_end - cpuid_plain);
+    void *code =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct answer a;
+    u64 flags;
+
+    REQUIRE(code != MAP_FAILED && len <= 4096, NULL);
+    memcpy(code, cpuid_plain, len);
+    __asm__ volatile("lea -256(%%rsp), %%rsp\n\t"
+                     "stc\n\t"
+                     "lea 1f(%%rip), %%rdx\n\t"
+                     "jmp *%[code]\n"
+                     "1: pushfq\n\t"
+                     "popq %[flags]\n\t"
+                     "lea 256(%%rsp), %%rsp"
+                     : "=a"(a.eax), "=b"(a.ebx), "=c"(a.ecx), "=&d"(a.edx), [flags] "=&r"(flags)
+                     : "a"(leaf), [code] "r"(code)
+                     : "cc", "memory");
+    munmap(code, 4096);
+    EXPECT_TRUE(flags & 1, "flags are kept");
+    return a;
+}
+
+TEST(plain_cpu_has_what_x86_64_is_made_of_and_caches)
+{
+    enum { FXSR_SSE_SSE2 = 7 << 24, HTT = 1 << 28 };
+    struct answer zero = ask_plain(0), one = ask_plain(1), two = ask_plain(2);
+
+    EXPECT_EQ(zero.eax, 2, "the last leaf");
+    EXPECT_MEM(&zero.ebx, "Genu", 4, NULL);
+    EXPECT_MEM(&zero.edx, "ineI", 4, NULL);
+    EXPECT_MEM(&zero.ecx, "ntel", 4, NULL);
+    EXPECT_EQ(one.edx & (FXSR_SSE_SSE2 | HTT), FXSR_SSE_SSE2, NULL);
+    EXPECT_EQ(one.ecx, 0, "nothing later");
+    EXPECT_EQ(two.eax, 1, NULL);
+    EXPECT_EQ(two.edx, 0x002c307d, "2 MiB, 32 KiB, 32 KiB");
+    EXPECT_EQ(ask_plain(7).ebx | ask_plain(0x80000000).eax | ask_plain(4).eax, 0, "none of these");
 }
 
 TEST(patch_leaves_cpuid_without_a_leaf)

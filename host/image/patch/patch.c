@@ -1,7 +1,7 @@
 #include "image/patch/patch.h"
 
 #include "image/patch/cpuid_stub.h"
-#include "image/patch/sites.h"
+#include "image/patch/maker.h"
 #include "lib/cleanup.h"
 #include "lib/patch.h"
 
@@ -17,20 +17,7 @@ enum {
     JOIN_MAX = 256,
 };
 
-/* What grows while the stubs are written. */
-struct maker {
-    const struct object *o;
-    const struct sites *sites;
-    u64 stubs; /* address that the stubs will have */
-    u64 cpuid; /* address of the code that stands for `cpuid`; 0: there is none yet */
-    struct buf code;
-    struct buf pcs, backs; /* struct patch_pc */
-    struct buf pages;      /* u32: numbers of pages of the file, rising */
-    struct buf bytes;      /* their content */
-    struct patch_header header;
-};
-
-static void maker_free(struct maker *m)
+void maker_free(struct maker *m)
 {
     buf_free(&m->code);
     buf_free(&m->pcs);
@@ -97,15 +84,15 @@ static void put_moved(struct maker *m, u64 from, u64 to, bool only_here)
 /* Its instructions have no place in the object: each is shown as itself. */
 static void put_cpuid_code(struct maker *m)
 {
-    size_t len = (size_t)(cpuid_stub_end - cpuid_stub);
+    size_t len = (size_t)(m->answers_end - m->answers);
     struct insn insn;
 
     m->cpuid = m->stubs + m->code.len;
     for (size_t at = 0; at < len; at += insn.len) {
         mark(m, m->stubs + m->code.len);
-        if (!disasm(cpuid_stub + at, len - at, m->stubs + m->code.len, &insn))
+        if (!disasm(m->answers + at, len - at, m->stubs + m->code.len, &insn))
             return; /* cannot be: we have written it */
-        buf_add(&m->code, cpuid_stub + at, insn.len);
+        buf_add(&m->code, m->answers + at, insn.len);
     }
 }
 
@@ -195,7 +182,7 @@ static void count(struct patch_header *h, const struct site *site)
             h->calls[site->numbers[i] / 64] |= 1ull << site->numbers[i] % 64;
 }
 
-static void put_sites(struct maker *m)
+void maker_put_sites(struct maker *m)
 {
     for (size_t i = 0; i < m->sites->len; i++) {
         const struct site *site = &m->sites->at[i];
@@ -347,7 +334,7 @@ static int make(struct maker *m, const char *name, struct sites *sites, struct b
     if (!sites->len)
         return 0;
     m->sites = sites;
-    put_sites(m);
+    maker_put_sites(m);
     return finish(m, out, err);
 }
 
@@ -355,7 +342,8 @@ int patch_make(const char *name, const u8 *data, size_t len, struct buf *out, st
 {
     struct object object CLEANUP(object_close) = {0};
     struct sites sites CLEANUP(sites_free) = {0};
-    struct maker m CLEANUP(maker_free) = {.o = &object};
+    struct maker m CLEANUP(maker_free) = {
+        .o = &object, .answers = cpuid_stub, .answers_end = cpuid_stub_end};
 
     int failed = disasm_open(err);
     if (!failed)
