@@ -37,6 +37,9 @@ static int detached_start(const struct detached *what, const struct runner_wires
                           struct err *err)
 {
     struct run_guest guest CLEANUP(run_guest_fini) = {.extra_layer = -1};
+
+    if (wires->again) /* it starts afresh, and has its ports from the start */
+        what->options->state = (struct run_state){0};
     int failed = run_guest_init(&guest, what->options, what->image, what->args, err);
 
     if (failed)
@@ -44,7 +47,7 @@ static int detached_start(const struct detached *what, const struct runner_wires
     guest.config.monitor = wires->monitor;
     guest.config.operator_line = wires->guest;
     const struct run_state *state = &what->options->state;
-    bool goes_on = !wires->again && (state->file || state->moving);
+    bool goes_on = state->file || state->moving;
     guest.config.incoming = goes_on;
     guest.config.moving = goes_on && state->moving;
     guest.config.postcopy = state->postcopy;

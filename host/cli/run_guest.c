@@ -303,6 +303,7 @@ static int run_set_net(struct run_guest *guest, const struct run_options *option
         return failed;
     net->pcap = options->pcap;
     net->moving = options->state.moving;
+    net->late = options->state.moving || options->state.file;
     net->unasked = !options->net && !options->publish.len && !options->pcap;
     guest->config.net = net;
     return vm_net_check(net, err);

@@ -209,6 +209,20 @@ static bool store_is_id(const char *text)
     return len >= ID_DIGITS_MIN && len <= SHA256_HEX && strspn(text, "0123456789abcdef") == len;
 }
 
+/* What an instance is started again by: a whole id, noted once, and true as long as the manifest
+ * that it led to is there. */
+static bool store_recall_id(const struct store *store, const char *id, struct store_entry *entry)
+{
+    if (strlen(id) != SHA256_HEX || !store_recall_any(store, id, entry))
+        return false;
+    json_t *manifest CLEANUP(json_put) = store_manifest(store, entry, NULL);
+    const char *has = store_digest(json_object_get(manifest, "config"));
+    if (has && strcmp(has, id) == 0)
+        return true;
+    store_entry_free(entry);
+    return false;
+}
+
 /* The image id is the digest of the config, which only the manifest knows. */
 static int store_find_id(const struct store *store, const char *prefix, struct store_entry *entry,
                          struct err *err)
@@ -232,6 +246,8 @@ static int store_find_id(const struct store *store, const char *prefix, struct s
         if (!entry->digest)
             *entry = TAKE(candidate, (struct store_entry){0});
     }
+    if (strlen(prefix) == SHA256_HEX && first[0])
+        store_remember(store, prefix, entry);
     return first[0] ? 0 : -ENOENT;
 }
 
@@ -244,6 +260,8 @@ int store_find(const struct store *store, const char *target, struct store_entry
 
     *entry = (struct store_entry){0};
     if (name && store_find_name(store, name, entry))
+        return 0;
+    if (store_is_id(id) && !store->index && store_recall_id(store, id, entry))
         return 0;
     if (store_is_id(id))
         status = store_find_id(store, id, entry, err);

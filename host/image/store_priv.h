@@ -28,5 +28,8 @@ bool store_state(const char *root, char *state, size_t size);
 /** store_refs.c: the entry of a full name or build cache key as a reader noted it; false: look into
  * the index.  On success the entry is the caller's. */
 bool store_recall(const struct store *store, const char *key, struct store_entry *entry);
+/** As store_recall(), also as an older index had it: for keys that say themselves what is theirs.
+ */
+bool store_recall_any(const struct store *store, const char *key, struct store_entry *entry);
 /** Note what was found in the index that @store holds. */
 void store_remember(const struct store *store, const char *key, const struct store_entry *entry);

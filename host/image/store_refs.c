@@ -44,7 +44,7 @@ static char *take_line(char **text)
     return line && *line ? str_dup(line) : NULL;
 }
 
-bool store_recall(const struct store *store, const char *key, struct store_entry *entry)
+static bool recall(const struct store *store, const char *key, bool any, struct store_entry *entry)
 {
     char *path CLEANUP(mem_free) = note_path(store, key);
     struct buf text CLEANUP(buf_free) = {0};
@@ -56,7 +56,7 @@ bool store_recall(const struct store *store, const char *key, struct store_entry
     char *at = text.data;
     char *state CLEANUP(mem_free) = take_line(&at);
     char *of CLEANUP(mem_free) = take_line(&at);
-    if (!state || strcmp(state, now) != 0 || !of || strcmp(of, key) != 0)
+    if (!state || (!any && strcmp(state, now) != 0) || !of || strcmp(of, key) != 0)
         return false;
     *entry = (struct store_entry){.name = take_line(&at), .cache = take_line(&at)};
     entry->digest = take_line(&at);
@@ -66,6 +66,16 @@ bool store_recall(const struct store *store, const char *key, struct store_entry
         return true;
     store_entry_free(entry);
     return false;
+}
+
+bool store_recall(const struct store *store, const char *key, struct store_entry *entry)
+{
+    return recall(store, key, false, entry);
+}
+
+bool store_recall_any(const struct store *store, const char *key, struct store_entry *entry)
+{
+    return recall(store, key, true, entry);
 }
 
 static const char *or_empty(const char *text)

@@ -30,6 +30,7 @@ struct vm_net {
     struct vm_port *ports;
     size_t nr_ports;
     bool moving;  /* another guest has the ports for now; they are published when it lets go */
+    bool late;    /* they are published when there is a guest that answers, and not before */
     bool unasked; /* there only in case: nobody can ask from outside, and few programs do inside */
     const char *pcap; /* borrowed: file for a capture, or NULL */
 };

@@ -40,12 +40,33 @@ static int explain(const struct vm *vm, struct err *err)
                    colon ? colon + 2 : "it ended without a word");
 }
 
+/* QEMU's words for people: nothing when all is well. */
+static int publish(struct qmp *qmp, const struct vm_port *port, struct err *err)
+{
+    json_t *answer CLEANUP(json_put) = NULL;
+    char *line CLEANUP(mem_free) =
+        str_printf("hostfwd_add net %s:%s:%u-:%u", port->udp ? "udp" : "tcp", port->host_ip,
+                   port->host, port->guest);
+    int failed = qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line),
+                          &answer, err);
+    const char *words = json_string_value(answer);
+
+    if (failed || !words || !*words)
+        return failed;
+    return err_set(err, EADDRINUSE, "port %u of %s: %.*s", port->host, port->host_ip,
+                   (int)strcspn(words, "\r\n"), words);
+}
+
 /* Its time stood still when it was taken. */
 static int go_on(struct qmp *qmp, const struct vm_config *config, struct err *err)
 {
+    size_t nr_ports = config->net && !config->moving ? config->net->nr_ports : 0;
     int failed = 0;
 
-    if (config->unlinked)
+    /* Earlier, QEMU would take connections for a guest that is not there yet, and lose them. */
+    for (size_t i = 0; i < nr_ports && !failed; i++)
+        failed = publish(qmp, &config->net->ports[i], err);
+    if (!failed && config->unlinked)
         failed =
             qmp_call(qmp, "set_link", json_pack("{s:s, s:b}", "name", "net", "up", 0), NULL, err);
     return failed ? failed : qmp_call(qmp, "cont", NULL, NULL, err);
@@ -114,23 +135,6 @@ int qemu_arrive(const struct vm_config *config, struct vm *vm, int fd, struct er
         vm->wants_up = false;
     }
     return failed;
-}
-
-/* QEMU's words for people: nothing when all is well. */
-static int publish(struct qmp *qmp, const struct vm_port *port, struct err *err)
-{
-    json_t *answer CLEANUP(json_put) = NULL;
-    char *line CLEANUP(mem_free) =
-        str_printf("hostfwd_add net %s:%s:%u-:%u", port->udp ? "udp" : "tcp", port->host_ip,
-                   port->host, port->guest);
-    int failed = qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line),
-                          &answer, err);
-    const char *words = json_string_value(answer);
-
-    if (failed || !words || !*words)
-        return failed;
-    return err_set(err, EADDRINUSE, "port %u of %s: %.*s", port->host, port->host_ip,
-                   (int)strcspn(words, "\r\n"), words);
 }
 
 int qemu_settle(const struct vm_config *config, struct vm *vm, struct err *err)

@@ -20,7 +20,7 @@ static char *user_options(const struct vm_net *net)
     struct buf text = {0};
 
     buf_puts(&text, "user,id=net");
-    for (size_t i = 0; i < net->nr_ports && !net->moving; i++)
+    for (size_t i = 0; i < net->nr_ports && !net->late; i++)
         buf_printf(&text, ",hostfwd=%s:%s:%u-:%u", net->ports[i].udp ? "udp" : "tcp",
                    net->ports[i].host_ip, net->ports[i].host, net->ports[i].guest);
     return buf_take(&text);

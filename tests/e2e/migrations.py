@@ -1,5 +1,6 @@
 """Live migration: servers under load that go on elsewhere, and what happens when it is cut short."""
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -163,6 +164,21 @@ def with_ports():
         need(guest.ask(deadline=60)[0] == 1, "not started afresh")
 
 
+def then_it_dies():
+    """What starts it again starts it as any other, with its ports."""
+    with Two() as lab:
+        guest = Guest(lab, "a", "--restart", "always")
+        stood_still(lab.ingot("migrate", "a", lab.other))
+        guest.ask()
+        supervisor = json.loads(lab.there("inspect", "a").text())[0]["State"]["Pid"]
+        for pid in children_of(supervisor):
+            with open(f"/proc/{pid}/comm") as file:
+                if file.read().startswith("qemu"):
+                    os.kill(pid, signal.SIGKILL)
+        until(lambda: guest.ask(deadline=60)[0] == 1, deadline=60)
+        need(guest.ask(deadline=60)[0] > 1, "not started afresh")
+
+
 def with_a_volume():
     with Two() as lab:
         lab.good("volume", "create", "data", "--size", "16M")
@@ -260,6 +276,6 @@ def by_ssh():
 
 
 def add_to(suite):
-    for test in (pre_copy_under_load, post_copy_under_load, with_ports, with_a_volume, cut_in_the_middle, what_cannot_be,
+    for test in (pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle, what_cannot_be,
                  by_ssh):
         suite.add("migration: " + test.__name__.replace("_", " "), test)

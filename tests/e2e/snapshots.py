@@ -1,4 +1,5 @@
 """Snapshots of a VM: gone on from in place, as copies, with volumes; damaged ones and other bad input."""
+import contextlib
 import json
 import os
 import shutil
@@ -6,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from harness import ROOT, need
+from harness import INGOT, ROOT, need
 from instances import Lab, until
 from netlab import GUEST, HOST, HOST6, command, find, namespace, need_programs
 from tools import free_port
@@ -80,6 +81,27 @@ def copies():
         lab.refused("restore", "one", "--name", "b", why="name 'b' is in use")
         lab.refused("restore", "one", "--name", "d", why=f"port {guest.port} of 127.0.0.1 is taken")
         need(lab.row("d") is None, "a copy that did not start is listed")
+
+
+def who_connects_early():
+    """A connection is refused until there is a guest that answers: none is taken and then lost."""
+    with Lab() as lab:
+        guest = Guest(lab, "a")
+        lab.good("snapshot", "a", "one")
+        for _ in range(3):
+            lab.good("rm", "-f", "a")
+            restore = subprocess.Popen([INGOT, "restore", "one"], env={**os.environ, **lab.env()}, stdout=subprocess.DEVNULL)
+            clients = []
+
+            def connected():
+                with contextlib.suppress(OSError):
+                    clients.append(socket.create_connection(("127.0.0.1", guest.port), timeout=10))
+                return bool(clients)
+            until(connected, deadline=30, step=0.001)
+            need(clients, "nobody answers")
+            with clients[0]:
+                need(clients[0].recv(200), "a connection was taken and lost")
+            need(restore.wait(30) == 0, "not restored")
 
 
 class Taps:
@@ -312,5 +334,5 @@ def what_cannot_be():
 
 
 def add_to(suite):
-    for test in (goes_on, copies, copies_on_one_bridge, copies_with_leases, with_a_volume, pause_and_clock, damaged, what_cannot_be):
+    for test in (goes_on, who_connects_early, copies, copies_on_one_bridge, copies_with_leases, with_a_volume, pause_and_clock, damaged, what_cannot_be):
         suite.add("snapshot: " + test.__name__.replace("_", " "), test)

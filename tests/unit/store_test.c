@@ -143,6 +143,29 @@ TEST(store_finds_without_the_index_what_was_found_in_it)
     fs_tmpdir_remove(&home);
 }
 
+TEST(store_finds_a_whole_id_whatever_else_is_built)
+{
+    char id[65], digest[65] = "", other[65] = "";
+    struct image image = {0};
+    struct err err = {0};
+
+    begin();
+    put("a:1", "one", &err);
+    REQUIRE(load("a:1", &image, &err) == 0, err.text);
+    strcpy(id, image.id);
+    image_free(&image);
+    EXPECT_FALSE(find_unread(id, digest), "nobody has looked for it yet");
+    REQUIRE(load(id, &image, &err) == 0, err.text);
+    image_free(&image);
+    EXPECT_TRUE(find_unread(id, digest), "noted");
+    put("b:1", "two", &err);
+    EXPECT_TRUE(find_unread(id, other), "another image does not matter");
+    EXPECT_STR(other, digest, "and it is that one");
+    put("a:1", "three", &err);
+    EXPECT_FALSE(find_unread(id, other), "it is gone");
+    fs_tmpdir_remove(&home);
+}
+
 TEST(store_moves_a_name_and_drops_what_nobody_needs)
 {
     struct strs untagged = {0}, deleted = {0};
