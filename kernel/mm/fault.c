@@ -239,6 +239,14 @@ static int write_shared(struct mm *mm, struct vma *vma, u64 va, paddr_t old)
     return err;
 }
 
+/* Has the page no owner but the mapping, leaving out devices that are at work on it (pin.h)? */
+static bool is_sole(const struct page *page)
+{
+    u32 pins = __atomic_load_n(&page->spare, __ATOMIC_ACQUIRE);
+
+    return page->flags & PAGE_ANON && __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) == 1 + pins;
+}
+
 /* Copy on write, or the write at last of a page that nobody shares any more. */
 static int write_private(struct mm *mm, struct vma *vma, u64 va, paddr_t old, u32 mapped)
 {
@@ -246,7 +254,7 @@ static int write_private(struct mm *mm, struct vma *vma, u64 va, paddr_t old, u3
     u64 size = mapped & PLAT_HUGE ? HUGE_SIZE : PAGE_SIZE;
     struct page *page = page_of_phys(ALIGN_DOWN(old, size));
 
-    if (page && (page->flags & PAGE_ANON) && __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) == 1)
+    if (page && is_sole(page))
         return plat.protect(&mm->as, ALIGN_DOWN(va, size), size, prot);
 
     struct page *copy = copy_of(old);

@@ -238,6 +238,7 @@ static __attribute__((noinline)) void chain_drain(struct heap_class *class, stru
         if (slab) {
             page_account(offsetof(struct page_stats, slab), -1);
             slab->owner = NULL;
+            slab->spare = 0;
             page_put(slab);
         }
     }

@@ -379,12 +379,15 @@ void page_put_clean(struct page *page)
 
 void page_split(struct page *page)
 {
+    u32 refs = page->refs;
     u16 flags = page->flags;
+    u8 spare = page->spare;
     u64 count = 1UL << page->order;
 
     for (u64 i = 0; i < count; i++) {
-        page[i].refs = 1;
+        page[i].refs = refs;
         page[i].flags = flags;
+        page[i].spare = spare;
         page[i].order = 0;
     }
 }

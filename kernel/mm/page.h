@@ -28,7 +28,7 @@ struct page {
     u32 refs;  /* [A] owners; the last page_put() frees */
     u16 flags; /* [A] owner's marks (dirty, uptodate, locked, lru) and enum page_flags */
     u8 order;  /* [I] while allocated: the block is 1 << order pages, named by its first */
-    u8 spare;  /* the owner's */
+    u8 spare;  /* the owner's; zero in a new page; of PAGE_ANON: see pin.h */
     struct list_head lru; /* the owner's: free list, page-cache LRU */
     void *owner;          /* the owner's: page cache, slab */
     u64 index;            /* the owner's: index in the file, objects in the slab */
@@ -41,8 +41,8 @@ struct page {
  */
 struct page *page_alloc(unsigned order, unsigned flags);
 /**
- * Make a block of pages with one reference into single pages with one reference each, which are
- * freed each by its own page_put(). @page is the first of the block. Flags are copied.
+ * Make a block of pages into single pages with as many references each, which are freed each by its
+ * own page_put(). @page is the first of the block. Flags and .spare are copied.
  */
 void page_split(struct page *page);
 /** Take another reference. */

@@ -19,6 +19,7 @@
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "mm/page.h"
+#include "mm/pin.h"
 #include "mm/uaccess.h"
 #include "sched/thread.h"
 #include "vfs/anon/pipe.h"
@@ -225,6 +226,26 @@ size_t arch_clear_user(void *dst, size_t n)
 {
     memset(dst, 0, n);
     return 0;
+}
+
+/* Pieces of one to three sectors, as many as there is room for. */
+u64 mm_pin(uaddr_t addr, u64 len, bool write, struct mm_pins *pins)
+{
+    u64 done = 0;
+
+    (void)write;
+    while (done < len && pins->nr < MM_PINS) {
+        u32 n = (u32)min(len - done, (pins->nr % 3 + 1) * 512ul);
+        u8 *at = (u8 *)(uintptr_t)(addr + done);
+        pins->pieces[pins->nr++] = (struct mm_piece){at, n, false};
+        done += n;
+    }
+    return done;
+}
+
+void mm_unpin(struct mm_pins *pins)
+{
+    pins->nr = 0;
 }
 
 ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)

@@ -3,10 +3,12 @@
 #include "t.h"
 
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 CASE(open_flags)
 {
@@ -414,6 +416,132 @@ CASE(a_large_file_keeps_its_bytes)
     close(fd);
     CHECK_EQ(unlink("big"), 0);
     free(buf), free(back);
+}
+
+/* ---- O_DIRECT ---- */
+
+enum { DIRECT = 1 << 20, SECTOR = 4096 };
+
+static char untouched[SECTOR] __attribute__((aligned(SECTOR)));
+
+static char direct_byte(size_t at)
+{
+    return (char)(at / 512 * 7 + at % 512 + 1);
+}
+
+/* A file of DIRECT bytes and then @more, open for O_DIRECT; -1: not on this file system. */
+static int open_direct(const char *name, const char *more)
+{
+    char *buf = malloc(DIRECT);
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    for (size_t i = 0; i < DIRECT; i++)
+        buf[i] = direct_byte(i);
+    bool done = write(fd, buf, DIRECT) == DIRECT &&
+                write(fd, more, strlen(more)) == (ssize_t)strlen(more) && fsync(fd) == 0;
+    close(fd);
+    free(buf);
+    return done ? open(name, O_RDWR | O_DIRECT) : -1;
+}
+
+static bool holds(const char *buf, size_t from, size_t n)
+{
+    size_t i = 0;
+
+    while (i < n && buf[i] == direct_byte(from + i))
+        i++;
+    return i == n;
+}
+
+static char *direct_memory(size_t n, int prot, int flags)
+{
+    return mmap(NULL, n, prot, MAP_ANONYMOUS | flags, -1, 0);
+}
+
+CASE(direct_reads_into_memory_of_every_kind)
+{
+    int fd = open_direct("direct", "tail"), pipes[2];
+    if (fd < 0)
+        return;
+    char *fresh = direct_memory(DIRECT, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    char *shared = direct_memory(DIRECT, PROT_READ | PROT_WRITE, MAP_SHARED);
+    char *large = direct_memory(8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    char *fixed = direct_memory(2 * SECTOR, PROT_READ, MAP_PRIVATE);
+    NEED(fresh != MAP_FAILED && shared != MAP_FAILED && large != MAP_FAILED);
+    CHECK(pread(fd, fresh, DIRECT, 0) == DIRECT && holds(fresh, 0, DIRECT));
+    CHECK(pread(fd, shared, DIRECT, 0) == DIRECT && holds(shared, 0, DIRECT));
+    memset(large, 1, 8 << 20);
+    CHECK(pread(fd, large + (3 << 19), DIRECT, 0) == DIRECT && holds(large + (3 << 19), 0, DIRECT));
+    CHECK(large[(3 << 19) - 1] == 1 && large[(3 << 19) + DIRECT] == 1);
+    CHECK(pread(fd, untouched, SECTOR, 8192) == SECTOR && holds(untouched, 8192, SECTOR));
+    /* The end of the file is in the middle of a sector. */
+    memset(fresh, 1, 2 * SECTOR);
+    CHECK_EQ(pread(fd, fresh, 2 * SECTOR, DIRECT - SECTOR), SECTOR + 4);
+    CHECK(holds(fresh, DIRECT - SECTOR, SECTOR) && !memcmp(fresh + SECTOR, "tail", 4));
+    CHECK_EQ(pread(fd, fresh, SECTOR, DIRECT + SECTOR), 0);
+    CHECK_ERR(pread(fd, fixed, SECTOR, 0), EFAULT);
+    CHECK_ERR(pread(fd, fresh + 1, SECTOR, 0), EINVAL);
+    CHECK_ERR(pread(fd, fresh, SECTOR, 17), EINVAL);
+    /* Half of the memory is there. */
+    munmap(fresh + 8 * SECTOR, DIRECT - 8 * SECTOR);
+    ssize_t n = pread(fd, fresh, DIRECT, 0);
+    CHECK((n == 8 * SECTOR && holds(fresh, 0, 8 * SECTOR)) || (n == -1 && errno == EFAULT));
+    /* Several pieces, one of them shared. */
+    struct iovec iov[] = {
+        {fresh + SECTOR, 2 * SECTOR}, {shared, SECTOR}, {fresh + 5 * SECTOR, SECTOR}};
+    CHECK_EQ(preadv(fd, iov, 3, SECTOR), 4 * SECTOR);
+    CHECK(holds(fresh + SECTOR, SECTOR, 2 * SECTOR) && holds(shared, 3 * SECTOR, SECTOR) &&
+          holds(fresh + 5 * SECTOR, 4 * SECTOR, SECTOR));
+    /* Memory that a child has, too, is copied before it is written. */
+    NEED(pipe(pipes) == 0);
+    memset(fresh, 1, SECTOR);
+    pid_t child = fork();
+    if (!child) {
+        char go;
+        _exit(read(pipes[0], &go, 1) == 1 && fresh[0] == 1 ? 0 : 1);
+    }
+    CHECK(pread(fd, fresh, SECTOR, 0) == SECTOR && holds(fresh, 0, SECTOR));
+    int status = 0;
+    if (child > 0)
+        CHECK(write(pipes[1], "", 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
+    close(pipes[0]), close(pipes[1]), close(fd);
+    unlink("direct");
+    munmap(fresh, 8 * SECTOR), munmap(shared, DIRECT), munmap(large, 8 << 20);
+    munmap(fixed, 2 * SECTOR);
+}
+
+CASE(direct_writes_from_memory_of_every_kind)
+{
+    int fd = open_direct("direct", ""), plain = open("direct", O_RDWR);
+    if (fd < 0)
+        return;
+    char *mine = direct_memory(DIRECT, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    char *file = mmap(NULL, DIRECT, PROT_READ, MAP_SHARED, plain, 0);
+    char *back = malloc(DIRECT);
+    NEED(mine != MAP_FAILED && file != MAP_FAILED && back);
+    for (size_t i = 0; i < DIRECT; i++)
+        mine[i] = direct_byte(i + 8192);
+    CHECK_EQ(pwrite(fd, mine, DIRECT / 2, 0), DIRECT / 2);
+    CHECK(pread(plain, back, DIRECT, 0) == DIRECT && holds(back, 8192, DIRECT / 2) &&
+          holds(back + DIRECT / 2, DIRECT / 2, DIRECT / 2));
+    CHECK(holds(file, 8192, DIRECT / 2));
+    CHECK(mprotect(mine, DIRECT, PROT_READ) == 0 && pwrite(fd, mine, DIRECT, 0) == DIRECT);
+    CHECK(pread(plain, back, DIRECT, 0) == DIRECT && holds(back, 8192, DIRECT));
+    /* From the file itself, and from memory that nobody has written. */
+    CHECK_EQ(pwrite(fd, file + SECTOR, SECTOR, 0), SECTOR);
+    CHECK(pread(plain, back, SECTOR, 0) == SECTOR && holds(back, 8192 + SECTOR, SECTOR));
+    char *none = direct_memory(SECTOR, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    CHECK_EQ(pwrite(fd, none, SECTOR, SECTOR), SECTOR);
+    CHECK(pread(plain, back, SECTOR, SECTOR) == SECTOR && !memcmp(back, none, SECTOR));
+    /* Behind the end, where there are no blocks yet. */
+    CHECK_EQ(pwrite(fd, mine, 2 * SECTOR, DIRECT + 4 * SECTOR), 2 * SECTOR);
+    CHECK(pread(fd, mprotect(mine, DIRECT, PROT_READ | PROT_WRITE) ? none : mine, 2 * SECTOR,
+                DIRECT + 3 * SECTOR) == 2 * SECTOR);
+    CHECK(!memcmp(mine, none, SECTOR) && holds(mine + SECTOR, 8192, SECTOR));
+    munmap(none, SECTOR);
+    CHECK_ERR(pwrite(fd, none, SECTOR, 0), EFAULT);
+    close(fd), close(plain), unlink("direct");
+    munmap(mine, DIRECT), munmap(file, DIRECT), free(back);
 }
 
 CASE(stdio_round_trip)

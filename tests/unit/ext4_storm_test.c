@@ -82,9 +82,19 @@ static void all_durable(struct storm *s)
         s->files[i].durable = true;
 }
 
+/* From memory of the program's, which O_DIRECT does not copy. */
+static ssize_t write_direct(struct file *file, const u8 *data, u32 n, s64 pos)
+{
+    struct iov_iter from;
+
+    file->flags |= O_DIRECT;
+    iter_init_user(&from, (uaddr_t)(uintptr_t)data, n);
+    return file_write(file, &from, &pos);
+}
+
 static void storm_write(struct storm *s, u32 i)
 {
-    static u8 data[70000];
+    static alignas(512) u8 data[70000];
     struct model *m = &s->files[i];
     u32 at = (u32)(roll(s, 3) ? roll(s, m->size + 1) : roll(s, FILE_MAX - sizeof(data)));
     u32 n = 1 + (u32)(roll(s, 4) ? roll(s, 5000) : roll(s, sizeof(data) - 1));
@@ -101,12 +111,12 @@ static void storm_write(struct storm *s, u32 i)
     for (u32 b = 0; b < n; b++)
         data[b] = (u8)roll(s, 256);
     m->durable = false;
-    if (!roll(s, 8)) {
-        file->flags |= O_DIRECT;
+    bool direct = !roll(s, 8);
+    if (direct) {
         at &= ~511u;
         n = (n & ~511u) ? n & ~511u : 512;
     }
-    ssize_t done = k_write(file, data, n, at);
+    ssize_t done = direct ? write_direct(file, data, n, at) : k_write(file, data, n, at);
     if (!failed(s, done, "write")) {
         memcpy(m->data + at, data, (size_t)done);
         m->size = at + (u32)done > m->size ? at + (u32)done : m->size;

@@ -6,6 +6,7 @@
 #include "mm/heap.h"
 #include "mm/mm_priv.h"
 #include "mm/page_priv.h"
+#include "mm/pin.h"
 #include "mm/uaccess.h"
 
 enum { WINDOW = 160 }; /* pages */
@@ -332,6 +333,89 @@ TEST(mm_huge_pages_come_and_are_cut)
     mm_unmap(mm, a, MIB(8));
     EXPECT_TRUE(before - free_pages() < 8, "all of it came back, but for slabs");
     EXPECT_EQ(machine_mapped(), 0, NULL);
+    mm_put(mm);
+}
+
+TEST(mm_pin_holds_memory_whatever_becomes_of_its_mapping)
+{
+    struct mm *mm = start(ram, 2);
+    struct mm_pins pins = {.nr = 0};
+    u64 before = free_pages(), at = 0;
+    u64 a = map(mm, 0, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+    put(a + PAGE_SIZE, 5);
+    EXPECT_EQ(mm_pin(a + 512, 7 * PAGE_SIZE, true, &pins), 7 * PAGE_SIZE,
+              "the others are faulted in");
+    for (u32 i = 0; i < pins.nr; i++)
+        at += pins.pieces[i].len;
+    EXPECT_EQ(at, 7 * PAGE_SIZE, NULL);
+    memset(pins.pieces[0].at, 7, 512);
+    EXPECT_EQ(get(a + 512), 7, "it is the program's");
+    EXPECT_EQ(get(a + 511), 0, NULL);
+
+    EXPECT_EQ(mm_protect(mm, a, 8 * PAGE_SIZE, PROT_READ), 0, NULL);
+    EXPECT_EQ(mm_protect(mm, a, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE), 0, NULL);
+    EXPECT_EQ(put(a + 600, 1), 0, NULL);
+    memset(pins.pieces[0].at, 8, 1);
+    EXPECT_EQ(get(a + 512), 8, "a write of the program's made no copy");
+
+    EXPECT_EQ(mm_unmap(mm, a, 8 * PAGE_SIZE), 0, NULL);
+    EXPECT_TRUE(before - free_pages() >= 7, "held though unmapped");
+    memset(pins.pieces[0].at, 9, pins.pieces[0].len);
+    mm_unpin(&pins);
+    EXPECT_TRUE(before - free_pages() < 8, "all of it came back, but for slabs");
+    EXPECT_EQ(machine_mapped(), 0, NULL);
+    mm_put(mm);
+}
+
+TEST(mm_pin_refuses_what_the_program_may_not_touch)
+{
+    struct mm *mm = start(ram, 2);
+    struct mm_pins pins = {.nr = 0};
+    u64 a = map(mm, 0, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+    put(a, 1);
+    put(a + PAGE_SIZE, 1);
+    EXPECT_EQ(mm_protect(mm, a + PAGE_SIZE, PAGE_SIZE, PROT_READ), 0, NULL);
+    EXPECT_EQ(mm_unmap(mm, a + 2 * PAGE_SIZE, PAGE_SIZE), 0, NULL);
+    EXPECT_EQ(mm_pin(a, 4 * PAGE_SIZE, true, &pins), PAGE_SIZE, "up to what is read-only");
+    mm_unpin(&pins);
+    EXPECT_EQ(mm_pin(a, 4 * PAGE_SIZE, false, &pins), 2 * PAGE_SIZE, "up to the hole");
+    mm_unpin(&pins);
+    EXPECT_EQ(mm_pin(a + 2 * PAGE_SIZE, 512, false, &pins), 0, NULL);
+    EXPECT_EQ(mm_pin(USER_TOP - 512, 512, false, &pins), 0, NULL);
+    EXPECT_EQ(mm_pin(a + 3 * PAGE_SIZE, 512, false, &pins), 0, "the zero page is not counted");
+    EXPECT_EQ(pins.nr, 0, NULL);
+    mm_put(mm);
+}
+
+TEST(mm_pin_holds_a_2_mib_page_that_is_cut_meanwhile)
+{
+    struct mm *mm = start(big_ram, 1);
+    struct mm_pins pins = {.nr = 0}, more = {.nr = 0};
+    u64 before = free_pages();
+    u64 a = map(mm, 0, MIB(4), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+
+    put(a + MIB(2), 9);
+    EXPECT_EQ(mm_pin(a + MIB(3), MIB(1), true, &pins), MIB(1), NULL);
+    EXPECT_EQ(pins.nr, 1, "one piece");
+    EXPECT_EQ(mm_pin(a + MIB(2), PAGE_SIZE, false, &more), PAGE_SIZE, "twice");
+    EXPECT_EQ(mm_unmap(mm, a + MIB(3), PAGE_SIZE), 0, "a page out of it");
+    memset(pins.pieces[0].at, 3, MIB(1));
+    EXPECT_EQ(get(a + MIB(3)), -1, NULL);
+    EXPECT_EQ(get(a + MIB(3) + PAGE_SIZE), 3, NULL);
+    mm_unpin(&more);
+    EXPECT_EQ(mm_unmap(mm, a, MIB(4)), 0, NULL);
+    EXPECT_TRUE(before - free_pages() >= 512, "all of it is held");
+    mm_unpin(&pins);
+    EXPECT_TRUE(before - free_pages() < 8, "all of it came back, but for slabs");
+
+    a = map(mm, 0, MIB(8), PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    put(a + MIB(2), 9);
+    EXPECT_EQ(mm_pin(a + MIB(2), MIB(2), true, &pins), MIB(2), NULL);
+    EXPECT_EQ(mm_unmap(mm, a, MIB(8)), 0, "as a whole");
+    mm_unpin(&pins);
+    EXPECT_TRUE(before - free_pages() < 8, NULL);
     mm_put(mm);
 }
 
