@@ -1,8 +1,9 @@
 /* Virtio network device: virtio 1.2, 5.1.  Frames arrive in single pages, merged where they are
- * larger; small ones are copied out and their page goes straight back.  Sending rings the doorbell
- * once a burst, at the next safe point; finished packets are collected when room is needed or
- * something arrives, without an interrupt.  What does not fit the ring waits in a list.
- * All groups are received, which IP sorts out. */
+ * larger; small ones are copied out and their page goes straight back.  Each frame that is sent
+ * rings the doorbell, which the device mostly does not want to hear; those that answer a burst of
+ * received ones ring once, at its end.  Finished packets are collected when room is needed or
+ * something arrives, without an interrupt.  What does not fit the ring waits in a list. All groups
+ * are received, which IP sorts out. */
 #include "drv/virtio_net_priv.h"
 
 #include "core/irq.h"
@@ -175,6 +176,8 @@ static u32 receive_burst(struct vnet_pair *pair)
 }
 
 static void tx_advance(struct vnet_pair *pair);
+static void hold_doorbell(struct vnet_pair *pair);
+static void ring_doorbell(struct vnet_pair *pair);
 
 /* Go on by the timer where more came than one burst takes, or something between the last look and
  * the unlock that kept another CPU out; and where the device has too few pages, for it may have too
@@ -192,6 +195,8 @@ static void receive(struct vnet_pair *pair)
 {
     if (pair->vn->dev->broken || !spin_trylock(&pair->rx_lock))
         return;
+    struct vnet_pair *answers = pair->vn->of_cpu[cpu_id()];
+    hold_doorbell(answers);
     virtq_disable_notify(&pair->rx);
     bool full;
     do
@@ -202,6 +207,7 @@ static void receive(struct vnet_pair *pair)
     if (unlikely(full || is_short || virtq_has_used(&pair->rx)))
         go_on_later(pair, full, is_short);
     netif_receive_done(&pair->vn->netif);
+    ring_doorbell(answers);
     if (virtq_has_used(&pair->tx))
         tx_advance(pair);
 }
@@ -400,33 +406,29 @@ static void vnet_send(struct netif *netif, struct pkt *pkt)
     struct vnet_pair *pair = vn->of_cpu[cpu_id()];
     spin_lock(&pair->tx_lock);
     queue_locked(pair, pkt);
-    if (!pair->kick_pending) {
-        pair->kick_pending = true;
-        irq_pend(vn->flush_line);
-    }
+    if (likely(!pair->holds_doorbell))
+        virtq_kick(&pair->tx);
     spin_unlock(&pair->tx_lock);
 }
 
-static void flush(struct vnet_pair *pair)
+/* Until ring_doorbell() by the same CPU.  Where CPUs share a pair, what another one sends meanwhile
+ * leaves then, too. */
+static void hold_doorbell(struct vnet_pair *pair)
+{
+    __atomic_store_n(&pair->holds_doorbell, true, __ATOMIC_RELAXED);
+}
+
+static void ring_doorbell(struct vnet_pair *pair)
 {
     spin_lock(&pair->tx_lock);
-    pair->kick_pending = false;
+    pair->holds_doorbell = false;
     virtq_kick(&pair->tx);
     spin_unlock(&pair->tx_lock);
 }
 
 static void vnet_flush(struct netif *netif)
 {
-    flush(to_vnet(netif)->of_cpu[cpu_id()]);
-}
-
-void vnet_flush_pending(void *arg)
-{
-    const struct vnet *vn = arg;
-    struct vnet_pair *pair = vn->of_cpu[cpu_id()];
-
-    if (pair->kick_pending)
-        flush(pair);
+    (void)netif; /* each frame rings, or its burst's end */
 }
 
 const struct netif_ops vnet_ops = {.send = vnet_send, .flush = vnet_flush, .poll = vnet_poll};

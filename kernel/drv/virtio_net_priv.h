@@ -56,7 +56,7 @@ struct vnet_pair {
     struct timer rx_again;    /* more came than one burst takes, or memory was short */
     struct list_head backlog; /* [T] packets that the ring has no room for */
     u32 nr_backlog;           /* [T] */
-    bool kick_pending;        /* [T] the flush line is pending */
+    bool holds_doorbell;      /* [T], set without: answers to a burst that is being received */
 };
 
 /* A command to the device and its answer: 5.1.6.5. */
@@ -74,7 +74,6 @@ struct vnet {
     struct netif netif;
     struct netif_offer offer; /* until it is taken up */
     struct virtio_dev *dev;
-    u32 flush_line;
     u32 nr_pairs;                       /* in use, at least 1 */
     struct vnet_pair *pairs;            /* owns */
     struct vnet_pair *of_cpu[MAX_CPUS]; /* by which each CPU sends */
@@ -95,7 +94,5 @@ void vnet_rx_used(struct virtq *vq);
 void vnet_tx_used(struct virtq *vq);
 /** Handler of .line: work off both queues.  @arg: struct vnet_pair. */
 void vnet_pair_pending(void *arg);
-/** Handler of .flush_line: ring for what this CPU has sent.  @arg: struct vnet. */
-void vnet_flush_pending(void *arg);
 /** Give the device pages to receive in. */
 void vnet_refill(struct vnet_pair *pair);

@@ -207,10 +207,6 @@ static int setup_queues(struct vnet *vn)
     int err = setup_ctrl(vn, 2 * most);
     if (err)
         return err;
-    int line = irq_register(vnet_flush_pending, vn);
-    if (line < 0)
-        return line;
-    vn->flush_line = (u32)line;
     return virtio_enable_irq(vn->dev);
 }
 

@@ -27,7 +27,7 @@ struct netif_ops {
      * see flush. On a full queue it is dropped and counted. Thread context, may not sleep.
      */
     void (*send)(struct netif *netif, struct pkt *pkt);
-    /** Ring the doorbell for what was sent since the last call: once a burst. */
+    /** Start what was sent since the last call, where send has not. */
     void (*flush)(struct netif *netif);
     /** Take received packets now, without waiting for the interrupt: polling under load. */
     void (*poll)(struct netif *netif);

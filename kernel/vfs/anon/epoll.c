@@ -424,6 +424,18 @@ static int scan(struct epoll *ep, uaddr_t events, int max)
     return n ? n : min(got, 0);
 }
 
+/* Who is woken leaves the queue, so that the rest of a burst finds nobody to wake.  ep's wait queue
+ * is locked here. */
+static bool wake_waiter(struct wait_entry *entry, u32 events)
+{
+    (void)events;
+    bool woken = thread_wake(entry->thread);
+
+    if (woken)
+        list_remove(&entry->node);
+    return woken;
+}
+
 /* Sleep until something is listed. 0, -ETIMEDOUT or -EINTR. */
 static int wait_listed(struct epoll *ep, u64 deadline_ns)
 {
@@ -431,13 +443,18 @@ static int wait_listed(struct epoll *ep, u64 deadline_ns)
     int err = 0;
 
     wait_entry_init(&entry);
+    entry.wake = wake_waiter;
     entry.exclusive = true;
     waitq_add(&ep->waitq, &entry);
     for (;;) {
         thread_prepare_sleep(true);
-        if (any_listed(ep) || err)
+        if (any_listed(ep))
             break;
         err = thread_sleep_until(deadline_ns);
+        if (err || any_listed(ep))
+            break;
+        waitq_remove(&ep->waitq, &entry); /* it may have been taken out, or be just now */
+        waitq_add(&ep->waitq, &entry);
     }
     thread_finish_sleep();
     waitq_remove(&ep->waitq, &entry);
