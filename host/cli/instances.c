@@ -3,6 +3,7 @@
 
 #include "instance/supervisor.h"
 #include "lib/cleanup.h"
+#include "lib/fs.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -154,6 +155,27 @@ static void put_time(json_t *to, const char *key, s64 ns)
     json_object_set_new(to, key, ns ? json_string(instance_time(ns, text)) : json_null());
 }
 
+/* The reports in its folder, the oldest first. */
+static json_t *list_crashes(const char *folder)
+{
+    struct strs names CLEANUP(strs_free) = {0};
+    char *crash CLEANUP(mem_free) = fs_join(folder, "crash");
+    json_t *list = json_array();
+
+    if (fs_list(crash, &names, NULL))
+        return list;
+    for (size_t i = 0; i < names.len; i++) {
+        if (!str_starts(names.at[i], "crash-") || !str_ends(names.at[i], ".txt"))
+            continue;
+        int len = (int)(strlen(names.at[i]) - strlen(".txt"));
+        char *report CLEANUP(mem_free) = fs_join(crash, names.at[i]);
+        char *core CLEANUP(mem_free) = str_printf("%s/%.*s.core", crash, len, names.at[i]);
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "Report", report, "Core", fs_exists(core) ? core : ""));
+    }
+    return list;
+}
+
 json_t *instances_json(struct instance *instance, struct err *err)
 {
     struct instance_state state;
@@ -181,5 +203,6 @@ json_t *instances_json(struct instance *instance, struct err *err)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", instance->dir);
     char *folder CLEANUP(mem_free) = realpath(path, NULL);
     json_object_set_new(config, "Folder", json_string(folder ? folder : ""));
+    json_object_set_new(config, "Crashes", list_crashes(folder ? folder : ""));
     return config;
 }

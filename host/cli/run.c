@@ -56,6 +56,8 @@ static const struct option_spec run_option_specs[] = {
      "give it the terminal (the default on one; =false)"},
     {"rm", 0, OPTION_FLAG, OPTION(rm), NULL, "with -d: remove it once it has ended"},
     {"name", 0, OPTION_TEXT, OPTION(name), "NAME", "its name for the other commands"},
+    {"crash-dir", 0, OPTION_TEXT, OPTION(crash_dir), "DIR",
+     "keep a report and a core file of what dies of a fault"},
     {"kernel", 0, OPTION_TEXT, OPTION(kernel), "FILE", "boot this kernel"},
     {"machine", 0, OPTION_TEXT, OPTION(machine), "TYPE", "microvm (the default), q35 or pc"},
     {"accel", 0, OPTION_TEXT, OPTION(accel), "NAME", "kvm, tcg or auto: kvm where it is quick"},
@@ -136,7 +138,7 @@ static int run_named(const struct run_guest *guest, const struct run_options *op
 static int run_image(const struct run_options *options, const struct image *image,
                      char *const *args, struct err *err)
 {
-    struct run_guest guest CLEANUP(run_guest_fini) = {.extra_layer = -1};
+    struct run_guest guest CLEANUP(run_guest_fini) = {.extra_layer = -1, .crash_fd = -1};
     int failed = run_guest_init(&guest, options, image, args, err);
 
     if (failed)

@@ -36,8 +36,9 @@ struct detached {
 static int detached_start(const struct detached *what, const struct runner_wires *wires,
                           struct err *err)
 {
-    struct run_guest guest CLEANUP(run_guest_fini) = {.extra_layer = -1};
+    struct run_guest guest CLEANUP(run_guest_fini) = {.extra_layer = -1, .crash_fd = -1};
 
+    what->options->crash_fd = wires->crash;
     if (wires->again) /* it starts afresh, and has its ports from the start */
         what->options->state = (struct run_state){0};
     int failed = run_guest_init(&guest, what->options, what->image, what->args, err);

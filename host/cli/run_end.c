@@ -5,6 +5,7 @@
 #include "lib/err.h"
 #include "vm/guest_log.h"
 #include "vm/relay.h"
+#include "vm/report.h"
 #include "vm/symbols.h"
 #include "vm/terminal.h"
 
@@ -117,12 +118,27 @@ static void run_print_error(const struct guest_log *log, u64 memory_bytes)
     fputc('\n', stderr);
 }
 
+/* What leaves a core file: signal(7). */
+static bool run_is_crash(int number)
+{
+    static const int crashes[] = {SIGQUIT, SIGILL,  SIGTRAP, SIGABRT, SIGBUS,
+                                  SIGFPE,  SIGSEGV, SIGXCPU, SIGXFSZ, SIGSYS};
+
+    for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
+        if (crashes[i] == number)
+            return true;
+    return false;
+}
+
 static int run_report(const struct guest_log *log, struct run_printer *printer, struct buf *diag,
                       int status)
 {
     switch (log->end) {
     case GUEST_EXIT:
+        break;
     case GUEST_SIGNAL:
+        if (run_is_crash(log->number) && !printer->guest->config.report && !printer->quiet)
+            fprintf(stderr, "ingot run: --crash-dir DIR keeps a core file of this for gdb\n");
         break;
     case GUEST_ERROR:
         run_print_error(log, printer->guest->config.memory_bytes);
@@ -197,10 +213,16 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
         .guest = guest, .quiet = options->quiet, .raw = guest->config.tty};
     struct guest_log log CLEANUP(guest_log_fini);
     struct buf diag CLEANUP(buf_free) = {0};
+    struct report report CLEANUP(report_fini);
     struct vm vm CLEANUP(vm_fini);
 
     vm_init(&vm);
     guest_log_init(&log, run_line, &printer);
+    report_init(&report, guest->crash_fd);
+    report.title = guest->title;
+    report.log = &log;
+    report.symbolize = run_symbolize;
+    report.context = &printer;
     int failed = run_open_trace(&printer, options->trace, err);
     if (failed)
         return failed;
@@ -211,6 +233,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     failed = guest->vmm->start(&guest->config, &vm, err);
     if (failed)
         goto release;
+    log.report = vm.ch.report < 0 && guest->config.report ? &report : NULL;
     if (guest->config.incoming)
         failed = run_go_on(guest, options, &vm, err);
     if (failed)
@@ -222,6 +245,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     const struct relay relay = {
         .vm = &vm,
         .log = &log,
+        .report = &report,
         .diag = &diag,
         .in = options->interactive == 0 ? -1 : STDIN_FILENO,
         .out = STDOUT_FILENO,

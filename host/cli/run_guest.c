@@ -124,6 +124,8 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
         buf_puts(params, " ingot.seal=1");
     if (options->single)
         buf_puts(params, " ingot.single=1");
+    if (guest->config.report)
+        buf_puts(params, " ingot.report=1");
     run_add_exec(params, &options->exec);
     if (options->hostname)
         cmdline_add_pair(params, "ingot.hostname", options->hostname);
@@ -332,6 +334,24 @@ static int run_set_environment(const struct run_guest *guest, const struct run_o
     return run_environment(options, env, err);
 }
 
+/* Before anything runs: who asks for reports shall not learn after a crash that there are none. */
+static int run_open_crash_dir(struct run_guest *guest, const struct run_options *options,
+                              struct err *err)
+{
+    if (options->crash_fd > 0) {
+        guest->crash_fd = fcntl(options->crash_fd, F_DUPFD_CLOEXEC, 3);
+    } else if (options->crash_dir) {
+        int failed = fs_mkdirs(options->crash_dir, err);
+        if (failed)
+            return err_prefix(err, "--crash-dir");
+        guest->crash_fd = open(options->crash_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (guest->crash_fd < 0)
+            return err_errno(err, errno, "--crash-dir: '%s'", options->crash_dir);
+    }
+    guest->config.report = guest->crash_fd >= 0;
+    return 0;
+}
+
 int run_guest_init(struct run_guest *guest, const struct run_options *options,
                    const struct image *image, char *const *args, struct err *err)
 {
@@ -340,12 +360,17 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
 
     *guest = (struct run_guest){
         .extra_layer = -1,
+        .crash_fd = -1,
     };
     int failed = run_choose_ground(options, image, &guest->vmm, err);
     if (failed)
         return failed;
+    guest->title =
+        options->name ? str_printf("%s, of %s", options->name, image->name) : str_dup(image->name);
     guest->config.no_input = options->interactive == 0;
     failed = run_set_machine(guest, options, err);
+    if (!failed)
+        failed = run_open_crash_dir(guest, options, err);
     if (!failed)
         failed = run_open_volumes(guest, options, err);
     if (!failed)
@@ -379,10 +404,12 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
 void run_guest_fini(struct run_guest *guest)
 {
     mem_free(&guest->kernel);
+    mem_free(&guest->title);
     mem_free(&guest->layers);
     buf_free(&guest->params);
     buf_free(&guest->args);
     fd_close(&guest->extra_layer);
+    fd_close(&guest->crash_fd);
     run_close_volumes(guest);
     vm_net_fini(&guest->net);
 }

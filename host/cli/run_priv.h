@@ -26,10 +26,12 @@ struct run_options {
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     const char *restart, *log_driver;
+    const char *crash_dir;
     const char *health_cmd, *health_interval, *health_timeout, *health_start;
     long health_retries;
     long cpus, loglevel, stop_timeout, timeout;
     int interactive, tty;
+    int crash_fd; /* the folder for crash reports; 0 for none; borrowed */
     struct run_state state;
     bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal, single, detach, no_health;
 };
@@ -38,6 +40,7 @@ struct run_options {
 struct run_guest {
     struct vm_config config;
     const struct vmm *vmm;
+    char *title;       /* what it runs, for people; owned */
     char *kernel;      /* owned */
     struct buf params; /* kernel words */
     struct buf args;   /* the program's */
@@ -46,6 +49,7 @@ struct run_guest {
     struct vm_volume *volumes; /* owned, with their descriptors and their .mount */
     struct vm_share *shares;   /* owned, with their strings */
     int started;               /* gets a zero byte once the VMM runs; 0 for none */
+    int crash_fd;              /* the folder for crash reports, owned; -1 for none */
     int extra_layer;           /* descriptor of the layer made for this run; -1 for none */
 };
 

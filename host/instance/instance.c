@@ -300,6 +300,14 @@ int instance_remove(struct instance *instance, struct err *err)
     return failed ? err_errno(err, -failed, "%s", to) : 0;
 }
 
+int instance_subfolder(const struct instance *instance, const char *name)
+{
+    if (mkdirat(instance->dir, name, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    int fd = openat(instance->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 /* sun_path is 108 bytes; a folder may be deeper. */
 static void socket_address(const struct instance *instance, const char *name,
                            struct sockaddr_un *address)

@@ -114,5 +114,9 @@ const char *instance_status_name(enum instance_status status);
  * length: it is bound through the folder's descriptor. */
 int instance_listen(const struct instance *instance, const char *name);
 
+/** A folder in the instance's folder, made where it is missing: a descriptor, or a negative errno.
+ */
+int instance_subfolder(const struct instance *instance, const char *name);
+
 /** A connection to such a socket, or a negative errno. */
 int instance_connect(const struct instance *instance, const char *name);

@@ -99,6 +99,7 @@ static void run_runner(struct supervisor *s, int out, int err, int started, pid_
         _exit(1);
     if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
         _exit(STATUS_FAILED);
+    int crash = instance_subfolder(s->instance, "crash"); /* without it there are no reports */
     int *ours[] = {
         &s->signals, &s->control, &s->ready,  &s->out,       &s->err,           &s->started,
         &out,        &err,        &s->log.fd, &s->health.fd, &s->instance->dir, &s->instance->lock};
@@ -109,6 +110,7 @@ static void run_runner(struct supervisor *s, int out, int err, int started, pid_
     const struct runner_wires wires = {.started = started,
                                        .monitor = max(s->monitor, 0),
                                        .guest = max(s->guest, 0),
+                                       .crash = max(crash, 0),
                                        .again = s->was_up};
     int status = s->plan->run(s->plan->context, &wires);
     fflush(stdout);

@@ -34,6 +34,7 @@ struct runner_wires {
     int started; /* one byte is written once the VMM runs; else words of why it does not */
     int monitor; /* a listening socket for the VMM's monitor; 0 where there is none */
     int guest;   /* likewise for the operator's line to the guest's kernel */
+    int crash;   /* the folder for crash reports; 0 where there is none */
     bool again;  /* it ran before, and is started anew */
 };
 

@@ -1,6 +1,7 @@
 #include "vm/guest_log.h"
 
 #include "lib/buf.h"
+#include "vm/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,10 +100,19 @@ static char guest_log_printable(char c)
     return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f ? '.' : c;
 }
 
+/* A record between two lines, or the rest of one. */
+static bool guest_log_is_record(const struct guest_log *log, char next)
+{
+    return log->report && (report_is_inside(log->report) ||
+                           (!log->partial_len && next == (char)(REPORT_MAGIC & 0xff)));
+}
+
 void guest_log_feed(struct guest_log *log, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (bytes[i] == '\n') {
+        if (guest_log_is_record(log, bytes[i])) {
+            i += report_feed(log->report, bytes + i, len - i) - 1;
+        } else if (bytes[i] == '\n') {
             guest_log_flush(log);
         } else if (bytes[i] != '\r' && bytes[i] != 0 && log->partial_len < GUEST_LOG_LINE - 1) {
             log->partial[log->partial_len++] = guest_log_printable(bytes[i]);

@@ -11,6 +11,8 @@ enum {
     GUEST_LOG_LINE = 4096, /* bytes; what is longer is cut */
 };
 
+struct report;
+
 enum guest_end {
     GUEST_RUNNING, /* no final line so far */
     GUEST_EXIT,    /* the program left with a status */
@@ -29,6 +31,7 @@ enum guest_line {
 struct guest_log {
     void (*line)(void *context, enum guest_line kind, const char *text); /* NULL: nobody listens */
     void *context;
+    struct report *report; /* gets what lies between the lines; borrowed; NULL: nothing does */
 
     enum guest_end end;
     int number; /* exit status or signal number */

@@ -167,6 +167,8 @@ static int qemu_open_channels(const struct vm_config *config, struct qemu_fds *f
         failed = qemu_open_channel(fds, QEMU_FD_LOG, &vm->ch.log, err);
     if (!failed)
         failed = qemu_open_channel(fds, QEMU_FD_CONTROL, &vm->control, err);
+    if (!failed && config->report)
+        failed = qemu_open_channel(fds, QEMU_FD_REPORT, &vm->ch.report, err);
     if (config->tty)
         return failed ? failed : qemu_open_channel(fds, QEMU_FD_TTY, &vm->ch.tty, err);
     if (!failed)

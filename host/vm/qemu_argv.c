@@ -85,6 +85,28 @@ static void qemu_add_port(struct strs *argv, const char *name, int fd)
     qemu_add(argv, "-device", str_printf("virtserialport,chardev=%s,name=ingot.%s", name, name));
 }
 
+/* Port 0 is reserved for a console; the program's are 1 to 3, then come ours. */
+static void qemu_add_ports_of_ours(const struct qemu_plan *plan, struct strs *argv)
+{
+    enum { FIRST = 4 };
+    const struct vm_config *config = plan->config;
+    int ports = FIRST + (config->operator_line != 0) + config->report;
+    char *options CLEANUP(mem_free) = str_printf(",max_ports=%d", ports);
+
+    qemu_add_virtio(plan, argv, "virtio-serial", options, 0);
+    if (config->report) {
+        qemu_add(argv, "-chardev", str_printf("socket,id=report,fd=%d", QEMU_FD_REPORT));
+        qemu_add(argv, "-device",
+                 str_printf("virtserialport,chardev=report,name=ingot.report,nr=%d", --ports));
+    }
+    if (config->operator_line) {
+        qemu_add(argv, "-chardev",
+                 str_printf("socket,id=guest,fd=%d,server=on,wait=off", QEMU_FD_GUEST));
+        qemu_add(argv, "-device",
+                 str_printf("virtserialport,chardev=guest,name=ingot.guest,nr=%d", --ports));
+    }
+}
+
 static void qemu_add_console(const struct qemu_plan *plan, struct strs *argv)
 {
     qemu_add(argv, "-chardev", str_printf("socket,id=log,fd=%d", QEMU_FD_LOG));
@@ -96,14 +118,7 @@ static void qemu_add_console(const struct qemu_plan *plan, struct strs *argv)
                  str_printf("socket,id=monitor,fd=%d,server=on,wait=off", QEMU_FD_MONITOR));
         qemu_add(argv, "-mon", str_dup("chardev=monitor,mode=control"));
     }
-    /* Port 0 is reserved for a console; ours are 1 to 3, and the operator's 4. */
-    qemu_add_virtio(plan, argv, "virtio-serial",
-                    plan->config->operator_line ? ",max_ports=5" : ",max_ports=4", 0);
-    if (plan->config->operator_line) {
-        qemu_add(argv, "-chardev",
-                 str_printf("socket,id=guest,fd=%d,server=on,wait=off", QEMU_FD_GUEST));
-        qemu_add(argv, "-device", str_dup("virtserialport,chardev=guest,name=ingot.guest,nr=4"));
-    }
+    qemu_add_ports_of_ours(plan, argv);
     if (plan->config->tty) {
         qemu_add_port(argv, "tty", QEMU_FD_TTY);
         return;

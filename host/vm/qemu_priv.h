@@ -18,6 +18,7 @@ enum qemu_fd {
     QEMU_FD_INITRD,
     QEMU_FD_MONITOR,
     QEMU_FD_GUEST,
+    QEMU_FD_REPORT,
     QEMU_FD_TAP,                                    /* its first queue; the others follow */
     QEMU_FD_DISK = QEMU_FD_TAP + VM_NET_MAX_QUEUES, /* the first layer's; the others follow */
 };

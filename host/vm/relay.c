@@ -3,6 +3,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "vm/guest_log.h"
+#include "vm/report.h"
 #include "vm/terminal.h"
 #include "vm/vmm.h"
 
@@ -47,14 +48,15 @@ enum {
     SLOT_OUT,
     SLOT_ERR,
     SLOT_UP,
+    SLOT_REPORT,
     SLOT_SINKS,
-    NR_SLOTS = 9
+    NR_SLOTS = 10
 };
 
 struct state {
     const struct relay *relay;
     int signals;
-    bool log_open, diag_open;
+    bool log_open, diag_open, report_open;
     struct flow in, out, err;
     u64 kill_at_ms, timeout_at_ms, linger_at_ms; /* 0: not set */
     bool killed, timed_out;
@@ -222,6 +224,17 @@ static void relay_log(struct state *state)
         state->linger_at_ms = relay_now_ms() + LINGER_MS;
 }
 
+static void relay_report(struct state *state)
+{
+    char bytes[65536];
+    ssize_t got = read(state->relay->vm->ch.report, bytes, sizeof(bytes));
+
+    if (got == 0 || (got < 0 && !flow_error_is_passing()))
+        state->report_open = false;
+    for (ssize_t at = 0; at < got && state->relay->report;)
+        at += (ssize_t)report_feed(state->relay->report, bytes + at, (size_t)(got - at));
+}
+
 /* Without its devices a guest is of no use for long: its program is asked to end. */
 static void relay_check_device(struct state *state)
 {
@@ -344,6 +357,8 @@ static int relay_poll(struct state *state, struct pollfd *set)
     relay_poll_flow(&state->err, &set[SLOT_ERR]);
     set[SLOT_UP] =
         (struct pollfd){.fd = relay->vm->wants_up ? relay->vm->control : -1, .events = POLLIN};
+    set[SLOT_REPORT] =
+        (struct pollfd){.fd = state->report_open ? relay->vm->ch.report : -1, .events = POLLIN};
     /* No events asked for: only to hear that the reader has gone. */
     set[SLOT_SINKS] = (struct pollfd){.fd = state->out.len ? -1 : state->out.to};
     set[SLOT_SINKS + 1] = (struct pollfd){.fd = state->err.len ? -1 : state->err.to};
@@ -390,8 +405,8 @@ static void relay_deadlines(struct state *state)
 
 static bool relay_is_over(const struct state *state)
 {
-    return !state->log_open && !state->diag_open && flow_is_done(&state->out) &&
-           flow_is_done(&state->err);
+    return !state->log_open && !state->diag_open && !state->report_open &&
+           flow_is_done(&state->out) && flow_is_done(&state->err);
 }
 
 static void relay_init(struct state *state, const struct relay *relay)
@@ -405,6 +420,7 @@ static void relay_init(struct state *state, const struct relay *relay)
     state->signals = signalfd(-1, &set, SFD_CLOEXEC);
     state->log_open = true;
     state->diag_open = ch->diag >= 0;
+    state->report_open = ch->report >= 0;
     flow_init(&state->in, relay->in, tty ? ch->tty : ch->in);
     state->out.from_guest = state->err.from_guest = true;
     state->in.chunk = FLOW_SIZE; /* our ends of the channels never block */
@@ -425,6 +441,8 @@ static void relay_dispatch(struct state *state, const struct pollfd *set)
         relay_log(state);
     if (set[SLOT_DIAG].revents)
         relay_diag(state);
+    if (set[SLOT_REPORT].revents)
+        relay_report(state);
     relay_output(state, &state->out, set[SLOT_OUT].revents, set[SLOT_SINKS].revents,
                  "standard output");
     relay_output(state, &state->err, set[SLOT_ERR].revents, set[SLOT_SINKS + 1].revents, NULL);

@@ -9,11 +9,13 @@
 
 struct buf;
 struct guest_log;
+struct report;
 struct vm;
 
 struct relay {
     struct vm *vm;
     struct guest_log *log; /* gets the kernel's console */
+    struct report *report; /* gets what the kernel reports; NULL: nothing */
     struct buf *diag;      /* gets what the VMM complains about, 64 KiB at most */
     int in, out, err;      /* the user's; @in is -1 for an input that is empty */
     u64 grace_ms;          /* from the first stop signal to the end of the VM */

@@ -72,6 +72,7 @@ struct vm_config {
     size_t nr_disks;
     int monitor;       /* a listening socket where who operates the VM finds its VMM; 0 for none */
     int operator_line; /* a listening socket where he finds the guest's kernel; 0 for none */
+    bool report;       /* its kernel shall report (abi/report.h) */
     bool incoming;     /* it goes on from a state, which arrive() gets */
     bool moving;   /* from another VMM, which still has the ports and volumes: settle() follows */
     bool postcopy; /* it may switch over before it has sent all memory */
@@ -82,12 +83,13 @@ struct vm_config {
 /** The host's ends of a guest's channels; -1 where there is none, because the guest has the user's
  * own descriptors.  Non-blocking stream sockets, or pipes. */
 struct vm_channels {
-    int in;   /* program's standard input; shut down for writing to give it an end of file */
-    int out;  /* program's standard output */
-    int err;  /* program's standard error */
-    int tty;  /* all three of a program on a terminal */
-    int log;  /* kernel log; closed by the VMM's end, whatever its cause */
-    int diag; /* what the VMM itself complains about */
+    int in;     /* program's standard input; shut down for writing to give it an end of file */
+    int out;    /* program's standard output */
+    int err;    /* program's standard error */
+    int tty;    /* all three of a program on a terminal */
+    int report; /* what its kernel reports; -1 also where that comes between the lines of the log */
+    int log;    /* kernel log; closed by the VMM's end, whatever its cause */
+    int diag;   /* what the VMM itself complains about */
 };
 
 /** A guest; the owner passes it to vm_fini() however starting went. */

@@ -25,13 +25,20 @@ static void ring_put(const char *text, size_t len)
 }
 
 /* A panic may interrupt a holder of the lock: after a while it goes on without. */
-static void emit(const char *text, size_t len, bool console)
+static bool try_hard_to_lock(void)
 {
     u32 tries = 0;
     bool locked;
 
     while (!(locked = spin_trylock(&lock)) && tries++ < 1000000)
         cpu_relax();
+    return locked;
+}
+
+static void emit(const char *text, size_t len, bool console)
+{
+    bool locked = try_hard_to_lock();
+
     ring_put(text, len);
     if (console)
         plat.console_write(text, len);
@@ -77,6 +84,16 @@ void log_raw(const char *fmt, ...)
     int len = format_va(line, sizeof(line), fmt, ap);
     va_end(ap);
     emit(line, finish_line(line, len), true);
+}
+
+void log_bytes(const void *a, size_t na, const void *b, size_t nb)
+{
+    bool locked = try_hard_to_lock();
+
+    plat.console_write(a, na);
+    plat.console_write(b, nb);
+    if (locked)
+        spin_unlock(&lock);
 }
 
 size_t log_read(u64 *pos, char *buf, size_t size)

@@ -50,6 +50,9 @@ void log_vprint(enum log_level level, const char *fmt, va_list ap);
 /** A line without time stamp that always reaches the console: the final line, trace and missing. */
 void log_raw(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/** Two runs of bytes straight to the console, with no line between them; they are not kept. */
+void log_bytes(const void *a, size_t na, const void *b, size_t nb);
+
 /**
  * Copy kept log text from position *@pos (0: the oldest) into @buf; *@pos moves behind it.
  * Returns the number of bytes, 0 at the end.

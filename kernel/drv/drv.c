@@ -4,6 +4,7 @@
 #include "drv/host_stream.h"
 #include "drv/operator.h"
 #include "drv/pci.h"
+#include "drv/report.h"
 #include "drv/screen.h"
 #include "drv/uart.h"
 #include "drv/virtio.h"
@@ -23,4 +24,5 @@ void drv_init(void)
         virtio_window_probe_all();
     console_init();
     operator_init();
+    report_port_init();
 }

@@ -48,6 +48,7 @@ static int protect_range(struct mm *mm, u64 start, u64 end, u32 prot)
         if (err)
             return err;
         vma = area_find(mm, at);
+        vma->copied |= plat.areas && (vma->prot & PROT_WRITE); /* its copies are not ours to see */
         vma->prot = prot;
     }
     return 0;

@@ -22,7 +22,6 @@ static void set_default_limits(struct process *p)
     for (int i = 0; i < RLIM_NLIMITS; i++)
         p->rlimits[i] = (struct rlimit64){RLIM64_INFINITY, RLIM64_INFINITY};
     p->rlimits[RLIMIT_STACK].cur = MIB(8);
-    p->rlimits[RLIMIT_CORE].cur = 0;
     p->rlimits[RLIMIT_NOFILE] = (struct rlimit64){1024, 1048576};
     p->rlimits[RLIMIT_NPROC] = (struct rlimit64){16384, 16384};
     p->rlimits[RLIMIT_SIGPENDING] = (struct rlimit64){8192, 8192};

@@ -143,3 +143,12 @@ void posix_timer_taken(struct process *process, struct siginfo64 *info);
 
 /** Say on the log what the program died of. */
 void crash_report(int sig, const struct siginfo64 *info, const struct trap_frame *frame);
+
+/* ---- core_dump.c ---- */
+
+/**
+ * Report to the host, if it wants that, that the current process dies of @sig: its memory map, its
+ * threads, and a core file as RLIMIT_CORE and PR_SET_DUMPABLE allow.  Sleeps.  The other threads
+ * stay halted.  Returns whether there is a core file.
+ */
+bool core_dump(int sig, const struct siginfo64 *info, const struct trap_frame *frame);

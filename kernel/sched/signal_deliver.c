@@ -10,6 +10,7 @@
 #include "sched/sched_priv.h"
 
 enum { SYSCALL_INSTRUCTION_LEN = 2, NR_RESTART_SYSCALL = 219 };
+enum { DIED_WITH_CORE = 0x80 }; /* of the status that wait(2) gives */
 
 #define SIGNALS_CORE                                                                               \
     (sigmask(SIGQUIT) | sigmask(SIGILL) | sigmask(SIGTRAP) | sigmask(SIGABRT) | sigmask(SIGBUS) |  \
@@ -71,8 +72,11 @@ static void die_of(int sig, const struct siginfo64 *info, const struct trap_fram
 
 static void die_of(int sig, const struct siginfo64 *info, const struct trap_frame *frame)
 {
-    if (sigmask(sig) & SIGNALS_CORE)
+    if (sigmask(sig) & SIGNALS_CORE) {
         crash_report(sig, info, frame);
+        if (core_dump(sig, info, frame))
+            process_exit(sig | DIED_WITH_CORE);
+    }
     process_exit(sig);
 }
 
@@ -99,7 +103,9 @@ static void stop_process(struct process *p, int sig)
 /** Sleep until the process may go on; its first thread to do so tells the parent. */
 static void wait_until_continued(struct process *p)
 {
+    __atomic_fetch_add(&p->nr_halted, 1, __ATOMIC_ACQ_REL);
     wait_event(&p->stop_wait, !still_stopped(p), false, NO_DEADLINE);
+    __atomic_fetch_sub(&p->nr_halted, 1, __ATOMIC_ACQ_REL);
     if (__atomic_exchange_n(&p->continued, false, __ATOMIC_ACQ_REL))
         family_report_stop(SIGCONT);
 }

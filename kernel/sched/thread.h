@@ -144,6 +144,8 @@ struct process {
     bool stopped;                   /* [S] by SIGSTOP and its like */
     bool continued;                 /* [S] by SIGCONT, which the parent is still to hear of */
     struct waitq stop_wait;         /* stopped threads */
+    u32 nr_halted;                  /* [A] how many wait there */
+    bool dumping;                   /* [A] a thread writes its core file */
     int exit_status;                /* [S] as wait(2) reports it: code << 8, or the signal */
     struct rlimit64 rlimits[RLIM_NLIMITS]; /* [S] */
     struct creds creds;                    /* [S] */

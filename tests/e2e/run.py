@@ -20,6 +20,7 @@ import bombs  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
 import cpus  # noqa: E402
+import crashes  # noqa: E402
 import cuts  # noqa: E402
 import debug_kernel  # noqa: E402
 import devices  # noqa: E402
@@ -149,6 +150,7 @@ def main():
     servers.add_to(suite)
     clients.add_to(suite)
     cpus.add_to(suite)
+    crashes.add_to(suite)
     cuts.add_to(suite)
     networds.add_to(suite)
     netconf.add_to(suite)
