@@ -252,20 +252,23 @@ static void take_text(struct report *report, const char *bytes, size_t len)
         fputc(bytes[i] == '\n' || isprint((unsigned char)bytes[i]) ? bytes[i] : '.', report->text);
 }
 
+/* It may come in pieces; what is too long is cut. */
 static void take_name(struct report *report, const char *bytes, size_t len)
 {
-    char name[32];
-    size_t n = min(len, sizeof(name) - 1);
+    size_t at = report->head.len - report->left;
 
-    for (size_t i = 0; i < n; i++)
-        name[i] = isprint((unsigned char)bytes[i]) ? bytes[i] : '.';
-    name[n] = 0;
-    (void)report_begin(report, name, report->head.pid, (int)(report->head.offset & 0x7f));
+    for (size_t i = 0; i < len && at + i < sizeof(report->name) - 1; i++) {
+        report->name[at + i] = isprint((unsigned char)bytes[i]) ? bytes[i] : '.';
+        report->name[at + i + 1] = 0;
+    }
+    if (len == report->left)
+        (void)report_begin(report, report->name, report->head.pid,
+                           (int)(report->head.offset & 0x7f));
 }
 
 static void take_data(struct report *report, const char *bytes, size_t len)
 {
-    if (report->head.kind == REPORT_CRASH && report->left == report->head.len)
+    if (report->head.kind == REPORT_CRASH)
         take_name(report, bytes, len);
     else if (report->head.kind == REPORT_TEXT)
         take_text(report, bytes, len);

@@ -26,6 +26,7 @@ struct report {
     size_t head_len;       /* how much of .head there is */
     u32 left;              /* bytes of the record's that are still to come */
     u64 at;                /* where the next of them belongs in the core file */
+    char name[32];         /* of the process, as far as it has come */
     unsigned number;       /* of the report that is being written; 0 for none */
     FILE *text;            /* likewise; owned */
     int core;              /* likewise; -1 until there are bytes of it */

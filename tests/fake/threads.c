@@ -299,6 +299,12 @@ int arch_sigframe_pop(struct trap_frame *frame, sigset64_t *mask, struct sigalts
     return -EFAULT;
 }
 
+bool core_dump(int sig, const struct siginfo64 *info, const struct trap_frame *frame)
+{
+    (void)sig, (void)info, (void)frame;
+    return false;
+}
+
 void crash_report(int sig, const struct siginfo64 *info, const struct trap_frame *frame)
 {
     (void)sig, (void)info, (void)frame;

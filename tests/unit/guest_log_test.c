@@ -1,6 +1,12 @@
 /* The guest's console as the runner reads it: a guest may write anything there. */
 #include "unit/test.h"
 #include "vm/guest_log.h"
+#include "vm/report.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static char seen[4096];
 
@@ -93,4 +99,101 @@ TEST(guest_log_lets_nothing_steer_the_terminal)
     guest_log_feed(&log, text, sizeof(text) - 1);
     EXPECT_STR(log.tail[0], "a.[2Jb.\tc", NULL);
     guest_log_fini(&log);
+}
+
+/* ---- records between the lines ---- */
+
+static size_t put_record(char *to, u32 kind, u64 offset, const char *data)
+{
+    struct report_head head = {
+        .magic = REPORT_MAGIC, .kind = kind, .offset = offset, .len = (u32)strlen(data), .pid = 7};
+
+    memcpy(to, &head, sizeof(head));
+    memcpy(to + sizeof(head), data, head.len);
+    return sizeof(head) + head.len;
+}
+
+static size_t read_file(int dir, const char *name, char *text, size_t size)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
+
+    text[got < 0 ? 0 : got] = 0;
+    if (fd >= 0)
+        close(fd);
+    return got < 0 ? 0 : (size_t)got;
+}
+
+TEST(records_between_lines_become_files_however_they_are_cut)
+{
+    char stream[1024], folder[] = "/tmp/ingot-report-XXXXXX", text[4096];
+    struct guest_log log;
+    struct report report;
+    size_t len = 0;
+
+    EXPECT_TRUE(mkdtemp(folder) != NULL, "a folder");
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    len += (size_t)sprintf(stream, "[    0.000001] before\n");
+    len += put_record(stream + len, REPORT_CRASH, 11, "pro\033gram");
+    len += put_record(stream + len, REPORT_TEXT, 0, "memory map:\n\033[2J\n");
+    len += put_record(stream + len, REPORT_CORE, 5, "after a hole");
+    len += (size_t)sprintf(stream + len, "[    0.000002] between\n");
+    len += put_record(stream + len, REPORT_END, 100, "");
+    len += (size_t)sprintf(stream + len, "ingot: signal 11\n");
+    for (size_t step = 1; step < 60; step++) {
+        guest_log_init(&log, NULL, NULL);
+        report_init(&report, dir);
+        report.log = &log;
+        log.report = &report;
+        for (size_t at = 0; at < len; at += step)
+            guest_log_feed(&log, stream + at, len - at < step ? len - at : step);
+        EXPECT_EQ(log.end, GUEST_SIGNAL, "the last line was seen");
+        EXPECT_EQ(log.nr_lines, 3, "no record is taken for a line");
+        char name[32];
+        snprintf(name, sizeof(name), "crash-%zu.txt", step);
+        read_file(dir, name, text, sizeof(text));
+        EXPECT_TRUE(strstr(text, "program: pro.gram (process 7)\ndied of: SIGSEGV") != NULL, text);
+        EXPECT_TRUE(strstr(text, "memory map:\n.[2J\n") != NULL, "nothing steers a terminal");
+        EXPECT_TRUE(strstr(text, "between") != NULL, "the log's end");
+        snprintf(name, sizeof(name), "crash-%zu.core", step);
+        EXPECT_EQ(read_file(dir, name, text, sizeof(text)), 100, "as long as was said");
+        EXPECT_TRUE(!memcmp(text, "\0\0\0\0\0after a hole\0", 18), "at its place");
+        report_fini(&report);
+        guest_log_fini(&log);
+    }
+    EXPECT_EQ(report.last_written, 59, "one a turn");
+    EXPECT_EQ(faccessat(dir, "crash-54.txt", F_OK, 0), -1, "the oldest went");
+    EXPECT_EQ(faccessat(dir, "crash-55.txt", F_OK, 0), 0, "five stay");
+    close(dir);
+    pid_t child = fork();
+    if (child == 0)
+        execlp("rm", "rm", "-r", folder, NULL);
+    waitpid(child, NULL, 0);
+}
+
+TEST(records_that_lie_harm_nobody)
+{
+    char stream[256], folder[] = "/tmp/ingot-report-XXXXXX";
+    struct report_head head = {.magic = REPORT_MAGIC, .kind = REPORT_CORE, .len = 1u << 30};
+    struct report report;
+
+    EXPECT_TRUE(mkdtemp(folder) != NULL, "a folder");
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    report_init(&report, dir);
+    EXPECT_EQ(report_feed(&report, (char *)&head, sizeof(head)), sizeof(head), "too long");
+    EXPECT_TRUE(!report_is_inside(&report), "it is none");
+    size_t len = put_record(stream, REPORT_CORE, UINT64_MAX - 2, "data");
+    EXPECT_EQ(report_feed(&report, stream, len), len, "before any crash");
+    len = put_record(stream, REPORT_CRASH, 6, "p");
+    EXPECT_EQ(report_feed(&report, stream, len), len, "a crash");
+    len = put_record(stream, REPORT_CORE, UINT64_MAX - 2, "data");
+    EXPECT_EQ(report_feed(&report, stream, len), len, "beyond all files");
+    len = put_record(stream, REPORT_END, UINT64_MAX, "");
+    EXPECT_EQ(report_feed(&report, stream, len), len, "longer than all files");
+    EXPECT_EQ(report.last_written, 1, "told all the same");
+    report_fini(&report);
+    EXPECT_EQ(unlinkat(dir, "crash-1.txt", 0), 0, "there");
+    EXPECT_EQ(unlinkat(dir, "crash-1.core", 0), -1, "none was made");
+    close(dir);
+    EXPECT_EQ(rmdir(folder), 0, "and nothing else");
 }
