@@ -10,11 +10,11 @@ from harness import BUILD, Skip, need, run
 from instances import Lab, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PROGRAM = os.path.join(BUILD, "tests", "e2e", "crasher")
+PROGRAM = os.path.join(BUILD, "tests", "e2e", "crashing")
 
 
 def build():
-    subprocess.run(["gcc", "-g", "-O0", "-pthread", os.path.join(HERE, "programs", "crasher.c"), "-o", PROGRAM], check=True)
+    subprocess.run(["gcc", "-g", "-O0", "-pthread", os.path.join(HERE, "programs", "crashing.c"), "-o", PROGRAM], check=True)
 
 
 def gdb(program, core, *commands):
@@ -44,7 +44,7 @@ def explained(ground):
         folder, result = crash(home, ground, "segv", "3")
         need(f"crash report: {folder}/crash-1.txt" in result.errors(), f"it is not said where\n{result.show()}")
         text = read(folder)
-        for words in ("program: crasher (process 1)", "died of: SIGSEGV (11)", "[heap]", "/libc.so.6", "crasher (died) at",
+        for words in ("program: crashing (process 1)", "died of: SIGSEGV (11)", "[heap]", "/libc.so.6", "crashing (died) at",
                       "it wrote through a null pointer", "core file: crash-1.core"):
             need(words in text, f"no '{words}' in the report\n{text}")
         need(text.count("call 34") == 3, f"not three threads in pause()\n{text}")

@@ -1,4 +1,4 @@
-/* Dies in a way that a debugger must be able to explain: crasher KIND [THREADS] [limit|private].
+/* Dies in a way that a debugger must be able to explain: crashing KIND [THREADS] [limit|private].
  * Built with debug information. */
 #define _GNU_SOURCE
 #include <pthread.h>
