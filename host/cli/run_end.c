@@ -16,6 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What a report of a panic is made from. */
+struct run_panic {
+    struct report *report;
+    const struct guest_log *log;
+    struct vm *vm;
+};
+
 /* Where the kernel's lines go while the guest runs. */
 struct run_printer {
     const struct run_guest *guest;
@@ -191,6 +198,21 @@ static int run_status(enum relay_cause cause, const struct run_options *options,
     return cause == RELAY_LOST && !end ? RUN_STATUS_LOST : end;
 }
 
+/* The kernel waits for this before it ends. */
+static void run_panicked(void *context)
+{
+    const struct run_panic *panic = context;
+    struct report *report = panic->report;
+    struct err err = {0};
+
+    if (!report_begin(report, panic->log->why, 0, 0))
+        return;
+    int fd = report_core(report);
+    if (fd >= 0 && panic->vm->vmm->dump(panic->vm, fd, REPORT_CORE_MAX, &err))
+        report_lack(report, err.text);
+    report_end(report, 0);
+}
+
 static int run_open_trace(struct run_printer *printer, const char *path, struct err *err)
 {
     printer->trace = stderr;
@@ -242,10 +264,13 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
         (void)!write(guest->started, "", 1); /* whoever waited for it has gone: then nobody does */
     if (guest->config.moving)
         run_settle_in(guest, &vm);
+    struct run_panic panic = {.report = &report, .log = &log, .vm = &vm};
     const struct relay relay = {
         .vm = &vm,
         .log = &log,
         .report = &report,
+        .panicked = guest->config.report ? run_panicked : NULL,
+        .context = &panic,
         .diag = &diag,
         .in = options->interactive == 0 ? -1 : STDIN_FILENO,
         .out = STDOUT_FILENO,

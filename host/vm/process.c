@@ -317,5 +317,6 @@ const struct vmm process_vmm = {
     .describe = process_describe,
     .start = process_start,
     .stop = process_stop,
+    .dump = process_dump,
     .up = process_device_rang,
 };

@@ -31,6 +31,9 @@ int child_fd(int fd);
 /** Start it; it dies with us.  0 or a negative errno. */
 int child_spawn(const struct child_plan *plan, pid_t *pid);
 
+/** struct vmm's dump(). */
+int process_dump(struct vm *vm, int fd, u64 room, struct err *err);
+
 /** How many devices the guest has that need a device process. */
 size_t process_count_devices(const struct vm_config *config);
 

@@ -384,5 +384,6 @@ const struct vmm qemu_vmm = {
     .ready = qemu_ready,
     .arrive = qemu_arrive,
     .settle = qemu_settle,
+    .dump = qemu_dump,
     .up = qemu_up,
 };

@@ -66,6 +66,9 @@ int qemu_ready(struct vm *vm, struct err *err);
 int qemu_arrive(const struct vm_config *config, struct vm *vm, int fd, struct err *err);
 int qemu_settle(const struct vm_config *config, struct vm *vm, struct err *err);
 
+/** struct vmm's dump(). */
+int qemu_dump(struct vm *vm, int fd, u64 room, struct err *err);
+
 /** Append a virtio device in @slot (where the machine has slots); @options begins with a comma. */
 void qemu_add_virtio(const struct qemu_plan *plan, struct strs *argv, const char *type,
                      const char *options, int slot);

@@ -220,6 +220,10 @@ static void relay_log(struct state *state)
         guest_log_flush(state->relay->log);
         state->log_open = false;
     }
+    if (state->relay->log->end == GUEST_PANIC && state->relay->panicked && !state->linger_at_ms) {
+        state->relay->panicked(state->relay->context);
+        vm_kill(state->relay->vm);
+    }
     if (state->relay->log->end != GUEST_RUNNING && !state->linger_at_ms)
         state->linger_at_ms = relay_now_ms() + LINGER_MS;
 }

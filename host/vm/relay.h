@@ -16,10 +16,13 @@ struct relay {
     struct vm *vm;
     struct guest_log *log; /* gets the kernel's console */
     struct report *report; /* gets what the kernel reports; NULL: nothing */
-    struct buf *diag;      /* gets what the VMM complains about, 64 KiB at most */
-    int in, out, err;      /* the user's; @in is -1 for an input that is empty */
-    u64 grace_ms;          /* from the first stop signal to the end of the VM */
-    u64 timeout_ms;        /* from now to the end of the VM; 0 for never */
+    /** Its kernel has panicked and is still there; then it is ended.  NULL: ended at once. */
+    void (*panicked)(void *context);
+    void *context;
+    struct buf *diag; /* gets what the VMM complains about, 64 KiB at most */
+    int in, out, err; /* the user's; @in is -1 for an input that is empty */
+    u64 grace_ms;     /* from the first stop signal to the end of the VM */
+    u64 timeout_ms;   /* from now to the end of the VM; 0 for never */
 };
 
 enum relay_cause {

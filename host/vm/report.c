@@ -87,11 +87,11 @@ static int open_new(const struct report *report, const char *prefix, const char 
     char name[NAME_SIZE];
 
     return openat(report->dir, file_name(name, prefix, report->number, end),
-                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+                  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 /* What stopped it first is what counts. */
-static void note_lack(struct report *report, const char *text)
+void report_lack(struct report *report, const char *text)
 {
     if (!*report->why)
         str_copy(report->why, text, sizeof(report->why));
@@ -144,7 +144,7 @@ int report_core(struct report *report)
     if (report->core < 0 && report->number && !*report->why) {
         report->core = open_new(report, "", "core");
         if (report->core < 0)
-            note_lack(report, strerror(errno));
+            report_lack(report, strerror(errno));
     }
     return report->core;
 }
@@ -171,7 +171,7 @@ static void say_where(const struct report *report, const char *name)
 static void end_core(struct report *report, u64 size)
 {
     if (report->core >= 0 && size && ftruncate(report->core, (off_t)size) < 0)
-        note_lack(report, strerror(errno)); /* a hole at its end */
+        report_lack(report, strerror(errno)); /* a hole at its end */
     if (report->core < 0 && !*report->why)
         fputs("core file: none\n", report->text);
     else if (*report->why)
@@ -208,7 +208,7 @@ void report_end(struct report *report, u64 size)
 void report_fini(struct report *report)
 {
     if (report->number)
-        note_lack(report, "the guest ended before it was written");
+        report_lack(report, "the guest ended before it was written");
     report_end(report, 0);
 }
 
@@ -227,7 +227,7 @@ static void take_core(struct report *report, const char *bytes, size_t len)
     if (*report->why)
         return;
     if (len > report->room || report->at > INT64_MAX - len) {
-        note_lack(report, "it is larger than 1 GiB");
+        report_lack(report, "it is larger than 1 GiB");
         return;
     }
     int fd = report_core(report);
@@ -237,7 +237,7 @@ static void take_core(struct report *report, const char *bytes, size_t len)
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0) {
-            note_lack(report, strerror(errno));
+            report_lack(report, strerror(errno));
             leave_room(report, fd);
             return;
         }

@@ -53,5 +53,8 @@ bool report_begin(struct report *report, const char *program, u32 pid, int sig);
 /** The descriptor of its core file, open for writing; negative where it cannot be. */
 int report_core(struct report *report);
 
+/** Say what its core file lacks; what was said first stays. */
+void report_lack(struct report *report, const char *why);
+
 /** End the one that is being written.  @size: of its core file as it should be; 0 for none. */
 void report_end(struct report *report, u64 size);

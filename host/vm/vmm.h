@@ -151,6 +151,13 @@ struct vmm {
     /** Publish the ports of a guest that has moved; as soon as the other VMM lets go of them. */
     int (*settle)(const struct vm_config *config, struct vm *vm, struct err *err);
 
+    /**
+     * Its kernel has panicked and waits: write memory and registers to @fd as a core file.
+     * @room: how many bytes that may be
+     * Errors: EFBIG, ENOSPC, ETIMEDOUT, or the VMM's words.
+     */
+    int (*dump)(struct vm *vm, int fd, u64 room, struct err *err);
+
     /** The VMM has set itself up: what can only be mended from outside. NULL where nothing is. */
     void (*up)(struct vm *vm);
 };

@@ -7,6 +7,7 @@
 #include "arch/uaccess.h"
 #include "core/log.h"
 #include "core/percpu.h"
+#include "core/report.h"
 #include "lib/format.h"
 #include "plat/plat.h"
 
@@ -181,6 +182,16 @@ void cpu_stopped(const struct trap_frame *frame)
     print_backtrace(frame->rip, frame->rsp);
 }
 
+/* Who operates the machine wants to look at its memory (abi/report.h): he ends it then. */
+static void wait_for_host(void)
+{
+    enum { PATIENCE_SECONDS = 60 };
+    u64 end = rdtsc() + boot_info.tsc_khz * 1000 * PATIENCE_SECONDS;
+
+    while (report_wanted() && rdtsc() < end)
+        cpu_relax();
+}
+
 static _Noreturn void end_in_panic(const char *text, const struct trap_frame *frame, u64 rip,
                                    u64 rsp)
 {
@@ -193,7 +204,9 @@ static _Noreturn void end_in_panic(const char *text, const struct trap_frame *fr
     if (frame)
         print_registers(frame);
     print_backtrace(rip, rsp);
+    log_raw("kernel+0 is at %#lx", (u64)(uintptr_t)kernel_start);
     log_raw("ingot: panic: %s", text);
+    wait_for_host();
     plat.power_off(VM_PANIC);
     __builtin_unreachable();
 }

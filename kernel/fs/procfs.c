@@ -1,6 +1,7 @@
 /* /proc: the root directory, and the files that fit in a line or two. */
 #include "abi/errno.h"
 #include "core/cmdline.h"
+#include "core/panic.h"
 #include "core/time.h"
 #include "core/version.h"
 #include "fs/proc.h"
@@ -85,9 +86,12 @@ static int show_devices(struct text *out, const struct pseudo_ref *ref __attribu
     return 0;
 }
 
-static int store_nothing(const struct pseudo_ref *ref __attribute__((unused)),
-                         const char *buf __attribute__((unused)), size_t n __attribute__((unused)))
+/* "c": a crash for who wants to see one, as on Linux; nothing else is heard. */
+static int store_sysrq(const struct pseudo_ref *ref __attribute__((unused)), const char *buf,
+                       size_t n)
 {
+    if (n && *buf == 'c')
+        panic("somebody wrote c to /proc/sysrq-trigger");
     return 0;
 }
 
@@ -125,7 +129,7 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_TEXT("diskstats", ""),
     PSEUDO_TEXT("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
                            "cpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n"),
-    PSEUDO_VALUE("sysrq-trigger", "", store_nothing),
+    PSEUDO_VALUE("sysrq-trigger", "", store_sysrq),
     PSEUDO_DIR("pressure", pressure_nodes),
     PSEUDO_DIR("sysvipc", proc_sysvipc_nodes),
 };

@@ -10,6 +10,7 @@ from harness import BUILD, Skip, need, run
 from instances import Lab, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+LINKED_AT = 0x100000  # of the kernel: kernel.lds
 PROGRAM = os.path.join(BUILD, "tests", "e2e", "crashing")
 
 
@@ -106,6 +107,23 @@ def number_is_bounded():
         need(names == sorted(f"crash-{n}.{end}" for n in range(3, 8) for end in ("core", "txt")), f"not the last five: {names}")
 
 
+def kernel_that_panics(ground):
+    with Home() as home:
+        folder, result = crash(home, ground, "panic", status=125)
+        need("the kernel panicked: somebody wrote c to /proc/sysrq-trigger" in result.errors(), f"not told\n{result.show()}")
+        text = read(folder)
+        for words in ("kernel: somebody wrote c", "(store_sysrq+0x", "core file: crash-1.core"):
+            need(words in text, f"no '{words}' in the report\n{text}")
+        core = os.path.join(folder, "crash-1.core")
+        need(os.stat(core).st_blocks * 512 < 64 << 20, "a guest that touched little leaves a large file")
+        at = int(re.search(r"kernel\+0 is at 0x([0-9a-f]+)", text)[1], 16)
+        kernel = os.path.join(BUILD, "ingot-kernel")
+        said = gdb(PROGRAM, core, f"add-symbol-file {kernel} -o {at - LINKED_AT:#x}", "bt", "print boot_info.ram_bytes > 0",
+                   "info threads")
+        for words in ("end_in_panic (text=", "store_sysrq (", "sys_write (fd=", " = 1"):
+            need(words in said, f"gdb does not say '{words}'\n{said}")
+
+
 def full_disk(ground):
     with Home() as home:
         folder = os.path.join(home.path, "crashes")
@@ -148,7 +166,7 @@ def no_folder_for_it():
 def add_to(suite):
     build()
     for ground in ("process", "vm"):
-        for test in (explained, aborted, thread_that_crashes, busy_on_another_cpu, limits_are_kept, full_disk, of_an_instance):
+        for test in (explained, aborted, thread_that_crashes, busy_on_another_cpu, limits_are_kept, kernel_that_panics, full_disk, of_an_instance):
             suite.add(f"crash: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
     for test in (child_that_crashes, number_is_bounded, no_folder_for_it):
         suite.add("crash: " + test.__name__.replace("_", " "), test)
