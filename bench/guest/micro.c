@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -280,6 +281,12 @@ int main(int argc, char **argv)
         _exit(0);
     program = argv[0];
     bool is_init = argc > 1 && !strcmp(argv[1], "reboot");
+    if (is_init) { /* where the C library of a static program looks for its own name, as everywhere
+                    */
+        mkdir("/proc", 0755);
+        if (mount("proc", "/proc", "proc", 0, NULL))
+            die("mount");
+    }
     const char *only = argc > 1 && !is_init ? argv[1] : NULL; /* for bench/profile.py */
 
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {

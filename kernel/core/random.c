@@ -1,6 +1,6 @@
-/* Fast key erasure (djb, 2017): each block makes a new key first and then its output, which is kept
- * for small requests and forgotten as it is given out: nothing given out can be computed from what
- * is kept. */
+/* Fast key erasure (djb, 2017): each refill makes a new key first and then its output, which is
+ * kept for small requests and forgotten as it is given out: nothing given out can be computed from
+ * what is kept.  Who asks often (each new program does) has more blocks at a time. */
 #include "core/random.h"
 
 #include "arch/cpu.h"
@@ -13,8 +13,11 @@
 static struct spinlock lock;
 static u32 key[8];  /* [lock] */
 static bool seeded; /* [lock] */
-static u8 pool[32]; /* [lock] output of the last block */
-static size_t left; /* [lock] bytes at the end of pool that nobody has had */
+enum { KEY_SIZE = 32, FEW_REFILLS = 8 };
+
+static u8 pool[256 - KEY_SIZE]; /* [lock] output of the last blocks, at its end */
+static u32 refills;             /* [lock] up to FEW_REFILLS */
+static size_t left;             /* [lock] bytes at the end of pool that nobody has had */
 
 /* The key becomes a function of itself and @words. */
 static void mix_in(const u32 words[8])
@@ -59,17 +62,25 @@ static void seed(void)
 static void refill(void)
 {
     static const u32 nonce[3];
-    u32 block[16];
+    u8 block[64];
 
     if (!seeded)
         seed();
-    chacha20_block(key, 0, nonce, (u8 *)block);
+    if (refills < FEW_REFILLS)
+        refills++;
+    u32 nr_blocks = refills < FEW_REFILLS ? 1 : (sizeof(pool) + KEY_SIZE) / sizeof(block);
+    left = nr_blocks * sizeof(block) - KEY_SIZE;
+    u8 *to = pool + sizeof(pool) - left;
+    for (u32 i = nr_blocks; i-- > 0;) { /* the first one, with the new key, at last */
+        chacha20_block(key, i, nonce, block);
+        memcpy(i ? to + i * sizeof(block) - KEY_SIZE : to, i ? block : block + KEY_SIZE,
+               i ? sizeof(block) : sizeof(block) - KEY_SIZE);
+    }
     memcpy(key, block, sizeof(key));
-    memcpy(pool, block + 8, sizeof(pool));
-    left = sizeof(pool);
+    memset(block, 0, sizeof(block));
 }
 
-/* @len is at most the pool's size. */
+/* @len is at most what one block leaves beside the key. */
 static void take_few(void *buf, size_t len)
 {
     spin_lock(&lock);
@@ -88,7 +99,7 @@ void random_bytes(void *buf, size_t len)
     u32 own[8];
     u8 block[64], *to = buf;
 
-    if (len <= sizeof(pool)) {
+    if (len <= KEY_SIZE) {
         take_few(buf, len);
         return;
     }

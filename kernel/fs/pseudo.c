@@ -105,7 +105,7 @@ struct super_block *pseudo_mount(const char *type, u64 magic, const struct pseud
 
 static bool name_is(const struct pseudo_node *node, const char *name, size_t len)
 {
-    return !strncmp(node->name, name, len) && !node->name[len];
+    return *node->name == *name && !strncmp(node->name, name, len) && !node->name[len];
 }
 
 static int find_child(const struct pseudo_ref *dir, const char *name, size_t len,

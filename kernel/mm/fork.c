@@ -41,6 +41,33 @@ static bool needs_pages(const struct vma *vma)
     return !vma->backing || vma->copied;
 }
 
+/* Give the child a copy of the page at @va before anything is shared, where both would write to it
+ * at once: that saves each a fault.  Nothing has to succeed. */
+static void copy_early(struct mm *to, struct mm *from, u64 va)
+{
+    const struct vma *vma = area_find(from, va);
+    u32 prot;
+    u64 pa;
+
+    va = ALIGN_DOWN(va, PAGE_SIZE);
+    if (!vma || vma->start > va || vma->marks & VMA_DONTFORK || !needs_pages(vma) ||
+        !plat.query(&from->as, va, &pa, &prot) || !(prot & PLAT_WRITE) || prot & PLAT_HUGE)
+        return;
+    const struct page *page = page_of_phys(pa);
+    struct page *copy = page && page->flags & PAGE_ANON ? page_alloc(0, 0) : NULL;
+    if (!copy)
+        return;
+    copy_page(page_to_virt(copy), page_to_virt(page));
+    copy->flags = PAGE_ANON;
+    if (plat.map_page(&to->as, va, page_to_phys(copy), plat_prot_of(vma->prot))) {
+        copy->flags = 0;
+        page_put(copy); /* twice the same page, or no memory */
+        return;
+    }
+    to->resident_pages++;
+    page_account(offsetof(struct page_stats, anon), 1);
+}
+
 struct forking {
     struct mm *from, *to;
     bool shared; /* pages of @from lost the right to write */
@@ -60,7 +87,14 @@ static int fork_area(struct vma *vma, struct vma *own, void *arg)
     if (!needs_pages(vma))
         return 0;
     s64 anon = 0;
-    struct plat_copy copy = {.share = share_page, .split = split_page, .arg = &anon};
+    struct plat_copy copy = {
+        .share = share_page,
+        .split = split_page,
+        .arg = &anon,
+        /* faults find them again, but for a single page, the gate's, which is worth it */
+        .leave_static =
+            vma->backing && !(vma->prot & PROT_WRITE) && vma->end - vma->start > PAGE_SIZE,
+    };
     int err = plat.copy(&to->as, &fork->from->as, vma->start, vma->end - vma->start, &copy);
     own->touched = own->copied = fork->shared = true;
     to->resident_pages += copy.copied;
@@ -97,37 +131,6 @@ static int fork_areas(struct mm *to, struct mm *from)
     return err ? err : fork.shared;
 }
 
-/* Give the child a copy of the page at @va now, where both would write to it at once: that saves
- * each a fault.  Nothing has to succeed. */
-static void copy_early(struct mm *to, struct mm *from, u64 va)
-{
-    const struct vma *vma = area_find(from, va);
-    u32 prot;
-    u64 pa;
-
-    va = ALIGN_DOWN(va, PAGE_SIZE);
-    if (!vma || vma->start > va || !(vma->prot & PROT_WRITE) ||
-        !plat.query(&to->as, va, &pa, &prot) || prot & PLAT_WRITE)
-        return;
-    struct page *page = page_of_phys(pa);
-    if (!page || !(page->flags & PAGE_ANON) ||
-        __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) != 2) /* the child's and the parent's */
-        return;
-    struct page *copy = page_alloc(0, 0);
-    if (!copy)
-        return;
-    copy_page(page_to_virt(copy), page_to_virt(page));
-    copy->flags = PAGE_ANON;
-    if (plat.replace(&to->as, va, page_to_phys(copy), plat_prot_of(vma->prot))) {
-        copy->flags = 0;
-        page_put(copy);
-        return;
-    }
-    page_put(page);
-    /* The parent's again; where this fails its next write finds out. */
-    (void)plat.replace(&from->as, va, pa, plat_prot_of(vma->prot));
-}
-
 struct mm *mm_fork(struct mm *from, const u64 *written, u32 nr_written)
 {
     struct mm *to = mm_can_fork() ? mm_create() : NULL;
@@ -135,9 +138,9 @@ struct mm *mm_fork(struct mm *from, const u64 *written, u32 nr_written)
     if (!to)
         return NULL;
     mm_lock(&from->lock);
-    int err = fork_areas(to, from);
-    for (u32 i = 0; err > 0 && i < nr_written; i++)
+    for (u32 i = 0; i < nr_written; i++)
         copy_early(to, from, written[i]);
+    int err = fork_areas(to, from);
     if (err > 0)
         plat.as_flush(&from->as);
     mm_unlock(&from->lock);

@@ -89,12 +89,27 @@ int mm_map_vdso(struct mm *mm, u64 *out)
     return 0;
 }
 
+/* The gate's page is there at once, in children too: each call of a patched program reads it. */
+static void touch_gate(struct mm *mm, u64 at)
+{
+    mm_lock(&mm->lock);
+    struct vma *vma = area_find(mm, at);
+    if (!plat.map_page(&mm->as, at, image_to_phys(&vdso_page), PLAT_READ | PLAT_STATIC)) {
+        vma->touched = vma->copied = true;
+        mm->resident_pages++;
+    }
+    mm_unlock(&mm->lock);
+}
+
 int mm_map_gate(struct mm *mm)
 {
     u64 at;
 
-    return mm_map(mm, ALIGN_DOWN(GATE_ADDR, PAGE_SIZE), PAGE_SIZE, PROT_READ,
-                  MAP_PRIVATE | MAP_FIXED_NOREPLACE, &vdso_backing, 0, "[gate]", &at);
+    int err = mm_map(mm, ALIGN_DOWN(GATE_ADDR, PAGE_SIZE), PAGE_SIZE, PROT_READ,
+                     MAP_PRIVATE | MAP_FIXED_NOREPLACE, &vdso_backing, 0, "[gate]", &at);
+    if (!err)
+        touch_gate(mm, at);
+    return err;
 }
 
 bool mm_has_gate(struct mm *mm)

@@ -133,10 +133,14 @@ static int add_arguments(struct strings *s, uaddr_t argv, uaddr_t envp, struct e
 static void reset_signals(struct process *p)
 {
     spin_lock(&p->siglock);
-    for (sigset64_t left = p->acted; left; left &= left - 1) {
-        struct sigaction64 *action = &p->actions[__builtin_ctzll(left)];
-        *action = (struct sigaction64){.handler = action->handler == SIG_IGN ? SIG_IGN : SIG_DFL};
-    }
+    sigset64_t ignored = 0;
+    for (sigset64_t left = p->acted; left; left &= left - 1)
+        if (p->actions[__builtin_ctzll(left)].handler == SIG_IGN)
+            ignored |= left & -left;
+    memset(p->actions, 0, sizeof(p->actions));
+    p->acted = ignored;
+    for (; ignored; ignored &= ignored - 1)
+        p->actions[__builtin_ctzll(ignored)].handler = SIG_IGN;
     spin_unlock(&p->siglock);
 }
 

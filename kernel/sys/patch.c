@@ -70,11 +70,19 @@ static void text_put(struct vm_backing *backing)
     patch_put(of_text(backing));
 }
 
-/* The first of our pages that is page @page of the file or one behind it. */
+/* The first of our pages that is page @page of the file or one behind it.  The numbers rise, mostly
+ * one by one, so it cannot lie far from where it would be if they all did. */
 static u32 find_page(const struct patch *p, u64 page)
 {
-    u32 low = 0, high = p->head.nr_pages;
+    u32 low = 0, high = p->head.nr_pages, last = high - 1;
 
+    if (page < p->index[0])
+        return 0;
+    if (page > p->index[last])
+        return high;
+    high = (u32)min((u64)high, page - p->index[0]);
+    if (last > p->index[last] - page)
+        low = last - (u32)(p->index[last] - page);
     while (low < high) {
         u32 middle = low + (high - low) / 2;
         if (p->index[middle] < page)
@@ -110,7 +118,7 @@ static int text_page(struct vm_backing *backing, u64 index, bool write, paddr_t 
 static u32 text_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa)
 {
     struct patch *p = of_text(backing);
-    u32 i = find_page(p, index), run = 1;
+    u32 i = find_page(p, index);
 
     if (i == p->head.nr_pages || !is_pristine(p))
         return p->file->backing.ops->cached(&p->file->backing, index, n, pa);
@@ -118,8 +126,9 @@ static u32 text_cached(struct vm_backing *backing, u64 index, u32 n, paddr_t *pa
         n = (u32)min((u64)n, p->index[i] - index);
         return p->file->backing.ops->cached(&p->file->backing, index, n, pa);
     }
-    while (run < n && i + run < p->head.nr_pages && p->index[i + run] == index + run)
-        run++;
+    u32 run = min(n, p->head.nr_pages - i);
+    while (p->index[i + run - 1] != index + run - 1)
+        run--;
     return inode_cached_run(p->blob, blob_page(p, i), run, pa);
 }
 
@@ -309,14 +318,12 @@ static const char *mismatch(const struct patch_header *h, const struct inode *bl
 
 static bool index_rises(const struct patch *p)
 {
-    u64 pages = DIV_UP(p->head.file_size, PAGE_SIZE), least = 0;
+    const u32 *last = p->index + p->head.nr_pages - 1;
 
-    for (u32 i = 0; i < p->head.nr_pages; i++) {
-        if (p->index[i] < least || p->index[i] >= pages)
+    for (const u32 *i = p->index; i < last; i++)
+        if (i[0] >= i[1])
             return false;
-        least = p->index[i] + 1ul;
-    }
-    return true;
+    return *last < DIV_UP(p->head.file_size, PAGE_SIZE);
 }
 
 /* @blob: a reference is taken over on success. */

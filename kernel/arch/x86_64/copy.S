@@ -37,7 +37,19 @@ arch_copy_user:
     jne 31b
 4:  movq %rdx, %rax
     ret
-5:  cmpq $64, %rdx
+5:  cmpq $32, %rdx
+    ja 50f
+41: movq (%rsi), %rax           /* four words, of which the middle ones may overlap */
+42: movq 8(%rsi), %rcx
+43: movq -16(%rsi, %rdx), %r8
+44: movq -8(%rsi, %rdx), %r9
+45: movq %rax, (%rdi)
+46: movq %rcx, 8(%rdi)
+47: movq %r8, -16(%rdi, %rdx)
+48: movq %r9, -8(%rdi, %rdx)
+    xorl %eax, %eax
+    ret
+50: cmpq $64, %rdx
     jae 60f
     xorl %ecx, %ecx
     leaq -8(%rdx), %r8
@@ -88,6 +100,14 @@ arch_copy_user:
     EX 22b, 3b
     EX 31b, 4b
     EX 32b, 4b
+    EX 41b, 3b
+    EX 42b, 3b
+    EX 43b, 3b
+    EX 44b, 3b
+    EX 45b, 3b
+    EX 46b, 3b
+    EX 47b, 3b
+    EX 48b, 3b
     EX 51b, 3b
     EX 52b, 3b
     EX 53b, 3b

@@ -35,6 +35,12 @@ struct sweep {
     void *arg;
 };
 
+/* Are eight entries from @e on those of memory that nobody counts? */
+static inline bool line_is_static(const u64 *e)
+{
+    return e[0] & e[1] & e[2] & e[3] & e[4] & e[5] & e[6] & e[7] & PTE_STATIC;
+}
+
 /* Empty the @count entries from @table on, a multiple of 8 of which few are in use; @tables: those
  * they hold go too, and theirs. */
 static void sweep_table(const struct sweep *sweep, u64 *table, u32 level, u32 count, bool tables)
@@ -42,6 +48,12 @@ static void sweep_table(const struct sweep *sweep, u64 *table, u32 level, u32 co
     for (u64 *e = table; e < table + count; e += 8) {
         if (line_is_empty(e))
             continue;
+        rmb(); /* for the compiler: reading again is less than keeping eight of every empty line */
+        if (level == LEVEL_PT && line_is_static(e)) {
+            for (u32 i = 0; i < 8; i++)
+                e[i] = 0;
+            continue;
+        }
         for (u32 i = 0; i < 8; i++) {
             u64 entry = e[i];
             if (!entry || (is_table(entry, level) && !tables))
@@ -113,11 +125,9 @@ void pc_as_switch(struct plat_as *as)
 
 /* --- copying --- */
 
-/* The leaf @e as both shall have it. */
-static u64 share_leaf(u64 *e, struct plat_copy *copy)
+/* The leaf @e, which is @entry, as both shall have it. */
+static inline u64 share_leaf(u64 *e, u64 entry, struct plat_copy *copy)
 {
-    u64 entry = *e;
-
     copy->copied++;
     if (entry & PTE_STATIC)
         return entry;
@@ -130,17 +140,22 @@ static u64 share_leaf(u64 *e, struct plat_copy *copy)
 /* Share the leaves of [va, end), which lies in one part of a lowest table; @from is the first's. */
 static int share_part(struct plat_as *to, u64 *from, u64 va, u64 end, struct plat_copy *copy)
 {
+    const u64 *last = from + (end - va) / PAGE_SIZE;
     u64 *own = NULL;
 
-    for (u64 i = 0, n = (end - va) / PAGE_SIZE; i < n;) {
-        if (!from[i]) {
-            i += !((uintptr_t)&from[i] % 64) && n - i >= 8 && line_is_empty(&from[i]) ? 8 : 1;
+    for (u64 *e = from; e < last; e++) {
+        u64 entry = *e;
+        if (!entry) {
+            if (!((uintptr_t)e % 64) && last - e >= 8 && line_is_empty(e))
+                e += 7;
             continue;
         }
+        if (entry & PTE_STATIC && copy->leave_static)
+            continue;
         if (!own && !(own = entry_make(to, to->top, va, LEVEL_PT)))
             return -ENOMEM;
-        own[i] = share_leaf(&from[i], copy);
-        i++;
+        if (likely(!own[e - from]))
+            own[e - from] = share_leaf(e, entry, copy);
     }
     return 0;
 }

@@ -129,11 +129,13 @@ u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
     if (unlikely(index_of(va, LEVEL_PT) / PART != index_of(last, LEVEL_PT) / PART))
         (void)entry_make(as, as->top, last, LEVEL_PT);
 
-    for (u32 i = 0; e && i < n; i++) {
+    if (!e)
+        return 0;
+    bits |= pa;
+    for (u32 bit = 1; n > 0; n--, e++, bit <<= 1, bits += PAGE_SIZE) {
         u64 empty = 0;
-        if (!e[i] && __atomic_compare_exchange_n(&e[i], &empty, (pa + i * PAGE_SIZE) | bits, false,
-                                                 __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-            mapped |= 1u << i;
+        if (__atomic_compare_exchange_n(e, &empty, bits, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            mapped |= bit;
     }
     return mapped;
 }
