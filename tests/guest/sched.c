@@ -54,7 +54,9 @@ static void call(long long ns)
     close(fds[1]);
 }
 
-CASE(program_and_kernel_time_are_told_apart)
+/* A machine cannot see that its host stopped it for a while: that time is one of whatever was
+ * stopped, and may be the larger part of such a try. */
+static bool tells_apart(void)
 {
     struct rusage a = usage(RUSAGE_THREAD);
     compute(200 * MS);
@@ -64,9 +66,17 @@ CASE(program_and_kernel_time_are_told_apart)
 
     long long computing = to_ns(b.ru_utime) - to_ns(a.ru_utime);
     long long calling = to_ns(c.ru_stime) - to_ns(b.ru_stime);
-    CHECK(computing >= 120 * MS);
-    CHECK(calling >= 60 * MS);
     CHECK(to_ns(usage(RUSAGE_SELF).ru_stime) >= calling);
+    return computing >= 120 * MS && calling >= 60 * MS;
+}
+
+CASE(program_and_kernel_time_are_told_apart)
+{
+    bool told = tells_apart();
+
+    for (int more = 9; more > 0 && !told; more--)
+        told = tells_apart();
+    CHECK(told);
     struct tms t;
     CHECK(times(&t) > 0);
     CHECK(t.tms_stime >= 5 && t.tms_utime >= 11);
