@@ -90,7 +90,7 @@ struct plat_copy {
     void (*split)(void *arg, u64 pa); /* a 2 MiB page becomes small ones */
     void *arg;
     bool leave_static; /* PLAT_STATIC pages need not be in both */
-    u64 copied; /* pages that are in both now are added to it */
+    u64 copied;        /* pages that are in both now are added to it */
 };
 
 /* The program's standard streams, where the ground has them ready: 0 in, 1 out, 2 error. */
@@ -197,7 +197,8 @@ struct plat_ops {
      * -ENOMEM. */
     int (*move)(struct plat_as *as, u64 from, u64 to, u64 len);
 
-    /** Give @to what @from maps in the range, where @to has nothing yet: both lose the right to write.
+    /** Give @to what @from maps in the range, where @to has nothing yet: both lose the right to
+     * write.
      * @copy->share is called for pages before they are in both, with their frame; 2 MiB leaves of
      * @from are split first, after .split was told of their frame.  The caller flushes nothing.  0
      * or -ENOMEM (what was copied stays; unmap the range of @to).  NULL: address spaces cannot be
