@@ -156,6 +156,24 @@ static void race(const cpu_set_t *set, int n, int ms)
     CHECK_EQ(sched_setaffinity(0, sizeof(all), &all), 0);
 }
 
+/* A busy host takes its processor away from whoever runs, who is then taken to have had it: the
+ * best of a few races counts. */
+static void check_shares(const cpu_set_t *set, int n, int ms, bool (*right)(void))
+{
+    struct runner as_they_were[MAX_THREADS];
+    bool ok = false;
+
+    memcpy(as_they_were, runners, sizeof(runners));
+    for (int tries = 0; tries < 5 && !ok; tries++) {
+        memcpy(runners, as_they_were, sizeof(runners));
+        race(set, n, ms);
+        ok = right();
+    }
+    for (int i = 0; i < n && !ok; i++)
+        printf("# thread %d had %lld ms\n", i, runners[i].ns / MS);
+    CHECK(ok);
+}
+
 static cpu_set_t one_cpu(void)
 {
     cpu_set_t one;
@@ -173,6 +191,14 @@ static bool may_be_first(void)
     return !sched_setscheduler(0, SCHED_FIFO, &p) && !sched_setscheduler(0, SCHED_OTHER, &none);
 }
 
+static bool are_shares_as_nice(void)
+{
+    long long full = runners[0].ns;
+
+    return runners[1].ns < full / 3 && runners[1].ns > full / 40 && runners[2].ns < full / 8 &&
+           runners[3].ns > full / 2;
+}
+
 CASE(nice_threads_have_less_of_a_cpu)
 {
     cpu_set_t one = one_cpu();
@@ -183,11 +209,15 @@ CASE(nice_threads_have_less_of_a_cpu)
     runners[1] = (struct runner){.nice = 10};
     runners[2] = (struct runner){.policy = SCHED_IDLE};
     runners[3] = (struct runner){.policy = SCHED_BATCH};
-    race(&one, 4, 600);
-    CHECK(runners[1].ns < runners[0].ns / 3);
-    CHECK(runners[1].ns > runners[0].ns / 40);
-    CHECK(runners[2].ns < runners[0].ns / 8);
-    CHECK(runners[3].ns > runners[0].ns / 2);
+    check_shares(&one, 4, 600, are_shares_as_nice);
+}
+
+static bool is_first_served_first(void)
+{
+    long long rest = runners[1].ns + runners[2].ns;
+
+    return runners[0].ns > 1000 * MS && runners[1].ns < 150 * MS && runners[2].ns < 300 * MS &&
+           rest > 5 * MS; /* the machine goes on */
 }
 
 CASE(real_time_threads_come_first_but_leave_a_little)
@@ -199,11 +229,12 @@ CASE(real_time_threads_come_first_but_leave_a_little)
     runners[0] = (struct runner){.policy = SCHED_FIFO, .priority = 20};
     runners[1] = (struct runner){.policy = SCHED_FIFO, .priority = 10};
     runners[2] = (struct runner){0};
-    race(&one, 3, 1500);
-    CHECK(runners[0].ns > 1000 * MS);
-    CHECK(runners[1].ns < 150 * MS);
-    CHECK(runners[2].ns < 300 * MS);
-    CHECK(runners[2].ns + runners[1].ns > 5 * MS); /* the machine goes on */
+    check_shares(&one, 3, 1500, is_first_served_first);
+}
+
+static bool had_turns_each(void)
+{
+    return runners[0].ns > 80 * MS && runners[1].ns > 80 * MS && runners[2].ns > 80 * MS;
 }
 
 CASE(round_robin_threads_take_turns)
@@ -214,9 +245,12 @@ CASE(round_robin_threads_take_turns)
         return;
     for (int i = 0; i < 3; i++)
         runners[i] = (struct runner){.policy = SCHED_RR, .priority = 20};
-    race(&one, 3, 900);
-    for (int i = 0; i < 3; i++)
-        CHECK(runners[i].ns > 80 * MS);
+    check_shares(&one, 3, 900, had_turns_each);
+}
+
+static bool went_one_on(void)
+{
+    return runners[0].ns < 100 * MS || runners[1].ns < 100 * MS;
 }
 
 CASE(a_thread_of_fifo_goes_on_until_it_sleeps)
@@ -227,27 +261,30 @@ CASE(a_thread_of_fifo_goes_on_until_it_sleeps)
         return;
     for (int i = 0; i < 2; i++)
         runners[i] = (struct runner){.policy = SCHED_FIFO, .priority = 20};
-    race(&one, 2, 300);
-    long long less = runners[0].ns < runners[1].ns ? runners[0].ns : runners[1].ns;
-    CHECK(less < 100 * MS);
+    check_shares(&one, 2, 300, went_one_on);
+}
+
+static bool are_shares_alike(void)
+{
+    long long least = 1ll << 62, most = 0;
+
+    for (int i = 0; i < MAX_THREADS; i++) {
+        least = runners[i].ns < least ? runners[i].ns : least;
+        most = runners[i].ns > most ? runners[i].ns : most;
+    }
+    return least * 4 > most;
 }
 
 CASE(all_cpus_are_shared_by_all_threads)
 {
     cpu_set_t all;
-    long long least = 1ll << 62, most = 0;
 
     if (!may_be_first())
         return;
     NEED(sched_getaffinity(0, sizeof(all), &all) == 0);
     for (int i = 0; i < MAX_THREADS; i++)
         runners[i] = (struct runner){0};
-    race(&all, MAX_THREADS, 1200);
-    for (int i = 0; i < MAX_THREADS; i++) {
-        least = runners[i].ns < least ? runners[i].ns : least;
-        most = runners[i].ns > most ? runners[i].ns : most;
-    }
-    CHECK(least * 4 > most);
+    check_shares(&all, MAX_THREADS, 1200, are_shares_alike);
 }
 
 CASE(policies_are_checked)
