@@ -83,6 +83,18 @@ static inline size_t move_segments(struct iov_iter *it, bool out, char *buf, siz
     return done;
 }
 
+/* Between @buf and the kernel's one piece, as sendfile has it. */
+static inline size_t move_piece(struct iov_iter *it, bool out, char *buf, size_t n)
+{
+    char *place = (char *)(uintptr_t)(it->iov->base + it->offset);
+
+    n = min(n, (size_t)(it->iov->len - it->offset));
+    memcpy(out ? place : buf, out ? buf : place, n);
+    it->offset += n;
+    it->left -= n;
+    return n;
+}
+
 static size_t iter_move(struct iov_iter *it, enum move move, char *buf, size_t n)
 {
     size_t done = 0;
@@ -92,6 +104,8 @@ static size_t iter_move(struct iov_iter *it, enum move move, char *buf, size_t n
         return iter_advance(it, n - move_user(move, (void *)(uintptr_t)it->at, buf, n));
     if (likely(!it->kernel && move != MOVE_ZERO))
         return move_segments(it, move == MOVE_OUT, buf, n);
+    if (it->segments == 1 && move != MOVE_ZERO)
+        return move_piece(it, move == MOVE_OUT, buf, n);
     while (done < n) {
         skip_used(it);
         size_t part = min(n - done, (size_t)(it->iov->len - it->offset));

@@ -13,6 +13,7 @@
 
 #include "core/panic.h"
 #include "lib/siphash.h"
+#include "mm/page.h"
 #include "net/ip.h"
 #include "net/shard.h"
 #include "net/socket.h"
@@ -93,11 +94,31 @@ void sendq_copy(struct sendq *q, u32 at, u8 *dst, u32 n);
 /** Append [@at, @at + @n) to @pkt as pieces; how many bytes found room. */
 u32 sendq_attach(struct sendq *q, u32 at, u32 n, struct pkt *pkt);
 
+/* [C] Where the CPU's programs copy to; owns a reference. */
+struct send_page {
+    struct page *page;
+    u8 *start;
+    u32 used, size;
+};
+extern struct send_page send_pages[MAX_CPUS];
+
+struct page *send_room_else(u32 want, u8 **data, u32 *len);
 /**
  * Memory to copy the program's bytes into: up to @want bytes of this CPU's page, a reference to
  * which is the caller's. Needs no lock. NULL: no memory.
  */
-struct page *send_room(u32 want, u8 **data, u32 *len);
+static inline struct page *send_room(u32 want, u8 **data, u32 *len)
+{
+    struct send_page *room = &send_pages[cpu_id()];
+
+    if (unlikely(room->size - room->used < want))
+        return send_room_else(want, data, len);
+    *data = room->start + room->used;
+    *len = want;
+    room->used += want;
+    page_get(room->page);
+    return room->page;
+}
 
 /* ---- what is in flight: tcp_sent.c ---- */
 

@@ -11,11 +11,7 @@ enum {
     ROOM_LEAST = 256, /* a smaller rest is left unless it is enough */
 };
 
-/* [C] Where the CPU's programs copy to; owns a reference. */
-static struct send_page {
-    struct page *page;
-    u32 used, size;
-} send_pages[MAX_CPUS];
+struct send_page send_pages[MAX_CPUS];
 
 void sendq_init(struct sendq *q)
 {
@@ -190,7 +186,7 @@ static struct send_page *refill(void)
     struct send_page *room = &send_pages[cpu_id()];
     if (room->page)
         page_put(room->page);
-    *room = (struct send_page){page, 0, (u32)PAGE_SIZE << page->order};
+    *room = (struct send_page){page, page_to_virt(page), 0, (u32)PAGE_SIZE << page->order};
     return room;
 }
 
@@ -201,18 +197,17 @@ static void reuse(struct send_page *room)
         room->used = 0;
 }
 
-struct page *send_room(u32 want, u8 **data, u32 *len)
+struct page *send_room_else(u32 want, u8 **data, u32 *len)
 {
     struct send_page *room = &send_pages[cpu_id()];
 
-    if (room->used + want > room->size)
-        reuse(room);
+    reuse(room);
     if (room->size - room->used < min(want, (u32)ROOM_LEAST))
         room = refill();
     if (!room)
         return NULL;
     *len = min(want, room->size - room->used);
-    *data = (u8 *)page_to_virt(room->page) + room->used;
+    *data = room->start + room->used;
     room->used += *len;
     page_get(room->page);
     return room->page;

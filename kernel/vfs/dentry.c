@@ -13,6 +13,7 @@
 enum { FIRST_BUCKETS = 256 };
 
 struct name_lock_slot name_locks[MAX_CPUS] __attribute__((aligned(64)));
+u64 names_generation = 1;
 
 /* [N] under the name lock. */
 static struct dentry *first_buckets[FIRST_BUCKETS];
@@ -32,6 +33,7 @@ void names_write_lock(void)
 {
     for (u32 i = 0; i < cpu_count; i++)
         spin_lock(&name_locks[i].lock);
+    names_generation++;
 }
 
 void names_write_unlock(void)

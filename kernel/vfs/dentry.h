@@ -44,6 +44,7 @@ struct name_lock_slot {
     u8 pad[60]; /* a cache line each */
 };
 extern struct name_lock_slot name_locks[MAX_CPUS];
+extern u64 names_generation; /* [N] counts the changes, from 1 */
 
 /** Read the tree; nests not, sleeps not. */
 static inline void names_read_lock(void)
@@ -54,7 +55,7 @@ static inline void names_read_unlock(void)
 {
     spin_unlock(&name_locks[cpu_id()].lock);
 }
-/** Change the tree. */
+/** Change the tree.  Each time is another generation. */
 void names_write_lock(void);
 void names_write_unlock(void);
 

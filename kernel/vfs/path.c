@@ -320,9 +320,16 @@ static __attribute__((noinline)) int walk_components(struct walk *w)
 int path_walk(const struct path *start, const char *text, u32 flags, struct path *out,
               struct path_last *last)
 {
-    struct walk w = {
-        .next = text, .start = start, .flags = flags, .last = last, .checks = !may_everything()};
+    struct walk w; /* field by field: as one it would be cleared first */
 
+    w.held = NULL;
+    w.next = text;
+    w.heap = NULL;
+    w.start = start;
+    w.last = last;
+    w.flags = flags;
+    w.links = 0;
+    w.checks = !may_everything();
     if (last)
         *last = (struct path_last){0};
     if (*text == '/' && flags & LOOKUP_BENEATH)
@@ -335,6 +342,8 @@ int path_walk(const struct path *start, const char *text, u32 flags, struct path
     int err = 0;
     if (unlikely(w.checks || !walk_cached(&w) || flags & LOOKUP_DIRECTORY))
         err = walk_components(&w);
+    else if (*text == '/' && !last && !(flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)))
+        known_path_note(text, (u32)(w.next - text), &w.at);
     if (!err) {
         dentry_get(w.at.dentry);
         names_read_unlock();
@@ -373,8 +382,12 @@ static int lookup(int dirfd, const struct name_buf *name, u32 flags, struct path
 {
     struct path start;
 
-    if (likely(*name->text == '/' && !(flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT))))
+    if (likely(*name->text == '/' && !(flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)))) {
+        if (!last && !(flags & LOOKUP_DIRECTORY) && known_path_find(name->text, name->len, out))
+            return 0;
+        known_path_count();
         return path_walk(NULL, name->text, flags, out, last);
+    }
 
     if (!name->len && !(flags & LOOKUP_EMPTY))
         return -ENOENT;

@@ -31,3 +31,11 @@ static inline bool is_dead_dir(const struct inode *dir)
 
 /** Print a path that was looked for and not found, once each (ingot.missing=1). */
 void missing_report(int dirfd, const char *text);
+
+/** Is the absolute path @text (@len bytes, readable to 8) known, and nothing has changed since?
+ * True with *@out, referenced.  Takes the name lock. */
+bool known_path_find(const char *text, u32 len, struct path *out);
+/** Remember where @text led, by cached names alone.  Name lock held. */
+void known_path_note(const char *text, u32 len, const struct path *at);
+/** One more walk was made: with enough of them there is memory to remember.  May sleep. */
+void known_path_count(void);

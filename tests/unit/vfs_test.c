@@ -56,6 +56,30 @@ TEST(a_path_walks_dots_slashes_and_links)
     world_destroy();
 }
 
+TEST(a_path_that_comes_again_is_walked_anew_when_names_change)
+{
+    start();
+    EXPECT_EQ(vfs_mkdir("/directory", 0755), 0, NULL);
+    EXPECT_EQ(vfs_mkdir("/directory/inner", 0755), 0, NULL);
+    EXPECT_EQ(k_touch("/directory/inner/file"), 0, NULL);
+    for (int i = 0; i < 1000; i++) /* by then it is known whole */
+        EXPECT_EQ(k_find("/directory/inner/file", LOOKUP_FOLLOW), 0, NULL);
+    EXPECT_EQ(k_find("/directory/inner/file", LOOKUP_DIRECTORY), -ENOTDIR, NULL);
+    EXPECT_EQ(k_find("/directory/inner/filf", 0), -ENOENT, "another of its length");
+    EXPECT_EQ(k_rename("/directory/inner/file", "/directory/inner/moved", 0), 0, NULL);
+    EXPECT_EQ(k_find("/directory/inner/file", 0), -ENOENT, NULL);
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQ(k_find("/directory/inner/moved", 0), 0, NULL);
+    EXPECT_EQ(k_rename("/directory/inner", "/directory/other", 0), 0, "above it");
+    EXPECT_EQ(k_find("/directory/inner/moved", 0), -ENOENT, NULL);
+    for (int i = 0; i < 2; i++)
+        EXPECT_STR(k_name_of("/directory/other/moved"), "/directory/other/moved", NULL);
+    EXPECT_EQ(k_symlink("other", "/directory/inner"), 0, NULL);
+    for (int i = 0; i < 2; i++)
+        EXPECT_STR(k_name_of("/directory/inner/moved"), "/directory/other/moved", "by a link");
+    world_destroy();
+}
+
 TEST(names_have_limits)
 {
     char path[4200];
