@@ -330,6 +330,7 @@ static void page_free(struct page *page)
 {
     struct page_cpu *lists = this_cpu()->pages;
 
+    debug_assert(!page->spare);
     page->flags = 0;
     if (unlikely(page->order)) {
         spin_lock(&zone.lock);

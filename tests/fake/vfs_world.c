@@ -228,6 +228,10 @@ size_t arch_clear_user(void *dst, size_t n)
     return 0;
 }
 
+void sched_point(void)
+{
+}
+
 /* Pieces of one to three sectors, as many as there is room for. */
 u64 mm_pin(uaddr_t addr, u64 len, bool write, struct mm_pins *pins)
 {

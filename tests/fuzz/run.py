@@ -33,7 +33,7 @@ EROFS = ["kernel/fs/erofs.c", "kernel/fs/erofs_data.c", "kernel/fs/erofs_dir.c",
          "tests/fake/fault.c", "kernel/arch/x86_64/layout.c", *MM]
 
 EXT4 = [*("kernel/fs/ext4/" + name + ".c" for name in (
-    "balloc", "buf", "commit", "csum", "dir", "direct", "discard", "dx", "dx_iterate", "extent", "extent_change", "file", "gate",
+    "balloc", "buf", "commit", "csum", "dir", "direct", "discard", "fiemap", "dx", "dx_iterate", "extent", "extent_change", "file", "gate",
     "group", "hash", "ialloc", "inode", "journal", "namei", "orphan", "read", "replay", "super", "truncate", "writeback",
     "xattr")), *("kernel/vfs/" + name + ".c" for name in (
         "attr", "dentry", "fd", "file", "fs_context", "inode", "lock", "mount", "namei", "open", "page_cache", "path",

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "t.h"
 
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -542,6 +544,55 @@ CASE(direct_writes_from_memory_of_every_kind)
     CHECK_ERR(pwrite(fd, none, SECTOR, 0), EFAULT);
     close(fd), close(plain), unlink("direct");
     munmap(mine, DIRECT), munmap(file, DIRECT), free(back);
+}
+
+CASE(fiemap_tells_where_the_bytes_are)
+{
+    struct {
+        struct fiemap head;
+        struct fiemap_extent extents[8];
+    } map = {.head = {.fm_length = FIEMAP_MAX_OFFSET,
+                      .fm_flags = FIEMAP_FLAG_SYNC,
+                      .fm_extent_count = 8}};
+    char buf[65536];
+    int fd = open("map", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    memset(buf, 7, sizeof(buf));
+    NEED(pwrite(fd, buf, sizeof(buf), 0) == sizeof(buf));
+    NEED(pwrite(fd, buf, sizeof(buf), 1 << 20) == sizeof(buf));
+    if (ioctl(fd, FS_IOC_FIEMAP, &map)) { /* not every file system has it */
+        CHECK(errno == EOPNOTSUPP || errno == ENOTTY);
+        return;
+    }
+    NEED(fallocate(fd, FALLOC_FL_KEEP_SIZE, 2 << 20, 65536) == 0 && fsync(fd) == 0);
+    map.head.fm_extent_count = 8;
+    CHECK_EQ(ioctl(fd, FS_IOC_FIEMAP, &map), 0);
+    CHECK(map.head.fm_mapped_extents >= 3 && map.head.fm_mapped_extents <= 8);
+    unsigned long long written = 0, unwritten = 0;
+    for (unsigned i = 0; i < map.head.fm_mapped_extents; i++) {
+        const struct fiemap_extent *e = &map.extents[i];
+        bool last = i + 1 == map.head.fm_mapped_extents;
+        CHECK(!(e->fe_flags & FIEMAP_EXTENT_LAST) == !last);
+        CHECK(e->fe_physical && !(e->fe_logical & 1023));
+        *(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? &unwritten : &written) += e->fe_length;
+        CHECK(e->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? e->fe_logical >= 2 << 20
+                                                    : e->fe_logical < (1 << 20) + 65536);
+    }
+    CHECK(written == 2 * sizeof(buf) && unwritten == 65536);
+    /* A part. */
+    unsigned all = map.head.fm_mapped_extents;
+    map.head = (struct fiemap){.fm_start = 1 << 20, .fm_length = 65536, .fm_extent_count = 8};
+    CHECK(ioctl(fd, FS_IOC_FIEMAP, &map) == 0 && map.head.fm_mapped_extents >= 1);
+    CHECK_EQ(map.extents[0].fe_logical, 1 << 20);
+    /* Only counting; what is wrong with a request. */
+    map.head = (struct fiemap){.fm_length = FIEMAP_MAX_OFFSET};
+    CHECK(ioctl(fd, FS_IOC_FIEMAP, &map) == 0 && map.head.fm_mapped_extents == all);
+    map.head.fm_length = 0;
+    CHECK_ERR(ioctl(fd, FS_IOC_FIEMAP, &map), EINVAL);
+    map.head = (struct fiemap){.fm_length = 1, .fm_flags = 0x40000000};
+    CHECK_ERR(ioctl(fd, FS_IOC_FIEMAP, &map), EBADR);
+    CHECK_EQ(map.head.fm_flags, 0x40000000);
+    CHECK_ERR(ioctl(fd, FS_IOC_FIEMAP, NULL), EFAULT);
+    close(fd), unlink("map");
 }
 
 CASE(stdio_round_trip)

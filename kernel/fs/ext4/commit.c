@@ -219,24 +219,22 @@ struct log_copy {
     bool owned, escaped; /* escaped and not owned: the buffer lacks its first word meanwhile */
 };
 
+/* Descriptors, and behind each the blocks that it names: in the order in which they lie in the log,
+ * so that all of it is one request where it is not long. */
 static void write_blocks(struct log_writer *w, struct log_copy *copies, u32 n)
 {
-    u32 left = 0, last_tag = 0;
-
-    for (u32 i = 0; i < n; i++) {
-        if (!left) {
-            writer_begin(w, JBD2_DESCRIPTOR, sizeof(struct jbd2_header));
-            left = tags_per_block(w->fs);
+    for (u32 i = 0, end; i < n; i = end) {
+        u32 last_tag = 0;
+        end = i + min(n - i, tags_per_block(w->fs));
+        writer_begin(w, JBD2_DESCRIPTOR, sizeof(struct jbd2_header));
+        for (u32 k = i; k < end; k++) {
+            last_tag = w->used;
+            writer_tag(w, copies[k].block, copies[k].data, copies[k].escaped ? JBD2_ESCAPE : 0);
         }
-        last_tag = w->used;
-        writer_tag(w, copies[i].block, copies[i].data, copies[i].escaped ? JBD2_ESCAPE : 0);
-        u32 at = log_next(&w->fs->journal);
-        writer_add(w, at, copies[i].data);
-        if (!--left || i + 1 == n) {
-            set_last_tag(w, last_tag);
-            writer_end(w);
-            left = 0;
-        }
+        set_last_tag(w, last_tag);
+        writer_end(w);
+        for (u32 k = i; k < end; k++)
+            writer_add(w, log_next(&w->fs->journal), copies[k].data);
     }
 }
 

@@ -6,7 +6,7 @@
 #include "fs/ext4/priv.h"
 #include "mm/uaccess.h"
 
-enum { FITRIM = 0xc0185879, DISCARD_BYTES = 64 * 1024, MAX_RUN = 8192 };
+enum { FITRIM = 0xc0185879, FS_IOC_FIEMAP = 0xc020660b, DISCARD_BYTES = 64 * 1024, MAX_RUN = 8192 };
 
 struct fstrim_range {
     u64 start, len, minlen; /* bytes */
@@ -77,6 +77,8 @@ int ext4_ioctl(struct file *file, unsigned cmd, uaddr_t arg)
     struct ext4_fs *fs = ext4_of(file->inode->sb);
     struct fstrim_range range;
 
+    if (cmd == FS_IOC_FIEMAP)
+        return ext4_fiemap(file->inode, arg);
     if (cmd != FITRIM)
         return -ENOTTY;
     if (!fs->bd->has_discard)

@@ -405,8 +405,13 @@ enum { CREDITS_ALLOC = 2, CREDITS_SUPER = 1 };
 
 /** Let the host have the space of blocks that were freed and are still taken in memory. */
 void ext4_discard_freed(struct ext4_fs *fs, u64 block, u32 len);
-/** FITRIM. */
+/** FITRIM, FIEMAP. */
 int ext4_ioctl(struct file *file, unsigned cmd, uaddr_t arg);
+
+/* ---- fiemap.c ---- */
+
+/** @arg: struct fiemap. */
+int ext4_fiemap(struct inode *inode, uaddr_t arg);
 
 /* ---- ialloc.c ---- */
 

@@ -10,7 +10,7 @@
 #include "mm/page.h"
 #include "vfs/errseq.h"
 
-enum { BATCH_PAGES = 256, FEW_PAGES = 8, MAX_NEW = 32 };
+enum { BATCH_PAGES = 256, FEW_PAGES = 8, MAX_NEW = 32, SMALL = 16 /* blocks */ };
 
 /* What was written to blocks that the tree does not show as written yet. */
 struct fresh {
@@ -108,16 +108,26 @@ static int finish_round(struct round *r)
     return err;
 }
 
+/* Where the first @len blocks of a file had best be. Small files lie one behind the other, and
+ * where others were before, which is quicker for the disk; large ones are kept apart. */
+static u64 first_goal(const struct ext4_fs *fs, const struct ext4_inode *ei, u32 len)
+{
+    bool small = len <= SMALL && block_range_ok(fs, ei->goal, 1);
+
+    return small ? group_first_block(fs, group_of_block(fs, ei->goal)) : ei->goal;
+}
+
 /* A place for [block, +len): what the tree has, or new ones. */
 static int place(struct round *r, u32 block, u32 len, struct ext4_run *run)
 {
     struct inode *inode = r->inode;
+    struct ext4_fs *fs = ext4_of(inode->sb);
     struct ext4_inode *ei = ext4_i(inode);
     struct ext4_run before;
 
     mutex_lock(&ei->map_lock);
     int err = ext4_map(inode, block, len, run);
-    u64 goal = ei->goal;
+    u64 goal = inode->blocks || err ? ei->goal : first_goal(fs, ei, run->len);
     if (!err && run->state == MAP_HOLE && block && !r->nr &&
         !ext4_map(inode, block - 1, 1, &before) && before.state != MAP_HOLE)
         goal = before.start + 1;
@@ -129,7 +139,7 @@ static int place(struct round *r, u32 block, u32 len, struct ext4_run *run)
         if (r->nr && r->fresh[r->nr - 1].claimed)
             goal = r->fresh[r->nr - 1].start + r->fresh[r->nr - 1].len;
         u32 want = min(run->len, (u32)EXT4_EXTENT_MAX_LEN);
-        err = ext4_claim(ext4_of(inode->sb), goal, want, true, &run->start, &run->len);
+        err = ext4_claim(fs, goal, want, true, &run->start, &run->len);
     }
     if (!err)
         r->fresh[r->nr++] = (struct fresh){block, run->len, run->start, claimed};
