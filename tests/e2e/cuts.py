@@ -3,10 +3,12 @@ From it any moment is made again: what was flushed is there; of what was written
 any order.  What a program had acknowledged before that moment must be found by it, and e2fsck finds nothing."""
 import os
 import random
+import re
 import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 from commands import Home
@@ -69,7 +71,7 @@ class Log:
         return image
 
 
-def record(home, image, words, until, stdin=None):
+def record(home, image, words, until, stdin=None, options=("-m", "64M")):
     """Run a guest until it has acknowledged @until; its log, and the log's length at each acknowledgement."""
     folder = os.path.join(home.tmp, "bin")
     os.makedirs(folder, exist_ok=True)
@@ -81,7 +83,7 @@ def record(home, image, words, until, stdin=None):
         file.write(WRAPPER.format(log=log, qemu=shutil.which("qemu-system-x86_64")))
     os.chmod(wrapper, 0o755)
     env = {**os.environ, **home.env(), "PATH": folder + ":" + os.environ["PATH"]}
-    guest = subprocess.Popen([INGOT, "run", "-q", "--isolation", "vm", "-m", "64M", "-v", image + ":/db", *words],
+    guest = subprocess.Popen([INGOT, "run", "-q", "--isolation", "vm", *options, "-v", image + ":/db", *words],
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
     if stdin:
         guest.stdin.write(stdin.encode())
@@ -103,24 +105,32 @@ def record(home, image, words, until, stdin=None):
 
 def prove(home, write, check, until, stdin=None):
     seed = os.environ.get("SEED", str(time.time_ns() % 100000))
-    chance = random.Random(int(seed))
     image = make_image(os.path.join(home.tmp, "v.img"), "48M", "-J", "size=1", "-b", "1024")
     with open(image, "rb") as file:
         before = file.read()
     log, acks = record(home, image, write, until, stdin)
-    need(len(log.entries) > until, "the log is too short")
+
+    def look(cut):
+        result = home.ingot("run", "-q", "--isolation", "process", "-v", cut + ":/db", *check, timeout=60)
+        return result, re.match(r"ok\s+([0-9]+)\s*$", result.text())
+    cut_and_check(home, seed, before, log, acks, 60 if "--long" in sys.argv else 6, look)
+
+
+def cut_and_check(home, seed, before, log, acks, rounds, look):
+    """look(volume) runs what opens the database there; it returns its result, and a match with how many it finds, or None."""
+    chance = random.Random(int(seed))
+    need(len(log.entries) > acks[-1][1], "the log is too short")
     cut_image = os.path.join(home.tmp, "cut.img")
     first = next(i for i, entry in enumerate(log.entries) if entry[0] >= acks[0][0])
-    for round_nr in range(60 if "--long" in sys.argv else 6):
+    for round_nr in range(rounds):
         k = chance.randrange(first, len(log.entries))
         acked = max((n for size, n in acks if size <= log.entries[k][0]), default=0)
         with open(cut_image, "wb") as file:
             file.write(log.cut(before, k, chance))
-        result = home.ingot("run", "-q", "--isolation", "process", "-v", cut_image + ":/db", *check, timeout=60)
+        result, found = look(cut_image)
         where = f"SEED={seed}, round {round_nr}, entry {k} of {len(log.entries)}: {acked} were acknowledged"
-        lines = result.text().split()
-        need(result.status == 0 and lines[:1] == ["ok"], f"{where}\n{result.show()}")
-        need(int(lines[1]) >= acked, f"{where}, {lines[1]} are there")
+        need(result.status == 0 and found, f"{where}\n{result.show()}")
+        need(int(found[1]) >= acked, f"{where}, {found[1]} are there")
         judge(cut_image)
 
 
@@ -144,6 +154,44 @@ def key_value(name, library):
         source = os.path.join(ROOT, "tests", "e2e", "programs", f"kv_{name}.c")
         subprocess.run(["gcc", "-O1", "-o", program, source, library], check=True)
         prove(home, [program, "/db", "write", "300"], [program, "/db", "check"], 100)
+
+
+POSTGRES = "/usr/lib/postgresql/15"
+
+
+def postgres():
+    """A server and psql in a VM, one transaction after the other; after each cut a server alone recovers what is there."""
+    if not os.path.exists(POSTGRES + "/bin/postgres"):
+        raise Skip("postgresql-15 is not installed")
+    user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    if os.geteuid():
+        raise Skip("only root becomes another user")
+    with Home() as home, tempfile.TemporaryDirectory(dir="/tmp") as root:
+        os.chmod(root, 0o755)  # postgres goes through it
+        os.mkdir(root + "/data")
+        shutil.chown(root + "/data", "postgres", "postgres")
+        made = subprocess.run([*user, POSTGRES + "/bin/initdb", "-A", "trust", "--locale=C", "-E", "UTF8", "-N", "-D", root + "/data",
+                               "--wal-segsize=1"], capture_output=True, text=True, cwd="/", check=False)
+        need(made.returncode == 0, f"initdb: {made.stderr}")
+        image = make_image(os.path.join(home.tmp, "v.img"), "128M", "-J", "size=4", "-d", root)
+        with open(image, "rb") as file:
+            before = file.read()
+        seed = os.environ.get("SEED", str(time.time_ns() % 100000))
+        words = "create table t(n int primary key, x text);\n"
+        words += "".join(f"insert into t values({n}, repeat(md5('{n}'), {n * 7 % 50}));\n\\echo ack|{n}\n" for n in range(1, 200))
+        files = [f"{path}:{path}" for path in (POSTGRES, "/usr/share/postgresql", "/etc/passwd", "/etc/group")]
+        files.append(os.path.join(ROOT, "tests", "e2e", "programs", "postgres_cuts.sh") + ":/srv/postgres_cuts.sh")
+        options = ["-m", "256M", *(word for file in files for word in ("--file", file))]
+        allowed = ["@image", "sh", "setpriv", "chmod", "cat", POSTGRES + "/bin/psql", POSTGRES + "/bin/postgres"]
+        options += [word for program in allowed for word in ("--allow-exec", program)]
+        log, acks = record(home, image, ["/bin/bash", "/srv/postgres_cuts.sh"], 40, words, options)
+
+        def look(cut):
+            result = home.ingot("run", "-q", "--isolation", "vm", *options, "-v", cut + ":/db", "/usr/bin/setpriv", *user[1:],
+                               POSTGRES + "/bin/postgres", "--single", "-D", "/db/data", "postgres",
+                               stdin=b"select 'found ' || count(*) || ' of ' || coalesce(max(n), 0) from t;\n", timeout=120)
+            return result, re.search(r'found ([0-9]+) of \1"', result.text())
+        cut_and_check(home, seed, before, log, acks, 20 if "--long" in sys.argv else 2, look)
 
 
 def storm(isolation, where, size, *options):
@@ -176,3 +224,4 @@ def add_to(suite):
         suite.add(f"power-cuts-sqlite-{mode}", sqlite, mode)
     suite.add("power-cuts-lmdb", key_value, "lmdb", "-llmdb")
     suite.add("power-cuts-leveldb", key_value, "leveldb", "-lleveldb")
+    suite.add("power-cuts-postgres", postgres)
