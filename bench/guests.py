@@ -203,6 +203,16 @@ class Linux(Machine):
         command = self._command(memory, self._initrd(program), "-- reboot", drive(volume))
         return self._run(command, b"op ", plugin, program, 600)
 
+    def run_tool(self, program, args, volume, memory=512):
+        """A program of the host's, with the ext4 image @volume at /volume."""
+        initrd = os.path.join(OUT, os.path.basename(program) + "-tool.cpio")
+        with open(program, "rb") as file:
+            contents = [*libraries(program), (program, file.read(), 0o755)]
+        with open(initrd, "wb") as file:
+            file.write(cpio.initramfs(os.path.join(BUILD, "bench", "bench-init"), contents))
+        command = self._command(memory, initrd, " ".join(["--", program, *args]), drive(volume))
+        return self._run(command, b"fio", False, None, 300)
+
     def _command(self, memory, initrd, words, options=()):
         line = (f"console=ttyS0 quiet tsc_early_khz={self.khz} tsc=reliable no_timer_check nokaslr "
                 f"random.trust_cpu=on mitigations=off 8250.nr_uarts=1 panic=-1 rdinit=/init {words}")
@@ -259,6 +269,12 @@ class Ingot(Machine):
         command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "-v",
                    volume + ":/volume", program, "/volume", *words]
         return self._run(command, b"op ", plugin, program, 600, profile)
+
+    def run_tool(self, program, args, volume, memory=512):
+        """A program of the host's, with the ext4 image @volume at /volume."""
+        command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "-v",
+                   volume + ":/volume", program, *args]
+        return self._run(command, b"fio", False, None, 300)
 
     def run(self, program, memory=64, first=b"Hello", plugin=False, timeout=60, args=(), cpus=1, profile=False):
         command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--cpus", str(cpus),

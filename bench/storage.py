@@ -2,6 +2,7 @@
 Instructions are counted by the plugin; times are the least of several measures and mean little on a busy machine."""
 import os
 import re
+import shutil
 import subprocess
 
 import guests
@@ -27,6 +28,14 @@ ROWS = {
     "write_sequential": ("128 KiB sequential write, O_DIRECT", 0, "1.1 × a second", "time"),
     "readdir": ("readdir, an entry of 100,000", 0, "1/3", "kernel"),
     "untar": ("untar, a file of 10,000, with the sync", 0, "1/2", "kernel"),
+}
+
+
+# fio's jobs on the file of 64 MiB -> (title, options, fields of a terse line (version 3) whose sum is the rate, goal)
+FIO = {
+    "random": ("4 KiB random read, 32 threads, a second", ["--rw=randread", "--bs=4k", "--numjobs=32"], (7,), "1.5 ×"),
+    "read": ("128 KiB sequential read, KiB a second", ["--rw=read", "--bs=128k"], (6,), "1.1 ×"),
+    "write": ("128 KiB sequential write, KiB a second", ["--rw=write", "--bs=128k"], (47,), "1.1 ×"),
 }
 
 
@@ -119,3 +128,29 @@ def bench_storage(report, machines, rounds=4):
     report.table(["ext4 on virtio-blk", *(f"{m.name}, kernel instructions" for m in machines),
                   *(f"{m.name}, time" for m in machines), "goal", f"{machines[0].name} against {machines[1].name}" if len(machines) > 1 else "ratio"],
                  rows)
+    if shutil.which("fio"):
+        bench_fio(report, machines, volume, rounds)
+
+
+def fio_rate(machine, volume, options, fields):
+    """What fio itself says, unmodified, its jobs as threads; None where it says nothing."""
+    path = own_copy(volume)
+    ended = machine.run_tool(os.path.realpath(shutil.which("fio")), [
+        "--name=x", "--filename=/volume/large", "--size=64m", "--thread", "--ioengine=psync", "--direct=1", "--runtime=4",
+        "--time_based", "--group_reporting", "--minimal", *options], path)
+    os.unlink(path)
+    terse = re.search(r"^3;fio-.*$", ended.out, re.M)
+    return sum(float(terse[0].split(";")[field]) for field in fields) if terse else None
+
+
+def bench_fio(report, machines, volume, rounds):
+    rows = []
+    for title, options, fields, goal in FIO.values():
+        best = [0] * len(machines)
+        for _ in range(rounds):
+            for i, machine in enumerate(machines):
+                best[i] = max(best[i], fio_rate(machine, volume, options, fields) or 0)
+        ratio = f"{best[0] / best[1]:,.2f} ×" if len(best) > 1 and best[1] else ""
+        rows.append([title, *(amount(rate) for rate in best), goal, ratio])
+    report.table(["fio, psync, O_DIRECT; most of the rounds", *(m.name for m in machines), "goal",
+                  f"{machines[0].name} against {machines[1].name}" if len(machines) > 1 else "ratio"], rows)

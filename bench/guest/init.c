@@ -1,6 +1,7 @@
-/* What a Linux guest needs before a server can run in it: /proc, /dev, the modules below /modules
- * in the order of their names, and the loopback up.  The address of eth0 is the kernel's own ip=
- * parameter; a kernel that does not know it leaves it in our environment.
+/* What a Linux guest needs before a program can run in it: /proc, /dev, the modules below /modules
+ * in the order of their names, the ext4 volume /dev/vda at /volume, and the loopback up.  The
+ * address of eth0 is the kernel's own ip= parameter; a kernel that does not know it leaves it in
+ * our environment.
  *
  *     rdinit=/init … -- PROGRAM ARG… */
 #include <arpa/inet.h>
@@ -69,6 +70,13 @@ static void configure(const char *ip)
     up("eth0");
 }
 
+static void mount_volume(void)
+{
+    mkdir("/volume", 0755);
+    if (mount("/dev/vda", "/volume", "ext4", MS_NOATIME, NULL))
+        perror("/volume");
+}
+
 static void mount_at(const char *folder, const char *type)
 {
     mkdir(folder, 0755);
@@ -83,6 +91,8 @@ int main(int argc, char **argv)
     mount_at("/proc", "proc");
     mount_at("/dev", "devtmpfs");
     load_modules();
+    if (!access("/dev/vda", F_OK))
+        mount_volume();
     up("lo");
     if (getenv("ip"))
         configure(getenv("ip"));
