@@ -53,10 +53,13 @@ void inode_init_owner(struct inode *inode, const struct inode *dir)
         inode->mode &= ~(u32)S_ISGID; /* no program gets the rights of a group its author lacks */
 }
 
+/* Numbers of one file system are neighbours mostly, and so are their buckets: a start, which has a
+ * dozen inodes, touches one page of the table. */
 static struct inode **bucket_of(const struct super_block *sb, u64 ino)
 {
-    u64 key = (ino ^ (u64)(uintptr_t)sb >> 4) * 0x9e3779b97f4a7c15ull;
-    return &table[key >> 32 & (INODE_BUCKETS - 1)];
+    u64 key = (ino ^ ino / INODE_BUCKETS) + ((u64)(uintptr_t)sb >> 6);
+
+    return &table[key % INODE_BUCKETS];
 }
 
 static struct inode *find_locked(struct super_block *sb, u64 ino)

@@ -158,6 +158,8 @@ hosted_enter_call:
     .globl hosted_signal_stack
 hosted_signal_stack:
     .skip HOSTED_SIGNAL_STACK
+
+    .bss
     .globl process_vector_mask
     .balign 4
 process_vector_mask:
