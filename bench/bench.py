@@ -15,6 +15,7 @@ import sys
 
 from first_reply import bench_first_reply
 from guests import BUILD, OUT, Floor, Ingot, linux_guests
+from instances import bench_instances
 from iperf import bench_iperf
 from net import bench_net
 from net_process import bench_net_process
@@ -222,7 +223,7 @@ def main():
     parts = {"boot": bench_boot, "calls": bench_calls, "start": bench_start, "memory": bench_memory,
              "size": bench_size, "process": bench_process, "net": bench_net, "net-process": bench_net_process,
              "first-reply": bench_first_reply, "iperf": bench_iperf,
-             "smp": bench_smp, "scale": bench_scale, "storage": bench_storage}
+             "smp": bench_smp, "scale": bench_scale, "storage": bench_storage, "instances": bench_instances}
     chosen = sys.argv[1:] or list(parts)
     unknown = [word for word in chosen if word not in parts]
     if unknown:

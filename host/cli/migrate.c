@@ -6,6 +6,7 @@
  * goes on here whatever fails; it is ended here only after that, so there are never two. */
 #include "cli/cli.h"
 #include "cli/instances.h"
+#include "cli/migrate_priv.h"
 #include "cli/run_priv.h"
 
 #include "instance/events.h"
@@ -37,7 +38,7 @@ enum {
 
 struct migrate_options {
     const char *downtime, *net;
-    bool postcopy, quiet;
+    bool postcopy, quiet, shared;
 };
 
 #define OPTION(field) offsetof(struct migrate_options, field)
@@ -46,118 +47,10 @@ static const struct option_spec migrate_specs[] = {
     {"downtime", 0, OPTION_TEXT, OPTION(downtime), "TIME", "how long it may stand still (50ms)"},
     {"postcopy", 0, OPTION_FLAG, OPTION(postcopy), NULL, "switch over before all memory is there"},
     {"net", 0, OPTION_TEXT, OPTION(net), "KIND", "its network there, as --net of run"},
+    {"shared", 0, OPTION_FLAG, OPTION(shared), NULL, "its volumes are the same files at both ends"},
     {"quiet", 'q', OPTION_FLAG, OPTION(quiet), NULL, "print its name only"},
     {0},
 };
-
-/* Where it goes: a state directory, here or where ssh leads. */
-struct place {
-    const char *text;          /* as the user wrote it; borrowed */
-    char *host, *port, *state; /* owned; host is NULL for here */
-};
-
-static void place_free(struct place *place)
-{
-    free(place->host);
-    free(place->port);
-    free(place->state);
-}
-
-/* "ssh://[USER@]HOST[:PORT][/STATE]" or "STATE". */
-static int place_parse(const char *text, struct place *place, struct err *err)
-{
-    char *here CLEANUP(mem_free) = instance_root();
-
-    *place = (struct place){.text = text};
-    if (str_starts(text, "ssh://")) {
-        const char *host = text + strlen("ssh://");
-        size_t len = strcspn(host, ":/");
-        if (!len || host[0] == '-')
-            return err_set(err, ERR_USAGE, "'%s' is not ssh://[USER@]HOST[:PORT][/STATE]", text);
-        place->host = str_printf("%.*s", (int)len, host);
-        const char *rest = host + len;
-        if (*rest == ':') {
-            size_t digits = strspn(rest + 1, "0123456789");
-            place->port = str_printf("%.*s", (int)digits, rest + 1);
-            rest += 1 + digits;
-        }
-        place->state = *rest == '/' && rest[1] ? str_dup(rest) : NULL;
-        return *rest && *rest != '/'
-                   ? err_set(err, ERR_USAGE, "'%s' is not ssh://[USER@]HOST[:PORT][/STATE]", text)
-                   : 0;
-    }
-    if (!strchr(text, '/'))
-        return err_set(err, ERR_USAGE,
-                       "'%s' is neither ssh://HOST nor the path of a state directory", text);
-    int failed = fs_mkdirs(text, err);
-    if (failed)
-        return failed;
-    char *ours CLEANUP(mem_free) = fs_real(here, err);
-    place->state = fs_real(text, err);
-    if (!ours || !place->state)
-        return -err->code;
-    return strcmp(ours, place->state) == 0 ? err_set(err, EINVAL, "'%s' is where it is", text) : 0;
-}
-
-/* A word for the shell at the other end of ssh. */
-static void add_quoted(struct buf *line, const char *word)
-{
-    buf_puts(line, " '");
-    for (; *word; word++)
-        buf_printf(line, *word == '\'' ? "'\\''" : "%c", *word);
-    buf_puts(line, "'");
-}
-
-/* `ingot receive WORDS` at @place, as this process. */
-static void exec_there(const struct place *place, const char *const *words)
-{
-    struct buf line CLEANUP(buf_free) = {0};
-    struct strs argv CLEANUP(strs_free) = {0};
-
-    if (!place->host) {
-        setenv("INGOT_STATE", place->state, 1);
-        strs_add(&argv, "ingot");
-        for (; *words; words++)
-            strs_add(&argv, *words);
-        execv("/proc/self/exe", argv.at);
-        return;
-    }
-    if (place->state) {
-        buf_puts(&line, "env");
-        char *state CLEANUP(mem_free) = str_printf("INGOT_STATE=%s", place->state);
-        add_quoted(&line, state);
-        buf_puts(&line, " ");
-    }
-    buf_puts(&line, "ingot");
-    for (; *words; words++)
-        add_quoted(&line, *words);
-    strs_add(&argv, "ssh");
-    strs_add(&argv, "-oBatchMode=yes");
-    if (place->port) {
-        strs_add(&argv, "-p");
-        strs_add(&argv, place->port);
-    }
-    strs_add(&argv, "--");
-    strs_add(&argv, place->host);
-    strs_add(&argv, buf_text(&line));
-    execvp("ssh", argv.at);
-}
-
-/* Start that with these standard streams. */
-static pid_t start_there(const struct place *place, const char *const *words, int in, int out,
-                         int errors)
-{
-    pid_t child = fork();
-
-    if (child)
-        return child;
-    if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-        dup2(errors, STDERR_FILENO) < 0)
-        _exit(1);
-    exec_there(place, words);
-    fprintf(stderr, "%s: %s\n", place->host ? "ssh" : "ingot", strerror(errno));
-    _exit(127);
-}
 
 /* Everything of one migration that must be ended, however it goes. */
 struct move {
@@ -170,6 +63,7 @@ struct move {
     bool arrived;            /* it runs there */
     u64 started_at;          /* ticks */
     u64 stopped_at;          /* if we stopped the guest, and not QEMU; else 0 */
+    struct volume_moves volumes;
     struct qmp qmp;
 };
 
@@ -204,7 +98,7 @@ static int start_receiver(struct move *move, const json_t *arrival, struct err *
         return err_errno(err, errno, "a pipe");
     }
     move->words = errors[0];
-    move->receiver = start_there(move->place, words, in[0], errors[1], errors[1]);
+    move->receiver = place_start(move->place, words, in[0], errors[1], errors[1]);
     close(in[0]);
     close(errors[1]);
     bool sent = move->receiver > 0 && write(in[1], text, strlen(text)) == (ssize_t)strlen(text);
@@ -220,7 +114,7 @@ static int start_carrier(struct move *move, const char *name, struct err *err)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return err_errno(err, errno, "a socket");
     move->state = pair[0];
-    move->carrier = start_there(move->place, words, pair[1], pair[1], null);
+    move->carrier = place_start(move->place, words, pair[1], pair[1], null);
     close(pair[1]);
     return move->carrier > 0 ? 0 : err_errno(err, errno, "a process");
 }
@@ -308,11 +202,27 @@ static int set_up(struct move *move, const struct instance *instance, u64 downti
     return failed;
 }
 
+/* Memory can be followed while it changes, and disks are not. */
+static int finish_volumes(struct move *move, struct err *err)
+{
+    int failed = 0;
+
+    if (!move->volumes.len)
+        return 0;
+    if (!move->stopped_at) {
+        move->stopped_at = ticks_ms();
+        failed = qmp_call(&move->qmp, "stop", NULL, NULL, err);
+    }
+    return failed ? failed : volume_moves_finish(&move->volumes, err);
+}
+
 static int start_sending(struct move *move, struct err *err)
 {
+    move->started_at = ticks_ms();
     int failed = stop_emulated(move, err);
 
-    move->started_at = ticks_ms();
+    if (!failed)
+        failed = finish_volumes(move, err);
     if (!failed)
         failed =
             qmp_call(&move->qmp, "migrate", json_pack("{s:s}", "uri", "fd:migrate"), NULL, err);
@@ -394,8 +304,13 @@ static int leave(struct instance *instance, const struct place *place, struct er
 static int bring(struct move *move, const struct instance *instance, const json_t *arrival,
                  u64 downtime_ms, json_t **answer, struct err *err)
 {
-    int failed = start_receiver(move, arrival, err);
+    bool volumes = move->place->host && !move->options->shared;
+    int failed = volumes ? volume_moves_begin(&move->volumes, move->place,
+                                              json_object_get(arrival, "Config"), err)
+                         : 0;
 
+    if (!failed)
+        failed = start_receiver(move, arrival, err);
     if (!failed)
         failed = start_carrier(move, instance->name, err);
     if (!failed)
@@ -409,6 +324,12 @@ static int bring(struct move *move, const struct instance *instance, const json_
     return failed ? failed : wait_arrived(move, err);
 }
 
+/* It was sent, and nobody says whether it arrived. */
+static bool is_uncertain(int failed, const struct err *err)
+{
+    return failed == -ETIMEDOUT && !err->code;
+}
+
 /* What becomes of the guest after a failure. */
 static int stay(struct move *move, const struct instance *instance, int failed, struct err *err)
 {
@@ -419,7 +340,7 @@ static int stay(struct move *move, const struct instance *instance, int failed, 
                           "'%s' began to run at %s and cannot go on, nor here, where it stands "
                           "still as it was",
                           name, move->place->text);
-    if (failed == -ETIMEDOUT && !err->code)
+    if (is_uncertain(failed, err))
         return err_set(err, ETIMEDOUT,
                        "%s does not say whether '%s' runs there; it stands still here, and 'ingot "
                        "pause %s' and 'ingot unpause %s' let it go on",
@@ -434,9 +355,10 @@ static int move_guest(struct move *move, struct instance *instance, const json_t
     json_t *answer CLEANUP(json_put) = NULL;
     int failed = bring(move, instance, arrival, downtime_ms, &answer, err);
 
+    u64 arrived = ticks_ms();
+    volume_moves_end(&move->volumes, !failed || move->arrived || is_uncertain(failed, err));
     if (failed)
         return stay(move, instance, failed, err);
-    u64 arrived = ticks_ms();
     u64 still =
         move->stopped_at ? arrived - move->stopped_at : (u64)json_int(answer, "downtime", 0);
     failed = leave(instance, move->place, err);
@@ -450,7 +372,7 @@ static int move_guest(struct move *move, struct instance *instance, const json_t
 }
 
 /* What must be reachable from both ends. */
-static int check_volumes(const json_t *config, const struct place *place, struct err *err)
+static int check_volumes(const json_t *config, struct err *err)
 {
     struct strs words CLEANUP(strs_free) = {0};
 
@@ -463,11 +385,6 @@ static int check_volumes(const json_t *config, const struct place *place, struct
             return failed;
         if (fs_is_dir(path))
             return err_set(err, EOPNOTSUPP, "--volume '%s': a folder of the host cannot move",
-                           words.at[i]);
-        if (place->host)
-            return err_set(err, EOPNOTSUPP,
-                           "--volume '%s' is of this machine; by ssh only guests without volumes "
-                           "move",
                            words.at[i]);
     }
     return 0;
@@ -510,14 +427,14 @@ static int migrate(const char *name, const struct place *place,
         return -err->code;
     failed = check_instance(&instance, config, err);
     if (!failed)
-        failed = check_volumes(config, place, err);
+        failed = check_volumes(config, err);
     if (failed)
         return failed;
     if (options->net)
         json_object_set_new(config, "Net", json_string(options->net));
     json_t *arrival CLEANUP(json_put) =
-        json_pack("{s:s, s:s, s:b, s:O}", "Version", INGOT_VERSION, "Name", name, "Postcopy",
-                  (int)options->postcopy, "Config", config);
+        json_pack("{s:s, s:s, s:b, s:b, s:O}", "Version", INGOT_VERSION, "Name", name, "Postcopy",
+                  (int)options->postcopy, "Remote", (int)(place->host != NULL), "Config", config);
     signal(SIGPIPE, SIG_IGN);
     return move_guest(&move, &instance, arrival, downtime, err);
 }

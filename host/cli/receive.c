@@ -1,14 +1,18 @@
 /* ingot receive: the other end of `ingot migrate`, started by it here or over ssh.
  *   ingot receive                 a JSON line on standard input says what arrives; ends when it
- * runs ingot receive --connect NAME  standard input and output are the state that arrives */
+ * runs ingot receive --connect NAME  standard input and output are the state that arrives ingot
+ * receive --volume NAME   ... are a volume that arrives (migrate_volume.c) */
 #include "cli/cli.h"
+#include "cli/migrate_priv.h"
 #include "cli/run_priv.h"
 
+#include "image/store.h"
 #include "instance/events.h"
 #include "instance/guest.h"
 #include "instance/instance.h"
 #include "instance/supervisor.h"
 #include "lib/cleanup.h"
+#include "lib/fs.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,17 +24,20 @@
 
 enum {
     CONNECT_MS = 30000,
+    STILLBORN_MS = 15000, /* longer than a VMM waits for its state */
     LOOK_MS = 2,
     PIECE = 256 << 10,
 };
 
 struct receive_options {
-    const char *connect;
+    const char *connect, *volume;
 };
 
 static const struct option_spec receive_specs[] = {
     {"connect", 0, OPTION_TEXT, offsetof(struct receive_options, connect), "NAME",
      "pass the state of this one on"},
+    {"volume", 0, OPTION_TEXT, offsetof(struct receive_options, volume), "NAME",
+     "take this volume in"},
     {0},
 };
 
@@ -91,6 +98,52 @@ static int check_version(const json_t *arrival, struct err *err)
                    version, INGOT_VERSION);
 }
 
+/* Another machine has its store, and its folders, elsewhere. */
+static void settle_here(json_t *config)
+{
+    char *store CLEANUP(mem_free) = store_path();
+    char *real CLEANUP(mem_free) = fs_real(store, NULL);
+
+    json_object_set_new(config, "Store", json_string(real ? real : store));
+    if (!fs_is_dir(json_str(config, "Cwd", "/")))
+        json_object_set_new(config, "Cwd", json_string("/"));
+}
+
+/* Who was killed while he received it has left it as it was made; what he started gives up waiting
+ * some seconds later.  False: it is something else. */
+static bool remove_stillborn(const char *name)
+{
+    struct instance left CLEANUP(instance_close) = {.dir = -1, .lock = -1};
+    struct instance_state state;
+
+    if (instance_open(&left, name, NULL))
+        return true; /* it is gone */
+    json_t *config CLEANUP(json_put) = instance_config(&left, NULL);
+    instance_get_state(&left, &state);
+    bool young = state.status == INSTANCE_CREATED ||
+                 instance_clock() - state.started < STILLBORN_MS * 1000000LL;
+    if (!json_is_true(json_object_get(config, "Arriving")) || !young)
+        return false;
+    if (state.status == INSTANCE_CREATED && !instance_lock(&left, NULL))
+        (void)instance_remove(&left, NULL); /* if it cannot be, the name stays in use */
+    return true;
+}
+
+static int make_room(struct instance *instance, const char *name, json_t *config, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 10 * 1000000L};
+    u64 deadline = ticks_ms() + STILLBORN_MS;
+
+    json_object_set_new(config, "Arriving", json_true());
+    for (;;) {
+        int failed = instance_create(instance, name, config, err);
+        if (failed != -EEXIST || ticks_ms() >= deadline || !remove_stillborn(name))
+            return failed;
+        err_clear(err);
+        nanosleep(&pause, NULL);
+    }
+}
+
 static int receive_instance(const json_t *arrival, struct err *err)
 {
     struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
@@ -99,8 +152,10 @@ static int receive_instance(const json_t *arrival, struct err *err)
                               .postcopy = json_is_true(json_object_get(arrival, "Postcopy"))};
     int failed = check_version(arrival, err);
 
+    if (json_is_true(json_object_get(arrival, "Remote")))
+        settle_here(json_object_get(arrival, "Config"));
     if (!failed)
-        failed = instance_create(&instance, name, json_object_get(arrival, "Config"), err);
+        failed = make_room(&instance, name, json_object_get(arrival, "Config"), err);
     if (failed)
         return failed;
     failed = run_from(&instance, &state, err);
@@ -127,6 +182,8 @@ static int receive_run(int argc, char **argv, struct err *err)
         return min(done, 0);
     if (options.connect)
         return receive_state(options.connect, err);
+    if (options.volume)
+        return volume_receive(options.volume, err);
     supervisor_note_inherited(); /* before anything is opened */
     json_error_t why;
     json_t *arrival CLEANUP(json_put) = json_loadf(stdin, 0, &why);

@@ -239,10 +239,13 @@ def what_cannot_be():
         lab.refused("migrate", "v", lab.other, why="is not running")
 
 
-def by_ssh():
+@contextlib.contextmanager
+def other_machine(lab):
+    """A store of its own, with the lab's images, reached by ssh. Yields what finds it: (destination, environment)."""
     need_programs("sshd", "ssh", "ssh-keygen")
-    with Two() as lab, namespace():
-        keys = os.path.join(lab.path, "keys")
+    with namespace():
+        keys, store = os.path.join(lab.path, "keys"), os.path.join(lab.path, "other-store")
+        shutil.copytree(lab.store, store, ignore=shutil.ignore_patterns("volumes"))
         os.mkdir(keys, 0o700)
         for key in ("host", "user"):
             command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(keys, key))
@@ -250,32 +253,81 @@ def by_ssh():
         with open(os.path.join(keys, "sshd"), "w") as file:
             file.write(f"Port 2222\nListenAddress 127.0.0.1\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\n"
                        f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
-                       f"SetEnv PATH={os.path.dirname(INGOT)}:/usr/bin:/bin INGOT_HOME={lab.store}\n")
+                       f"SetEnv PATH={os.path.dirname(INGOT)}:/usr/bin:/bin INGOT_HOME={store}\n")
         with open(os.path.join(keys, "ssh"), "w") as file:
             file.write(f"#!/bin/sh\nexec {find('ssh')} -i {keys}/user -oStrictHostKeyChecking=no "
-                       f"-oUserKnownHostsFile={keys}/known -oLogLevel=ERROR \"$@\"\n")
+                       f"-oUserKnownHostsFile={keys}/known \"$@\"\n")
         os.chmod(os.path.join(keys, "ssh"), 0o755)
         os.makedirs("/run/sshd", exist_ok=True)
         server = subprocess.Popen([find("sshd"), "-D", "-e", "-f", os.path.join(keys, "sshd")],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             connect(("127.0.0.1", 2222)).close()
-            guest = Guest(lab, "a")
-            calls = guest.ask()[0]
-            path = f"{keys}:{os.environ['PATH']}"
-            result = lab.ingot("migrate", "a", f"ssh://127.0.0.1:2222{lab.other}", env={"PATH": path})
-            stood_still(result)
-            lab.need_only([], ["a"])
-            need(guest.ask()[0] == calls + 1, "another guest")
-            result = lab.there("migrate", "a", "ssh://127.0.0.1:1/tmp", env={"PATH": path})
-            need(result.status == 1 and "goes on here" in result.errors(), f"not told\n{result.show()}")
-            need(guest.ask()[0] == calls + 2, "it does not go on")
+            yield f"ssh://127.0.0.1:2222{lab.other}", {"PATH": f"{keys}:{os.environ['PATH']}"}
         finally:
             server.terminate()
             server.wait()
 
 
+def build_for(lab):
+    """The image of snapshots.Guest, so that another machine has it too."""
+    lab.good("run", "--isolation", "process", "/usr/bin/python3", "-c", "pass")
+
+
+def by_ssh():
+    with Two() as lab:
+        build_for(lab)
+        with other_machine(lab) as (there, env):
+            guest = Guest(lab, "a")
+            calls = guest.ask()[0]
+            stood_still(lab.ingot("migrate", "a", there, env=env))
+            lab.need_only([], ["a"])
+            need(guest.ask()[0] == calls + 1, "another guest")
+            result = lab.there("migrate", "a", "ssh://127.0.0.1:1/tmp", env=env)
+            need(result.status == 1 and "goes on here" in result.errors(), f"not told\n{result.show()}")
+            need(guest.ask()[0] == calls + 2, "it does not go on")
+
+
+def by_ssh_with_a_volume():
+    with Two() as lab:
+        build_for(lab)
+        lab.good("volume", "create", "data", "--size", "64M")
+        with other_machine(lab) as (there, env):
+            away = {"INGOT_HOME": os.path.join(lab.path, "other-store")}
+            guest = Guest(lab, "a", "-v", "data:/data", file=["/data/calls"])
+            calls = guest.ask()[0]
+            need(lab.there("volume", "create", "data", env=away).status == 0, "not created")
+            result = lab.ingot("migrate", "a", there, env=env)
+            need(result.status == 1 and "there is a volume 'data' already" in result.errors(), f"overwritten?\n{result.show()}")
+            need(lab.there("volume", "rm", "data", env=away).status == 0, "not removed")
+            for helpers in (1, 2, 3):  # the volume's, the instance's, the memory's
+                child = subprocess.Popen([INGOT, "migrate", "a", there], env={**os.environ, **lab.env(), **env},
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                until(lambda: len(children_of(child.pid)) >= helpers or child.poll() is not None, step=0.001)
+                for helper in children_of(child.pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(helper, signal.SIGKILL)
+                errors = child.communicate(timeout=60)[1].decode()
+                need(child.returncode == 1 and "goes on here" in errors, f"{helpers} helpers: {child.returncode} {errors}")
+                calls += 1
+                need(guest.ask()[0] == calls, "it lost its memory")
+
+                def is_clean():
+                    return not lab.there("volume", "ls", "-q", env=away).text() and not lab.names(lab.there("ps", "-a", "-q"))
+                until(is_clean, deadline=40, step=0.2)
+                need(is_clean(), "something is left there")
+            stood_still(lab.ingot("migrate", "a", there, env=env))
+            lab.need_only([], ["a"])
+            calls = guest.ask()[0]
+            need(lab.there("stop", "a").status == 0, "cannot be stopped there")
+            copy = os.path.join(lab.path, "calls")
+            need(lab.there("volume", "cp", "data:/calls", copy, env=away).status == 0, "no volume there")
+            with open(copy) as file:
+                need(file.read() == "".join(f"{i}\n" for i in range(1, calls + 1)), "a line is lost")
+            command("e2fsck", "-fn", os.path.join(away["INGOT_HOME"], "volumes", "data.img"))
+
+
 def add_to(suite):
     for test in (pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle, what_cannot_be,
-                 by_ssh):
+                 by_ssh, by_ssh_with_a_volume):
         suite.add("migration: " + test.__name__.replace("_", " "), test)
