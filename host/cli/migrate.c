@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -106,9 +107,9 @@ static int start_receiver(struct move *move, const json_t *arrival, struct err *
     return sent ? 0 : err_errno(err, errno, "'ingot receive' at %s", move->place->text);
 }
 
-static int start_carrier(struct move *move, const char *name, struct err *err)
+static int start_carrier(struct move *move, const char *name, const char *token, struct err *err)
 {
-    const char *const words[] = {"receive", "--connect", name, NULL};
+    const char *const words[] = {"receive", "--connect", name, "--token", token, NULL};
     int pair[2], null CLEANUP(fd_close) = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -312,7 +313,8 @@ static int bring(struct move *move, const struct instance *instance, const json_
     if (!failed)
         failed = start_receiver(move, arrival, err);
     if (!failed)
-        failed = start_carrier(move, instance->name, err);
+        failed = start_carrier(move, instance->name,
+                               json_str(json_object_get(arrival, "Config"), "Arriving", ""), err);
     if (!failed)
         failed = wait_ready(move, err);
     if (!failed)
@@ -408,6 +410,18 @@ static int check_instance(const struct instance *instance, const json_t *config,
     return 0;
 }
 
+/* What tells this migration from any other of that name. */
+static int set_token(json_t *config, struct err *err)
+{
+    unsigned long long number;
+
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+        return err_errno(err, errno, "random numbers");
+    char *token CLEANUP(mem_free) = str_printf("%016llx", number);
+    json_object_set_new(config, "Arriving", json_string(token));
+    return 0;
+}
+
 static int migrate(const char *name, const struct place *place,
                    const struct migrate_options *options, struct err *err)
 {
@@ -428,6 +442,9 @@ static int migrate(const char *name, const struct place *place,
     failed = check_instance(&instance, config, err);
     if (!failed)
         failed = check_volumes(config, err);
+    if (failed)
+        return failed;
+    failed = set_token(config, err);
     if (failed)
         return failed;
     if (options->net)

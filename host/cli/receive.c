@@ -30,12 +30,14 @@ enum {
 };
 
 struct receive_options {
-    const char *connect, *volume;
+    const char *connect, *volume, *token;
 };
 
 static const struct option_spec receive_specs[] = {
     {"connect", 0, OPTION_TEXT, offsetof(struct receive_options, connect), "NAME",
      "pass the state of this one on"},
+    {"token", 0, OPTION_TEXT, offsetof(struct receive_options, token), "TEXT",
+     "... of this migration, and no other"},
     {"volume", 0, OPTION_TEXT, offsetof(struct receive_options, volume), "NAME",
      "take this volume in"},
     {0},
@@ -53,24 +55,34 @@ static void pump(int from, int to)
     shutdown(to, SHUT_WR);
 }
 
+/* Does it wait for this migration?  One that was cut short may have left somebody who waits for a
+ * while, under the same name. */
+static bool is_ours(const struct instance *instance, const char *token)
+{
+    json_t *config CLEANUP(json_put) = instance_config(instance, NULL);
+
+    return strcmp(json_str(config, "Arriving", ""), token) == 0;
+}
+
 /* It may not be there yet, nor listen. */
-static int connect_incoming(const char *name, struct err *err)
+static int connect_incoming(const char *name, const char *token, struct err *err)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
 
     for (u64 deadline = ticks_ms() + CONNECT_MS; ticks_ms() < deadline; nanosleep(&pause, NULL)) {
         struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
-        int fd =
-            instance_open(&instance, name, NULL) ? -1 : instance_connect(&instance, "incoming");
+        if (instance_open(&instance, name, NULL) || !is_ours(&instance, token))
+            continue;
+        int fd = instance_connect(&instance, "incoming");
         if (fd >= 0)
             return fd;
     }
     return err_set(err, ETIMEDOUT, "instance '%s' does not wait for its state", name);
 }
 
-static int receive_state(const char *name, struct err *err)
+static int receive_state(const char *name, const char *token, struct err *err)
 {
-    int fd CLEANUP(fd_close) = connect_incoming(name, err);
+    int fd CLEANUP(fd_close) = connect_incoming(name, token, err);
 
     if (fd < 0)
         return fd;
@@ -122,19 +134,19 @@ static bool remove_stillborn(const char *name)
     instance_get_state(&left, &state);
     bool young = state.status == INSTANCE_CREATED ||
                  instance_clock() - state.started < STILLBORN_MS * 1000000LL;
-    if (!json_is_true(json_object_get(config, "Arriving")) || !young)
+    if (!*json_str(config, "Arriving", "") || !young)
         return false;
     if (state.status == INSTANCE_CREATED && !instance_lock(&left, NULL))
         (void)instance_remove(&left, NULL); /* if it cannot be, the name stays in use */
     return true;
 }
 
-static int make_room(struct instance *instance, const char *name, json_t *config, struct err *err)
+static int make_room(struct instance *instance, const char *name, const json_t *config,
+                     struct err *err)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 10 * 1000000L};
     u64 deadline = ticks_ms() + STILLBORN_MS;
 
-    json_object_set_new(config, "Arriving", json_true());
     for (;;) {
         int failed = instance_create(instance, name, config, err);
         if (failed != -EEXIST || ticks_ms() >= deadline || !remove_stillborn(name))
@@ -181,7 +193,7 @@ static int receive_run(int argc, char **argv, struct err *err)
     if (done)
         return min(done, 0);
     if (options.connect)
-        return receive_state(options.connect, err);
+        return receive_state(options.connect, options.token ? options.token : "", err);
     if (options.volume)
         return volume_receive(options.volume, err);
     supervisor_note_inherited(); /* before anything is opened */
