@@ -222,6 +222,30 @@ def cut_in_the_middle():
         need(guest.ask()[0] == calls + 1, "it lost its memory")
 
 
+def somebody_else_waits():
+    """A receiver that was killed has left a VM that waits under the same name: it gets nothing."""
+    with Two() as lab:
+        guest = Guest(lab, "a")
+        calls = guest.ask()[0]
+        with open(os.path.join(lab.state, "instances", "a", "config.json")) as file:
+            config = {**json.load(file), "Arriving": "another"}
+        version = lab.good("--version").split()[-1]
+        arrival = json.dumps({"Version": version, "Name": "a", "Postcopy": False, "Remote": False, "Config": config})
+        receiver = subprocess.Popen([INGOT, "receive"], env={**os.environ, **lab.env(), "INGOT_STATE": lab.other},
+                                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        receiver.stdin.write(arrival.encode())
+        receiver.stdin.close()
+        waits = os.path.join(lab.other, "instances", "a", "incoming")
+        until(lambda: os.path.exists(waits), deadline=20)
+        need(os.path.exists(waits), "nobody waits")
+        receiver.kill()
+        receiver.wait()
+        result = lab.ingot("migrate", "a", lab.other)
+        need(guest.ask()[0] == calls + 1, "it lost its memory")
+        here, there = lab.names(lab.ingot("ps", "-q")), lab.names(lab.there("ps", "-q"))
+        need((here, there) == (([], ["a"]) if result.status == 0 else (["a"], [])), f"{here} and {there}\n{result.show()}")
+
+
 def what_cannot_be():
     with Two() as lab:
         lab.start("p")
@@ -328,6 +352,7 @@ def by_ssh_with_a_volume():
 
 
 def add_to(suite):
-    for test in (pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle, what_cannot_be,
+    for test in (pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle,
+                 somebody_else_waits, what_cannot_be,
                  by_ssh, by_ssh_with_a_volume):
         suite.add("migration: " + test.__name__.replace("_", " "), test)
