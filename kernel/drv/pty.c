@@ -59,11 +59,11 @@ static ssize_t slave_write(struct tty *tty, const u8 *buf, size_t n)
     return (ssize_t)n;
 }
 
-static bool slave_has_room(struct tty *tty)
+static size_t slave_room(struct tty *tty)
 {
     const struct pty *pty = tty->data;
 
-    return ring_used(pty) < RING;
+    return RING - ring_used(pty);
 }
 
 static void slave_want_input(struct tty *tty)
@@ -94,20 +94,24 @@ static void slave_release(struct tty *tty)
 
 static const struct tty_ops slave_ops = {
     .write = slave_write,
-    .has_room = slave_has_room,
+    .room = slave_room,
     .want_input = slave_want_input,
     .release = slave_release,
 };
 
+/* Not while the pair is settled and taken anew. */
 static int open_slave(struct char_device *dev, struct file *file)
 {
     struct pty *pty = dev->data;
 
-    if (!pty->master_open || pty->locked)
-        return -EIO;
-    pty->slave_seen = true;
-    tty_open_file(&pty->tty, file);
-    return 0;
+    mutex_lock(&ptys_lock);
+    int err = pty->master_open && !pty->locked ? 0 : -EIO;
+    if (!err) {
+        pty->slave_seen = true;
+        tty_open_file(&pty->tty, file);
+    }
+    mutex_unlock(&ptys_lock);
+    return err;
 }
 
 /* ---- the master's ---- */
@@ -268,6 +272,7 @@ static struct pty *create_pair(int number)
 
     if (!pty)
         return NULL;
+    tty_init(&pty->tty, &slave_ops, pty);
     pty->number = number;
     format(pty->name, sizeof(pty->name), "pts/%d", number);
     waitq_init(&pty->waitq);
@@ -296,7 +301,7 @@ static int take_pair(struct pty **out)
     struct pty *pty = ptys[number] ? ptys[number] : create_pair(number);
     if (!pty)
         return -ENOMEM;
-    tty_init(&pty->tty, &slave_ops, pty);
+    tty_reset(&pty->tty);
     pty->head = pty->tail = 0;
     pty->slave_seen = false;
     pty->taken = pty->master_open = pty->locked = true;

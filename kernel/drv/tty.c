@@ -38,17 +38,26 @@ static void tty_signal(struct tty_line *line, int sig)
     signal_group(tty_of_line(line), sig);
 }
 
-void tty_init(struct tty *tty, const struct tty_ops *ops, void *data)
+void tty_reset(struct tty *tty)
 {
-    memset(tty, 0, sizeof(*tty));
+    spin_lock(&tty->lock);
     tty_line_init(&tty->line);
     tty->line.echo = tty_echo;
     tty->line.signal = tty_signal;
+    tty->size = (struct winsize_abi){0};
+    __atomic_store_n(&tty->hung_up, false, __ATOMIC_RELAXED);
+    spin_unlock(&tty->lock);
+}
+
+void tty_init(struct tty *tty, const struct tty_ops *ops, void *data)
+{
+    memset(tty, 0, sizeof(*tty));
     tty->ops = ops;
     tty->data = data;
     spin_init(&tty->lock);
     mutex_init(&tty->write_lock);
     waitq_init(&tty->waitq);
+    tty_reset(tty);
 }
 
 void tty_input(struct tty *tty, const u8 *buf, size_t n)
@@ -91,6 +100,12 @@ static bool hung_up(const struct tty *tty)
     return __atomic_load_n(&tty->hung_up, __ATOMIC_ACQUIRE);
 }
 
+/* Can a byte be put out, whatever becomes of it? */
+static bool has_room(struct tty *tty)
+{
+    return !tty->line.stopped && tty->ops->room(tty) >= TTY_OUTPUT_MAX;
+}
+
 /* Bytes that make a non-canonical read or poll ready; reads without VTIME wait for VMIN of them. */
 static bool input_ready(const struct tty *tty)
 {
@@ -110,7 +125,7 @@ static u32 tty_ready(struct file *file)
         return POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLHUP;
     if (input_ready(tty))
         mask |= POLLIN | POLLRDNORM;
-    if (!tty->line.stopped && tty->ops->has_room(tty))
+    if (has_room(tty))
         mask |= POLLOUT | POLLWRNORM;
     return mask;
 }
@@ -211,43 +226,7 @@ static ssize_t tty_read(struct file *file, struct iov_iter *to, s64 *pos __attri
 
 static bool can_output(struct tty *tty)
 {
-    return hung_up(tty) || (!tty->line.stopped && tty->ops->has_room(tty));
-}
-
-/* Send a worked-on chunk, waiting for room. 0, -EIO, or -EINTR. */
-static int send_chunk(struct tty *tty, const u8 *buf, size_t n)
-{
-    while (n) {
-        ssize_t sent = tty->ops->write(tty, buf, n);
-        if (sent < 0)
-            return (int)sent;
-        buf += sent;
-        n -= (size_t)sent;
-        int err = n ? wait_event(&tty->waitq, can_output(tty), true, NO_DEADLINE) : 0;
-        if (err)
-            return err;
-    }
-    return 0;
-}
-
-static ssize_t write_chunk(struct tty *tty, struct iov_iter *from)
-{
-    u8 in[CHUNK], out[CHUNK + 16];
-    size_t n = iter_read(from, in, min(from->left, sizeof(in)));
-
-    if (!n)
-        return -EFAULT;
-    mutex_lock(&tty->write_lock);
-    size_t used = 0, made;
-    int err = 0;
-    while (used < n && !err) {
-        spin_lock(&tty->lock);
-        used += tty_line_output(&tty->line, in + used, n - used, out, sizeof(out), &made);
-        spin_unlock(&tty->lock);
-        err = send_chunk(tty, out, made);
-    }
-    mutex_unlock(&tty->write_lock);
-    return err == -EIO ? err : (ssize_t)n;
+    return hung_up(tty) || has_room(tty);
 }
 
 static int wait_output(struct tty *tty, struct file *file)
@@ -258,6 +237,56 @@ static int wait_output(struct tty *tty, struct file *file)
         return -EAGAIN;
     int err = wait_event(&tty->waitq, can_output(tty), true, NO_DEADLINE);
     return err == -EINTR ? -ERESTARTSYS : err;
+}
+
+/* What was worked on and not taken, though there seemed to be room.  A signal does not cost it,
+ * unless there is none for a second. 0 or -EIO. */
+static int send_rest(struct tty *tty, const u8 *buf, size_t n)
+{
+    while (n) {
+        if (wait_event(&tty->waitq, can_output(tty), true, NO_DEADLINE) &&
+            wait_event(&tty->waitq, can_output(tty), false, time_after_ns(NSEC_PER_SEC)))
+            return -EIO;
+        ssize_t sent = tty->ops->write(tty, buf, n);
+        if (sent < 0)
+            return (int)sent;
+        if (!sent)
+            thread_yield(); /* memory was short, or another was faster */
+        buf += sent;
+        n -= (size_t)sent;
+    }
+    return 0;
+}
+
+/* Put out what there is room for of @n bytes. How many, or -EIO. */
+static ssize_t put_out(struct tty *tty, const u8 *in, size_t n)
+{
+    u8 out[CHUNK];
+    size_t made, used;
+    ssize_t sent = 0;
+
+    mutex_lock(&tty->write_lock);
+    spin_lock(&tty->lock); /* no echo comes between the look at the room and its use */
+    size_t room = tty->line.stopped ? 0 : min(tty->ops->room(tty), sizeof(out));
+    used = tty_line_output(&tty->line, in, n, out, room, &made);
+    if (made)
+        sent = tty->ops->write(tty, out, made);
+    spin_unlock(&tty->lock);
+    int err = sent < 0 ? (int)sent : send_rest(tty, out + sent, made - (size_t)sent);
+    mutex_unlock(&tty->write_lock);
+    return err ? err : (ssize_t)used;
+}
+
+static ssize_t write_chunk(struct tty *tty, struct iov_iter *from)
+{
+    u8 in[CHUNK];
+    size_t n = iter_read(from, in, min(from->left, sizeof(in)));
+
+    if (!n)
+        return -EFAULT;
+    ssize_t used = put_out(tty, in, n);
+    iter_revert(from, n - (size_t)max(used, (ssize_t)0));
+    return used;
 }
 
 static ssize_t tty_write(struct file *file, struct iov_iter *from, s64 *pos __attribute__((unused)))

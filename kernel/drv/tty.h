@@ -13,8 +13,8 @@ struct tty_ops {
     /** Take bytes for the terminal: how many, 0 for no room now, -EIO where it is gone.
      * Does not sleep. */
     ssize_t (*write)(struct tty *tty, const u8 *buf, size_t n);
-    /** Would write take something? Does not sleep. */
-    bool (*has_room)(struct tty *tty);
+    /** Bytes that write would take now, as far as one can know. Does not sleep. */
+    size_t (*room)(struct tty *tty);
     /** Wait until what was taken is out. NULL: nothing to wait for. May sleep. */
     void (*drain)(struct tty *tty);
     /** The reader made room: more may be passed to tty_input(). NULL: nobody waits. */
@@ -42,6 +42,8 @@ extern const struct file_ops tty_file_ops;
 
 /** A terminal without a process group. @ops and @data are the owner's. */
 void tty_init(struct tty *tty, const struct tty_ops *ops, void *data);
+/** Settings, input and size as at first, for a new user; no file is open on it. */
+void tty_reset(struct tty *tty);
 /** Bytes arrived from the terminal. Does not sleep. */
 void tty_input(struct tty *tty, const u8 *buf, size_t n);
 /** How many bytes tty_input() would keep. */

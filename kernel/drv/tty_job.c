@@ -7,38 +7,32 @@
 static struct list_head controlling = LIST_INIT(controlling); /* terminals with a session */
 static struct spinlock controlling_lock;                      /* a leaf */
 
-struct tty *tty_of_session(int sid)
+static struct tty *find_locked(int sid)
 {
-    struct tty *tty, *found = NULL;
+    struct tty *tty;
 
-    spin_lock(&controlling_lock);
     list_for_each(tty, &controlling, session_node)
         if (tty->sid == sid)
-            found = tty;
+            return tty;
+    return NULL;
+}
+
+struct tty *tty_of_session(int sid)
+{
+    spin_lock(&controlling_lock);
+    struct tty *found = find_locked(sid);
     spin_unlock(&controlling_lock);
     return found;
 }
 
-static void set_session(struct tty *tty, int sid, int pgid)
+static void set_locked(struct tty *tty, int sid, int pgid)
 {
-    spin_lock(&controlling_lock);
     if (!tty->sid && sid)
         list_add_tail(&controlling, &tty->session_node);
     if (tty->sid && !sid)
         list_remove(&tty->session_node);
     __atomic_store_n(&tty->sid, sid, __ATOMIC_RELAXED);
     __atomic_store_n(&tty->pgid, pgid, __ATOMIC_RELAXED);
-    spin_unlock(&controlling_lock);
-}
-
-void tty_take_session(struct tty *tty)
-{
-    set_session(tty, current_process()->sid, current_process()->pgid);
-}
-
-void tty_leave_session(struct tty *tty)
-{
-    set_session(tty, 0, 0);
 }
 
 static bool leads_session(const struct process *p)
@@ -46,34 +40,60 @@ static bool leads_session(const struct process *p)
     return p->sid == p->pid;
 }
 
+/* A session leader without a terminal takes one that is free; root may steal it (@force). */
+static int take(struct tty *tty, bool force)
+{
+    const struct process *p = current_process();
+    int err = 0;
+
+    spin_lock(&controlling_lock);
+    if (tty->sid != p->sid) {
+        err = !leads_session(p) || find_locked(p->sid) || (tty->sid && !force) ? -EPERM : 0;
+        if (!err)
+            set_locked(tty, p->sid, p->pgid);
+    }
+    spin_unlock(&controlling_lock);
+    return err;
+}
+
+void tty_take_session(struct tty *tty)
+{
+    spin_lock(&controlling_lock);
+    set_locked(tty, current_process()->sid, current_process()->pgid);
+    spin_unlock(&controlling_lock);
+}
+
+void tty_leave_session(struct tty *tty)
+{
+    spin_lock(&controlling_lock);
+    set_locked(tty, 0, 0);
+    spin_unlock(&controlling_lock);
+}
+
 void tty_adopt_session(struct tty *tty)
 {
     const struct process *p = current_process();
 
     /* Not the first process, which did not ask to lead a session: it would be hung up on. */
-    if (p && p->parent && leads_session(p) && !tty->sid && !tty_of_session(p->sid))
-        tty_take_session(tty);
-}
-
-static void hang_up_group(struct tty *tty)
-{
-    int pgid = __atomic_load_n(&tty->pgid, __ATOMIC_RELAXED);
-    struct siginfo64 hang_up = {.si_signo = SIGHUP, .si_code = SI_KERNEL};
-    struct siginfo64 go_on = {.si_signo = SIGCONT, .si_code = SI_KERNEL};
-
-    tty_leave_session(tty);
-    if (pgid <= 0)
-        return;
-    (void)signal_send_group(pgid, &hang_up);
-    (void)signal_send_group(pgid, &go_on);
+    if (p && p->parent)
+        (void)take(tty, false); /* most are not to have it */
 }
 
 void tty_session_ended(int sid)
 {
-    struct tty *tty = tty_of_session(sid);
+    struct siginfo64 hang_up = {.si_signo = SIGHUP, .si_code = SI_KERNEL};
+    struct siginfo64 go_on = {.si_signo = SIGCONT, .si_code = SI_KERNEL};
 
+    spin_lock(&controlling_lock);
+    struct tty *tty = find_locked(sid);
+    int pgid = tty ? tty->pgid : 0;
     if (tty)
-        hang_up_group(tty);
+        set_locked(tty, 0, 0);
+    spin_unlock(&controlling_lock);
+    if (pgid <= 0)
+        return;
+    (void)signal_send_group(pgid, &hang_up);
+    (void)signal_send_group(pgid, &go_on);
 }
 
 static bool would_ignore(int sig)
@@ -104,19 +124,6 @@ static int put_int(uaddr_t arg, int value)
     return copy_to_user(arg, &value, sizeof(value));
 }
 
-/* A session leader without a terminal takes one that is free; root may steal it (@force). */
-static int take(struct tty *tty, bool force)
-{
-    const struct process *p = current_process();
-
-    if (tty->sid == p->sid)
-        return 0;
-    if (!leads_session(p) || tty_of_session(p->sid) || (tty->sid && !force))
-        return -EPERM;
-    tty_take_session(tty);
-    return 0;
-}
-
 static int give_up(struct tty *tty)
 {
     const struct process *p = current_process();
@@ -124,7 +131,7 @@ static int give_up(struct tty *tty)
     if (tty->sid != p->sid)
         return -ENOTTY;
     if (leads_session(p))
-        hang_up_group(tty);
+        tty_session_ended(p->sid);
     return 0;
 }
 

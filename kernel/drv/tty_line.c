@@ -6,7 +6,7 @@
 #include "abi/signal.h"
 #include "lib/string.h"
 
-enum { CTRL_D = 4, TAB_STOP = 8, DEL = 0x7f };
+enum { CTRL_D = 4, TAB_STOP = TTY_OUTPUT_MAX, DEL = 0x7f };
 
 static bool is_end(const struct tty_line *line, u32 at)
 {

@@ -5,7 +5,8 @@
 
 #include "abi/termios.h"
 
-enum { TTY_RING = 4096 }; /* the longest line, its end included */
+enum { TTY_RING = 4096 };    /* the longest line, its end included */
+enum { TTY_OUTPUT_MAX = 8 }; /* bytes that one byte of the program's may become: a tab */
 
 /* Fields [L]: under the owner's lock. */
 struct tty_line {

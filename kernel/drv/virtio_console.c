@@ -99,6 +99,16 @@ static bool has_tx_page(struct vport *vp)
     return vp->tx_free != 0;
 }
 
+/* A page that was not used: somebody else may wait for one. vp locked. */
+static void give_back(struct vport *vp, int slot)
+{
+    vp->tx_free |= 1u << slot;
+    if (vp->tx_wanted) {
+        vp->tx_wanted = false;
+        waitq_wake_all(&vp->port.waitq, POLLOUT);
+    }
+}
+
 /* Reserve a page to fill, or -1. Without the lock held: filling it may fault and sleep. */
 static int take_tx_page(struct vport *vp)
 {
@@ -113,7 +123,7 @@ static int take_tx_page(struct vport *vp)
     if (slot < 0 || vp->tx_page[slot] || (vp->tx_page[slot] = page_alloc(0, 0)))
         return slot;
     spin_lock(&vp->lock);
-    vp->tx_free |= 1u << slot;
+    give_back(vp, slot);
     spin_unlock(&vp->lock);
     return -1;
 }
@@ -125,7 +135,7 @@ static void submit_tx_page(struct vport *vp, int slot, size_t n)
 
     spin_lock(&vp->lock);
     if (n == 0 || virtq_add(&vp->tx, &buf, 1, 0, (void *)(uintptr_t)(slot + 1)))
-        vp->tx_free |= 1u << slot;
+        give_back(vp, slot);
     else
         virtq_kick(&vp->tx);
     spin_unlock(&vp->lock);

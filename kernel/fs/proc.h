@@ -25,6 +25,9 @@ int proc_show_pid_status(struct text *out, const struct pseudo_ref *ref);
 int proc_show_mounts(struct text *out, const struct pseudo_ref *ref);
 int proc_show_mountinfo(struct text *out, const struct pseudo_ref *ref);
 
+/** The thread @tid, or where that was the first of @process and has ended before others, one of
+ * those.  With a reference; NULL: it has ended, or all of them have. */
+struct thread *proc_thread_of(struct process *process, int tid);
 /** /proc/PID, and the two ways to find one. */
 extern const struct pseudo_node proc_pid_dir;
 int proc_find_pid(const struct pseudo_ref *dir, const char *name, size_t len,

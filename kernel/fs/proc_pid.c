@@ -95,19 +95,17 @@ static int show_auxv(struct text *out, const struct pseudo_ref *ref)
 
 static int show_comm(struct text *out, const struct pseudo_ref *ref)
 {
-    struct thread *thread = thread_find(ref->tid);
-    struct process *zombie = thread ? NULL : process_find(ref->tid);
+    struct process *process = process_find(ref->pid);
+    struct thread *thread = process ? proc_thread_of(process, ref->tid) : NULL;
+    bool found = thread || (process && ref->tid == ref->pid);
 
-    if (zombie) {
-        text_add(out, "%.15s\n", zombie->comm);
-        process_put(zombie);
-        return 0;
-    }
-    if (!thread)
-        return -ESRCH;
-    text_add(out, "%.15s\n", thread->name);
-    thread_put(thread);
-    return 0;
+    if (found)
+        text_add(out, "%.15s\n", thread ? thread->name : process->comm);
+    if (thread)
+        thread_put(thread);
+    if (process)
+        process_put(process);
+    return found ? 0 : -ESRCH;
 }
 
 static int store_comm(const struct pseudo_ref *ref, const char *buf, size_t n)

@@ -14,12 +14,26 @@ static u64 to_ticks(u64 ns)
     return ns / (NSEC_PER_SEC / TICKS_PER_SEC);
 }
 
-/* The process and thread of @ref, with references; no thread of a zombie. 0 or -ESRCH. */
+struct thread *proc_thread_of(struct process *process, int tid)
+{
+    struct thread *thread = thread_find(tid);
+
+    while (!thread && tid == process->pid) {
+        int other = process_next_tid(process, 0);
+        if (!other)
+            break;
+        thread = thread_find(other);
+    }
+    return thread;
+}
+
+/* The process and thread of @ref, with references; no thread of a zombie, or of who will be one in
+ * a moment. 0 or -ESRCH. */
 static int get_both(const struct pseudo_ref *ref, struct process **process, struct thread **thread)
 {
     *process = process_find(ref->pid);
-    *thread = thread_find(ref->tid);
-    if (*process && (*thread || (*process)->zombie))
+    *thread = *process ? proc_thread_of(*process, ref->tid) : NULL;
+    if (*process && (*thread || ref->tid == ref->pid))
         return 0;
     if (*process)
         process_put(*process);

@@ -379,7 +379,6 @@ void family_leave(struct process *p)
     struct list_head gone = LIST_INIT(gone);
     struct process *child, *next;
 
-    memcpy(p->comm, current->name, sizeof(p->comm));
     if (p->sid == p->pid && process_hooks.session_end)
         process_hooks.session_end(p->sid);
     family_lock();

@@ -33,6 +33,12 @@ void family_leave(struct process *process);
 /** Tell the parent that the current process was stopped (@sig) or goes on (@sig is SIGCONT). */
 void family_report_stop(int sig);
 
+/** Has it ended and been waited for?  Then its number may be another's. */
+static inline bool process_is_reaped(const struct process *process)
+{
+    return list_empty(&process->all_node);
+}
+
 /* ---- waiting ---- */
 
 enum wait_which { WAIT_ALL = 0, WAIT_PID = 1, WAIT_PGID = 2 };

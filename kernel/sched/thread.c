@@ -332,6 +332,8 @@ static bool leave_process(struct thread *t)
         io_counts_add(&p->ended_io, &t->io);
     sigqueue_flush(&t->pending, &p->nr_queued);
     bool last = --p->nr_threads == 0, exec = p->exec_thread;
+    if (last) /* before nobody finds the thread any more */
+        memcpy(p->comm, t->name, sizeof(p->comm));
     if (!last)
         signal_retarget_locked(p);
     spin_unlock(&p->siglock);

@@ -170,7 +170,7 @@ struct process {
     struct cpu_times children_cpu_times; /* [F] of children that were waited for, and theirs */
     u64 children_switches;               /* [F] likewise */
     u64 peak_pages, children_peak_pages; /* [F] at its end; the greatest of theirs */
-    char comm[16];                       /* [F] name of the zombie's last thread */
+    char comm[16];                       /* [S] name of the last thread, once that has ended */
 
     struct cpu_times ended_cpu_times;      /* [S] of threads that have ended */
     struct io_counts ended_io;             /* [S] likewise */

@@ -20,7 +20,7 @@ static u32 pidfd_ready(struct file *file)
 static size_t pidfd_fdinfo(struct file *file, char *buf, size_t size)
 {
     const struct process *p = file->data;
-    int pid = list_empty(&p->all_node) ? -1 : p->pid; /* -1: it was waited for */
+    int pid = process_is_reaped(p) ? -1 : p->pid;
     return (size_t)format(buf, size, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
 }
 
@@ -75,21 +75,6 @@ struct process *pidfd_process(int fd)
 {
     bool nonblock;
     return pidfd_process_flags(fd, &nonblock);
-}
-
-long sys_pidfd_send_signal(int pidfd, int sig, uaddr_t uinfo, unsigned flags)
-{
-    if (flags || sig < 0 || sig > SIGRTMAX)
-        return -EINVAL;
-    struct process *p = pidfd_process(pidfd);
-    if (!p)
-        return -EBADF;
-    bool gone = list_empty(&p->all_node);
-    int pid = p->pid;
-    process_put(p);
-    if (gone) /* the number may be another's by now */
-        return -ESRCH;
-    return uinfo ? sys_rt_sigqueueinfo(pid, sig, uinfo) : sys_kill(pid, sig);
 }
 
 long sys_pidfd_getfd(int pidfd, int targetfd, unsigned flags)

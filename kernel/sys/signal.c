@@ -88,15 +88,20 @@ static struct siginfo64 info_from_self(int sig, int code)
     return info;
 }
 
-/** Send to a process by its number; signal 0 only asks whether it is there. */
+/** Signal 0 only asks whether it may be sent. */
+static long send(struct process *p, const struct siginfo64 *info)
+{
+    if (!signal_may_send(p, info))
+        return -EPERM;
+    return info->si_signo ? signal_send_process(p, info) : 0;
+}
+
 static long send_to_process(int pid, const struct siginfo64 *info)
 {
     struct process *p = process_find(pid);
     if (!p)
         return -ESRCH;
-    long err = !signal_may_send(p, info) ? -EPERM : 0;
-    if (!err && info->si_signo)
-        err = signal_send_process(p, info);
+    long err = send(p, info);
     process_put(p);
     return err;
 }
@@ -165,6 +170,26 @@ long sys_rt_sigqueueinfo(int pid, int sig, uaddr_t uinfo)
     struct siginfo64 info;
     int err = read_info(uinfo, sig, pid == current_process()->pid, &info);
     return err ? err : send_to_process(pid, &info);
+}
+
+/* To the process itself, whoever has its number by now. */
+long sys_pidfd_send_signal(int pidfd, int sig, uaddr_t uinfo, unsigned flags)
+{
+    struct siginfo64 info;
+    if (flags || !valid_signal(sig))
+        return -EINVAL;
+    struct process *p = pidfd_process(pidfd);
+    if (!p)
+        return -EBADF;
+    long err = 0;
+    if (uinfo)
+        err = read_info(uinfo, sig, p == current_process(), &info);
+    else
+        info = info_from_self(sig, SI_USER);
+    if (!err)
+        err = process_is_reaped(p) ? -ESRCH : send(p, &info);
+    process_put(p);
+    return err;
 }
 
 long sys_rt_tgsigqueueinfo(int tgid, int tid, int sig, uaddr_t uinfo)

@@ -6,11 +6,13 @@
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/epoll.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -616,4 +618,97 @@ CASE(what_was_to_be_undone_goes_with_the_set)
     NEED(id >= 0);
     CHECK_EQ(semctl(id, 0, GETVAL), 0);
     CHECK_EQ(semctl(id, 0, IPC_RMID), 0);
+}
+
+/* ---- what outlives its maker ---- */
+
+/* In a grandchild whose parent has made @fd, and has ended: does it tell of our own signals? */
+static int use_signalfd(int fd)
+{
+    struct signalfd_siginfo info;
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd}, got;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int ep = epoll_create1(0);
+    if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event))
+        return 1;
+    for (int i = 0; i < 3; i++) {
+        pid_t sender = fork();
+        if (!sender) {
+            sleep_ms(20);
+            _exit(kill(getppid(), SIGUSR1));
+        }
+        int n = i == 1 ? poll(&p, 1, 10000) : epoll_wait(ep, &got, 1, 10000);
+        if (n != 1 || read(fd, &info, sizeof(info)) != sizeof(info))
+            return 2;
+        if (info.ssi_signo != SIGUSR1 || (pid_t)info.ssi_pid != sender || status_of(sender))
+            return 3;
+    }
+    return 0;
+}
+
+CASE(a_signalfd_outlives_the_process_that_made_it)
+{
+    int result[2];
+    char code = 99;
+    NEED(!pipe(result));
+    pid_t maker = fork();
+    if (!maker) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        int fd = signalfd(-1, &set, 0);
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, 0))
+            _exit(1);
+        pid_t own = getpid(), user = fork();
+        if (user)
+            _exit(user < 0);
+        while (kill(own, 0) == 0) /* until it was waited for */
+            sleep_ms(1);
+        code = (char)use_signalfd(fd);
+        _exit(write(result[1], &code, 1) != 1);
+    }
+    CHECK_EQ(status_of(maker), 0);
+    close(result[1]);
+    CHECK_EQ(read(result[0], &code, 1), 1);
+    CHECK_EQ(code, 0);
+    close(result[0]);
+    while (waitpid(-1, NULL, WNOHANG) > 0) /* orphans are ours where we are the first process */
+        ;
+}
+
+static void *stay(void *arg)
+{
+    sleep_ms(*(int *)arg);
+    _exit(7);
+}
+
+CASE(a_process_is_shown_whose_first_thread_has_ended)
+{
+    char path[64];
+    pid_t pid = fork();
+    if (!pid) {
+        pthread_t thread;
+        static int ms = 20000;
+        prctl(PR_SET_NAME, "the-first");
+        if (!pthread_create(&thread, NULL, stay, &ms))
+            pthread_exit(NULL);
+        _exit(1);
+    }
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    for (int i = 0; i < 5000 && !strstr(get_file(path), "(the-first) "); i++)
+        sleep_ms(1);
+    for (int i = 0; i < 300; i++) {
+        snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+        if (!CHECK(strstr(get_file(path), "(the-first) ") != NULL))
+            break;
+        snprintf(path, sizeof(path), "/proc/%d/status", pid);
+        CHECK(strstr(get_file(path), "Name:\tthe-first\n") != NULL);
+        snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+        CHECK(!strcmp(get_file(path), "the-first\n"));
+        sleep_ms(1);
+    }
+    kill(pid, SIGKILL);
+    CHECK_EQ(WTERMSIG(status_of(pid)), SIGKILL);
 }

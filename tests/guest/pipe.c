@@ -337,3 +337,85 @@ CASE(a_pseudo_terminal_edits_lines)
     CHECK_ERR(read(master, buf, sizeof(buf)), EIO);
     close(master);
 }
+
+/* A writer to the slave that signals interrupt all the time, and a master that reads slowly. */
+enum { PTY_LINES = 3000 };
+
+static void nothing(int sig)
+{
+    (void)sig;
+}
+
+static bool quiet;
+
+static void *interrupt_often(void *thread)
+{
+    while (!__atomic_load_n(&quiet, __ATOMIC_SEQ_CST)) {
+        pthread_kill(*(pthread_t *)thread, SIGUSR1);
+        usleep(100);
+    }
+    return NULL;
+}
+
+static void *write_lines(void *arg)
+{
+    char line[16];
+    for (int i = 0; i < PTY_LINES; i++) {
+        int len = snprintf(line, sizeof(line), "%08d\n", i);
+        for (int done = 0; done < len;) {
+            ssize_t n = write((int)(intptr_t)arg, line + done, (size_t)(len - done));
+            if (n < 0 && errno != EINTR)
+                return NULL;
+            done += n > 0 ? (int)n : 0;
+        }
+    }
+    return arg;
+}
+
+static bool read_lines(int master)
+{
+    char line[11];
+    for (int i = 0; i < PTY_LINES; i++) {
+        for (size_t done = 0; done < 10;) {
+            ssize_t n = read(master, line + done, 10 - done);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0)
+                return false;
+            done += (size_t)n;
+        }
+        line[10] = 0;
+        if (atoi(line) != i || strcmp(line + 8, "\r\n")) {
+            t_problem(__LINE__, "line %d is %.8s", i, line);
+            return false;
+        }
+        if (i % 50 == 0)
+            sleep_ms(1);
+    }
+    return true;
+}
+
+CASE(signals_cost_a_terminal_no_output)
+{
+    struct sigaction sa = {.sa_handler = nothing}, old;
+    pthread_t writers[2];
+    char *name = NULL;
+    void *good;
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+    NEED(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0 && (name = ptsname(master)));
+    int slave = open(name, O_RDWR | O_NOCTTY);
+    NEED(slave >= 0 && !sigaction(SIGUSR1, &sa, &old));
+    NEED(!pthread_create(&writers[0], NULL, write_lines, (void *)(intptr_t)slave));
+    NEED(!pthread_create(&writers[1], NULL, interrupt_often, &writers[0]));
+    if (!CHECK(read_lines(master))) {
+        close(master); /* the writer gets EIO */
+        master = -1;
+    }
+    __atomic_store_n(&quiet, true, __ATOMIC_SEQ_CST);
+    pthread_join(writers[1], NULL); /* the other thread must be there while it runs */
+    pthread_join(writers[0], &good);
+    CHECK(good || master < 0);
+    sigaction(SIGUSR1, &old, NULL);
+    close(slave);
+    close(master);
+}

@@ -107,9 +107,12 @@ static volatile unsigned long sink;
 CASE(processor_time_counts_work_and_not_sleep)
 {
     long long cpu = ns_of(CLOCK_PROCESS_CPUTIME_ID), wall = ns_of(CLOCK_MONOTONIC);
-    while (ns_of(CLOCK_MONOTONIC) - wall < 60000000)
-        sink++;
-    long long worked = ns_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    long long worked = 0; /* of a busy machine we may get little */
+    while (worked <= 5000000 && ns_of(CLOCK_MONOTONIC) - wall < 20000000000ll) {
+        for (int i = 0; i < 100000; i++)
+            sink++;
+        worked = ns_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    }
     CHECK(worked > 5000000);
     cpu = ns_of(CLOCK_THREAD_CPUTIME_ID);
     sleep_ms(60);
@@ -137,24 +140,35 @@ CASE(broken_down_time)
 
 enum { SLEEPERS = 20 };
 static int order[SLEEPERS], woken;
+static long long sleep_base, most_late;
 
 static void *sleeper(void *arg)
 {
-    sleep_ms(20 + 15 * (long)arg);
-    order[__atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST)] = (int)(long)arg;
+    long long due = sleep_base + (20 + 15 * (long)arg) * 1000000ll;
+    struct timespec at = {due / 1000000000, due % 1000000000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+    long long late = ns_of(CLOCK_MONOTONIC) - due;
+    order[__atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST)] = late < 0 ? -1 : (int)(long)arg;
+    if (late > __atomic_load_n(&most_late, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&most_late, late, __ATOMIC_SEQ_CST);
     return NULL;
 }
 
+/* Never early; and in order, unless the machine itself stood still for longer than they are apart.
+ */
 CASE(many_sleepers_wake_in_order)
 {
     enum { N = SLEEPERS };
     pthread_t threads[N];
+    sleep_base = ns_of(CLOCK_MONOTONIC);
     for (long i = N - 1; i >= 0; i--)
         NEED(pthread_create(&threads[i], NULL, sleeper, (void *)i) == 0);
     for (int i = 0; i < N; i++)
         pthread_join(threads[i], NULL);
     int misplaced = 0;
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
+        CHECK(order[i] >= 0);
         misplaced += abs(order[i] - i) > 2;
-    CHECK_EQ(misplaced, 0);
+    }
+    CHECK(!misplaced || most_late > 15000000);
 }

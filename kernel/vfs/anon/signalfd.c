@@ -1,5 +1,6 @@
 /* signalfd: pending signals that are read.  As on Linux the reader's own signals count, whoever
- * made the file. */
+ * made the file: it is inherited by fork and outlives its maker.  So it has a wait queue of its
+ * own, and a relay in that of each process that has asked for its signals. */
 #include "vfs/anon/signalfd.h"
 
 #include "abi/errno.h"
@@ -9,8 +10,20 @@
 #include "mm/heap.h"
 #include "sched/thread.h"
 
+/* Passes on that a process has got a signal. All [I] but .next. */
+struct relay {
+    struct wait_entry wait;  /* in the process's signal_wait */
+    struct process *process; /* owns a reference, so the queue is there */
+    struct signalfd *s;
+    struct relay *next; /* [L] */
+};
+
+/* Fields: [A], [L] under .lock. */
 struct signalfd {
-    sigset64_t mask; /* [A] */
+    sigset64_t mask;      /* [A] */
+    struct spinlock lock; /* a leaf */
+    struct relay *relays; /* [L] owns */
+    struct waitq waitq;
 };
 
 static sigset64_t mask_of(const struct file *file)
@@ -45,8 +58,78 @@ static void convert(const struct siginfo64 *info, struct signalfd_siginfo_abi *o
     }
 }
 
+static bool pass_on(struct wait_entry *entry, u32 events)
+{
+    waitq_wake_all(&container_of(entry, struct relay, wait)->s->waitq, events);
+    return false;
+}
+
+static void free_relays(struct relay *relay)
+{
+    while (relay) {
+        struct relay *next = relay->next;
+        waitq_remove(&relay->process->signal_wait, &relay->wait);
+        process_put(relay->process);
+        kfree(relay);
+        relay = next;
+    }
+}
+
+/* Take out the relays of processes that have ended. Lock held. */
+static struct relay *take_ended(struct signalfd *s)
+{
+    struct relay *ended = NULL, **link = &s->relays;
+
+    while (*link) {
+        struct relay *relay = *link;
+        if (__atomic_load_n(&relay->process->zombie, __ATOMIC_ACQUIRE)) {
+            *link = relay->next;
+            relay->next = ended;
+            ended = relay;
+        } else {
+            link = &relay->next;
+        }
+    }
+    return ended;
+}
+
+static bool has_relay(struct signalfd *s, const struct process *process)
+{
+    spin_lock(&s->lock);
+    const struct relay *relay = s->relays;
+    while (relay && relay->process != process)
+        relay = relay->next;
+    spin_unlock(&s->lock);
+    return relay;
+}
+
+/* From now on the queue is woken by the current process's signals. Without memory it is not, but
+ * for reads.  Two threads at once make two relays, which does no harm. */
+static void listen(struct signalfd *s)
+{
+    struct process *process = current_process();
+
+    if (!process || has_relay(s, process))
+        return;
+    struct relay *relay = kzalloc(sizeof(*relay));
+    if (!relay)
+        return;
+    relay->wait.wake = pass_on;
+    relay->process = process;
+    relay->s = s;
+    process_get(process);
+    waitq_add(&process->signal_wait, &relay->wait);
+    spin_lock(&s->lock);
+    struct relay *ended = take_ended(s);
+    relay->next = s->relays;
+    s->relays = relay;
+    spin_unlock(&s->lock);
+    free_relays(ended);
+}
+
 static u32 signalfd_ready(struct file *file)
 {
+    listen(file->data);
     return signal_pending_set(current) & mask_of(file) ? POLLIN | POLLRDNORM : 0;
 }
 
@@ -84,7 +167,10 @@ static size_t signalfd_fdinfo(struct file *file, char *buf, size_t size)
 
 static void signalfd_release(struct file *file)
 {
-    kfree(file->data);
+    struct signalfd *s = file->data;
+
+    free_relays(s->relays);
+    kfree(s);
 }
 
 static const struct file_ops signalfd_ops = {
@@ -104,7 +190,9 @@ struct file *signalfd_create(sigset64_t mask, u32 flags)
         return NULL;
     }
     s->mask = mask & ~SIGNALS_UNBLOCKABLE;
-    file->waitq = &current_process()->signal_wait;
+    spin_init(&s->lock);
+    waitq_init(&s->waitq);
+    file->waitq = &s->waitq;
     return file;
 }
 
@@ -114,6 +202,7 @@ int signalfd_set(struct file *file, sigset64_t mask)
         return -EINVAL;
     struct signalfd *s = file->data;
     __atomic_store_n(&s->mask, mask & ~SIGNALS_UNBLOCKABLE, __ATOMIC_RELAXED);
-    waitq_wake_all(&current_process()->signal_wait, POLLIN);
+    waitq_wake_all(&s->waitq, POLLIN);
+    waitq_wake_all(&current_process()->signal_wait, POLLIN); /* who reads waits there */
     return 0;
 }

@@ -14,7 +14,8 @@
 
 /* Fields: [I], [L] under .lock, [W] under wall_lock. */
 struct timerfd {
-    struct timer timer; /* cancelled without .lock held: its callback takes it */
+    struct timer timer; /* set with .lock held, so that it follows .due_ns; cancelled without, for
+                           its callback takes it */
     struct spinlock lock;
     int clock;          /* [I] */
     u64 due_ns;         /* [L] next expiration, monotonic; UINT64_MAX: not armed */
@@ -43,10 +44,11 @@ static void catch_up(struct timerfd *t)
     t->ticks += timerfd_expire(&t->due_ns, t->interval_ns, time_ns());
 }
 
-static void set_timer(struct timerfd *t, u64 due_ns)
+/* Locked. */
+static void set_timer(struct timerfd *t)
 {
-    if (due_ns != TIME_NEVER)
-        timer_set(&t->timer, due_ns);
+    if (t->due_ns != TIME_NEVER)
+        timer_set(&t->timer, t->due_ns);
 }
 
 static void timer_fired(struct timer *timer)
@@ -54,14 +56,13 @@ static void timer_fired(struct timer *timer)
     struct timerfd *t = container_of(timer, struct timerfd, timer);
 
     spin_lock(&t->lock);
-    u64 due_ns = t->due_ns;
-    bool early = due_ns > time_ns(); /* it was set anew meanwhile */
-    if (!early)
+    bool early = t->due_ns > time_ns(); /* it was set anew meanwhile */
+    if (early)
+        set_timer(t);
+    else
         catch_up(t);
     spin_unlock(&t->lock);
-    if (early)
-        set_timer(t, due_ns);
-    else
+    if (!early)
         waitq_wake_all(&t->waitq, POLLIN | POLLRDNORM);
 }
 
@@ -86,10 +87,9 @@ static s64 take_ticks(struct timerfd *t)
         catch_up(t);
     s64 ticks = (s64)t->ticks;
     t->ticks = 0;
-    u64 due_ns = t->due_ns;
-    spin_unlock(&t->lock);
     if (ticks)
-        set_timer(t, due_ns);
+        set_timer(t);
+    spin_unlock(&t->lock);
     return ticks;
 }
 
@@ -166,12 +166,34 @@ static u64 due_of(struct timerfd *t, int flags, const struct linux_timespec *val
     return t->wall_absolute ? timerfd_to_mono(ns, t->wall_offset_ns) : ns;
 }
 
-static void follow_wall_clock(struct timerfd *t, bool follow)
+/* The wall clock is now @offset_ns ahead. wall_lock held. */
+static void move_with_clock(struct timerfd *t, u64 offset_ns)
+{
+    spin_lock(&t->lock);
+    u64 moved = offset_ns - t->wall_offset_ns; /* modulo 2^64: may be negative */
+    if (t->due_ns != TIME_NEVER)
+        t->due_ns = (s64)moved > 0 && moved > t->due_ns ? 0 : t->due_ns - moved;
+    t->wall_offset_ns = offset_ns;
+    t->canceled |= t->cancel_on_set && moved;
+    set_timer(t);
+    spin_unlock(&t->lock);
+    waitq_wake_all(&t->waitq, POLLIN | POLLRDNORM);
+}
+
+/* Be in the list, or not, as the setting wants it that is in force by now; the clock may have been
+ * set since that was made. */
+static void follow_wall_clock(struct timerfd *t)
 {
     spin_lock(&wall_lock);
     list_remove(&t->wall_node);
+    spin_lock(&t->lock);
+    bool follow = t->wall_absolute;
+    u64 seen = t->wall_offset_ns, offset_ns = time_real_offset_ns();
+    spin_unlock(&t->lock);
     if (follow)
         list_add(&wall_timers, &t->wall_node);
+    if (follow && seen != offset_ns)
+        move_with_clock(t, offset_ns);
     spin_unlock(&wall_lock);
 }
 
@@ -187,35 +209,18 @@ int timerfd_settime(struct file *file, int flags, const struct linux_itimerspec 
     spin_lock(&t->lock);
     if (old)
         get_setting(t, old);
-    u64 due_ns = t->due_ns = due_of(t, flags, &new->it_value);
+    t->due_ns = due_of(t, flags, &new->it_value);
     t->interval_ns = timespec_to_ns(&new->it_interval);
     t->ticks = 0;
     t->cancel_on_set = t->wall_absolute && (flags & TFD_TIMER_CANCEL_ON_SET);
     t->settime_flags = flags;
     int err = t->cancel_on_set && t->canceled ? -ECANCELED : 0;
     t->canceled = false;
-    bool follow = t->wall_absolute;
+    set_timer(t);
     spin_unlock(&t->lock);
-    follow_wall_clock(t, follow);
-    set_timer(t, due_ns);
+    if (is_wall_clock(t->clock))
+        follow_wall_clock(t);
     return err;
-}
-
-/* The wall clock is now @offset_ns ahead. wall_lock held. */
-static void move_with_clock(struct timerfd *t, u64 offset_ns)
-{
-    spin_lock(&t->lock);
-    u64 moved = offset_ns - t->wall_offset_ns; /* modulo 2^64: may be negative */
-    bool armed = t->due_ns != TIME_NEVER;
-    if (armed)
-        t->due_ns = (s64)moved > 0 && moved > t->due_ns ? 0 : t->due_ns - moved;
-    t->wall_offset_ns = offset_ns;
-    t->canceled |= t->cancel_on_set && moved;
-    u64 due_ns = t->due_ns;
-    spin_unlock(&t->lock);
-    if (armed)
-        timer_set(&t->timer, due_ns);
-    waitq_wake_all(&t->waitq, POLLIN | POLLRDNORM);
 }
 
 void timerfd_clock_was_set(void)
@@ -246,7 +251,9 @@ static void timerfd_release(struct file *file)
 {
     struct timerfd *t = file->data;
 
-    follow_wall_clock(t, false);
+    spin_lock(&wall_lock);
+    list_remove(&t->wall_node);
+    spin_unlock(&wall_lock);
     timer_cancel(&t->timer);
     kfree(t);
 }
