@@ -18,7 +18,7 @@ done
 [ ${#sections[@]} -eq 0 ] && sections=(check unit runner guest fuzz e2e)
 
 # Long enough for any honest run on two slow cores; a section that hangs still ends.
-declare -A seconds=([check]=600 [unit]=600 [runner]=300 [guest]=1200 [fuzz]=900 [e2e]=1800)
+declare -A seconds=([check]=600 [unit]=900 [runner]=300 [guest]=1200 [fuzz]=900 [e2e]=1800)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
