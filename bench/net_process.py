@@ -1,16 +1,17 @@
-"""Servers in a process behind a tap, beside the same servers as a container has its network: a namespace
-behind a veth pair.  Both hang on one bridge, and are asked in turns from the bridge's side."""
+"""Servers in a process behind a tap, beside the same servers in a podman container behind its bridge, and natively
+in a namespace behind a veth pair.  All hang on one bridge, and are asked in turns from the bridge's side."""
 import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 
+import podman
 from guests import BUILD
 from net import GUEST, HOST, LOAD, SERVERS, TAP, Namespace, missing, rate, write_files
 
 INGOT = os.path.join(BUILD, "ingot")
-CONTAINER = "10.77.0.3"
+NATIVE, BRIDGE = "10.77.0.3", "br0"
 ROUNDS = 3
 
 
@@ -20,13 +21,13 @@ def bridge(space):
     inner = space.name + "-c"
     subprocess.run(["ip", "netns", "add", inner], check=True)
     try:
-        for words in (("addr", "del", HOST + "/24", "dev", TAP), ("link", "add", "br0", "type", "bridge"),
-                      ("addr", "add", HOST + "/24", "dev", "br0"), ("link", "set", "br0", "up"),
-                      ("link", "set", TAP, "master", "br0"),
+        for words in (("addr", "del", HOST + "/24", "dev", TAP), ("link", "add", BRIDGE, "type", "bridge"),
+                      ("addr", "add", HOST + "/24", "dev", BRIDGE), ("link", "set", BRIDGE, "up"),
+                      ("link", "set", TAP, "master", BRIDGE),
                       ("link", "add", "veth0", "type", "veth", "peer", "name", "eth0", "netns", inner),
-                      ("link", "set", "veth0", "master", "br0", "up")):
+                      ("link", "set", "veth0", "master", BRIDGE, "up")):
             space.run("ip", *words)
-        for words in (("addr", "add", CONTAINER + "/24", "dev", "eth0"), ("link", "set", "eth0", "up")):
+        for words in (("addr", "add", NATIVE + "/24", "dev", "eth0"), ("link", "set", "eth0", "up")):
             subprocess.run(["ip", "-n", inner, *words], check=True)
         yield inner
     finally:
@@ -34,7 +35,7 @@ def bridge(space):
 
 
 class Asked:
-    """A load as it is, or sent to the container."""
+    """A load as it is, or sent to another address."""
 
     def __init__(self, load, address):
         self.title, self.requests = load.title, 4 * load.requests
@@ -68,33 +69,44 @@ def native_files(server, folder):
     return {path: folder + path for path in files}
 
 
+def in_a_container(space, server, program, folder):
+    return contextlib.nullcontext() if podman.missing() else podman.container(space, BRIDGE, server, program, folder)
+
+
 def compare(space, inner, server, program):
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as root:
+    """Rows: the best of each, and ours to the container's."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as root, \
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as image:
         os.chmod(root, 0o755)
         files = [word for path, host in write_files(folder, server).items() for word in ("--file", f"{host}:{path}")]
         ours = space.inside([INGOT, "run", "-q", "--isolation", "process", "--net", f"tap:{TAP},ip={GUEST}/24", *files,
                              program, *server.args])
         theirs = native_command(inner, server, program, native_files(server, root))
         port, request = server.first
-        with running(ours), running(theirs, cwd=root):
-            for address in (GUEST, CONTAINER):
+        with running(ours), running(theirs, cwd=root), in_a_container(space, server, program, image) as container:
+            addresses = [GUEST, *([container] if container else []), NATIVE]
+            for address in addresses:
                 space.run(LOAD, address, str(port), "1", "1", request, timeout=30)
             for load in server.loads:
-                best = {GUEST: 0, CONTAINER: 0}
+                best = dict.fromkeys(addresses, 0)
                 for _ in range(ROUNDS):
                     for address in best:
                         best[address] = max(best[address], rate(space, Asked(load, address)))
-                yield [load.title, *(f"{best[address]:,.0f}" for address in best), f"{best[GUEST] / best[CONTAINER]:.2f}"]
+                yield [load.title, *(f"{best[address]:,.0f}" for address in addresses),
+                       *(f"{best[GUEST] / best[address]:.2f}" for address in addresses[1:])]
 
 
 def bench_net_process(report, _machines):
     if missing():
         report.add(f"net in a process: skipped: {missing()}.\n")
         return
-    rows = []
+    wanted, rows = os.environ.get("BENCH_SERVERS", "").split(), []
     with Namespace() as space, bridge(space) as inner:
         for server in SERVERS:
             program = shutil.which(server.program)
-            if program:
+            if program and (not wanted or server.program in wanted):
                 rows += compare(space, inner, server, program)
-    report.table(["requests/s, 50 clients, a bridge", "in a process, tap", "native, veth", "ratio"], rows)
+    others = [*([] if podman.missing() else ["podman container"]), "native, veth"]
+    if podman.missing():
+        report.add(f"Containers are not compared: {podman.missing()}.\n")
+    report.table(["requests/s, 50 clients, a bridge", "in a process, tap", *others, *(f"ours to {other}" for other in others)], rows)
