@@ -127,6 +127,9 @@ static inline size_t iter_read(struct iov_iter *it, void *dst, size_t n)
         return iter_advance(it, n - arch_copy_user(dst, (const void *)(uintptr_t)it->at, n));
     return iter_read_any(it, dst, n);
 }
+/** As iter_write() and iter_read(), where a stream's many bytes pass. */
+size_t iter_write_bulk(struct iov_iter *it, const void *src, size_t n);
+size_t iter_read_bulk(struct iov_iter *it, void *dst, size_t n);
 /** As iter_write with zero bytes. */
 size_t iter_zero(struct iov_iter *it, size_t n);
 /**

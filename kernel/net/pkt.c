@@ -394,7 +394,7 @@ size_t pkt_to_iter(const struct pkt *pkt, u32 at, u32 n, struct iov_iter *to)
             continue;
         }
         size_t part = min((size_t)(len - at), n - done);
-        size_t moved = iter_write(to, data + at, part);
+        size_t moved = iter_write_bulk(to, data + at, part);
         done += moved;
         if (moved != part)
             break;

@@ -142,7 +142,7 @@ static ssize_t send_part(struct tcp_conn *c, struct sock_msg *msg)
         if (!piece->page)
             break;
         u32 room = piece->len;
-        piece->len = (u32)iter_read(msg->data, piece->data, room);
+        piece->len = (u32)iter_read_bulk(msg->data, piece->data, room);
         done += piece->len;
         n++;
         if (piece->len < room) {

@@ -222,6 +222,11 @@ size_t arch_copy_user(void *dst, const void *src, size_t n)
     return 0;
 }
 
+size_t arch_copy_user_bulk(void *dst, const void *src, size_t n)
+{
+    return arch_copy_user(dst, src, n);
+}
+
 size_t arch_clear_user(void *dst, size_t n)
 {
     memset(dst, 0, n);

@@ -8,7 +8,7 @@
 #include "lib/crc32c.h"
 
 struct arch_features arch_features;
-extern u8 copy_by_bytes; /* copy.S */
+extern u8 copy_by_bytes, copy_by_moves; /* copy.S */
 
 enum {
     MSR_EFER = 0xc0000080,
@@ -100,6 +100,7 @@ void arch_features_init(void)
     if (f->tcg)
         f->copy_bytes = false; /* TCG moves one element an iteration */
     copy_by_bytes = f->copy_bytes;
+    copy_by_moves = f->tcg;
     read_tsc_rate(f, max_leaf);
     read_vector(f);
 }

@@ -6,6 +6,8 @@
 
 /** Copy @n bytes, either way; returns the number of bytes NOT copied (0: all). */
 size_t arch_copy_user(void *dst, const void *src, size_t n);
+/** Likewise for many bytes: by more instructions where those are quicker than few (TCG). */
+size_t arch_copy_user_bulk(void *dst, const void *src, size_t n);
 
 /* One word between a variable and program memory; where that faults, on at @fault. */
 #define ARCH_USER_FAULT ".pushsection __ex_table, \"a\"\n .long 1b - ., %l[fault] - .\n .popsection"
