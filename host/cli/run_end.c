@@ -3,7 +3,10 @@
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "vm/chart.h"
+#include "vm/cpu_facts.h"
 #include "vm/guest_log.h"
+#include "vm/profile.h"
 #include "vm/relay.h"
 #include "vm/report.h"
 #include "vm/symbols.h"
@@ -29,6 +32,7 @@ struct run_printer {
     bool quiet;
     bool raw; /* the terminal is the guest's: a line's end needs a carriage return */
     FILE *trace;
+    struct chart *chart; /* gets the marks of the start; NULL: nobody wants them */
     struct symbols symbols;
     bool symbols_loaded;
 };
@@ -65,6 +69,8 @@ static void run_line(void *context, enum guest_line kind, const char *text)
     case GUEST_LINE_FINAL:
         return;
     case GUEST_LINE_KERNEL:
+        if (printer->chart && chart_line(printer->chart, text))
+            return;
         if (printer->quiet)
             return;
         run_symbolize(printer, text, named, sizeof(named));
@@ -229,18 +235,37 @@ static void run_printer_fini(struct run_printer *printer)
         fclose(printer->trace);
 }
 
+/* A drawing that fails is said, and changes no exit status. */
+static void run_draw(const struct run_options *options, struct profile *profile,
+                     struct chart *chart)
+{
+    struct err err = {0};
+
+    if (options->profile && profile_write(profile, options->profile, &err))
+        fprintf(stderr, "ingot run: %s\n", err.text);
+    if (!options->boot_chart)
+        return;
+    chart_now(chart, "end");
+    if (chart_write(chart, options->boot_chart, &err))
+        fprintf(stderr, "ingot run: %s\n", err.text);
+}
+
 int run_guest(const struct run_guest *guest, const struct run_options *options, struct err *err)
 {
     struct run_printer printer CLEANUP(run_printer_fini) = {
         .guest = guest, .quiet = options->quiet, .raw = guest->config.tty};
     struct guest_log log CLEANUP(guest_log_fini);
     struct buf diag CLEANUP(buf_free) = {0};
+    struct profile profile CLEANUP(profile_fini);
     struct report report CLEANUP(report_fini);
     struct vm vm CLEANUP(vm_fini);
 
     vm_init(&vm);
     guest_log_init(&log, run_line, &printer);
     report_init(&report, guest->crash_fd);
+    profile_init(&profile, guest->layers, guest->config.nr_layers);
+    report.profile = options->profile ? &profile : NULL;
+    report.take_sample = profile_add;
     report.title = guest->title;
     report.log = &log;
     report.symbolize = run_symbolize;
@@ -252,6 +277,9 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     relay_hold_signals();
     if (guest->config.tty) /* before a guest that has the terminal itself can say a word */
         (void)terminal_raw(STDIN_FILENO); /* if it fails, keys merely come line by line */
+    struct chart chart;
+    chart_begin(&chart, cpu_facts()->tsc_khz, guest->vmm == &process_vmm);
+    printer.chart = options->boot_chart || options->profile ? &chart : NULL;
     failed = guest->vmm->start(&guest->config, &vm, err);
     if (failed)
         goto release;
@@ -282,6 +310,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     terminal_restore();
     int status = run_status(cause, options, &log, &printer, &diag, &vm, vm_wait(&vm));
     relay_release_signals();
+    run_draw(options, &profile, &chart);
     return status;
 
 release:

@@ -110,7 +110,8 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
     struct buf *params = &guest->params;
     u64 khz = cpu_facts()->tsc_khz;
 
-    buf_printf(params, "console=ttyS0 loglevel=%ld", options->loglevel);
+    bool more = options->profile || options->boot_chart;
+    buf_printf(params, "console=ttyS0 loglevel=%ld", options->loglevel + (more ? 8 : 0));
     if (khz)
         buf_printf(params, " tsc_early_khz=%llu", (unsigned long long)khz);
     run_add_seed(params);
@@ -124,6 +125,8 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
         buf_puts(params, " ingot.seal=1");
     if (options->single)
         buf_puts(params, " ingot.single=1");
+    if (options->profile)
+        buf_puts(params, " ingot.profile=1");
     if (guest->config.report)
         buf_puts(params, " ingot.report=1");
     run_add_exec(params, &options->exec);
@@ -348,7 +351,7 @@ static int run_open_crash_dir(struct run_guest *guest, const struct run_options 
         if (guest->crash_fd < 0)
             return err_errno(err, errno, "--crash-dir: '%s'", options->crash_dir);
     }
-    guest->config.report = guest->crash_fd >= 0;
+    guest->config.report = guest->crash_fd >= 0 || options->profile;
     return 0;
 }
 

@@ -26,7 +26,7 @@ struct run_options {
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     const char *restart, *log_driver;
-    const char *crash_dir;
+    const char *crash_dir, *profile, *boot_chart;
     const char *health_cmd, *health_interval, *health_timeout, *health_start;
     long health_retries;
     long cpus, loglevel, stop_timeout, timeout;

@@ -210,6 +210,7 @@ void report_fini(struct report *report)
     if (report->number)
         report_lack(report, "the guest ended before it was written");
     report_end(report, 0);
+    mem_free(&report->sample);
 }
 
 /* ---- records ---- */
@@ -266,10 +267,25 @@ static void take_name(struct report *report, const char *bytes, size_t len)
                            (int)(report->head.offset & 0x7f));
 }
 
+static void take_sample(struct report *report, const char *bytes, size_t len)
+{
+    size_t at = report->head.len - report->left;
+
+    if (!report->profile)
+        return;
+    if (!report->sample)
+        report->sample = mem_new(REPORT_DATA_MAX);
+    memcpy(report->sample + at, bytes, len);
+    if (len == report->left)
+        report->take_sample(report->profile, report->sample, report->head.len);
+}
+
 static void take_data(struct report *report, const char *bytes, size_t len)
 {
     if (report->head.kind == REPORT_CRASH)
         take_name(report, bytes, len);
+    else if (report->head.kind == REPORT_SAMPLE)
+        take_sample(report, bytes, len);
     else if (report->head.kind == REPORT_TEXT)
         take_text(report, bytes, len);
     else if (report->head.kind == REPORT_CORE && report->number)

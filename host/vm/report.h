@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 struct guest_log;
+struct profile;
 
 #define REPORT_CORE_MAX (1ull << 30)
 enum { REPORT_KEEP = 5 };
@@ -21,6 +22,10 @@ struct report {
     /** Rewrites a line of the log, as guest_log_print_tail() has it; NULL for none. */
     void (*symbolize)(void *context, const char *line, char *out, size_t size);
     void *context;
+
+    struct profile *profile; /* gets samples, by the next; borrowed; NULL: nothing does */
+    void (*take_sample)(struct profile *profile, const char *line, size_t len);
+    char *sample; /* one that comes in pieces; owned */
 
     struct report_head head;
     size_t head_len;       /* how much of .head there is */

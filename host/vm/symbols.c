@@ -80,22 +80,34 @@ static void symbols_read(struct symbols *symbols, const struct buf *file, const 
     qsort(symbols->at, symbols->len, sizeof(*symbols->at), symbols_compare);
 }
 
+static void symbols_read_kind(struct symbols *symbols, const struct buf *file, u32 kind)
+{
+    const Elf64_Shdr *section = symbols_sections(file);
+    size_t count = section ? ((const Elf64_Ehdr *)(const void *)file->data)->e_shnum : 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (section[i].sh_type == kind && section[i].sh_link < count && !symbols->at)
+            symbols_read(symbols, file, &section[i], &section[section[i].sh_link]);
+}
+
+void symbols_take(struct symbols *symbols, struct buf *file)
+{
+    memset(symbols, 0, sizeof(*symbols));
+    if (!symbols_sections(file))
+        return;
+    symbols_read_kind(symbols, file, SHT_SYMTAB);
+    symbols_read_kind(symbols, file, SHT_DYNSYM); /* what a stripped one still has */
+    symbols->base = symbols_base(file);
+    symbols->file = buf_take(file);
+}
+
 void symbols_load(struct symbols *symbols, const char *path)
 {
     struct buf file CLEANUP(buf_free) = {0};
 
     memset(symbols, 0, sizeof(*symbols));
-    if (fs_read(path, SYMBOLS_FILE_MAX, &file, NULL) < 0)
-        return;
-    const Elf64_Shdr *section = symbols_sections(&file);
-    if (!section)
-        return;
-    size_t count = ((const Elf64_Ehdr *)(const void *)file.data)->e_shnum;
-    for (size_t i = 0; i < count; i++)
-        if (section[i].sh_type == SHT_SYMTAB && section[i].sh_link < count && !symbols->at)
-            symbols_read(symbols, &file, &section[i], &section[section[i].sh_link]);
-    symbols->base = symbols_base(&file);
-    symbols->file = buf_take(&file);
+    if (fs_read(path, SYMBOLS_FILE_MAX, &file, NULL) == 0)
+        symbols_take(symbols, &file);
 }
 
 void symbols_fini(struct symbols *symbols)
@@ -121,6 +133,13 @@ static const struct symbol *symbols_find(const struct symbols *symbols, u64 addr
     if (found && found->size && address - found->address >= found->size)
         return NULL;
     return found;
+}
+
+const char *symbols_name(const struct symbols *symbols, u64 address)
+{
+    const struct symbol *found = symbols_find(symbols, address);
+
+    return found ? found->name : NULL;
 }
 
 void symbols_annotate(const struct symbols *symbols, const char *line, char *out, size_t size)

@@ -3,6 +3,8 @@
 
 #include "lib/types.h"
 
+struct buf;
+
 struct symbol {
     u64 address, size;
     const char *name; /* into the file's text */
@@ -18,6 +20,12 @@ struct symbols {
 /** Read the functions of the ELF64 file @path.  A file that has none, or is none, leaves it empty.
  */
 void symbols_load(struct symbols *symbols, const char *path);
+
+/** As symbols_load(), of the bytes of a file, which are taken. */
+void symbols_take(struct symbols *symbols, struct buf *file);
+
+/** The function that holds the link address @address, borrowed; NULL: none does. */
+const char *symbols_name(const struct symbols *symbols, u64 address);
 
 /** Free all. */
 void symbols_fini(struct symbols *symbols);

@@ -9,11 +9,12 @@
 enum { REPORT_MAGIC = 0x70724901, REPORT_DATA_MAX = 8192 };
 
 enum report_kind {
-    REPORT_CRASH = 1, /* a process is dying; .offset: the signal, 0 for the kernel itself; its name
-                         follows */
-    REPORT_TEXT = 2,  /* words about it */
-    REPORT_CORE = 3,  /* bytes of its core file, to stand at .offset; holes are zeros */
-    REPORT_END = 4,   /* all was told; .offset: how long the core file is, 0: there is none */
+    REPORT_CRASH = 1,  /* a process is dying; .offset: the signal, 0 for the kernel itself; its name
+                          follows */
+    REPORT_TEXT = 2,   /* words about it */
+    REPORT_CORE = 3,   /* bytes of its core file, to stand at .offset; holes are zeros */
+    REPORT_END = 4,    /* all was told; .offset: how long the core file is, 0: there is none */
+    REPORT_SAMPLE = 5, /* where a thread was: "program;outermost place;...;innermost" */
 };
 
 struct report_head {

@@ -2,6 +2,7 @@
 #include "core/cmdline.h"
 
 #include "abi/errno.h"
+#include "core/chart.h"
 #include "core/log.h"
 #include "lib/string.h"
 #include "plat/plat.h"
@@ -29,6 +30,8 @@ static void warn_unknown(const char *word)
         log_warn("command line: unknown word '%s'", word);
 }
 
+enum { MORE_THAN_A_LOG = 8 }; /* added to loglevel: marks of the start, and samples */
+
 void cmdline_init(const char *text)
 {
     boot_original = text;
@@ -37,6 +40,10 @@ void cmdline_init(const char *text)
     int err = cmdline_parse(&boot_line, boot_text);
 
     loglevel = (u32)cmdline_get_u64("loglevel", cmdline_get("quiet") ? 4 : loglevel);
+    if (unlikely(loglevel >= MORE_THAN_A_LOG)) {
+        loglevel -= MORE_THAN_A_LOG;
+        chart_wanted = true;
+    }
     if (err)
         log_warn("command line: %s", err == -E2BIG ? "too many words" : "bad quotes or escapes");
     for (u32 i = 0; i < boot_line.nr_options; i++)

@@ -177,6 +177,7 @@ static const char *const kernel_words[] = {
     "ingot.rows",
     "ingot.ip6",
     "ingot.net",
+    "ingot.profile",
     "ingot.report",
     "BOOT_IMAGE",
     "initrd",

@@ -12,7 +12,7 @@
 #include "core/time.h"
 #include "lib/string.h"
 
-enum { SAMPLE_NS = 4000000 };
+enum { SAMPLE_NS = 4000000, PROFILE_NS = 1000000 };
 
 bool sampling;
 
@@ -43,8 +43,11 @@ static void sample(struct timer *timer)
         }
     }
     spin_unlock(&rq->lock);
-    if (!idle) /* else who ends to idle sets it again */
-        timer_set(timer, time_after_ns(SAMPLE_NS));
+    if (idle)
+        return; /* who ends to idle sets it again */
+    if (unlikely(profiling) && t == current && t->process)
+        thread_set_work(t, WORK_PROFILE);
+    timer_set(timer, time_after_ns(profiling ? PROFILE_NS : SAMPLE_NS));
 }
 
 void account_init(struct runqueue *rq)

@@ -159,8 +159,8 @@ static int walk_frame_pointers(const struct trap_frame *frame, int n)
     return n - first;
 }
 
-/** True if @addr is code behind a call: E8 and four bytes, or FF /2 of two to seven bytes. */
-static bool follows_call(u64 addr)
+/* E8 and four bytes, or FF /2 of two to seven bytes. */
+bool crash_follows_call(u64 addr)
 {
     enum { LONGEST = 7 };
     u8 before[LONGEST];
@@ -182,7 +182,7 @@ static void scan_stack(const struct trap_frame *frame, int n)
     for (int i = 0; i < SCAN_WORDS && n < SCAN_FRAMES; i++, at += 8) {
         if (copy_from_user(&word, at, sizeof(word)))
             break;
-        if (follows_call(word))
+        if (crash_follows_call(word))
             print_frame(n++, word - 1, " ?");
     }
 }

@@ -574,6 +574,13 @@ static _Noreturn void park(void)
     }
 }
 
+/** Once for each mark. */
+static void take_sample(const struct trap_frame *frame)
+{
+    __atomic_fetch_and(&current->work, ~(u32)WORK_PROFILE, __ATOMIC_ACQ_REL);
+    profile_take(frame);
+}
+
 void program_exit_work(struct trap_frame *frame)
 {
     for (;;) {
@@ -590,6 +597,8 @@ void program_exit_work(struct trap_frame *frame)
             schedule();
         if (work & WORK_RSEQ)
             rseq_update(frame);
+        if (unlikely(work & WORK_PROFILE))
+            take_sample(frame);
         if (work & WORK_SIGNAL)
             signal_deliver(frame);
     }

@@ -96,6 +96,12 @@ static inline void account_begin(struct runqueue *rq)
         account_start(rq);
 }
 
+/* ---- profile.c ---- */
+
+extern bool profiling; /* [I] once the program runs */
+/** Tell the host where the current thread is, which is about to go back to its program. */
+void profile_take(const struct trap_frame *frame);
+
 /* ---- sched.c ---- */
 
 /** Lock the queue that @thread belongs to, which may change until it is locked. */
@@ -143,6 +149,9 @@ void posix_timer_taken(struct process *process, struct siginfo64 *info);
 
 /** Say on the log what the program died of. */
 void crash_report(int sig, const struct siginfo64 *info, const struct trap_frame *frame);
+
+/** Is @addr the program's code, behind a call?  Then it is a return address, or has been one. */
+bool crash_follows_call(u64 addr);
 
 /* ---- core_dump.c ---- */
 

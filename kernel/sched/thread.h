@@ -35,6 +35,7 @@ enum thread_work {
     WORK_RESCHED = 2, /* another thread should run */
     WORK_EXIT = 4,    /* the thread must end */
     WORK_PARK = 8,    /* the machine ends: the thread must run no more of its program */
+    WORK_PROFILE = 32, /* somebody wants to know where it is */
     WORK_RSEQ = 16    /* the thread's struct rseq must be looked at (sched/rseq.h) */
 };
 
@@ -305,6 +306,9 @@ void sched_get_stats(struct sched_stats *out);
 void sched_get_cpu_stats(u32 cpu, struct sched_stats *out);
 /** Load averages of 1, 5 and 15 minutes as fixed point with 11 bits of fraction. */
 void sched_get_load(u64 out[3]);
+
+/** Begin to sample where programs are, if `ingot.profile=1` and somebody listens. */
+void profile_start(void);
 
 /* ---- running ---- */
 

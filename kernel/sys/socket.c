@@ -2,6 +2,7 @@
 #include "sys/socket_file.h"
 
 #include "abi/packet.h"
+#include "core/chart.h"
 #include "net/ip.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
@@ -188,6 +189,14 @@ long sys_getpeername(int fd, uaddr_t addr, uaddr_t len)
 
 /* ---- connections ---- */
 
+static void mark_first_listen(void)
+{
+    static bool done; /* [A] */
+
+    if (!__atomic_exchange_n(&done, true, __ATOMIC_RELAXED))
+        chart_mark("it listens");
+}
+
 long sys_listen(int fd, int backlog)
 {
     struct socket *sock;
@@ -201,6 +210,8 @@ long sys_listen(int fd, int backlog)
     err = sock->ops->listen ? sock->ops->listen(sock, backlog) : -EOPNOTSUPP;
     if (!err)
         __atomic_store_n(&sock->listening, true, __ATOMIC_RELEASE);
+    if (unlikely(chart_wanted))
+        mark_first_listen();
     fd_return(ref);
     return err;
 }

@@ -3,6 +3,7 @@
 #include "abi/fcntl.h"
 #include "abi/stat.h"
 #include "arch/frame.h"
+#include "core/chart.h"
 #include "core/cmdline.h"
 #include "core/hostname.h"
 #include "core/init.h"
@@ -200,6 +201,14 @@ static void free_list(struct string_list *list)
     kfree(list->items);
 }
 
+/* Whoever wants more than a log gets it from here on. */
+static void tell_of_start(void)
+{
+    chart_mark("program runs");
+    chart_tell();
+    profile_start();
+}
+
 _Noreturn void start_program(void)
 {
     struct program_config config;
@@ -227,6 +236,8 @@ _Noreturn void start_program(void)
     set_stop_signal(config.stop_signal);
     enter_directory(process->fs, config.cwd);
     struct thread *thread = load_program(process, &config);
+    if (unlikely(chart_wanted))
+        tell_of_start();
 
     free_list(&config.argv);
     free_list(&config.env);

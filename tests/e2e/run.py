@@ -26,6 +26,7 @@ import debug_kernel  # noqa: E402
 import devices  # noqa: E402
 import disks  # noqa: E402
 import domains  # noqa: E402
+import drawings  # noqa: E402
 import exports  # noqa: E402
 import hosted  # noqa: E402
 import impair  # noqa: E402
@@ -156,6 +157,7 @@ def main():
     netconf.add_to(suite)
     devices.add_to(suite)
     disks.add_to(suite)
+    drawings.add_to(suite)
     exports.add_to(suite)
     domains.add_to(suite)
     storms.add_to(suite, long)
