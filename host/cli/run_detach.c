@@ -380,9 +380,15 @@ static int detached_check(const struct run_options *options, struct restart_poli
                           struct err *err)
 {
     if (options->tty == 1)
-        return err_set(err, ERR_USAGE, "--tty: an instance with --detach has no terminal");
+        return err_set(
+            err, ERR_USAGE,
+            "--tty: an instance with --detach has no terminal; leave out -d and run it in "
+            "tmux or screen, or with --name to stop it by name");
     if (options->interactive == 1)
-        return err_set(err, ERR_USAGE, "--interactive: an instance with --detach has no input");
+        return err_set(
+            err, ERR_USAGE,
+            "--interactive: an instance with --detach has no input; leave out -d, or give "
+            "it a file with --file");
     if (options->rm && options->restart && strcmp(options->restart, "no") != 0)
         return err_set(err, ERR_USAGE, "--rm and --restart: what is removed cannot start again");
     return restart_parse(options->restart ? options->restart : "no", restart, err);

@@ -259,6 +259,8 @@ def attached():
         lab.start("a", "--allow-exec", "/bin/sleep", ground="vm", program=["/bin/sh", "-c", "/bin/sleep 2; echo out; echo err >&2; exit 3"])
         result = lab.ingot("attach", "a", timeout=30)
         need(result.status == 3 and result.out == b"out\n" and result.err == b"err\n", f"not what it said\n{result.show()}")
+        for word in ("-t", "-i"):
+            lab.refused("run", "-d", word, "--isolation", "process", *SLEEP, why="leave out -d", status=2)
         lab.refused("exec", "a", "ls", why="no shell beside it")
         lab.refused("attach", "a", why="not running")
 
