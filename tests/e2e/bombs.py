@@ -95,7 +95,7 @@ def watchdog():
                 raise Skip("this user may not trace")
             libc.ptrace(PTRACE_INTERRUPT, held, 0, 0)
             os.waitpid(held, 0x40000000)  # __WALL
-            said, end = b"", time.monotonic() + 40
+            said, end = b"", time.monotonic() + 90
             os.set_blocking(guest.stderr.fileno(), False)
             while b"watchdog" not in said and time.monotonic() < end:
                 said += guest.stderr.read() or b""
