@@ -2,7 +2,7 @@
 """Ingot beside Linux guests: same QEMU, same options, same run.  Prints a markdown table and writes it to
 build/bench.md.
 
-    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process] [first-reply] [iperf] [smp] [scale] [storage]
+    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process] [first-reply] [iperf] [ready] [smp] [scale] [storage]
     all without arguments
 
 Instructions are counted by bench/plugin/insn.c and do not depend on how busy the machine is; times
@@ -20,6 +20,7 @@ from iperf import bench_iperf
 from net import bench_net
 from net_process import bench_net_process
 from process import bench_process
+from ready import bench_ready
 from scale import bench_scale
 from smp import bench_smp
 from storage import bench_storage
@@ -223,7 +224,7 @@ def main():
     parts = {"boot": bench_boot, "calls": bench_calls, "start": bench_start, "memory": bench_memory,
              "size": bench_size, "process": bench_process, "net": bench_net, "net-process": bench_net_process,
              "first-reply": bench_first_reply, "iperf": bench_iperf,
-             "smp": bench_smp, "scale": bench_scale, "storage": bench_storage, "instances": bench_instances}
+             "ready": bench_ready, "smp": bench_smp, "scale": bench_scale, "storage": bench_storage, "instances": bench_instances}
     chosen = sys.argv[1:] or list(parts)
     unknown = [word for word in chosen if word not in parts]
     if unknown:

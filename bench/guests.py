@@ -29,6 +29,7 @@ class Ended:
     def __init__(self, status, out, first_output, total, launch, figures):
         self.status, self.out, self.figures = status, out, figures
         self.first_output, self.total, self.launch = first_output, total, launch
+        self.seen = {}  # mark that was looked for -> ms of processor that QEMU had had when it was printed
         self.profiles = {}  # name of a point -> text, where asked for
 
 
@@ -87,12 +88,29 @@ def read_figures(path):
     return figures
 
 
+def vmm_ms(pid):
+    """Milliseconds of processor that QEMU, which is @pid or below it, has had."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+            if not file.read().startswith("qemu"):
+                with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                    return sum(map(vmm_ms, file.read().split()))
+        total = 0
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            with open(path, encoding="ascii") as file:
+                total += int(file.read().split()[0]) / 1e6
+        return total
+    except OSError:
+        return 0
+
+
 class Machine:
     """Base: run a command whose QEMU is started through the shim."""
 
     name = kernel = None
     has_network = False  # a server can be reached: virtio-net is built in, or its modules are at hand
     has_disks = False  # virtio-blk and ext4 are built in
+    has_libraries_of_its_own = False  # what a program needs must be put into its initramfs
 
     def __init__(self):
         self.bin = os.path.join(OUT, "bin")
@@ -106,7 +124,13 @@ class Machine:
         return {**os.environ, "PATH": self.bin + ":" + os.environ["PATH"], "BENCH_QEMU": self.qemu,
                 "BENCH_START": start_file, "BENCH_QEMU_OPTIONS": options}
 
+    def run_command(self, command, marks, plugin, program=None, timeout=300):
+        """A whole command; .seen of what it answers tells of each of @marks.  @program: the first one, an ELF file
+        that is not moved, or None."""
+        return self._run(command, marks, plugin, program, timeout)
+
     def _run(self, command, first, plugin, program, timeout, profile=False):
+        first = (first,) if isinstance(first, bytes) else first
         start_file = tempfile.NamedTemporaryFile(dir=OUT, delete=False).name
         figures = start_file + ".figures"
         options = ""
@@ -122,7 +146,7 @@ class Machine:
         launched = time.monotonic()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, env=env)
-        seen_at, out = None, b""
+        seen, out = {}, b""
         try:
             os.set_blocking(child.stdout.fileno(), False)
             while True:
@@ -132,8 +156,9 @@ class Machine:
                 chunk = child.stdout.read()
                 if chunk:
                     out += chunk
-                    if seen_at is None and first in out:
-                        seen_at = time.monotonic()
+                    for mark in first:
+                        if mark not in seen and mark in out:
+                            seen[mark] = time.monotonic(), vmm_ms(child.pid)
                 elif chunk == b"":
                     break
                 else:
@@ -146,8 +171,9 @@ class Machine:
             stamp = file.read().strip()
         start = int(stamp) / 1e9 if stamp else launched
         result = Ended(child.returncode, out.decode(errors="replace"),
-                       seen_at - start if seen_at else None, ended - start, start - launched,
+                       seen[first[-1]][0] - start if first[-1] in seen else None, ended - start, start - launched,
                        read_figures(figures))
+        result.seen = {mark: ms for mark, (_, ms) in seen.items()}
         for path in glob.glob(figures + ".*"):
             with open(path, encoding="ascii") as file:
                 result.profiles[path[len(figures) + 1:]] = file.read()
@@ -177,6 +203,8 @@ class Floor(Machine):
 class Linux(Machine):
     """A Linux guest whose init is the program."""
 
+    has_libraries_of_its_own = True
+
     def __init__(self, name, kernel, modules=()):
         super().__init__()
         self.name, self.kernel, self.modules = name, kernel, modules
@@ -195,12 +223,12 @@ class Linux(Machine):
 
     def run(self, program, memory=256, first=b"Hello", plugin=False, timeout=60, cpus=1, **_):
         options = ["-smp", str(cpus)] if cpus > 1 else []
-        command = self._command(memory, self._initrd(program), "-- reboot", options)
+        command = self.command(memory, self._initrd(program), "-- reboot", options)
         return self._run(command, first, plugin, program, timeout)
 
     def run_with_volume(self, program, volume, plugin, memory=128):
         """A program that mounts /dev/vda, the image @volume, by itself."""
-        command = self._command(memory, self._initrd(program), "-- reboot", drive(volume))
+        command = self.command(memory, self._initrd(program), "-- reboot", drive(volume))
         return self._run(command, b"op ", plugin, program, 600)
 
     def run_tool(self, program, args, volume, memory=512):
@@ -210,10 +238,10 @@ class Linux(Machine):
             contents = [*libraries(program), (program, file.read(), 0o755)]
         with open(initrd, "wb") as file:
             file.write(cpio.initramfs(os.path.join(BUILD, "bench", "bench-init"), contents))
-        command = self._command(memory, initrd, " ".join(["--", program, *args]), drive(volume))
+        command = self.command(memory, initrd, " ".join(["--", program, *args]), drive(volume))
         return self._run(command, b"fio", False, None, 300)
 
-    def _command(self, memory, initrd, words, options=()):
+    def command(self, memory, initrd, words, options=()):
         line = (f"console=ttyS0 quiet tsc_early_khz={self.khz} tsc=reliable no_timer_check nokaslr "
                 f"random.trust_cpu=on mitigations=off 8250.nr_uarts=1 panic=-1 rdinit=/init {words}")
         return [os.path.join(self.bin, "qemu-system-x86_64"), "-machine", MACHINE.format(acpi="on"), *COMMON,
@@ -235,7 +263,7 @@ class Linux(Machine):
             file.write(cpio.initramfs(os.path.join(BUILD, "bench", "bench-init"), contents))
         options = ["-global", "virtio-mmio.force-legacy=off", "-netdev",
                    f"tap,id=net,ifname={tap},script=no,downscript=no", "-device", "virtio-net-device,netdev=net"]
-        return self._command(memory, initrd, f"ip={address}:::255.255.255.0::eth0:off -- "
+        return self.command(memory, initrd, f"ip={address}:::255.255.255.0::eth0:off -- "
                              + " ".join([program, *args]), options)
 
 
