@@ -16,7 +16,6 @@ enum {
     MAX_FRAMES = 24,
     MESSAGE_SIZE = 256,
     MAX_STACK = 64 * 1024,
-    MAX_KSTACK = 16 * 1024,  /* a thread's */
     LONGEST_CALL = 7,        /* bytes */
     LARGEST_FUNCTION = 4096, /* but for a few, whose callers look doubtful */
 };
@@ -112,17 +111,6 @@ static bool follows_call(u64 addr, u64 *target)
  * One whose call leads somewhere else than into the function below it is doubtful ("?"): of a call
  * that is over, or of one whose callee jumped on.  The stack is read as one reads a program's
  * memory, since what broke may be the stack. */
-/* How far the stack may be read.  On a machine until it faults; in a process what lies behind a
- * stack of signals may be a file, whose end is no fault that can be survived. */
-static u64 stack_end(u64 rsp)
-{
-    u64 top = (u64)(uintptr_t)this_cpu()->arch.kstack_top;
-
-    if (!plat.streams)
-        return rsp + MAX_STACK;
-    return rsp < top && top - rsp <= MAX_KSTACK ? top : ALIGN_UP(rsp + 1, PAGE_SIZE);
-}
-
 static void print_backtrace(u64 rip, u64 rsp)
 {
     u64 word, target, inside = rip;
@@ -131,9 +119,8 @@ static void print_backtrace(u64 rip, u64 rsp)
     if (rsp < arch_kernel_base)
         return;
     rsp = ALIGN_UP(rsp, sizeof(word));
-    u64 end = stack_end(rsp);
-    for (u32 n = 1; n < MAX_FRAMES && rsp < end; rsp += sizeof(word)) {
-        if (arch_copy_user(&word, (const void *)(uintptr_t)rsp, sizeof(word)))
+    for (u32 n = 1, i = 0; n < MAX_FRAMES && i < MAX_STACK / sizeof(word); i++) {
+        if (arch_copy_user(&word, (const void *)(uintptr_t)(rsp + i * sizeof(word)), sizeof(word)))
             return;
         if (!follows_call(word, &target))
             continue;

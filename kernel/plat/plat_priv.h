@@ -8,6 +8,8 @@ struct trap_frame;
 /** An exception other than NMI, #DF and #MC: resolve it, make it a signal, or panic.  @addr: what a
  * page fault touched.  Thread context; may sleep. */
 void plat_take_trap(struct trap_frame *frame, u64 addr);
+/** Is the kernel's instruction one that may fault?  Then @frame goes on where it says so. */
+bool plat_fix_up(struct trap_frame *frame);
 
 /* kernel.lds: packed relative relocations (generic ELF ABI, SHT_RELR): an even word is an address,
  * an odd one a bitmap of the 63 words behind the last. */

@@ -224,6 +224,8 @@ void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *
 void hosted_trap(struct trap_frame *frame, u64 addr)
 {
     if (frame->vector == TRAP_MC) {
+        if (!frame_is_program(frame) && plat_fix_up(frame))
+            return;
         if (!frame_is_program(frame))
             panic_frame(frame, "a file of the image cannot be read, near %#lx", addr);
         program_trap(frame, SIGBUS, BUS_ADRERR, addr);

@@ -45,7 +45,7 @@ static const char *const trap_names[] = {
     [TRAP_MC] = "machine check",
 };
 
-static bool fix_up(struct trap_frame *frame)
+bool plat_fix_up(struct trap_frame *frame)
 {
     for (const struct ex_entry *e = ex_table_start; e < ex_table_end; e++) {
         if ((u64)(uintptr_t)&e->at + (u64)(s64)e->at != frame->rip)
@@ -136,7 +136,7 @@ static void take_page_fault(struct trap_frame *frame, u64 addr)
         return;
     if (frame_is_program(frame))
         program_trap(frame, verdict & 0xff, verdict >> 8, addr);
-    else if (!fix_up(frame))
+    else if (!plat_fix_up(frame))
         kernel_trap(frame, addr);
 }
 
@@ -169,7 +169,7 @@ void plat_take_trap(struct trap_frame *frame, u64 addr)
         program_exception(frame);
     else if (is_step_through_gate(frame))
         step_through_gate(frame);
-    else if (!fix_up(frame))
+    else if (!plat_fix_up(frame))
         kernel_trap(frame, addr);
 }
 
