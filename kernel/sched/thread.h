@@ -31,12 +31,12 @@ enum thread_state {
 /** Bits of thread.work: what has to be done before the program goes on.  While the thread runs and
  * work is not 0, PEND_KICK is pending on its CPU. */
 enum thread_work {
-    WORK_SIGNAL = 1,  /* a deliverable signal may be pending */
-    WORK_RESCHED = 2, /* another thread should run */
-    WORK_EXIT = 4,    /* the thread must end */
-    WORK_PARK = 8,    /* the machine ends: the thread must run no more of its program */
+    WORK_SIGNAL = 1,   /* a deliverable signal may be pending */
+    WORK_RESCHED = 2,  /* another thread should run */
+    WORK_EXIT = 4,     /* the thread must end */
+    WORK_PARK = 8,     /* the machine ends: the thread must run no more of its program */
     WORK_PROFILE = 32, /* somebody wants to know where it is */
-    WORK_RSEQ = 16    /* the thread's struct rseq must be looked at (sched/rseq.h) */
+    WORK_RSEQ = 16     /* the thread's struct rseq must be looked at (sched/rseq.h) */
 };
 
 /** CPU time in the program, and in the kernel for it. */

@@ -1,4 +1,5 @@
-/* Computes for a while in functions whose names a profile must show, or (with "listen") opens a socket. */
+/* Computes for a while in functions whose names a profile must show, or (with "listen") opens a
+ * socket. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
