@@ -232,6 +232,7 @@ static int run_main(int argc, char **argv, struct err *err)
         failed = run_resolve(&options, argv[1], &image, err);
     if (failed)
         return failed;
+    run_bring_named(&options, argv[1], argv + 2);
     if (detach)
         return run_detached(&options, &image, argv + 2, &written, NULL, err);
     return run_image(&options, &image, argv + 2, err);
@@ -291,6 +292,7 @@ static int run_from_config(struct instance *instance, const json_t *config,
         failed = run_resolve(&options, json_str(config, "ImageId", ""), &image, err);
     if (failed)
         return failed;
+    run_bring_named(&options, argv[1], argv + 2);
     options.state = *state;
     return run_detached(&options, &image, argv + 2, NULL, instance, err);
 }
@@ -322,6 +324,7 @@ const struct command command_run = {
             "Examples:\n"
             "  ingot run /bin/echo hello\n"
             "  ingot run examples/hello/hello.c\n"
+            "  ingot run /usr/bin/python3 app.py\n"
             "  ingot run -e NAME=x -m 64M --file ./a.txt:/data/a.txt /bin/cat /data/a.txt",
     .run = run_main,
 };

@@ -65,6 +65,10 @@ enum {
 int run_choose_ground(const struct run_options *options, const struct image *image,
                       const struct vmm **vmm, struct err *err);
 
+/** Add to the files of this run those that @args (NULL-terminated) name, where @target is a program
+ * of this machine. */
+void run_bring_named(struct run_options *options, const char *target, char *const *args);
+
 /**
  * Make everything ready for @image with the words @args (NULL-terminated) for its program.
  * @guest: to be given to run_guest_fini() whatever happens; borrows @options, @image and @args

@@ -39,10 +39,16 @@ static int volume_parse(const char *text, char **source, char **mount, bool *rea
     return err_set(err, EINVAL, "--volume: '%s': not a path that can be mounted at", *mount);
 }
 
-/* A word with a '/' is a path.  One without is a volume, but for a file here that is none. */
+static bool is_path(const char *source)
+{
+    return strchr(source, '/') || !strcmp(source, ".") || !strcmp(source, "..");
+}
+
+/* A word with a '/' is a path, and so are "." and "..".  One without is a volume, but for a file
+ * here that is none. */
 static int volume_find(char **source, struct err *err)
 {
-    if (strchr(*source, '/'))
+    if (is_path(*source))
         return 0;
     char *path = volume_is_name(*source) ? volume_path(*source) : NULL;
     bool is_volume = path && fs_exists(path);
@@ -109,7 +115,7 @@ static int volume_add(struct run_guest *guest, const char *text, const char *who
     int failed = volume_parse(text, &source, &mount, &readonly, err);
     if (!failed)
         failed = volume_find(&source, err);
-    if (!failed && strchr(source, '/') && fs_is_dir(source))
+    if (!failed && is_path(source) && fs_is_dir(source))
         return share_add(guest, source, mount, readonly, err);
     struct vm_volume *volume = &guest->volumes[guest->config.nr_volumes++];
     *volume = (struct vm_volume){.path = source, .mount = mount, .readonly = readonly, .fd = -1};

@@ -31,5 +31,7 @@ bool store_recall(const struct store *store, const char *key, struct store_entry
 /** As store_recall(), also as an older index had it: for keys that say themselves what is theirs.
  */
 bool store_recall_any(const struct store *store, const char *key, struct store_entry *entry);
+/** The name of @key's note in `refs`; owned by the caller. */
+char *store_note_name(const char *key);
 /** Note what was found in the index that @store holds. */
 void store_remember(const struct store *store, const char *key, const struct store_entry *entry);

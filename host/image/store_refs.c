@@ -29,11 +29,16 @@ bool store_state(const char *root, char *state, size_t size)
     return true;
 }
 
+char *store_note_name(const char *key)
+{
+    return str_dup(sha256_bytes(key, strlen(key)).text);
+}
+
 static char *note_path(const struct store *store, const char *key)
 {
-    struct sha256_hex hex = sha256_bytes(key, strlen(key));
+    char *name CLEANUP(mem_free) = store_note_name(key);
 
-    return str_printf("%s/refs/%s", store->root, hex.text);
+    return str_printf("%s/refs/%s", store->root, name);
 }
 
 /* The text up to the next newline, NULL if it is empty; owned by the caller. */

@@ -133,6 +133,7 @@ static void store_sweep(const char *root, const char *folder, const struct strs 
 static void store_collect_garbage(const struct store *store)
 {
     struct strs blobs CLEANUP(strs_free) = {0}, keys CLEANUP(strs_free) = {0};
+    struct strs notes CLEANUP(strs_free) = {0};
     const struct strs none = {0};
 
     for (size_t i = 0; i < store_count(store); i++) {
@@ -146,7 +147,10 @@ static void store_collect_garbage(const struct store *store)
     store_sweep(store->root, "blobs/sha256", &blobs, 0);
     store_sweep(store->root, "cache", &keys, SCRATCH_AGE_MAX);
     store_sweep(store->root, "tmp", &none, SCRATCH_AGE_MAX);
-    store_sweep(store->root, "refs", &none, 0); /* of an index that is no more */
+    /* Notes are of an index that is no more, but for those of ids whose images are there. */
+    for (size_t i = 0; i < blobs.len; i++)
+        strs_take(&notes, store_note_name(blobs.at[i]));
+    store_sweep(store->root, "refs", &notes, 0);
 }
 
 static json_t *store_descriptor(const char *type, const char *hex, u64 size)

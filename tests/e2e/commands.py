@@ -149,6 +149,22 @@ def test_working_directory_and_files():
         need(result.out == b"given\n", f"not the file\n{result.show()}")
 
 
+def test_files_that_arguments_name():
+    """Those here and below, by a relative or an absolute path; what --file says stands."""
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "sub"))
+        for name in ("a.txt", "sub/b.txt", "c:d"):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(name + "\n")
+        here, above = os.path.join(folder, "a.txt"), os.path.join(folder, "sub")
+        need(home.good("run", "/bin/cat", "./a.txt", "sub/b.txt", here, cwd=folder) == "a.txt\nsub/b.txt\na.txt\n", "they are missing")
+        need(home.good("run", "-w", "/srv", "/bin/cat", "a.txt", cwd=folder) == "a.txt\n", "not in the working directory")
+        need(home.good("run", "--file", "sub/b.txt:/a.txt", "/bin/cat", "a.txt", cwd=folder) == "sub/b.txt\n", "--file does not stand")
+        for word in ("../a.txt", here, "c:d", "."):
+            result = home.ingot("run", "/bin/cat", word, cwd=above if word != "c:d" else folder)
+            need(result.status == 1 and not result.out, f"{word} came along\n{result.show()}")
+
+
 def test_many_and_long_arguments():
     with Home() as home:
         script = "echo $# ${#1} ${!#}"

