@@ -1,8 +1,11 @@
 /* ingot debug: gdb on the kernel and the program of an instance that runs. */
+#include "cli/debug.h"
+
 #include "cli/cli.h"
 #include "cli/instances.h"
 #include "cli/run_priv.h"
 
+#include "image/image.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 #include "lib/proc.h"
@@ -67,9 +70,9 @@ static int find_offset(struct qmp *qmp, const char *gdb, const char *kernel, u64
     return 0;
 }
 
-/* gdb's words, up to those of the user. */
+/* gdb's words, up to those of the program and the user. */
 static void debug_argv(struct strs *argv, const char *gdb, const char *kernel, u64 offset,
-                       const char *attach, char *const *words)
+                       const char *attach)
 {
     strs_add(argv, gdb);
     strs_add(argv, "-q");
@@ -81,8 +84,6 @@ static void debug_argv(struct strs *argv, const char *gdb, const char *kernel, u
     strs_add(argv, attach);
     strs_add(argv, "-ex");
     strs_take(argv, str_printf("add-symbol-file %s -o 0x%llx", kernel, (unsigned long long)offset));
-    for (; *words; words++)
-        strs_add(argv, *words);
 }
 
 /* The terminal's Ctrl-C is gdb's meanwhile. */
@@ -102,8 +103,8 @@ static int run_gdb(const struct strs *argv, struct err *err)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int debug_vm(const struct instance *instance, const char *gdb, const char *kernel,
-                    char *const *words, struct err *err)
+static int debug_vm(const struct instance *instance, const struct image *image, const char *gdb,
+                    const char *kernel, char *const *words, struct err *err)
 {
     struct qmp qmp CLEANUP(qmp_close) = {.fd = -1};
     struct strs argv CLEANUP(strs_free) = {0};
@@ -122,7 +123,10 @@ static int debug_vm(const struct instance *instance, const char *gdb, const char
     if (failed)
         return failed;
     char *attach CLEANUP(mem_free) = str_printf("target remote %s/gdb", folder);
-    debug_argv(&argv, gdb, kernel, offset, attach, words);
+    debug_argv(&argv, gdb, kernel, offset, attach);
+    debug_add_program(&argv, instance, image, folder);
+    for (; *words; words++)
+        strs_add(&argv, *words);
     int status = run_gdb(&argv, err);
     (void)monitor(&qmp, "gdbserver none", NULL, NULL);
     (void)qmp_call(&qmp, "cont", NULL, NULL, NULL); /* however gdb ended, the guest goes on */
@@ -155,14 +159,19 @@ static int debug_run(int argc, char **argv, struct err *err)
             "instance '%s' is a process of this machine; 'gdb -x tools/ingot.gdb' starts "
             "one under gdb (docs/guide/isolation.md)",
             instance.name);
+    struct image image CLEANUP(image_free) = {0};
+    struct err no_image = {0};
+    setenv("INGOT_HOME", json_str(config, "Store", ""), 1);
+    (void)image_resolve(json_str(config, "ImageId", ""), &(struct image_opts){0}, &image,
+                        &no_image);
     char *gdb CLEANUP(mem_free) = proc_find("gdb", err);
     char *kernel CLEANUP(mem_free) = gdb ? run_find_kernel(NULL, err) : NULL;
-    return kernel ? debug_vm(&instance, gdb, kernel, argv + 2, err) : -err->code;
+    return kernel ? debug_vm(&instance, &image, gdb, kernel, argv + 2, err) : -err->code;
 }
 
 const struct command command_debug = {
     .name = "debug",
-    .summary = "Attach gdb to an instance, with the symbols of its kernel",
+    .summary = "Attach gdb to an instance, with the symbols of its kernel and program",
     .usage = "NAME [GDB-OPTION...]",
     .options = debug_specs,
     .help = "A VM stands still while gdb looks, and goes on when gdb leaves.\n"

@@ -1,6 +1,8 @@
 #include "image/erofs_read.h"
 
 #include "disk/erofs.h"
+#include "image/elf_file.h"
+#include "lib/cleanup.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -193,4 +195,12 @@ bool erofs_read(const struct erofs_view *view, const char *path, struct buf *out
         buf_add(out, bytes, len);
     }
     return true;
+}
+
+bool erofs_read_layer(const char *layer, const char *path, struct buf *out)
+{
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+
+    return !elf_map(layer, &map, NULL) &&
+           erofs_read(&(struct erofs_view){map.data, map.len}, path, out);
 }

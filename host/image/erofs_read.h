@@ -17,3 +17,6 @@ bool erofs_list(const struct erofs_view *view, const char *path,
 
 /** Append the bytes of the regular file at absolute @path.  False: no such file, or damaged. */
 bool erofs_read(const struct erofs_view *view, const char *path, struct buf *out);
+
+/** The same of the layer in file @layer. */
+bool erofs_read_layer(const char *layer, const char *path, struct buf *out);

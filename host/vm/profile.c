@@ -64,12 +64,8 @@ static void load_symbols(const struct namer *namer, struct file *file)
 {
     for (size_t i = namer->profile->nr_layers; i-- > 0;) {
         const struct vm_layer *layer = &namer->profile->layers[i];
-        struct elf_map map CLEANUP(elf_unmap) = {0};
         struct buf bytes CLEANUP(buf_free) = {0};
-        if (layer->fd >= 0 || elf_map(layer->path, &map, NULL))
-            continue;
-        const struct erofs_view view = {map.data, map.len};
-        if (!erofs_read(&view, file->path, &bytes))
+        if (layer->fd >= 0 || !erofs_read_layer(layer->path, file->path, &bytes))
             continue;
         symbols_take(&file->symbols, &bytes);
         return;

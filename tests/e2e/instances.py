@@ -12,6 +12,8 @@ from harness import INGOT, Skip, alive, children_of, need
 from netlab import find
 from tools import free_port
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+
 SLEEP = ["/bin/sleep", "1000"]
 
 
@@ -343,13 +345,23 @@ def debugger():
         def idle():
             nonlocal result
             result = lab.ingot("debug", "a", "-batch", "-ex", "bt", "-ex", "print boot_info.nr_cpus")
-            return "sys_clock_nanosleep" in result.text()
+            return "pc_cpu_idle" in result.text()
         until(idle, deadline=20, step=0.2)
-        need(result.status == 0 and "sys_clock_nanosleep" in result.text(), f"no backtrace of sleep\n{result.show()}")
+        need(result.status == 0 and "pc_cpu_idle" in result.text(), f"no backtrace of an idle CPU\n{result.show()}")
         need("$1 = 1" in result.text(), f"no symbols\n{result.show()}")
         need(lab.row("a")["State"] == "running", "it does not go on")
         lab.good("stop", "a")
         lab.refused("debug", "a", why="is not running")
+        source, program = os.path.join(HERE, "programs", "busy.c"), os.path.join(lab.path, "busy")
+        subprocess.run(["gcc", "-O1", "-fno-inline", source, "-o", program], check=True)
+        lab.start("c", "-m", "32M", ground="vm", program=[program, "on"])
+
+        def in_program():
+            nonlocal result
+            result = lab.ingot("debug", "c", "-batch", "-ex", "info symbol $pc", "-ex", "info symbol main")
+            return " in section .text of " in result.text() and "main in section .text of " in result.text()
+        until(in_program, deadline=20, step=0.2)
+        need("innermost" in result.text() or "much_work" in result.text(), f"not where it computes\n{result.show()}")
         lab.start("b")
         lab.refused("debug", "b", why="is a process of this machine")
 

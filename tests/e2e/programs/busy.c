@@ -1,5 +1,5 @@
-/* Computes for a while in functions whose names a profile must show, or (with "listen") opens a
- * socket. */
+/* Computes for a while, or (with "on") for ever, in functions whose names a profile or debugger
+ * must show, or (with "listen") opens a socket. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "listen") == 0)
         return listen(socket(AF_INET, SOCK_STREAM, 0), 5);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 5 || (argc > 1 && strcmp(argv[1], "on") == 0); i++) {
         much_work();
         little_work();
     }
