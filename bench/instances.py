@@ -17,7 +17,7 @@ import time
 from guests import BUILD, ROOT
 
 sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "e2e")]
-from netlab import GUEST, HOST, command, namespace  # noqa: E402 pylint: disable=wrong-import-position
+from netlab import GUEST, HOST, bridge, command  # noqa: E402 pylint: disable=wrong-import-position
 
 TOOL = os.path.join(BUILD, "ingot")
 REDIS_ARGS = ["--protected-mode", "no", "--save", "", "--bind", "0.0.0.0"]
@@ -121,18 +121,6 @@ def home():
             yield it
         finally:
             it.clear()
-
-
-@contextlib.contextmanager
-def bridge():
-    with namespace("tap0", "tap1"):
-        command("ip", "addr", "flush", "dev", "tap0")
-        command("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
-        for tap in ("tap0", "tap1"):
-            command("ip", "link", "set", tap, "master", "br0")
-        command("ip", "addr", "add", f"{HOST}/24", "dev", "br0")
-        command("ip", "link", "set", "br0", "up")
-        yield
 
 
 class IngotMoves:

@@ -1,6 +1,5 @@
 #include "vm/profile.h"
 
-#include "image/elf_file.h"
 #include "image/erofs_read.h"
 #include "image/patch/names.h"
 #include "lib/buf.h"

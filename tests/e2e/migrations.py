@@ -12,7 +12,7 @@ import time
 
 from harness import INGOT, Failure, Skip, children_of, need
 from instances import Lab, until
-from netlab import GUEST, HOST, command, find, namespace, need_programs
+from netlab import GUEST, HOST, bridge, command, find, namespace, need_programs
 from snapshots import Guest
 
 REDIS = ["/usr/bin/redis-server", "--protected-mode", "no", "--save", "", "--bind", "0.0.0.0"]
@@ -44,19 +44,6 @@ class Two(Lab):
     def need_only(self, here, there):
         need(self.names(self.ingot("ps", "-a", "-q")) == here, f"here is not {here}")
         need(self.names(self.there("ps", "-a", "-q")) == there, f"there is not {there}")
-
-
-@contextlib.contextmanager
-def bridge():
-    """A network of our own: two taps on a bridge, which has our address."""
-    with namespace("tap0", "tap1"):
-        command("ip", "addr", "flush", "dev", "tap0")
-        command("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
-        for tap in ("tap0", "tap1"):
-            command("ip", "link", "set", tap, "master", "br0")
-        command("ip", "addr", "add", f"{HOST}/24", "dev", "br0")
-        command("ip", "link", "set", "br0", "up")
-        yield
 
 
 def tap_word(tap):

@@ -106,6 +106,19 @@ class Guest:
 
 
 @contextlib.contextmanager
+def bridge():
+    """A network of our own: two taps on a bridge, which has our address."""
+    with namespace("tap0", "tap1"):
+        command("ip", "addr", "flush", "dev", "tap0")
+        command("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
+        for tap in ("tap0", "tap1"):
+            command("ip", "link", "set", tap, "master", "br0")
+        command("ip", "addr", "add", f"{HOST}/24", "dev", "br0")
+        command("ip", "link", "set", "br0", "up")
+        yield
+
+
+@contextlib.contextmanager
 def guest(words, options=(), memory="128M", ground="vm", stops=True):
     """`ingot run` of a server; stopped, or if need be killed, at the end."""
     program = find(words[0])
