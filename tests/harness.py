@@ -94,12 +94,14 @@ def alive(pid):
     return stat is not None and stat[0] != "Z"
 
 
-def children_of(pid):
-    """Every process whose parent is `pid`, and theirs."""
+def children_of(pid, deep=True):
+    """Every process whose parent is `pid`, and theirs (if `deep`)."""
     parents = {int(name): _stat(name) for name in os.listdir("/proc") if name.isdigit()}
     found = [pid]
     for parent in found:
         found += [child for child, stat in parents.items() if stat and stat[1] == parent]
+        if not deep:
+            break
     return found[1:]
 
 

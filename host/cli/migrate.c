@@ -3,7 +3,9 @@
  * Two helpers run where it goes (here, or by ssh): `ingot receive`, which makes the instance and
  * waits until the guest runs, and `ingot receive --connect`, between whose standard input and
  * output and this QEMU the state flows.  Until the first of them says that the guest runs there, it
- * goes on here whatever fails; it is ended here only after that, so there are never two. */
+ * goes on here if something fails; it is ended here only after that.  One whose word is lost may
+ * have all of the state: a third helper, `ingot receive --ask`, says what became of it before
+ * anything runs here.  So there are never two. */
 #include "cli/cli.h"
 #include "cli/instances.h"
 #include "cli/migrate_priv.h"
@@ -35,6 +37,7 @@ enum {
     LOOK_MS = 1,
     SWITCH_MS = 1000, /* of copying before post-copy, if it was asked for */
     ARRIVE_MS = 30000,
+    ASK_MS = 90000,
 };
 
 struct migrate_options {
@@ -61,6 +64,7 @@ struct move {
     pid_t receiver, carrier; /* 0: none, or reaped */
     int words;               /* what the receiver complains about; -1 for none */
     int state;               /* our end of what the carrier carries; -1 once QEMU has it */
+    const char *token;       /* tells this migration from any other of that name; borrowed */
     bool arrived;            /* it runs there */
     u64 started_at;          /* ticks */
     u64 stopped_at;          /* if we stopped the guest, and not QEMU; else 0 */
@@ -68,20 +72,22 @@ struct move {
     struct qmp qmp;
 };
 
+static void end_helper(pid_t *pid)
+{
+    if (*pid > 0) {
+        kill(*pid, SIGTERM);
+        waitpid(*pid, NULL, 0);
+    }
+    *pid = 0;
+}
+
 static void move_end(struct move *move)
 {
-    pid_t *pids[] = {&move->receiver, &move->carrier};
-
     qmp_close(&move->qmp);
     fd_close(&move->words);
     fd_close(&move->state);
-    for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
-        if (*pids[i] > 0) {
-            kill(*pids[i], SIGTERM);
-            waitpid(*pids[i], NULL, 0);
-        }
-        *pids[i] = 0;
-    }
+    end_helper(&move->receiver);
+    end_helper(&move->carrier);
 }
 
 /* The receiver, with what it has to know. */
@@ -107,9 +113,9 @@ static int start_receiver(struct move *move, const json_t *arrival, struct err *
     return sent ? 0 : err_errno(err, errno, "'ingot receive' at %s", move->place->text);
 }
 
-static int start_carrier(struct move *move, const char *name, const char *token, struct err *err)
+static int start_carrier(struct move *move, struct err *err)
 {
-    const char *const words[] = {"receive", "--connect", name, "--token", token, NULL};
+    const char *const words[] = {"receive", "--connect", move->name, "--token", move->token, NULL};
     int pair[2], null CLEANUP(fd_close) = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -280,11 +286,76 @@ static int wait_arrived(struct move *move, struct err *err)
     return result;
 }
 
-/* It goes on here. A migration that runs is called off; one that was sent has stopped the guest. */
-static void go_back(struct move *move)
+/* It was sent, and nobody says whether it arrived. */
+static bool is_uncertain(int failed, const struct err *err)
+{
+    return failed == -ETIMEDOUT && !err->code;
+}
+
+/* From here on nothing more of the state gets there. */
+static void call_off(struct move *move)
 {
     (void)qmp_call(&move->qmp, "migrate_cancel", NULL, NULL, NULL);
+    end_helper(&move->carrier);
+}
+
+/* A migration that was sent, or that we stopped it for, has left the guest standing still. */
+static void go_back(struct move *move)
+{
     (void)qmp_call(&move->qmp, "cont", NULL, NULL, NULL);
+}
+
+static bool was_sent(struct move *move)
+{
+    json_t *answer CLEANUP(json_put) = NULL;
+
+    return !qmp_call(&move->qmp, "query-migrate", NULL, &answer, NULL) &&
+           strcmp(json_str(answer, "status", ""), "completed") == 0;
+}
+
+/* What became of it there, which may take as long as its VMM needs to see that nothing more comes.
+ * Nobody can say when the other end is out of reach. */
+static enum fate ask(const struct move *move)
+{
+    const char *const words[] = {"receive", "--ask", move->name, "--token", move->token, NULL};
+    int out[2], null CLEANUP(fd_close) = open("/dev/null", O_RDWR | O_CLOEXEC);
+    char answer[32] = "";
+
+    if (pipe2(out, O_CLOEXEC) < 0)
+        return FATE_UNKNOWN;
+    pid_t asked = place_start(move->place, words, null, out[1], null);
+    close(out[1]);
+    struct pollfd entry = {.fd = out[0], .events = POLLIN};
+    if (asked > 0 && poll(&entry, 1, ASK_MS) > 0)
+        (void)!read(out[0], answer, sizeof(answer) - 1);
+    close(out[0]);
+    end_helper(&asked);
+    return str_starts(answer, FATE_RUNS_WORD)   ? FATE_RUNS
+           : str_starts(answer, FATE_GONE_WORD) ? FATE_GONE
+                                                : FATE_UNKNOWN;
+}
+
+/* After a failure on the way: 0 if it runs there all the same, and all of it is there. */
+static int ask_after(struct move *move, int failed, struct err *err)
+{
+    if (!move->started_at || move->arrived) /* nothing was sent; or it said that it runs */
+        return failed;
+    call_off(move);
+    bool sent = was_sent(move);
+    enum fate fate = sent || move->options->postcopy ? ask(move) : FATE_GONE;
+    if (fate == FATE_GONE)
+        return is_uncertain(failed, err)
+                   ? err_set(err, EIO, "%s: it did not begin to run", move->place->text)
+                   : failed;
+    if (fate == FATE_UNKNOWN) {
+        err_clear(err);
+        return -ETIMEDOUT;
+    }
+    move->arrived = true;
+    if (!sent)
+        return failed;
+    err_clear(err);
+    return 0;
 }
 
 static int leave(struct instance *instance, const struct place *place, struct err *err)
@@ -313,8 +384,7 @@ static int bring(struct move *move, const struct instance *instance, const json_
     if (!failed)
         failed = start_receiver(move, arrival, err);
     if (!failed)
-        failed = start_carrier(move, instance->name,
-                               json_str(json_object_get(arrival, "Config"), "Arriving", ""), err);
+        failed = start_carrier(move, err);
     if (!failed)
         failed = wait_ready(move, err);
     if (!failed)
@@ -324,12 +394,6 @@ static int bring(struct move *move, const struct instance *instance, const json_
     if (!failed)
         failed = wait_sent(move, answer, err);
     return failed ? failed : wait_arrived(move, err);
-}
-
-/* It was sent, and nobody says whether it arrived. */
-static bool is_uncertain(int failed, const struct err *err)
-{
-    return failed == -ETIMEDOUT && !err->code;
 }
 
 /* What becomes of the guest after a failure. */
@@ -347,6 +411,7 @@ static int stay(struct move *move, const struct instance *instance, int failed, 
                        "%s does not say whether '%s' runs there; it stands still here, and 'ingot "
                        "pause %s' and 'ingot unpause %s' let it go on",
                        move->place->text, name, name, name);
+    call_off(move);
     go_back(move);
     return err_prefix(err, "instance '%s' goes on here", name);
 }
@@ -357,6 +422,8 @@ static int move_guest(struct move *move, struct instance *instance, const json_t
     json_t *answer CLEANUP(json_put) = NULL;
     int failed = bring(move, instance, arrival, downtime_ms, &answer, err);
 
+    if (failed)
+        failed = ask_after(move, failed, err);
     u64 arrived = ticks_ms();
     volume_moves_end(&move->volumes, !failed || move->arrived || is_uncertain(failed, err));
     if (failed)
@@ -410,7 +477,6 @@ static int check_instance(const struct instance *instance, const json_t *config,
     return 0;
 }
 
-/* What tells this migration from any other of that name. */
 static int set_token(json_t *config, struct err *err)
 {
     unsigned long long number;
@@ -452,6 +518,7 @@ static int migrate(const char *name, const struct place *place,
     json_t *arrival CLEANUP(json_put) =
         json_pack("{s:s, s:s, s:b, s:b, s:O}", "Version", INGOT_VERSION, "Name", name, "Postcopy",
                   (int)options->postcopy, "Remote", (int)(place->host != NULL), "Config", config);
+    move.token = json_str(config, "Arriving", "");
     signal(SIGPIPE, SIG_IGN);
     return move_guest(&move, &instance, arrival, downtime, err);
 }

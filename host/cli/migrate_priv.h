@@ -21,6 +21,17 @@ void place_free(struct place *place);
 /** Start `ingot WORDS` there with these standard streams. A process, or -1 with errno. */
 pid_t place_start(const struct place *place, const char *const *words, int in, int out, int errors);
 
+/** What became of a guest that was sent there. */
+enum fate {
+    FATE_UNKNOWN,
+    FATE_RUNS, /* it runs, or ran, there */
+    FATE_GONE, /* it did not begin to run, and never will */
+};
+
+/** The answers of `ingot receive --ask`. */
+#define FATE_RUNS_WORD "runs"
+#define FATE_GONE_WORD "gone"
+
 /** The volumes of a guest on their way to another machine. Zero is none. */
 struct volume_moves {
     struct volume_move *at; /* owned */

@@ -1,7 +1,8 @@
 /* ingot receive: the other end of `ingot migrate`, started by it here or over ssh.
  *   ingot receive                 a JSON line on standard input says what arrives; ends when it
  * runs ingot receive --connect NAME  standard input and output are the state that arrives ingot
- * receive --volume NAME   ... are a volume that arrives (migrate_volume.c) */
+ * receive --ask NAME      says whether it arrived, as soon as that is certain ingot receive
+ * --volume NAME   standard input and output are a volume that arrives (migrate_volume.c) */
 #include "cli/cli.h"
 #include "cli/migrate_priv.h"
 #include "cli/run_priv.h"
@@ -15,8 +16,10 @@
 #include "lib/fs.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,17 +28,20 @@
 enum {
     CONNECT_MS = 30000,
     STILLBORN_MS = 15000, /* longer than a VMM waits for its state */
+    DECIDED_MS = 75000,   /* longer than one that has its state takes to load it, or to give up */
     LOOK_MS = 2,
     PIECE = 256 << 10,
 };
 
 struct receive_options {
-    const char *connect, *volume, *token;
+    const char *connect, *ask, *volume, *token;
 };
 
 static const struct option_spec receive_specs[] = {
     {"connect", 0, OPTION_TEXT, offsetof(struct receive_options, connect), "NAME",
      "pass the state of this one on"},
+    {"ask", 0, OPTION_TEXT, offsetof(struct receive_options, ask), "NAME",
+     "say what became of this one"},
     {"token", 0, OPTION_TEXT, offsetof(struct receive_options, token), "TEXT",
      "... of this migration, and no other"},
     {"volume", 0, OPTION_TEXT, offsetof(struct receive_options, volume), "NAME",
@@ -92,11 +98,40 @@ static int receive_state(const char *name, const char *token, struct err *err)
     if (back < 0)
         return err_errno(err, errno, "a process");
     if (back == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* the connection ends with whoever brings the state */
         pump(fd, STDOUT_FILENO);
         _exit(0);
     }
     pump(STDIN_FILENO, fd);
     waitpid(back, NULL, 0);
+    return 0;
+}
+
+/* One that waits or loads has not been decided. */
+static enum fate fate_of(const char *name, const char *token)
+{
+    struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
+    struct instance_state state;
+
+    if (instance_open(&instance, name, NULL) || !is_ours(&instance, token))
+        return FATE_GONE;
+    instance_get_state(&instance, &state);
+    if (state.started)
+        return FATE_RUNS;
+    return instance_is_live(&instance) ? FATE_UNKNOWN : FATE_GONE;
+}
+
+static int answer(const char *name, const char *token, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    u64 deadline = ticks_ms() + DECIDED_MS;
+    enum fate fate;
+
+    while ((fate = fate_of(name, token)) == FATE_UNKNOWN && ticks_ms() < deadline)
+        nanosleep(&pause, NULL);
+    if (fate == FATE_UNKNOWN)
+        return err_set(err, ETIMEDOUT, "instance '%s' still waits for its state", name);
+    puts(fate == FATE_RUNS ? FATE_RUNS_WORD : FATE_GONE_WORD);
     return 0;
 }
 
@@ -194,6 +229,8 @@ static int receive_run(int argc, char **argv, struct err *err)
         return min(done, 0);
     if (options.connect)
         return receive_state(options.connect, options.token ? options.token : "", err);
+    if (options.ask)
+        return answer(options.ask, options.token ? options.token : "", err);
     if (options.volume)
         return volume_receive(options.volume, err);
     supervisor_note_inherited(); /* before anything is opened */

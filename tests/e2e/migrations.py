@@ -183,15 +183,20 @@ def with_a_volume():
             need(file.read() == "".join(f"{i}\n" for i in range(1, calls + 1)), "a line is lost")
 
 
+def start_migration(lab):
+    return subprocess.Popen([INGOT, "migrate", "a", lab.other], env={**os.environ, **lab.env()},
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
 def cut_in_the_middle():
+    """The helpers are killed, not what they have started: it may have arrived, and runs at one end all the same."""
     with Two() as lab:
         guest = Guest(lab, "a")
         calls = guest.ask()[0]
         for delay in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3):
-            child = subprocess.Popen([INGOT, "migrate", "a", lab.other], env={**os.environ, **lab.env()},
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            child = start_migration(lab)
             time.sleep(delay)
-            for helper in children_of(child.pid):
+            for helper in children_of(child.pid, deep=False):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(helper, signal.SIGKILL)
             errors = child.communicate(timeout=60)[1].decode()
@@ -205,6 +210,30 @@ def cut_in_the_middle():
             until(lambda: not lab.names(lab.there("ps", "-q")), deadline=20)
             need(not lab.names(lab.there("ps", "-q")), "it runs there too")
         stood_still(lab.ingot("migrate", "a", lab.other))
+        lab.need_only([], ["a"])
+        need(guest.ask()[0] == calls + 1, "it lost its memory")
+
+
+def word_lost():
+    """Who should say that it arrived dies first: the guest runs there, and not here as well."""
+    with Two() as lab:
+        guest = Guest(lab, "a")
+        calls = guest.ask()[0]
+        folder = os.path.join(lab.other, "instances", "a")
+        child = start_migration(lab)
+        until(lambda: os.path.exists(os.path.join(folder, "incoming")), deadline=20, step=0.0005)
+        receiver = min(children_of(child.pid, deep=False))
+        os.kill(receiver, signal.SIGSTOP)
+
+        def runs():
+            with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "state.json")) as file:
+                return json.load(file)["Status"] == "running"
+            return False
+        until(runs, deadline=60)
+        need(child.poll() is None, f"it has ended: {child.returncode}")
+        os.kill(receiver, signal.SIGKILL)
+        errors = child.communicate(timeout=120)[1].decode()
+        need(child.returncode == 0, errors)
         lab.need_only([], ["a"])
         need(guest.ask()[0] == calls + 1, "it lost its memory")
 
@@ -340,6 +369,6 @@ def by_ssh_with_a_volume():
 
 def add_to(suite):
     for test in (pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle,
-                 somebody_else_waits, what_cannot_be,
+                 word_lost, somebody_else_waits, what_cannot_be,
                  by_ssh, by_ssh_with_a_volume):
         suite.add("migration: " + test.__name__.replace("_", " "), test)
