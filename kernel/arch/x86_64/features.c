@@ -101,6 +101,7 @@ void arch_features_init(void)
         f->copy_bytes = false; /* TCG moves one element an iteration */
     copy_by_bytes = f->copy_bytes;
     copy_by_moves = f->tcg;
+    crc32c_by_table = f->tcg;
     read_tsc_rate(f, max_leaf);
     read_vector(f);
 }
