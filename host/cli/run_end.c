@@ -303,6 +303,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
         .in = options->interactive == 0 ? -1 : STDIN_FILENO,
         .out = STDOUT_FILENO,
         .err = STDERR_FILENO,
+        .line = guest->config.operator_line,
         .grace_ms = (u64)options->stop_timeout * 1000,
         .timeout_ms = (u64)options->timeout * 1000,
     };

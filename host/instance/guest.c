@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 enum {
-    HEAD_MAX = 256,
     ANSWER_MAX = 1 << 20,
     RESUME_MS = 2000,
     SEED_WORDS = 4,
@@ -50,25 +49,36 @@ static int parse_head(const char *head, size_t *len, struct err *err)
     return 0;
 }
 
-static int read_answer(int fd, u64 deadline, struct buf *answer, struct err *err)
+/* The head behind @tag, and its end; NULL: it has not come yet. */
+static char *find_head(const struct buf *in, const char *tag, char **end)
+{
+    char *at = in->len ? memmem(in->data, in->len, tag, strlen(tag)) : NULL;
+    char *head = at ? at + strlen(tag) : NULL;
+
+    *end = head ? memchr(head, '\n', in->len - (size_t)(head - in->data)) : NULL;
+    return *end ? head : NULL;
+}
+
+/* Whoever asked before may have left without his answer, which comes first then. */
+static int read_answer(int fd, const char *tag, u64 deadline, struct buf *answer, struct err *err)
 {
     struct buf in CLEANUP(buf_free) = {0};
     size_t len = 0;
-    char *end;
+    char *head, *end;
     int failed = 0;
 
-    while (!failed && (!in.len || !(end = memchr(in.data, '\n', in.len))))
-        failed = in.len < HEAD_MAX ? receive(fd, deadline, &in, err)
-                                   : err_set(err, EINVAL, "the guest's answer is not understood");
+    while (!failed && !(head = find_head(&in, tag, &end)))
+        failed = in.len < ANSWER_MAX ? receive(fd, deadline, &in, err)
+                                     : err_set(err, EINVAL, "the guest's answer is not understood");
     if (failed)
         return failed;
     *end = 0;
-    failed = parse_head(in.data, &len, err);
-    size_t head = (size_t)(end + 1 - in.data);
-    while (!failed && in.len < head + len)
+    failed = parse_head(head, &len, err);
+    size_t start = (size_t)(end + 1 - in.data);
+    while (!failed && in.len < start + len)
         failed = receive(fd, deadline, &in, err);
     if (!failed && answer && len)
-        buf_add(answer, in.data + head, len);
+        buf_add(answer, in.data + start, len);
     return failed;
 }
 
@@ -76,13 +86,18 @@ int guest_ask(const struct instance *instance, const char *request, u64 patience
               struct buf *answer, struct err *err)
 {
     int fd CLEANUP(fd_close) = instance_connect(instance, "guest");
-    char *line CLEANUP(mem_free) = str_printf("%s\n", request);
+    unsigned long long number;
 
     if (fd < 0)
         return err_set(err, ESRCH, "instance '%s' has no line to its guest", instance->name);
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+        return err_errno(err, errno, "random numbers");
+    char *tag CLEANUP(mem_free) = str_printf("#%016llx ", number);
+    /* Behind what another may have begun to say. */
+    char *line CLEANUP(mem_free) = str_printf("\n%s%s\n", tag, request);
     if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0)
         return err_set(err, ESRCH, "the guest has ended");
-    return read_answer(fd, ticks_ms() + patience_ms, answer, err);
+    return read_answer(fd, tag, ticks_ms() + patience_ms, answer, err);
 }
 
 int guest_resume(const struct instance *instance, const struct guest_identity *identity,

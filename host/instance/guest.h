@@ -1,4 +1,4 @@
-/* The operator's line to the kernel of a guest in a VM: the socket `guest` in its folder.  A
+/* The operator's line to the kernel of a guest: the socket `guest` in its folder.  A
  * request is a line; the answer is "ok LENGTH" and as many bytes, or "error WHY"
  * (docs/architecture.md, "The operator's line"). */
 #pragma once

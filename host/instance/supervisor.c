@@ -125,10 +125,9 @@ static int spawn(struct supervisor *s)
 
     if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0 || pipe2(started, O_CLOEXEC) < 0)
         goto fail;
-    if (s->plan->vm) { /* without them it can be neither paused nor asked */
+    if (s->plan->vm) /* without it it cannot be paused, */
         s->monitor = instance_listen(s->instance, "qmp");
-        s->guest = instance_listen(s->instance, "guest");
-    }
+    s->guest = instance_listen(s->instance, "guest"); /* or asked */
     s->out = out[0];
     s->err = err[0];
     s->started = started[0];

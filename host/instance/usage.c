@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    ANSWER_MS = 300,
+    ANSWER_MS = 1000,
     KIB_BYTES = 1024,
 };
 

@@ -1,4 +1,4 @@
-/* What an instance uses of this machine, and what the kernel of a guest in a VM counts inside. */
+/* What an instance uses of this machine, and what its guest's kernel counts inside. */
 #pragma once
 
 #include "instance/instance.h"

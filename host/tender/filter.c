@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-enum { MAX_CODE = 128, MAX_POLLFDS = 4 };
+enum { MAX_CODE = 128, MAX_POLLFDS = 5 };
 
 /* Where a jump leads: the distance in instructions, or one of the answers at the end. */
 enum { ALLOWED = 0xf0, KILLED, TRAPPED };
@@ -156,8 +156,12 @@ void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
     allow(&f, __NR_munmap);
     allow(&f, __NR_mremap);
     allow_between(&f, __NR_madvise, 2, DONTNEED, DONTNEED);
-    allow_descriptors(&f, __NR_read, 0, 0, (u32)boot->irq_fd, boot->nr_devices ? 1 : 0);
-    allow_descriptors(&f, __NR_write, 1, FD_LOG, (u32)boot->doorbell_fd, boot->nr_devices);
+    bool operator= boot->operator_fd, devices = boot->nr_devices;
+    allow_descriptors(&f, __NR_read, 0, 0, (u32)(devices ? boot->irq_fd : boot->operator_fd),
+                      (u32)devices + operator);
+    allow_descriptors(&f, __NR_write, 1, FD_LOG,
+                      (u32)(operator? boot->operator_fd : boot->doorbell_fd),
+                      boot->nr_devices + operator);
     allow_between(&f, __NR_ppoll, 1, 0, MAX_POLLFDS);
     allow_between(&f, __NR_timer_settime, 0, (u32)boot->timer_id,
                   (u32)boot->timer_id + boot->nr_cpus - 1);

@@ -132,8 +132,21 @@ static void map_window(s32 memory_fd)
     if (at < 0)
         tender_fail("no room for the devices' window", at);
     boot.window = (u64)at;
+}
+
+/* Where descriptors behind the layers are: those that are read side by side, and those that are
+ * written; the filter's rules are short that way.  Returns the first number that is nobody's. */
+static u32 place_descriptors(s32 memory_fd, bool operator)
+{
+    s32 next = memory_fd + 2;
+
     boot.irq_fd = memory_fd + 1;
-    boot.doorbell_fd = memory_fd + 2;
+    if (operator)
+        boot.operator_fd = next++;
+    boot.doorbell_fd = next;
+    if (!operator&& !boot.nr_devices)
+        return (u32)memory_fd + 1;
+    return (u32)next + boot.nr_devices;
 }
 
 /* The layers one behind the other, as the parts of an initrd are. */
@@ -267,15 +280,21 @@ static void read_facts(void)
     sys3(__NR_close, FD_FACTS, 0, 0);
 }
 
-static void read_words(char **words)
+/* Returns whether there is an operator's line. */
+static bool read_words(char **words)
 {
+    bool operator= false;
+
     for (; *words; words++)
         if (same(*words, "tty"))
             boot.features |= HOSTED_TTY;
+        else if (same(*words, "operator"))
+            operator= true;
         else if (starts(*words, "devices="))
             boot.nr_devices = (u32)number(*words + sizeof("devices=") - 1);
         else if (starts(*words, "cpus="))
             boot.nr_cpus = (u32)number(*words + sizeof("cpus=") - 1);
+    return operator;
 }
 
 /* A debugger asks for addresses that stay, and knows the kernel's (tools/ingot.gdb). */
@@ -337,7 +356,7 @@ _Noreturn void tender_main(u64 *stack)
     boot.magic = HOSTED_MAGIC;
     boot.version = HOSTED_VERSION;
     boot.nr_cpus = 1;
-    read_words(argv + 4);
+    bool operator= read_words(argv + 4);
     if (memory < LEAST_MEMORY || layers > MAX_LAYERS || boot.nr_devices > WINDOW_MAX_DEVICES ||
         !boot.nr_cpus || boot.nr_cpus > HOSTED_MAX_CPUS)
         tender_fail("too little memory, or too many layers, devices or CPUs", 0);
@@ -346,8 +365,7 @@ _Noreturn void tender_main(u64 *stack)
     read_facts();
     fill_boot(auxv);
     s32 memory_fd = FD_LAYERS + (s32)layers;
-    u32 nr_fds = (u32)memory_fd + 1 + (boot.nr_devices ? boot.nr_devices + 1 : 0);
-    give_up_rights(nr_fds);
+    give_up_rights(place_descriptors(memory_fd, operator));
     map_memory(memory, memory_fd);
     map_window(memory_fd);
     map_layers((u32)layers);

@@ -6,7 +6,8 @@
  * Descriptors: 0 to 2 the program's streams, 3 the log, 4 the kernel file, 5 a struct hosted_facts
  * or nothing, 6 and up the layers, lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal);
  * "cpus=N"; "devices=N" (there is a device process: behind the layers come the memory with its
- * window, the pipe of interrupts and N doorbells). */
+ * window, the pipe of interrupts and N doorbells); "operator" (a socket behind the place of that
+ * pipe: the operator's line). */
 #pragma once
 
 #include "abi/hosted.h"

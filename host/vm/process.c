@@ -81,6 +81,8 @@ static void plan_argv(struct child_plan *plan, const struct vm_config *config)
     strs_take(&plan->argv, str_printf("%zu", config->nr_layers));
     if (config->tty)
         strs_add(&plan->argv, "tty");
+    if (config->operator_line > 0)
+        strs_add(&plan->argv, "operator");
     if (config->cpus > 1)
         strs_take(&plan->argv, str_printf("cpus=%u", config->cpus));
     size_t devices = process_count_devices(config);
@@ -157,21 +159,27 @@ static int open_log(struct child_plan *plan, struct vm *vm, struct err *err)
     return plan->ours[FD_LOG] < 0 ? err_errno(err, code, "a channel to the guest") : 0;
 }
 
-/* A terminal's bytes pass through us, both ways. */
-static int open_terminal(struct child_plan *plan, struct vm *vm, struct err *err)
+/* Bytes that pass through us, both ways: @ours never blocks. */
+static int open_pair(int *ours, int *guests, struct err *err)
 {
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return err_errno(err, errno, "a channel to the guest");
-    vm->ch.tty = pair[0];
-    for (int i = 0; i < 3; i++)
-        plan->ours[i] = child_fd(pair[1]);
+    *ours = pair[0];
+    *guests = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -1 : child_fd(pair[1]);
     int code = errno;
     close(pair[1]);
-    if (plan->ours[2] < 0 || fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
-        return err_errno(err, code, "a channel to the guest");
-    return 0;
+    return *guests < 0 ? err_errno(err, code, "a channel to the guest") : 0;
+}
+
+static int open_terminal(struct child_plan *plan, struct vm *vm, struct err *err)
+{
+    int failed = open_pair(&vm->ch.tty, &plan->ours[0], err);
+
+    for (int i = 1; i < 3 && !failed; i++)
+        plan->ours[i] = child_fd(plan->ours[0]);
+    return !failed && plan->ours[2] < 0 ? err_errno(err, errno, "a channel to the guest") : failed;
 }
 
 /* In the child: only system calls, since it shares the parent's memory.  Returns a failure. */
@@ -222,6 +230,8 @@ static int plan_channels(struct child_plan *plan, const struct vm_config *config
         failed = open_log(plan, vm, err);
     if (!failed && config->tty)
         failed = open_terminal(plan, vm, err);
+    if (!failed && config->operator_line > 0)
+        failed = open_pair(&vm->ch.line, &plan->ours[FD_LAYERS + config->nr_layers + 2], err);
     return failed;
 }
 

@@ -168,12 +168,14 @@ static int make_doorbell(int *read_end, int *write_end)
     return failed ? failed : fcntl(*write_end, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-static int make_channels(struct child_plan *device, int *sandbox, size_t devices)
+/* In between may be the operator's line. */
+static int make_channels(struct child_plan *device, int *sandbox, const struct vm_config *config)
 {
+    int *doorbells = &sandbox[config->operator_line > 0 ? 3 : 2];
     int failed = make_pipe(&sandbox[1], &device->ours[FD_IRQ]);
 
-    for (size_t i = 0; i < devices && !failed; i++)
-        failed = make_doorbell(&device->ours[FD_DOORBELLS + i], &sandbox[2 + i]);
+    for (size_t i = 0; i < process_count_devices(config) && !failed; i++)
+        failed = make_doorbell(&device->ours[FD_DOORBELLS + i], &doorbells[i]);
     return failed;
 }
 
@@ -205,7 +207,7 @@ int process_plan_device(struct child_plan *device, int *sandbox, const struct vm
     if (!failed)
         device->ours[FD_MEMORY] = child_fd(sandbox[0]);
     if (!failed)
-        failed = make_channels(device, sandbox, process_count_devices(config));
+        failed = make_channels(device, sandbox, config);
     if (failed)
         return err_errno(err, -failed, "no memory or channels for the guest's devices");
     return 0;

@@ -3,6 +3,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "vm/guest_log.h"
+#include "vm/relay_line.h"
 #include "vm/report.h"
 #include "vm/terminal.h"
 #include "vm/vmm.h"
@@ -50,7 +51,8 @@ enum {
     SLOT_UP,
     SLOT_REPORT,
     SLOT_SINKS,
-    NR_SLOTS = 10
+    SLOT_LINE = SLOT_SINKS + 2,
+    NR_SLOTS = SLOT_LINE + RELAY_LINE_SLOTS
 };
 
 struct state {
@@ -58,6 +60,7 @@ struct state {
     int signals;
     bool log_open, diag_open, report_open;
     struct flow in, out, err;
+    struct relay_line line;
     u64 kill_at_ms, timeout_at_ms, linger_at_ms; /* 0: not set */
     bool killed, timed_out;
     bool device_lost; /* the process that plays the guest's devices ended before the guest */
@@ -367,6 +370,8 @@ static int relay_poll(struct state *state, struct pollfd *set)
     set[SLOT_SINKS] = (struct pollfd){.fd = state->out.len ? -1 : state->out.to};
     set[SLOT_SINKS + 1] = (struct pollfd){.fd = state->err.len ? -1 : state->err.to};
 
+    relay_line_poll(&state->line, &set[SLOT_LINE]);
+
     for (size_t i = 0; i < ARRAY_LEN(deadlines); i++)
         if (deadlines[i])
             at = min(at, deadlines[i]);
@@ -432,6 +437,8 @@ static void relay_init(struct state *state, const struct relay *relay)
     bool direct = !tty && ch->out < 0;
     flow_init(&state->out, tty ? ch->tty : ch->out, direct ? -1 : relay->out);
     flow_init(&state->err, tty ? -1 : ch->err, direct ? -1 : relay->err);
+    state->line = (struct relay_line){
+        .listening = ch->line < 0 ? -1 : relay->line, .guest = ch->line, .caller = -1};
     state->timeout_at_ms = relay->timeout_ms ? relay_now_ms() + relay->timeout_ms : 0;
     if (relay->in < 0 && !direct)
         relay_input(state); /* an end of file right away */
@@ -459,6 +466,7 @@ static void relay_dispatch(struct state *state, const struct pollfd *set)
         state->diag_open |= relay->vm->ch.diag >= 0 && relay->vm->late_started;
         relay->vm->late_started = false;
     }
+    relay_line_take(&state->line, &set[SLOT_LINE]);
     if (set[SLOT_SIGNALS].revents)
         relay_signal(state);
 }
@@ -475,6 +483,7 @@ enum relay_cause relay_run(const struct relay *relay)
         if (ready > 0)
             relay_dispatch(state, set);
     }
+    relay_line_end(&state->line);
     fd_close(&state->signals);
     if (state->device_lost)
         return RELAY_DEVICE;

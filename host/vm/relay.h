@@ -21,6 +21,7 @@ struct relay {
     void *context;
     struct buf *diag; /* gets what the VMM complains about, 64 KiB at most */
     int in, out, err; /* the user's; @in is -1 for an input that is empty */
+    int line;         /* a listening socket for the operator's line; used where vm.ch.line is */
     u64 grace_ms;     /* from the first stop signal to the end of the VM */
     u64 timeout_ms;   /* from now to the end of the VM; 0 for never */
 };

@@ -22,7 +22,14 @@ enum vm_accel vm_choose_accel(enum vm_accel wish)
 void vm_init(struct vm *vm)
 {
     *vm = (struct vm){
-        .ch = {.in = -1, .out = -1, .err = -1, .tty = -1, .log = -1, .diag = -1, .report = -1},
+        .ch = {.in = -1,
+               .out = -1,
+               .err = -1,
+               .tty = -1,
+               .line = -1,
+               .log = -1,
+               .diag = -1,
+               .report = -1},
         .control = -1,
     };
 }
@@ -69,6 +76,7 @@ void vm_fini(struct vm *vm)
     fd_close(&vm->ch.log);
     fd_close(&vm->ch.diag);
     fd_close(&vm->ch.report);
+    fd_close(&vm->ch.line);
     fd_close(&vm->control);
     if (vm->late)
         child_fini(vm->late);

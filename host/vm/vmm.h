@@ -88,6 +88,7 @@ struct vm_channels {
     int err;    /* program's standard error */
     int tty;    /* all three of a program on a terminal */
     int report; /* what its kernel reports; -1 also where that comes between the lines of the log */
+    int line;   /* the operator's line, where we pass on what is said there; else the VMM does */
     int log;    /* kernel log; closed by the VMM's end, whatever its cause */
     int diag;   /* what the VMM itself complains about */
 };

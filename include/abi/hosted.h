@@ -39,7 +39,7 @@ struct hosted_region {
 
 enum {
     HOSTED_MAGIC = 0x746f6749,
-    HOSTED_VERSION = 4,
+    HOSTED_VERSION = 5,
     HOSTED_MAX_REGIONS = 24,
     HOSTED_MAX_CPUS = 64,
     HOSTED_SEED = 32,
@@ -117,7 +117,8 @@ struct hosted_boot {
     u32 nr_devices; /* of the window; 0: there is no device process */
     u64 window;     /* address of the window (abi/window.h), whose CPUs' words lie in page 0 */
     s32 irq_fd;     /* a byte comes when a CPU that waits must look; ends with the device process */
-    s32 doorbell_fd;                                  /* of the first device; the others' follow */
+    s32 operator_fd; /* a socket: the operator's line; 0 for none */
+    s32 doorbell_fd; /* of the first device; the others' follow */
     struct hosted_region regions[HOSTED_MAX_REGIONS]; /* the first is the memory */
     u64 cpu_stacks;          /* HOSTED_CPU_STACKS for each CPU from the second on */
     struct hosted_cpu *cpus; /* with several; the first one's tid is the process's number */

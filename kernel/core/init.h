@@ -14,6 +14,7 @@ void time_init(void);               /* core: clocks and timers */
 void vfs_init(void);                /* caches, mount tables */
 void drv_init(void);                /* devices found by the platform */
 void net_start(void);               /* interfaces start when they are used, or soon */
+bool net_is_started(void);          /* they have */
 void fs_init(void);                 /* file system types; mounts the root */
 void smp_init(void);                /* sched: the other CPUs start, and go on by themselves */
 _Noreturn void cpu_main(void);      /* sched: what such a CPU runs, from its platform */

@@ -11,7 +11,7 @@
 #include "plat/plat.h"
 #include "vfs/file.h"
 
-enum { NR_STREAMS = 3 };
+enum { NR_STREAMS = 4, OPERATOR_STREAM = 3 };
 
 /* Fields: [I], [A]. */
 struct host_stream {
@@ -19,6 +19,7 @@ struct host_stream {
     u32 in, out; /* [I] streams of the ground; NO_STREAM where there is none */
     bool ended;  /* [A] the input has no more */
     bool broken; /* [A] nobody takes the output */
+    bool full;   /* [A] somebody saw no room for output, and may wait for some */
 };
 
 enum { NO_STREAM = 9 };
@@ -45,6 +46,7 @@ static u32 host_ready(struct console_port *port)
         u32 out = s->broken ? POLLERR : plat.streams->poll(s->out, POLLOUT);
         ready |= out & POLLOUT ? POLLOUT : 0;
         ready |= out & POLLERR ? POLLHUP : 0;
+        s->full = !out;
     }
     return ready;
 }
@@ -100,7 +102,8 @@ static ssize_t host_write(struct console_port *port, struct iov_iter *from)
     ssize_t total = 0;
 
     while (!s->broken && from->left) {
-        if (!(plat.streams->poll(s->out, POLLOUT) & (POLLOUT | POLLERR | POLLHUP)))
+        s->full = !(plat.streams->poll(s->out, POLLOUT) & (POLLOUT | POLLERR | POLLHUP));
+        if (s->full)
             break;
         ssize_t done = move_some(s->out, from, move_out);
         s->broken = done < 0 && done != -EAGAIN && done != -EFAULT;
@@ -139,25 +142,30 @@ static const struct console_port_ops host_ops = {
     .drain = host_nothing,
 };
 
+/* Who waits at a port of both directions may want either: room only once there was none. */
 static u32 host_want(u32 stream)
 {
+    u32 events = 0;
+
     for (u32 i = 0; i < nr_streams; i++) {
         const struct host_stream *s = &streams[i];
         if (!waitq_has_waiters(&s->port.waitq))
             continue;
         if (s->in == stream && !s->ended)
-            return POLLIN;
-        if (s->out == stream && s->in == NO_STREAM)
-            return POLLOUT;
+            events |= POLLIN;
+        if (s->out == stream && (s->in == NO_STREAM || s->full))
+            events |= POLLOUT;
     }
-    return 0;
+    return events;
 }
 
 static void host_wake(u32 stream, u32 events)
 {
     for (u32 i = 0; i < nr_streams; i++)
-        if (streams[i].in == stream || streams[i].out == stream)
+        if (streams[i].in == stream || streams[i].out == stream) {
+            streams[i].full &= !(events & ~POLLIN);
             waitq_wake_all(&streams[i].port.waitq, events);
+        }
 }
 
 static void add_stream(const char *name, u32 in, u32 out)
@@ -180,5 +188,7 @@ void host_stream_init(void)
         add_stream("ingot.stdout", NO_STREAM, 1);
         add_stream("ingot.stderr", NO_STREAM, 2);
     }
+    if (plat.streams->operator_line)
+        add_stream("ingot.guest", OPERATOR_STREAM, OPERATOR_STREAM);
     plat.streams->watch(host_want, host_wake);
 }

@@ -5,6 +5,7 @@
 #include "abi/errno.h"
 #include "abi/fcntl.h"
 #include "core/hostname.h"
+#include "core/init.h"
 #include "core/log.h"
 #include "core/random.h"
 #include "core/time.h"
@@ -17,14 +18,15 @@
 #include "sched/thread.h"
 #include "vfs/path.h"
 
-enum { REQUEST_MAX = 512, ANSWER_MAX = 64 << 10 };
+enum { REQUEST_MAX = 512, ANSWER_MAX = 64 << 10, TAG_MAX = 32 };
 #define PATIENCE_NS (2 * NSEC_PER_SEC)
 
 /* Only its own thread touches it. */
 struct listener {
     struct console_port *port;
     size_t len;
-    bool skip; /* the rest of a line that was too long */
+    bool skip;       /* the rest of a line that was too long */
+    const char *tag; /* "#WORD" of this request, in .line; NULL: it has none */
     char line[REQUEST_MAX];
 };
 
@@ -44,11 +46,14 @@ static void send(struct listener *op, void *bytes, size_t len)
     }
 }
 
+/* The first line of an answer, behind the request's tag: who gave up waiting for the last answer
+ * finds his own by it. */
 static void send_text(struct listener *op, const char *text)
 {
-    char copy[64];
+    char copy[128];
+    int len = format(copy, sizeof(copy), op->tag ? "%s %s" : "%s%s", op->tag ? op->tag : "", text);
 
-    send(op, copy, min(str_copy(copy, text, sizeof(copy)), sizeof(copy) - 1));
+    send(op, copy, min((size_t)len, sizeof(copy) - 1));
 }
 
 /* The next word of *@rest, or NULL. */
@@ -85,6 +90,10 @@ static void answer_file(struct listener *op, const char *path)
     struct file *file;
     char head[32];
 
+    if (str_starts(path, "/proc/net/") && !net_is_started()) {
+        send_text(op, "ok 0\n"); /* a look from outside is no use of the network */
+        return;
+    }
     if (!may_read(path)) {
         send_text(op, "error only machine-wide files of /proc can be read\n");
         return;
@@ -162,6 +171,9 @@ static void answer(struct listener *op)
 {
     char *rest = op->line, *word = next_word(&rest), *argument;
 
+    op->tag = word && *word == '#' && strlen(word) <= TAG_MAX ? word : NULL;
+    if (op->tag)
+        word = next_word(&rest);
     if (!word)
         return;
     if (!strcmp(word, "cat") && (argument = next_word(&rest)))
@@ -181,6 +193,7 @@ static void take(struct listener *op, char c)
         return;
     }
     op->line[op->len] = 0;
+    op->tag = NULL;
     if (op->skip)
         send_text(op, "error too long a line\n");
     else

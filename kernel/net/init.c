@@ -49,9 +49,14 @@ static void init_and_unlock(void)
     mutex_unlock(&lock);
 }
 
+bool net_is_started(void)
+{
+    return __atomic_load_n(&done, __ATOMIC_ACQUIRE);
+}
+
 void net_init(void)
 {
-    if (likely(__atomic_load_n(&done, __ATOMIC_ACQUIRE)))
+    if (likely(net_is_started()))
         return;
     mutex_lock(&lock);
     init_and_unlock();
@@ -59,7 +64,7 @@ void net_init(void)
 
 static void init_unasked(struct timer *t __attribute__((unused)))
 {
-    if (!__atomic_load_n(&done, __ATOMIC_ACQUIRE) && mutex_trylock(&lock))
+    if (!net_is_started() && mutex_trylock(&lock))
         init_and_unlock();
 }
 

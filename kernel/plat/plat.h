@@ -93,9 +93,11 @@ struct plat_copy {
     u64 copied;        /* pages that are in both now are added to it */
 };
 
-/* The program's standard streams, where the ground has them ready: 0 in, 1 out, 2 error. */
+/* The program's standard streams, where the ground has them ready: 0 in, 1 out, 2 error; and 3,
+ * both ways, whoever operates this machine. */
 struct plat_streams {
-    bool tty; /* streams 0 and 1 are a terminal's two directions */
+    bool tty;           /* streams 0 and 1 are a terminal's two directions */
+    bool operator_line; /* there is a stream 3 */
     /** Move what can be moved without waiting: bytes, 0 for end of file, or a negative errno;
      * -EAGAIN where one would have to wait. */
     ssize_t (*read)(u32 stream, void *buf, size_t len);

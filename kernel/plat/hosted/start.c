@@ -226,6 +226,7 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
     hosted_boot = boot;
     plat = hosted_ops;
     hosted_streams.tty = boot->features & HOSTED_TTY;
+    hosted_streams.operator_line = boot->operator_fd;
     arch_features_init_process(boot->features & HOSTED_FSGSBASE, cpuids_of(boot));
     arch_process_set_fs = hosted_set_fs;
     process_vector_mask = arch_features.xsave ? (u32)arch_features.xcr0 : 0;

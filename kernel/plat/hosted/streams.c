@@ -1,6 +1,6 @@
-/* The program's standard streams, and the sleep of an idle CPU: descriptors 0 to 2 of the process,
- * as whoever started it left them. They may be shared with others, so they stay blocking; we look
- * before we leap. */
+/* The program's standard streams, the operator's line, and the sleep of an idle CPU: descriptors 0
+ * to 2 of the process, as whoever started it left them, and another. They may be shared with
+ * others, so they stay blocking; we look before we leap. */
 #include "abi/errno.h"
 #include "abi/poll.h"
 #include "abi/time.h"
@@ -10,8 +10,9 @@
 enum {
     REST_NS = 100000000,
     NR_STREAMS = 3,
-    MAX_POLLED,        /* and the interrupts of devices */
-    PIPE_CHUNK = 4096, /* what poll(2) promises that a pipe takes: PIPE_BUF */
+    OPERATOR = NR_STREAMS,
+    MAX_POLLED = NR_STREAMS + 2, /* the operator's line, and the interrupts of devices */
+    PIPE_CHUNK = 4096,           /* what poll(2) promises that a pipe takes: PIPE_BUF */
 };
 
 static u32 (*wanted)(u32 stream);
@@ -19,7 +20,7 @@ static void (*tell_ready)(u32 stream, u32 events);
 
 static u32 fd_of(u32 stream)
 {
-    return stream;
+    return stream == OPERATOR ? (u32)hosted_boot->operator_fd : stream;
 }
 
 static bool is_file(u32 stream)
@@ -66,9 +67,10 @@ static void stream_watch(u32 (*want)(u32 stream), void (*ready)(u32 stream, u32 
 static long look_at_streams(const struct linux_timespec *timeout, bool idle)
 {
     struct host_pollfd fds[MAX_POLLED];
-    u32 streams[NR_STREAMS], n = 0, nr_fds;
+    u32 streams[MAX_POLLED], n = 0, nr_fds;
+    u32 nr_streams = hosted_streams.operator_line ? OPERATOR + 1 : NR_STREAMS;
 
-    for (u32 i = 0; wanted && i < NR_STREAMS; i++) {
+    for (u32 i = 0; wanted && i < nr_streams; i++) {
         u32 events = wanted(i);
         if (!events)
             continue;
