@@ -93,6 +93,7 @@ def print_code(counts, base, addresses, names, kernel, function):
         listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", f"--start-address={addresses[at]:#x}",
                                   f"--stop-address={addresses[at + 1]:#x}", kernel],
                                  capture_output=True, text=True, check=True).stdout
+        print(f"{function}:")
         for line in listing.splitlines():
             head = line.split(":")[0].strip()
             try:

@@ -56,12 +56,12 @@ void vnet_refill(struct vnet_pair *pair)
 static_assert(COPY_BELOW <= PKT_LINEAR - PKT_HEADROOM, "copy_small()");
 
 /* A small frame leaves its page, which the device gets back at once. */
-static struct pkt *copy_small(struct vnet_pair *pair, struct page *page, u32 len)
+static struct pkt *copy_small(struct vnet_pair *pair, struct page *page, const u8 *frame, u32 len)
 {
     struct pkt *pkt = pkt_alloc();
 
     if (likely(pkt)) {
-        memcpy(pkt->data, (const u8 *)page_to_virt(page) + HDR_LEN, len);
+        memcpy(pkt->data, frame, len);
         pkt->len = pkt->total = len;
     }
     virtq_add_again(&pair->rx, page);
@@ -130,7 +130,8 @@ static struct pkt *take_frame(struct vnet_pair *pair, bool *more)
     *more = page != NULL;
     if (!page)
         return NULL;
-    struct vnet_hdr hdr = *(const struct vnet_hdr *)page_to_virt(page); /* once: it may change */
+    const u8 *start = page_to_virt(page);
+    struct vnet_hdr hdr = *(const struct vnet_hdr *)start; /* once: it may change */
     u32 buffers = virtio_has(pair->vn->dev, F_MRG_RXBUF) ? hdr.num_buffers : 1;
     if (unlikely(len <= HDR_LEN || !buffers || buffers > PKT_FRAGS + 1)) {
         page_put(page);
@@ -139,7 +140,7 @@ static struct pkt *take_frame(struct vnet_pair *pair, bool *more)
     }
     struct pkt *pkt;
     if (buffers == 1 && len - HDR_LEN <= COPY_BELOW) {
-        pkt = copy_small(pair, page, len - HDR_LEN);
+        pkt = copy_small(pair, page, start + HDR_LEN, len - HDR_LEN);
     } else {
         pkt = pkt_alloc_page(page, HDR_LEN, len - HDR_LEN);
         if (!pkt)

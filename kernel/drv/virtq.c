@@ -148,6 +148,22 @@ static inline void make_available(struct virtq *vq, u16 head)
     vq->next_avail++;
 }
 
+/* Descriptors of @count pieces, at least one, from the free ones; each names the next.  The last.
+ */
+static inline u16 describe(struct virtq *vq, const struct virtq_buf *bufs, u32 count, u16 flags)
+{
+    u16 slot = vq->free_head, last;
+
+    do {
+        last = slot;
+        slot = vq->slots[last].next;
+        vq->desc[last] = (struct virtq_desc){bufs->pa, bufs->len, (u16)(flags | DESC_NEXT), slot};
+        bufs++;
+    } while (--count);
+    vq->free_head = slot;
+    return last;
+}
+
 int virtq_add(struct virtq *vq, const struct virtq_buf *bufs, u32 nr_out, u32 nr_in, void *token)
 {
     u32 count = nr_out + nr_in;
@@ -157,25 +173,18 @@ int virtq_add(struct virtq *vq, const struct virtq_buf *bufs, u32 nr_out, u32 nr
     if (unlikely(count > vq->nr_free))
         return -ENOSPC;
 
-    u16 head = vq->free_head, slot = head;
-    u32 writable = 0;
-    for (u32 i = 0; i < count; i++) {
-        bool last = i == count - 1, in = i >= nr_out;
-        u16 next = vq->slots[slot].next;
-        vq->desc[slot] =
-            (struct virtq_desc){.addr = bufs[i].pa,
-                                .len = bufs[i].len,
-                                .flags = (u16)((last ? 0 : DESC_NEXT) | (in ? DESC_WRITE : 0)),
-                                .next = last ? 0 : next};
-        writable += in ? bufs[i].len : 0;
-        if (last)
-            vq->free_head = next;
-        else
-            slot = next;
-    }
-    vq->slots[head].token = token;
-    vq->slots[head].count = (u16)count;
-    vq->slots[head].writable = writable;
+    u16 head = vq->free_head, last = head;
+    if (nr_out)
+        last = describe(vq, bufs, nr_out, 0);
+    if (nr_in)
+        last = describe(vq, bufs + nr_out, nr_in, DESC_WRITE);
+    vq->desc[last].flags = nr_in ? DESC_WRITE : 0;
+    struct virtq_slot *slot = &vq->slots[head];
+    slot->token = token;
+    slot->count = (u16)count;
+    slot->writable = 0;
+    for (u32 i = nr_out; i < count; i++)
+        slot->writable += bufs[i].len;
     vq->nr_free -= (u16)count;
     make_available(vq, head);
     return 0;

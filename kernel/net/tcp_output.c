@@ -209,8 +209,8 @@ static void watch_rest(struct tcp_conn *c)
         return;
     if (!c->sent.count && !tcp_timer_is_set(c, TIMER_RTX))
         tcp_timer_rearm(c);
-    if (c->cork && !tcp_timer_is_set(c, TIMER_CORK))
-        tcp_timer_set(c, TIMER_CORK, c->shard->now + TCP_CORK_MS);
+    if (c->cork)
+        tcp_cork_hold(c);
 }
 
 /* New data, packet by packet, as much as may go. */
@@ -268,8 +268,7 @@ static void send_alone(struct tcp_conn *c)
 void tcp_output(struct tcp_conn *c)
 {
     if (tcp_is_corked(c)) {
-        if (!tcp_timer_is_set(c, TIMER_CORK))
-            tcp_timer_set(c, TIMER_CORK, c->shard->now + TCP_CORK_MS);
+        tcp_cork_hold(c);
         return;
     }
     if (likely(sends_alone(c))) {

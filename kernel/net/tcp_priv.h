@@ -631,6 +631,13 @@ static inline bool tcp_is_corked(const struct tcp_conn *c)
            !c->fin_queued && !c->sent.lost && tcp_synchronized(c->state);
 }
 
+/** What tcp_is_corked() says waits, but not for ever. */
+static inline void tcp_cork_hold(struct tcp_conn *c)
+{
+    if (!tcp_timer_is_set(c, TIMER_CORK))
+        tcp_timer_set(c, TIMER_CORK, c->shard->now + TCP_CORK_MS);
+}
+
 /** Set the retransmission timer for what is in flight or waits for a window. */
 void tcp_timer_rearm(struct tcp_conn *c);
 void tcp_timer_keepalive(struct tcp_conn *c);

@@ -10,6 +10,7 @@ enum {
     COPY_AT_ONCE = 64 << 10, /* bytes between two looks at the connection */
     PARTS = 18,              /* pieces these may be in */
     SMALL = 2048,            /* bytes that go by the short way */
+    COPY_BELOW = 1024,       /* bytes of a file that are cheaper to copy than to point to */
 };
 
 /* ---- sending ---- */
@@ -94,12 +95,30 @@ static void send_queued(struct tcp_conn *c, u32 flags)
         c->snd_urgent = c->write_seq;
     }
     c->cork |= !!(flags & MSG_MORE);
-    bool waits = tcp_timer_is_set(c, TIMER_CORK) && tcp_is_corked(c);
-    if (likely(!waits)) {
+    if (!tcp_is_corked(c)) {
         shard_now(c->shard);
         tcp_output(c);
+    } else if (!tcp_timer_is_set(c, TIMER_CORK)) {
+        shard_now(c->shard);
+        tcp_cork_hold(c);
     }
     c->cork = cork;
+}
+
+/* Queue and send @len bytes of our own page, whose reference is taken. Bytes, or a negative errno.
+ */
+static inline ssize_t send_piece(struct tcp_conn *c, struct page *page, u8 *data, u32 len,
+                                 u32 flags)
+{
+    struct shard *shard = tcp_conn_lock_quick(c);
+    int err = queue_piece(c, page, data, len);
+
+    if (likely(!err))
+        send_queued(c, flags);
+    shard_unlock(shard);
+    if (unlikely(err))
+        page_put(page);
+    return err ? err : (ssize_t)len;
 }
 
 /* A message that fits one piece: most. Bytes, or a negative errno. */
@@ -108,7 +127,6 @@ static ssize_t send_small(struct tcp_conn *c, struct sock_msg *msg)
     u32 want = (u32)msg->data->left, room;
     u8 *data;
     struct page *page = send_room(want, &data, &room);
-    int err;
 
     if (unlikely(!page))
         return -ENOMEM;
@@ -117,14 +135,7 @@ static ssize_t send_small(struct tcp_conn *c, struct sock_msg *msg)
         page_put(page);
         return -EFAULT;
     }
-    struct shard *shard = tcp_conn_lock_quick(c);
-    err = queue_piece(c, page, data, room);
-    if (likely(!err))
-        send_queued(c, msg->flags | (msg->data->left ? MSG_MORE : 0));
-    shard_unlock(shard);
-    if (unlikely(err))
-        page_put(page);
-    return err ? err : (ssize_t)room;
+    return send_piece(c, page, data, room, msg->flags | (msg->data->left ? MSG_MORE : 0));
 }
 
 /* Copy up to a packet's worth from the program and queue it. Bytes, or a negative errno. */
@@ -192,6 +203,24 @@ ssize_t tcp_stream_send(struct socket *sock, struct sock_msg *msg)
     return done;
 }
 
+/* A small piece is copied behind the header that was written before it: to point at its page would
+ * be 200 instructions more, and a descriptor of the device's. Bytes, or 0: there is no room. */
+static ssize_t send_copied(struct tcp_conn *c, const struct pkt_frag *frag, u32 flags)
+{
+    u32 room;
+    u8 *data;
+    struct page *page = send_room(frag->len, &data, &room);
+
+    if (unlikely(!page))
+        return 0;
+    if (unlikely(room < frag->len)) {
+        page_put(page);
+        return 0;
+    }
+    memcpy(data, frag->data, room);
+    return send_piece(c, page, data, room, flags);
+}
+
 ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags, u32 n, u32 flags)
 {
     struct tcp_conn *c = tcp_conn_of(sock);
@@ -202,6 +231,10 @@ ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags,
         err = wait_room(c, flags);
     if (err)
         return err;
+    if (n == 1 && frags->len <= COPY_BELOW)
+        done = send_copied(c, frags, flags);
+    if (done)
+        return done;
     struct shard *shard = tcp_conn_lock_quick(c);
     for (u32 i = 0; i < n && tcp_send_space(c) > 0; i++) {
         if (frags[i].page)
@@ -221,13 +254,21 @@ ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags,
 
 /* ---- corks ---- */
 
-static void set_cork(struct tcp_conn *c, bool on)
+static void begin_cork(struct tcp_conn *c)
+{
+    struct shard *shard = tcp_conn_lock_quick(c);
+
+    c->cork = true;
+    shard_unlock(shard);
+}
+
+static __attribute__((noinline)) void end_cork(struct tcp_conn *c)
 {
     struct shard *shard = tcp_conn_lock_quick(c);
     bool was = c->cork;
 
-    c->cork = on;
-    if (was && !on && tcp_synchronized(c->state)) {
+    c->cork = false;
+    if (was && tcp_synchronized(c->state)) {
         tcp_timer_clear(c, TIMER_CORK);
         c->cork_over = true; /* what it held goes at once, whatever Nagle says */
         shard_now(shard);
@@ -245,7 +286,10 @@ int tcp_setopt(struct socket *sock, int level, int name, const void *value, u32 
     if (unlikely(level != IPPROTO_TCP || name != TCP_CORK || len < sizeof(on)))
         return tcp_setopt_any(c, level, name, value, len);
     __builtin_memcpy(&on, value, sizeof(on));
-    set_cork(c, on);
+    if (on)
+        begin_cork(c);
+    else
+        end_cork(c);
     return 0;
 }
 

@@ -224,14 +224,16 @@ void tcp_timer_fire(struct shard *shard, struct wheel_timer *timer)
     };
     struct tcp_conn *c = container_of(timer, struct tcp_conn, timer);
 
-    for (u32 i = 0; i < NR_TCP_TIMERS; i++) {
-        if (!tcp_timer_is_set(c, i) || (s32)(c->due[i] - shard->now) > 0)
+    for (u32 left = c->timers; left; left &= left - 1) {
+        u32 i = (u32)__builtin_ctz(left);
+        if ((s32)(c->due[i] - shard->now) > 0 || !tcp_timer_is_set(c, i))
             continue;
         tcp_timer_clear(c, i);
         due[i](c);
     }
-    for (u32 i = 0; i < NR_TCP_TIMERS; i++)
-        if (tcp_timer_is_set(c, i))
-            tcp_timer_set(c, i, c->due[i]);
+    for (u32 left = c->timers; left; left &= left - 1) {
+        u32 i = (u32)__builtin_ctz(left);
+        tcp_timer_set(c, i, c->due[i]);
+    }
     tcp_conn_reap(c);
 }

@@ -55,17 +55,12 @@ static ssize_t copy_buffered(struct file *in, s64 *in_pos, struct file *out, s64
     return n;
 }
 
-/* @in_pos and @out_pos (NULL: a stream) move with the bytes. */
-static ssize_t copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_pos, u64 len)
+static __attribute__((noinline)) ssize_t copy_parts(struct file *in, s64 *in_pos, struct file *out,
+                                                    s64 *out_pos, u64 len, bool pages)
 {
     struct inode *inode = in->inode;
-    bool pages = inode && S_ISREG(inode->mode) &&
-                 (inode->ops->map_page || inode->ops->direct || inode->ops->readpages);
-    struct socket *sock = socket_of_file(out);
     u64 done = 0;
 
-    if (sock && pages)
-        return socket_send_file(sock, inode, in_pos, len);
     while (done < len) {
         u64 want = len - done;
         ssize_t n = pages ? copy_run(inode, (u64)*in_pos, out, out_pos, want)
@@ -80,6 +75,19 @@ static ssize_t copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_pos
             break;
     }
     return (ssize_t)done;
+}
+
+/* @in_pos and @out_pos (NULL: a stream) move with the bytes. */
+static inline ssize_t copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_pos, u64 len)
+{
+    const struct inode *inode = in->inode;
+    bool pages = inode && S_ISREG(inode->mode) &&
+                 (inode->ops->map_page || inode->ops->direct || inode->ops->readpages);
+    struct socket *sock = socket_of_file(out);
+
+    if (sock && pages)
+        return socket_send_file(sock, in->inode, in_pos, len);
+    return copy_parts(in, in_pos, out, out_pos, len, pages);
 }
 
 static ssize_t send(struct file *in, s64 *in_pos, struct file *out, u64 count)

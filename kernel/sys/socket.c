@@ -316,10 +316,11 @@ long sys_setsockopt(int fd, int level, int name, uaddr_t value, int len)
     int err = socket_borrow(fd, &ref, &sock);
     if (err)
         return err;
-    if (likely(level != SOL_SOCKET && len == sizeof(u32)))
-        err = set_word(sock, level, name, value);
-    else
-        err = set_any(sock, level, name, value, (u32)min(len, SOCK_OPTION_MAX));
+    bool is_word = level != SOL_SOCKET && len == sizeof(u32);
+    if (likely(is_word && !ref.owned)) /* nothing is left to do behind it */
+        return set_word(sock, level, name, value);
+    err = is_word ? set_word(sock, level, name, value)
+                  : set_any(sock, level, name, value, (u32)min(len, SOCK_OPTION_MAX));
     fd_return(ref);
     return err;
 }

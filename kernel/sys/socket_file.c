@@ -12,7 +12,7 @@
 #include "vfs/path.h"
 #include "vfs/permission.h"
 
-enum { RUN_PAGES = 16, RUN_BYTES = 65536, FILES_IN_FLIGHT = 16384, COPY_UP_TO = 1024 };
+enum { RUN_PAGES = 16, RUN_BYTES = 65536, FILES_IN_FLIGHT = 16384, ONE_PIECE = 1024 };
 
 static ssize_t socket_read(struct file *file, struct iov_iter *to, s64 *pos __attribute__((unused)))
 {
@@ -226,9 +226,8 @@ static __attribute__((noinline)) ssize_t send_run(struct socket *sock, struct in
     return done ? (ssize_t)done : got;
 }
 
-/* A small file of an image is copied behind the header that was written before it: to point at its
- * page would be 200 instructions more, and a descriptor of the device's. Bytes, a negative errno,
- * or 0: it is not so. */
+/* A small file of an image, in one piece without a look at its pages. Bytes, a negative errno, or
+ * 0: it is not so. */
 static ssize_t send_small_file(struct socket *sock, struct inode *in, u64 pos, u64 count)
 {
     u64 run;
@@ -237,7 +236,7 @@ static ssize_t send_small_file(struct socket *sock, struct inode *in, u64 pos, u
     if (!bytes || run < count)
         return 0;
     struct pkt_frag all = {NULL, (u8 *)(uintptr_t)bytes, (u32)count};
-    return send_copied(sock, &all, 1, socket_wait_flag(sock));
+    return send_frags(sock, &all, 1, socket_wait_flag(sock));
 }
 
 ssize_t socket_send_file(struct socket *sock, struct inode *in, s64 *pos, u64 count)
@@ -248,7 +247,7 @@ ssize_t socket_send_file(struct socket *sock, struct inode *in, s64 *pos, u64 co
     if (layer)
         in = layer;
     count = (u64)*pos < size ? min(count, size - (u64)*pos) : 0;
-    if (count && count <= COPY_UP_TO) {
+    if (count && count <= ONE_PIECE) {
         ssize_t got = send_small_file(sock, in, (u64)*pos, count);
         if (got > 0)
             *pos += got;

@@ -33,6 +33,7 @@ static int put_stat(struct inode *inode, uaddr_t buf)
         .st_mode = i->mode,
         .st_uid = i->uid,
         .st_gid = i->gid,
+        .pad0 = 0,
         .st_rdev = i->rdev,
         .st_size = (s64)i->size,
         .st_blksize = PAGE_SIZE,
@@ -40,6 +41,7 @@ static int put_stat(struct inode *inode, uaddr_t buf)
         .st_atime_ = i->atime,
         .st_mtime_ = i->mtime,
         .st_ctime_ = i->ctime,
+        .unused = {0, 0, 0}, /* all named: nothing is cleared first */
     };
     return copy_to_user(buf, &st, sizeof(st));
 }

@@ -154,7 +154,7 @@ static void dentry_free(struct dentry *dentry)
     kfree(dentry);
 }
 
-void dentry_put(struct dentry *dentry)
+static __attribute__((noinline)) void put_last(struct dentry *dentry)
 {
     while (dentry) {
         /* The lock keeps the shrinker away between the last put and the look at the flags. */
@@ -169,6 +169,12 @@ void dentry_put(struct dentry *dentry)
         dentry_free(dentry);
         dentry = parent;
     }
+}
+
+void dentry_put(struct dentry *dentry)
+{
+    if (likely(dentry) && !ref_put_unless_last(&dentry->refs))
+        put_last(dentry);
 }
 
 /* Free dentries that were forgotten, linked by .hash_next. */

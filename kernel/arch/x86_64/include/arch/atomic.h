@@ -71,6 +71,16 @@ static inline bool ref_put(ref_t *r)
 {
     return __atomic_sub_fetch(&r->raw, 1, __ATOMIC_ACQ_REL) == 0;
 }
+/** Drop a reference unless it is the last one; returns whether it was dropped. */
+static inline bool ref_put_unless_last(ref_t *r)
+{
+    u32 n = __atomic_load_n(&r->raw, __ATOMIC_RELAXED);
+    while (n > 1)
+        if (__atomic_compare_exchange_n(&r->raw, &n, n - 1, true, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
 /** Take a reference unless the count has fallen to zero already; returns whether it was taken. */
 static inline bool ref_get_unless_zero(ref_t *r)
 {
