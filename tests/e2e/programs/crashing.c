@@ -15,9 +15,29 @@
 static int global_number = 41;
 static const char *volatile global_text = "a text";
 
+static _Atomic pid_t sleepers[8];
+
+/* Wait until the thread has come to where it sleeps. */
+static void wait_asleep(pid_t tid)
+{
+    char path[64], text[256];
+    char state = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+    for (int tries = 0; tries < 10000 && state != 'S'; tries++) {
+        FILE *file = fopen(path, "r");
+        const char *name_end = file && fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+        state = name_end ? name_end[2] : 0;
+        if (file)
+            fclose(file);
+        usleep(1000);
+    }
+}
+
 static void *sleeping_thread(void *arg)
 {
     volatile long own_number = (long)arg;
+    sleepers[own_number] = gettid();
     pause();
     return (void *)own_number;
 }
@@ -31,6 +51,7 @@ static void *busy_thread(void *arg)
 
 static void *crashing_thread(void *arg)
 {
+    wait_asleep(getpid()); /* main() waits for us */
     *(volatile int *)arg = 1;
     return NULL;
 }
@@ -52,7 +73,8 @@ __attribute__((noinline)) static void innermost(int depth, const char *kind)
         pthread_join(thread, NULL);
     if (strcmp(kind, "busy") == 0 &&
         pthread_create(&thread, NULL, busy_thread, (void *)&turns) == 0)
-        usleep(20000);
+        while (!turns)
+            usleep(1000);
     *(volatile char *)NULL = heap_text[0];
 }
 
@@ -93,9 +115,12 @@ int main(int argc, char **argv)
         printf("the child died of %d%s\n", WTERMSIG(status), WCOREDUMP(status) ? ", core" : "");
         return 0;
     }
-    for (long i = 0; argc > 2 && i < atoi(argv[2]); i++)
+    for (long i = 0; argc > 2 && i < atoi(argv[2]); i++) {
         pthread_create(&thread, NULL, sleeping_thread, (void *)i);
-    usleep(20000);
+        while (!sleepers[i])
+            usleep(1000);
+        wait_asleep(sleepers[i]);
+    }
     limit(argc > 3 ? argv[3] : NULL);
     if (strcmp(kind, "big") == 0)
         fill_memory();
