@@ -208,6 +208,37 @@ static void op_ping_pong(int n)
     }
 }
 
+static int ball;
+
+/* Half a round: wait for the ball to be @mine, then throw it back. */
+static void throw_back(int mine)
+{
+    int now;
+
+    while ((now = __atomic_load_n(&ball, __ATOMIC_ACQUIRE)) % 2 != mine)
+        syscall(SYS_futex, &ball, FUTEX_WAIT_PRIVATE, now, NULL);
+    __atomic_store_n(&ball, now + 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &ball, FUTEX_WAKE_PRIVATE, 1);
+}
+
+static void *throw_all_back(void *rounds)
+{
+    for (int i = 0; i < (int)(long)rounds; i++)
+        throw_back(1);
+    return rounds;
+}
+
+static void op_futex_ping_pong(int n)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, throw_all_back, (void *)(long)n))
+        die("pthread_create");
+    for (int i = 0; i < n; i++)
+        throw_back(0);
+    pthread_join(thread, NULL);
+}
+
 static const struct op {
     const char *name;
     void (*run)(int n);
@@ -232,6 +263,7 @@ static const struct op {
     {"fault", op_fault, 500},
     {"pthread_create_join", op_thread, 100},
     {"pipe_ping_pong", op_ping_pong, 300},
+    {"futex_ping_pong", op_futex_ping_pong, 1000},
 };
 
 static void set_up(void)

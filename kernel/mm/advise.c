@@ -106,7 +106,8 @@ static int advise_range(struct mm *mm, u64 start, u64 end, advise_fn *advise)
         at = to;
         err = advise(mm, vma, from, to);
     }
-    area_merge_range(mm, start, end);
+    if (advise != drop_pages && advise != free_pages) /* the others may have cut areas */
+        area_merge_range(mm, start, end);
     return err ? err : hole ? -ENOMEM : 0;
 }
 
@@ -154,7 +155,7 @@ static bool forget_in(struct mm *mm, void *arg)
 
     mm_lock(&mm->lock);
     for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
-        if (vma->backing && vma->touched && f->is_file(vma->backing, f->arg) &&
+        if (vma->backing && area_is_touched(vma) && f->is_file(vma->backing, f->arg) &&
             shown_range(vma, f->index, f->n, &start, &end))
             (void)pages_drop(mm, vma, start, end); /* no 2 MiB page: it cannot fail */
     mm_unlock(&mm->lock);
@@ -185,7 +186,7 @@ static bool protect_in(struct mm *mm, void *arg)
 
     mm_lock(&mm->lock);
     for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
-        if (vma->backing && vma->touched && area_is_shared(vma) &&
+        if (vma->backing && area_is_touched(vma) && area_is_shared(vma) &&
             f->is_file(vma->backing, f->arg) && shown_range(vma, f->index, f->n, &start, &end))
             protect_range(mm, vma, start, end);
     mm_unlock(&mm->lock);

@@ -138,6 +138,8 @@ struct vma *area_create(struct mm *mm, const struct vma *template)
     vma->mm = mm;
     if (vma->backing)
         vma->backing->ops->get(vma->backing);
+    if (area_is_shared(vma))
+        __atomic_store_n(&mm->shares, true, __ATOMIC_RELAXED);
     mm->tells |= vma->backing && vma->backing->ops->dirty && area_is_shared(vma);
     area_insert(mm, vma);
     return vma;
@@ -194,7 +196,8 @@ static struct vma *copy_area(struct mm *to, const struct vma *from, struct rb_no
         return NULL;
     *vma = *from;
     vma->mm = to;
-    vma->touched = vma->copied = false;
+    vma->lowest = NO_PAGE;
+    vma->copied = false;
     vma->node.parent = parent;
     vma->node.left = vma->node.right = NULL;
     if (vma->backing)
@@ -256,6 +259,8 @@ int area_split(struct mm *mm, struct vma *vma, u64 addr)
     u64 end = vma->end;
 
     assert(vma->start < addr && addr < end);
+    if (area_is_touched(vma))
+        huge_break(mm, vma, addr); /* afterwards it would be inside of neither */
     upper.start = addr;
     if (vma->backing)
         upper.offset += addr - vma->start;
@@ -292,7 +297,7 @@ static struct vma *merge_pair(struct mm *mm, struct vma *lower, struct vma *uppe
 {
     u64 end = upper->end;
 
-    lower->touched |= upper->touched;
+    area_note_page(lower, upper->lowest);
     lower->copied |= upper->copied;
     area_destroy(mm, upper);
     area_resize(mm, lower, lower->start, end);
@@ -324,12 +329,12 @@ struct vma *area_extend(struct mm *mm, const struct vma *template)
     struct vma *prev = next ? area_prev(next) : of_node(rb_last(&mm->areas));
 
     if (prev && continues(prev, template)) {
-        prev->touched |= template->touched;
+        area_note_page(prev, template->lowest);
         area_resize(mm, prev, prev->start, template->end);
         return next && continues(prev, next) ? merge_pair(mm, prev, next) : prev;
     }
     if (next && continues(template, next)) {
-        next->touched |= template->touched;
+        area_note_page(next, template->lowest);
         area_resize(mm, next, template->start, next->end);
         return next;
     }

@@ -296,7 +296,7 @@ int fault_locked(struct mm *mm, struct vma *vma, u64 va, bool write, bool presen
 {
     int err = present ? fault_present(mm, vma, va, write) : -EAGAIN;
 
-    vma->touched = true;
+    area_note_page(vma, vma->backing ? 0 : ALIGN_DOWN(va, HUGE_SIZE)); /* or those around it */
     if (write)
         vma->copied = true;
     if (err == -EAGAIN)
@@ -378,7 +378,7 @@ static int fault_side_by_side(struct mm *mm, u64 addr, enum fault_access access,
 
     if (!vma || vma->start > addr || !area_allows(vma, access) || !may_share(vma, va, write))
         return -EAGAIN;
-    vma->touched = true;
+    area_note_page(vma, vma->backing ? 0 : va);
     if (write)
         vma->copied = true;
     int err = vma->backing ? fault_file(mm, vma, va, write) : fault_anon_small(mm, vma, va, write);

@@ -36,7 +36,7 @@ static void split_page(void *arg, u64 pa)
 /** Must the child see what is in the pages now, and can it not find it again by itself? */
 static bool needs_pages(const struct vma *vma)
 {
-    if (area_is_shared(vma) || !vma->touched || (vma->marks & VMA_WIPEFORK))
+    if (area_is_shared(vma) || !area_is_touched(vma) || (vma->marks & VMA_WIPEFORK))
         return false;
     return !vma->backing || vma->copied;
 }
@@ -96,7 +96,8 @@ static int fork_area(struct vma *vma, struct vma *own, void *arg)
             vma->backing && !(vma->prot & PROT_WRITE) && vma->end - vma->start > PAGE_SIZE,
     };
     int err = plat.copy(&to->as, &fork->from->as, vma->start, vma->end - vma->start, &copy);
-    own->touched = own->copied = fork->shared = true;
+    own->lowest = vma->lowest;
+    own->copied = fork->shared = true;
     to->resident_pages += copy.copied;
     page_account(offsetof(struct page_stats, anon), anon);
     return err;
@@ -122,6 +123,7 @@ static int fork_areas(struct mm *to, struct mm *from)
     to->stack_limit = from->stack_limit;
     to->wx_strict = from->wx_strict;
     to->tells = from->tells;
+    to->shares = from->shares;
     to->stands_in = from->stands_in;
     int err = area_copy_all(to, from, fork_area, &fork);
     if (fork.shared && err)

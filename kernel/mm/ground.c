@@ -32,7 +32,7 @@ static int map_files(struct mm *mm, struct vma *vma, u64 at, u64 end)
             return err == -EINVAL ? 0 : err;
         }
         mm->resident_pages += n;
-        vma->touched = true;
+        area_note_page(vma, at);
         at += len;
     }
     return 0;

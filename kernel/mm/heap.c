@@ -99,27 +99,46 @@ static void poison_free(void *at, size_t size)
     memset(at, POISON_FREE, size);
 }
 
-static bool is_poisoned(const struct object *object, size_t size)
+/* Of objects with room for it: who freed it, behind the poison. */
+static u64 *freed_by(void *at, size_t size)
+{
+    return size >= 4 * sizeof(u64) ? (u64 *)at + size / sizeof(u64) - 1 : NULL;
+}
+
+/* The first byte that is not poison any more, or @size. */
+static size_t first_written(const struct object *object, size_t size)
 {
     const u8 *bytes = (const u8 *)object;
-    for (size_t i = sizeof(*object); i < size; i++)
+    size_t end = size >= 4 * sizeof(u64) ? size - sizeof(u64) : size;
+
+    for (size_t i = sizeof(*object); i < end; i++)
         if (bytes[i] != POISON_FREE)
-            return false;
-    return true;
+            return i;
+    return size;
 }
 
 static void check_new(struct object *object, size_t size)
 {
-    if (!is_poisoned(object, size))
-        panic("heap: %p, of %lu bytes, was written to after it was freed", (void *)object, size);
+    size_t at = first_written(object, size);
+
+    if (at < size) {
+        const u64 *by = freed_by(object, size);
+        panic("heap: %p, of %lu bytes, was written to (%#lx at %lu) after kernel+%#lx freed it",
+              (void *)object, size, ((const u64 *)object)[at / sizeof(u64)], at,
+              by ? *by - (u64)(uintptr_t)kernel_start : 0);
+    }
     memset(object, POISON_NEW, size);
 }
 
-static void check_freed(struct object *object, size_t size)
+static void check_freed(struct object *object, size_t size, void *by)
 {
-    if (is_poisoned(object, size))
+    u64 *note = freed_by(object, size);
+
+    if (first_written(object, size) == size)
         panic("heap: %p, of %lu bytes, is freed twice", (void *)object, size);
     poison_free(object, size);
+    if (note)
+        *note = (u64)(uintptr_t)by;
 }
 
 #else
@@ -132,9 +151,9 @@ static void check_new(struct object *object, size_t size)
 {
     (void)object, (void)size;
 }
-static void check_freed(struct object *object, size_t size)
+static void check_freed(struct object *object, size_t size, void *by)
 {
-    (void)object, (void)size;
+    (void)object, (void)size, (void)by;
 }
 
 #endif
@@ -303,7 +322,7 @@ void kfree(const void *ptr)
     struct heap_class *class = page->owner;
     struct chain *chain = &this_cpu()->heap->chains[class - classes];
     struct object *object = (struct object *)(uintptr_t)ptr;
-    check_freed(object, class->size);
+    check_freed(object, class->size, __builtin_return_address(0));
     object->next = chain->first;
     chain->first = object;
     if (unlikely(++chain->count > class->chain_max))

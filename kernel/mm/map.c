@@ -174,6 +174,7 @@ int mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct vm_back
         .prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC),
         .flags = flags & AREA_FLAGS,
         .marks = (flags & MAP_STACK ? VMA_NOHUGE : 0) | (flags & MM_MAP_NOWRITE ? VMA_NOWRITE : 0),
+        .lowest = NO_PAGE,
         .offset = backing ? offset : 0,
         .backing = backing,
         .name = name,
@@ -198,6 +199,7 @@ static int grow_heap(struct mm *mm, u64 from, u64 to)
     struct vma want = {
         .start = from,
         .end = to,
+        .lowest = NO_PAGE,
         .prot = PROT_READ | PROT_WRITE,
         .flags = MAP_PRIVATE | MAP_ANONYMOUS,
         .name = "[heap]",

@@ -58,8 +58,8 @@ static void page_left(void *arg, u64 va, u64 pa, u64 size, u32 prot)
 static void drop_areas(struct mm *mm)
 {
     for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
-        if (plat.areas ||
-            (vma->touched && area_is_shared(vma) && vma->backing && vma->backing->ops->dirty))
+        if (plat.areas || (area_is_touched(vma) && area_is_shared(vma) && vma->backing &&
+                           vma->backing->ops->dirty))
             /* Whole areas go: no 2 MiB page is cut, so this cannot fail. */
             (void)pages_remove(mm, vma, vma->start, vma->end);
 }
@@ -260,6 +260,8 @@ u64 mm_real_pc(struct mm *mm, u64 pc)
 
 bool mm_shared_page(struct mm *mm, u64 addr, paddr_t *pa)
 {
+    if (!__atomic_load_n(&mm->shares, __ATOMIC_RELAXED))
+        return false;
     mm_lock(&mm->lock);
     const struct vma *vma = area_find(mm, addr);
     bool shared =

@@ -84,7 +84,7 @@ struct vma {
     u64 gap;        /* [L] free bytes between the area before (or USER_BASE) and this one */
     u64 max_gap;    /* [L] the greatest .gap in this subtree */
     u32 marks;      /* [L] enum vma_marks */
-    bool touched;   /* [L] set also where it is shared: may have pages */
+    u64 lowest;     /* [L] lowered also where it is shared: no page lies below; NO_PAGE: none */
     bool copied;    /* likewise; of a private mapping of a file: may have copies of its own */
     u64 start, end; /* [L] page aligned, start < end */
     u32 prot;       /* [L] PROT_* */

@@ -11,6 +11,8 @@ enum {
     STACK_GUARD = 256 * 4096,
 };
 
+#define NO_PAGE UINT64_MAX /* vma.lowest of an area that nobody has touched */
+
 /* [I], [A], [L] under .lock; [S] likewise, but atomic where it is held shared.  The lock is taken
  * before any inode or page-cache lock. */
 struct mm {
@@ -28,6 +30,7 @@ struct mm {
     u64 reclaim_at;       /* [L] where mm_reclaim() goes on */
     bool wx_strict;       /* [L] */
     bool tells;           /* [L] some area has been one whose file hears of writes */
+    bool shares;          /* [A] some area has been a shared one */
     bool stands_in;       /* [A] some area has had code that stands in for other code */
     u32 nr_areas;         /* [L] */
     u64 virtual_pages;    /* [L] */
@@ -80,6 +83,26 @@ static inline u64 area_index(const struct vma *vma, u64 va)
 static inline bool area_is_shared(const struct vma *vma)
 {
     return vma->flags & MAP_SHARED;
+}
+/** May pages of the area lie below @end?  Which of a large one never have, a thread's stack, is
+ * told without a look at the page tables. */
+static inline bool area_may_have(const struct vma *vma, u64 end)
+{
+    return __atomic_load_n(&vma->lowest, __ATOMIC_RELAXED) < end;
+}
+static inline bool area_is_touched(const struct vma *vma)
+{
+    return area_may_have(vma, vma->end);
+}
+/** Pages may lie in the area from @va on; 0: anywhere. */
+static inline void area_note_page(struct vma *vma, u64 va)
+{
+    u64 lowest = __atomic_load_n(&vma->lowest, __ATOMIC_RELAXED);
+
+    while (unlikely(va < lowest) &&
+           !__atomic_compare_exchange_n(&vma->lowest, &lowest, va, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+        ;
 }
 /** PROT_* as plat has it; anything that may be touched may be read, as on x86. */
 static inline u32 plat_prot_of(u32 prot)

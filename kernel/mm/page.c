@@ -343,12 +343,20 @@ static void page_free(struct page *page)
     lists->pages[lists->count++] = page;
 }
 
+static inline bool put_is_last(struct page *page)
+{
+    u32 before = __atomic_fetch_sub(&page->refs, 1, __ATOMIC_ACQ_REL);
+
+    assert(before != 0);
+    return before == 1;
+}
+
 void page_put(struct page *page)
 {
     /* A sole owner needs no atomic operation: nobody else knows the page. */
     if (likely(__atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) == 1))
         page->refs = 0;
-    else if (__atomic_sub_fetch(&page->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    else if (!put_is_last(page))
         return;
     page_free(page);
 }

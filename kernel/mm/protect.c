@@ -21,7 +21,7 @@ static int protect_area(struct mm *mm, struct vma *vma, u64 start, u64 end, u32 
         return -EACCES;
     if (area_is_ground(vma))
         return plat.areas->protect(&mm->as, start, end - start, plat_prot_of(prot));
-    if (!vma->touched)
+    if (!area_may_have(vma, end))
         return 0;
     huge_break(mm, vma, start);
     huge_break(mm, vma, end);

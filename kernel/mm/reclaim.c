@@ -10,7 +10,8 @@ enum { AT_ONCE = 128 };
 /* Private, since a page of a shared mapping may have been written; not of the ground's. */
 static bool may_give(const struct vma *vma)
 {
-    return vma->backing && vma->backing->ops->cached && !area_is_shared(vma) && vma->touched;
+    return vma->backing && vma->backing->ops->cached && !area_is_shared(vma) &&
+           area_is_touched(vma);
 }
 
 /* Is the page at @va the file's, and one that the allocator owns? */

@@ -43,6 +43,8 @@ static struct vma moved_area(const struct vma *vma, const struct remap *r)
 
     moved.start = r->new;
     moved.end = r->new + r->new_len;
+    if (area_is_touched(vma))
+        moved.lowest = r->new;
     if (vma->backing)
         moved.offset += r->old - vma->start;
     return moved;

@@ -62,7 +62,7 @@ int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end)
 
     if (area_is_ground(vma))
         return plat.areas->discard(&mm->as, start, end - start);
-    if (!vma->touched)
+    if (!area_may_have(vma, end))
         return 0;
     huge_break(mm, vma, start);
     huge_break(mm, vma, end);

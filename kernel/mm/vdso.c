@@ -95,7 +95,8 @@ static void touch_gate(struct mm *mm, u64 at)
     mm_lock(&mm->lock);
     struct vma *vma = area_find(mm, at);
     if (!plat.map_page(&mm->as, at, image_to_phys(&vdso_page), PLAT_READ | PLAT_STATIC)) {
-        vma->touched = vma->copied = true;
+        area_note_page(vma, at);
+        vma->copied = true;
         mm->resident_pages++;
     }
     mm_unlock(&mm->lock);

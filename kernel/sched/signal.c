@@ -162,7 +162,7 @@ void signal_update_work(void)
     struct thread *t = current;
     if (signal_pending_set(t) & ~t->blocked)
         thread_set_work(t, WORK_SIGNAL);
-    else
+    else if (__atomic_load_n(&t->work, __ATOMIC_RELAXED) & WORK_SIGNAL)
         __atomic_fetch_and(&t->work, ~(u32)WORK_SIGNAL, __ATOMIC_RELAXED);
 }
 

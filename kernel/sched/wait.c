@@ -168,6 +168,8 @@ static void check_mutex_order(struct mutex *m)
 {
     static struct lock_class uninitialised = LOCK_CLASS(a mutex that nobody initialised);
 
+    if (!m->waiters.next) /* who has to wait would link himself to nothing */
+        panic("the mutex %p was never initialised", (void *)m);
     if (!m->class)
         m->class = &uninitialised;
     lock_check_order(m, m->class, true);

@@ -25,7 +25,7 @@ long sys_rt_sigprocmask(int how, uaddr_t set, uaddr_t oldset, u64 size)
     if (size != sizeof(mask))
         return -EINVAL;
     if (set) {
-        if (copy_from_user(&mask, set, sizeof(mask)))
+        if (user_get64(&mask, set))
             return -EFAULT;
         switch (how) {
         case SIG_BLOCK:
@@ -41,7 +41,7 @@ long sys_rt_sigprocmask(int how, uaddr_t set, uaddr_t oldset, u64 size)
         }
         signal_set_blocked(mask);
     }
-    return put_optional(oldset, &old, sizeof(old));
+    return oldset ? user_put64(oldset, old) : 0;
 }
 
 long sys_rt_sigpending(uaddr_t set, u64 size)

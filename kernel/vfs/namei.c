@@ -10,7 +10,8 @@
 #include "vfs/permission.h"
 #include "vfs/walk.h"
 
-static struct mutex rename_lock; /* before all inode locks; zero is unlocked */
+/* Before all inode locks. */
+static struct mutex rename_lock = {.waiters = LIST_INIT(rename_lock.waiters)};
 
 /* A directory that is locked, and the name in it. */
 struct slot {

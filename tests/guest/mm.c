@@ -413,6 +413,31 @@ CASE(data_stack_and_heap_cannot_be_executed)
     munmap(p, PAGE);
 }
 
+/* An area that is cut in the middle of a large page: both parts give back what is theirs. */
+CASE(advice_for_a_part_of_a_large_page)
+{
+    const size_t size = 6 << 20, from = 3 << 20, part = 64 << 10;
+
+    for (int round = 0; round < 4; round++) {
+        char *p = map(size / PAGE), *other;
+        memset(p, 'a', size);
+        CHECK_EQ(madvise(p + from, part, round % 2 ? MADV_NOHUGEPAGE : MADV_DONTFORK), 0);
+        CHECK_EQ(madvise(p + from, part, MADV_DONTNEED), 0);
+        CHECK_EQ(munmap(p + (2 << 20), PAGE), 0); /* the first page of a large one */
+        other = map(size / PAGE);
+        memset(other, 'b', size);
+        for (size_t at = 0; at < size; at += PAGE) {
+            if (at == 2 << 20)
+                continue;
+            int want = at >= from && at < from + part ? 0 : 'a';
+            if (!CHECK_EQ(p[at], want) || !CHECK_EQ(p[at + PAGE - 1], want))
+                break;
+        }
+        CHECK_EQ(munmap(p, size), 0);
+        CHECK_EQ(munmap(other, size), 0);
+    }
+}
+
 CASE(a_jit_may_ask_for_rwx)
 {
     int result = 0;

@@ -65,7 +65,7 @@ def run_isolated(suite, program, where, isolation, timeout, *options):
         options = (*options, "--file", lower_layer(program) + ":/lower")
     if program.name == "exec":
         options = (*options, "--allow-exec", "@any")
-    memory = "192M" if program.name == "smp" else "64M"  # enough for pages of 2 MiB
+    memory = "192M" if program.name in ("smp", "mm") else "64M"  # enough for pages of 2 MiB
     command = [INGOT, "run", "--isolation", isolation, "-m", memory, "-e", "LEAKS=1", *options, program.path,
                *program.args]
     return judge(suite, where, program, run(command, timeout=timeout))
