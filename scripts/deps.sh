@@ -10,7 +10,7 @@ check=(clang clang-format libclang-rt-14-dev codespell git gdb)
 # Programs that the tests run unmodified, as a user would.
 programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 libsqlite3-dev liblmdb-dev libleveldb-dev
           gawk jq openssl xz-utils zstd
-          rustc procps tzdata ca-certificates libpython3-stdlib redis-server nginx-light memcached)
+          rustc procps tzdata ca-certificates libpython3-stdlib python3-jinja2 redis-server nginx-light memcached)
 # Small runtimes and servers, some 110 MB; and large ones.
 runtimes=(php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck unison-2.52 apache2-bin stress-ng sysbench)
 large=(openjdk-17-jdk-headless golang-go r-base-core guile-3.0 sbcl postgresql-15 mariadb-server-core

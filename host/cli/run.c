@@ -96,6 +96,7 @@ static void run_options_fini(struct run_options *options)
     strs_free(&options->with);
     strs_free(&options->publish);
     strs_free(&options->labels);
+    strs_free(&options->imports);
     strs_free(&options->exec);
     strs_free(&options->log_opts);
     strs_free(&options->volumes);
@@ -172,6 +173,7 @@ static int run_resolve(const struct run_options *options, const char *target, st
     const struct image_opts opts = {
         .with = &options->with,
         .exec = &options->exec,
+        .imports = &options->imports,
         .program = options->program,
         .quiet = options->quiet,
         .rebuild = options->rebuild,
@@ -227,12 +229,12 @@ static int run_main(int argc, char **argv, struct err *err)
     bool detach = options.detach && !options.dry_run;
     if (detach)
         supervisor_note_inherited();
+    run_bring_named(&options, argv[1], argv + 2);
     int failed = run_settle_ports(&options, err);
     if (!failed)
         failed = run_resolve(&options, argv[1], &image, err);
     if (failed)
         return failed;
-    run_bring_named(&options, argv[1], argv + 2);
     if (detach)
         return run_detached(&options, &image, argv + 2, &written, NULL, err);
     return run_image(&options, &image, argv + 2, err);

@@ -1,11 +1,15 @@
-/* Files that the words of the command line name: `ingot run /usr/bin/python3 app.py` brings app.py
- * along, as its user expects who runs the program here.  Only files in the current folder or below
- * it are brought, whole arguments that name them, and only for a program of this machine: an
- * image's own files stay what they are. */
+/* What the words of the command line name: `ingot run /usr/bin/python3 app.py` brings app.py along,
+ * and the modules that it imports, as its user expects who runs the program here.  Only files in
+ * the current folder or below it are brought, whole arguments that name them, and only for a
+ * program of this machine: an image's own files stay what they are. */
 #include "cli/run_priv.h"
+#include "image/imports.h"
+#include "image/modules.h"
+#include "image/script.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,20 +35,83 @@ static bool is_below(const char *path, const char *folder)
     return len > 1 && !strncmp(path, folder, len) && path[len] == '/';
 }
 
-static void bring(struct run_options *options, const char *word, const char *cwd)
+/* A file or folder, as a path from the current folder or an absolute one. */
+static void bring(struct run_options *options, const char *path, const char *cwd)
 {
-    if (!*word || *word == '-' || is_odd(word) || !is_file(word))
+    if (is_odd(path))
         return;
-    if (*word == '/') {
-        if (is_below(word, cwd))
-            strs_take(&options->files, str_printf("%s:%s", word, word));
+    if (*path == '/') {
+        if (is_below(path, cwd))
+            strs_take(&options->files, str_printf("%s:%s", path, path));
         return;
     }
-    const char *name = word;
+    const char *name = path;
     while (str_starts(name, "./"))
         name += strspn(name + 1, "/") + 1;
     char *there CLEANUP(mem_free) = fs_join(options->workdir ? options->workdir : "/", name);
-    strs_take(&options->files, str_printf("%s:%s", word, there));
+    strs_take(&options->files, str_printf("%s:%s", path, there));
+}
+
+/* The language of a script by its first line, or of an interpreter by its name; or NULL. */
+static const char *language_of_target(const char *target)
+{
+    struct script script CLEANUP(script_free) = {0};
+    int fd CLEANUP(fd_close) = open(target, O_RDONLY | O_CLOEXEC);
+    u8 line[256];
+    ssize_t len = fd < 0 ? -1 : read(fd, line, sizeof(line));
+
+    if (len <= 0 || !script_parse(line, (size_t)len, &script))
+        return imports_language(target);
+    const char *language = imports_language(script.interpreter);
+    return language || !script.argument ? language : imports_language(script.argument);
+}
+
+static bool is_one_of(const char *word, const char *const *list)
+{
+    while (*list && strcmp(word, *list) != 0)
+        list++;
+    return *list;
+}
+
+/* What a word means to an interpreter or a script, after the word @before: a script, a text of the
+ * language, a module; or, as servers name what they serve, "module" and "module:object". */
+static void scan_word(struct imports *imports, const char *language, const char *before,
+                      const char *word)
+{
+    static const char *const texts[] = {"-c", "-e", "-E", "--eval", "-p", "--print", NULL};
+    static const char *const modules[] = {"-m", "-r", "-M", "--require", NULL};
+    struct imports beside CLEANUP(imports_free) = {0};
+    char *name CLEANUP(mem_free) = str_printf("%.*s", (int)strcspn(word, ":="), word);
+
+    if (is_one_of(before, texts)) {
+        imports_scan_text(imports, language, word, ".");
+    } else if (is_one_of(before, modules)) {
+        imports_add(imports, language, strstr(word, "::") ? word : name, ".");
+    } else if (*word == '-' && word[1] && strchr("Mr", word[1])) { /* perl -MFoo::Bar */
+        imports_add(imports, language, word + 2, ".");
+    } else if (*word != '-' && is_file(word)) {
+        imports_scan_file(imports, language, word);
+    } else if (*word != '-' && *word) {
+        imports_add(&beside, language, name, "."); /* only if it is here */
+        strs_add_all(&imports->files, &beside.files);
+        if (beside.files.len)
+            strs_add_all(&imports->names, &beside.names);
+    }
+}
+
+static void bring_modules(struct run_options *options, const char *target, char *const *args,
+                          const char *cwd)
+{
+    struct imports imports CLEANUP(imports_free) = {0};
+    const char *language = language_of_target(target), *before = "";
+
+    if (!language)
+        return;
+    for (; *args; before = *args++)
+        scan_word(&imports, language, before, *args);
+    for (size_t i = 0; i < imports.files.len; i++)
+        bring(options, imports.files.at[i], cwd);
+    modules_installed(&imports.names, &options->imports);
 }
 
 void run_bring_named(struct run_options *options, const char *target, char *const *args)
@@ -55,8 +122,10 @@ void run_bring_named(struct run_options *options, const char *target, char *cons
         return;
     struct strs said = options->files; /* what was said outright comes last, and stands */
     options->files = (struct strs){0};
-    for (; *args; args++)
-        bring(options, *args, cwd);
+    for (char *const *arg = args; *arg; arg++)
+        if (**arg != '-' && is_file(*arg))
+            bring(options, *arg, cwd);
+    bring_modules(options, target, args, cwd);
     strs_add_all(&options->files, &said);
     strs_free(&said);
 }

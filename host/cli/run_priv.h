@@ -22,7 +22,7 @@ struct run_state {
 /** What the user said. Zero, or -1 for a switch, where nothing was said. */
 struct run_options {
     struct strs env, env_files, files, append, with, publish, exec, volumes, tmpfs, log_opts,
-        labels;
+        labels, imports;
     const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     const char *restart, *log_driver;

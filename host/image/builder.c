@@ -4,6 +4,8 @@
 #include "image/config.h"
 #include "image/erofs.h"
 #include "image/extras.h"
+#include "image/imports.h"
+#include "image/modules.h"
 #include "image/patch/add.h"
 #include "image/store.h"
 #include "lib/cleanup.h"
@@ -35,6 +37,7 @@ void builder_fini(struct builder *b)
     image_config_free(&b->config);
     strs_free(&b->base);
     strs_free(&b->started);
+    strs_free(&b->scripts);
     free(b->program);
     fs_tmpdir_remove(&b->scratch);
 }
@@ -143,6 +146,30 @@ static int builder_patch(struct builder *b, struct err *err)
     return failed;
 }
 
+/* Scripts and modules of the program's language that are in by now, before its own library comes:
+ * those that were copied, or stand beside a script. */
+static int builder_add_modules(struct builder *b, struct err *err)
+{
+    struct imports imports CLEANUP(imports_free) = {0};
+    const char *language = b->program ? imports_language(b->program) : NULL;
+
+    if (b->opts->imports)
+        strs_add_all(&imports.names, b->opts->imports);
+    for (size_t i = 0; language && i < b->tree.len; i++) {
+        const struct tree_node *node = b->tree.nodes[i];
+        bool vendored = strstr(node->path, "/node_modules/") || strstr(node->path, "-packages/");
+        if (node->kind != TREE_FILE || vendored)
+            continue;
+        const char *own = imports_language(node->path);
+        if ((own && strcmp(own, language) == 0) || strs_has(&b->scripts, node->path))
+            imports_scan_file(&imports, language, node->source);
+    }
+    int failed = modules_add(&b->tree, &imports.names, NULL, err);
+    for (size_t i = 0; language && i < b->scripts.len && !failed; i++)
+        failed = modules_add_of(&b->tree, language, b->scripts.at[i], NULL, err);
+    return failed;
+}
+
 static int builder_fill(struct builder *b, struct err *err)
 {
     struct strs env CLEANUP(strs_free) = {0}, exec CLEANUP(strs_free) = {0};
@@ -151,6 +178,8 @@ static int builder_fill(struct builder *b, struct err *err)
     for (size_t i = 0; !failed && b->opts->exec && i < b->opts->exec->len; i++)
         if (builder_add_exec(b, b->opts->exec->at[i], err))
             failed = err_prefix(err, "--allow-exec");
+    if (!failed)
+        failed = builder_add_modules(b, err);
     bool asked = b->opts->with && b->opts->with->len;
     if (!failed && (b->scratch_base || b->program || asked))
         failed =

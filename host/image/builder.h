@@ -16,6 +16,7 @@ struct builder {
     char *scratch;                      /* temporary folder inside the store */
     struct timespec began;              /* when: what changes later may be in or not */
     char *program;                      /* host path of the main program, links resolved; or NULL */
+    struct strs scripts;                /* guest paths of scripts that it starts by */
     struct strs started;                /* host paths of programs that it may start */
     enum erofs_compression compression; /* what the options say, else an Ingotfile's COMPRESS */
     bool scratch_base;                  /* FROM scratch, or no FROM: needs what every image has */

@@ -51,6 +51,7 @@ static int target_key(const struct target *target, const struct image_opts *opts
         strs_add(&words, cwd);
     key_add_list(&words, "with", opts ? opts->with : NULL);
     key_add_list(&words, "exec", opts ? opts->exec : NULL);
+    key_add_list(&words, "imports", opts ? opts->imports : NULL);
     strs_take(&words, str_printf("patch %d", opts && opts->no_patch ? 0 : PATCH_VERSION));
     key_add_env(&words, "PATH");
     if (target->kind != TARGET_PROGRAM) {

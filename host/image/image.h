@@ -55,7 +55,8 @@ struct image_opts {
     bool seal;                /* the kernel shall refuse calls that the image does not contain */
     const struct strs *allow; /* ... but for these, by name or number */
     enum erofs_compression compression; /* --compress (build only) */
-    const struct strs *exec; /* --allow-exec: programs that it may start: builder_add_exec() */
+    const struct strs *exec;    /* --allow-exec: programs that it may start: builder_add_exec() */
+    const struct strs *imports; /* modules that its arguments ask for: "LANGUAGE:NAME", imports.h */
 };
 
 /**

@@ -2,6 +2,8 @@
 #include "image/builder.h"
 
 #include "image/config.h"
+#include "image/imports.h"
+#include "image/languages.h"
 #include "image/script.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -68,6 +70,21 @@ static int program_add_env(struct builder *b, const struct script *script, struc
     return failed;
 }
 
+/* The modules that stand beside a script and that it imports. */
+static int program_add_beside(struct builder *b, const char *path, struct err *err)
+{
+    struct imports imports CLEANUP(imports_free) = {0};
+    int failed = 0;
+
+    imports_scan_file(&imports, b->program ? imports_language(b->program) : NULL, path);
+    for (size_t i = 0; i < imports.files.len && !failed; i++) {
+        failed = tree_add_host(&b->tree, imports.files.at[i], err);
+        if (!failed && fs_is_dir(imports.files.at[i]))
+            failed = tree_add_tree(&b->tree, imports.files.at[i], imports.files.at[i], NULL, err);
+    }
+    return failed;
+}
+
 static int program_add_script(struct builder *b, const char *path, const struct script *script,
                               struct strs *argv, int scripts, struct err *err)
 {
@@ -87,11 +104,18 @@ static int program_add_script(struct builder *b, const char *path, const struct 
         return err_prefix(err, "interpreter of %s", path);
     char *guest CLEANUP(mem_free) = tree_guest_path(&b->tree, path);
     strs_add(argv, guest);
-    return tree_add_host(&b->tree, path, err);
+    strs_add(&b->scripts, guest);
+    failed = tree_add_host(&b->tree, path, err);
+    return failed ? failed : program_add_beside(b, path, err);
 }
 
 static int program_add_elf(struct builder *b, const char *path, struct strs *argv, struct err *err)
 {
+    const char *interpreter = language_interpreter(path);
+    if (interpreter)
+        return err_set(err, ENOEXEC,
+                       "%s: a script without a first line '#!%s'; try 'ingot run %s %s'", path,
+                       interpreter, interpreter, path);
     if (access(path, X_OK) < 0)
         return err_set(err, EACCES, "%s: not executable; try 'chmod +x %s'", path, path);
     int failed = closure_add_program(&b->closure, path, false, err);

@@ -69,6 +69,32 @@ def test_build_images_run_inspect_rmi():
         need(home.ingot("run", "hello:1").status != 0, "it still runs after rmi")
 
 
+def test_modules_of_a_script_come_along():
+    """Those beside it, those in folders, and those of packages with what these need."""
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        for name, text in (("main.py", "import other, part.deep as deep\nimport jinja2\n"
+                                       "print(other.x, deep.y, jinja2.Template('{{ z }}').render(z=3))\n"),
+                           ("other.py", "x = 1\n"), ("part/__init__.py", ""), ("part/deep.py", "y = 2\n"),
+                           ("main.js", "const a = require('./lib/a'); console.log(a.x, require('left')(2))\n"),
+                           ("lib/a.js", "exports.x = 1\n"), ("node_modules/left/index.js", "module.exports = x => x\n"),
+                           ("Ingotfile", "PROGRAM /usr/bin/python3 /app/main.py\nCOPY . /app\n")):
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+        for words, expected in ((("/usr/bin/python3", "main.py"), "1 2 3\n"),
+                                (("-w", "/srv", "/usr/bin/python3", "./main.py"), "1 2 3\n"),
+                                (("/usr/bin/python3", "-c", "import main"), "1 2 3\n"),
+                                (("/usr/bin/python3", "-m", "main"), "1 2 3\n"),
+                                ((".",), "1 2 3\n"),
+                                (("/usr/bin/node", "main.js"), "1 2\n")):
+            said = home.good("run", "-q", *words, cwd=folder)
+            need(said == expected, f"{words}: {said!r}")
+        result = home.ingot("run", "main.py", cwd=folder)
+        need(result.status in (1, 125, 126) and "ingot run /usr/bin/python3" in result.errors(),
+             f"no clear word\n{result.show()}")
+
+
 def test_ingotfile():
     with Home() as home, tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "data.txt"), "w", encoding="ascii") as file:

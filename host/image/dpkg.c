@@ -1,0 +1,129 @@
+#include "image/dpkg.h"
+
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+#include "lib/types.h"
+
+#include <string.h>
+
+enum {
+    DPKG_FILE_MAX = MIB(64),
+};
+
+void dpkg_open(struct dpkg *dpkg, const char *folder)
+{
+    struct err ignored;
+
+    *dpkg = (struct dpkg){.folder = str_dup(folder ? folder : "/var/lib/dpkg")};
+    char *path CLEANUP(mem_free) = fs_join(dpkg->folder, "status");
+    (void)fs_read(path, DPKG_FILE_MAX, &dpkg->status, &ignored); /* then nothing is installed */
+}
+
+void dpkg_close(struct dpkg *dpkg)
+{
+    free(dpkg->folder);
+    buf_free(&dpkg->status);
+    *dpkg = (struct dpkg){0};
+}
+
+/* Does @text have @line, as a whole line? */
+static bool dpkg_has_line(const struct buf *text, const char *line, size_t len)
+{
+    const char *at = text->data, *end = text->data + text->len;
+
+    while (at && (at = memmem(at, (size_t)(end - at), line, len))) {
+        bool starts = at == text->data || at[-1] == '\n';
+        if (starts && (at + len == end || at[len] == '\n'))
+            return true;
+        at += len;
+    }
+    return false;
+}
+
+/* Of "NAME.list" or "NAME:ARCHITECTURE.list". */
+static char *dpkg_list_package(const char *file)
+{
+    const char *colon = strchr(file, ':');
+    size_t len = colon ? (size_t)(colon - file) : strlen(file) - strlen(".list");
+
+    return str_printf("%.*s", (int)len, file);
+}
+
+char *dpkg_owner(const struct dpkg *dpkg, const char *path)
+{
+    char *info CLEANUP(mem_free) = fs_join(dpkg->folder, "info");
+    struct strs names CLEANUP(strs_free) = {0};
+    struct buf text CLEANUP(buf_free) = {0};
+    struct err ignored;
+    /* /usr/bin/sed came as /bin/sed, from before the two folders were one. */
+    const char *old = str_starts(path, "/usr/") ? path + strlen("/usr") : path;
+
+    if (!dpkg->status.len || fs_list(info, &names, &ignored))
+        return NULL;
+    for (size_t i = 0; i < names.len; i++) {
+        if (!str_ends(names.at[i], ".list"))
+            continue;
+        char *list CLEANUP(mem_free) = fs_join(info, names.at[i]);
+        if (fs_read(list, DPKG_FILE_MAX, &text, &ignored))
+            continue;
+        if (dpkg_has_line(&text, path, strlen(path)) || dpkg_has_line(&text, old, strlen(old)))
+            return dpkg_list_package(names.at[i]);
+    }
+    return NULL;
+}
+
+void dpkg_files(const struct dpkg *dpkg, const char *package, struct strs *paths)
+{
+    struct buf text CLEANUP(buf_free) = {0};
+    struct err ignored;
+    char *line;
+
+    char *plain CLEANUP(mem_free) = str_printf("%s/info/%s.list", dpkg->folder, package);
+    char *native CLEANUP(mem_free) = str_printf("%s/info/%s:amd64.list", dpkg->folder, package);
+    if (fs_read(plain, DPKG_FILE_MAX, &text, &ignored) &&
+        fs_read(native, DPKG_FILE_MAX, &text, &ignored))
+        return;
+    for (char *rest = text.data; (line = strsep(&rest, "\n"));)
+        if (*line == '/')
+            strs_add(paths, line);
+}
+
+/* The paragraph of an installed package, NUL-terminated, owned by the caller; or NULL. */
+static char *dpkg_paragraph(const struct dpkg *dpkg, const char *package)
+{
+    char *head CLEANUP(mem_free) = str_printf("Package: %s\n", package);
+    const char *at = dpkg->status.data;
+
+    while (at && (at = strstr(at, head)) && at != dpkg->status.data && at[-1] != '\n')
+        at++;
+    if (!at)
+        return NULL;
+    const char *end = strstr(at, "\n\n");
+    return str_printf("%.*s", end ? (int)(end - at) : (int)strlen(at), at);
+}
+
+/* "libc6 (>= 2.34), python3:any | python3-dev": the first name of each. */
+static void dpkg_add_names(const char *field, struct strs *names)
+{
+    char *all CLEANUP(mem_free) = str_printf("%.*s", (int)strcspn(field, "\n"), field);
+    char *one;
+
+    for (char *rest = all; (one = strsep(&rest, ","));) {
+        one += strspn(one, " ");
+        one[strcspn(one, " :(|")] = 0;
+        if (*one && !strs_has(names, one))
+            strs_add(names, one);
+    }
+}
+
+void dpkg_depends(const struct dpkg *dpkg, const char *package, struct strs *names)
+{
+    static const char *const fields[] = {"\nPre-Depends: ", "\nDepends: "};
+    char *paragraph CLEANUP(mem_free) = dpkg_paragraph(dpkg, package);
+
+    for (size_t i = 0; paragraph && i < ARRAY_LEN(fields); i++) {
+        const char *field = strstr(paragraph, fields[i]);
+        if (field)
+            dpkg_add_names(field + strlen(fields[i]), names);
+    }
+}

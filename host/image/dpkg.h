@@ -1,0 +1,29 @@
+/* What Debian's package manager knows of this machine's files: whose they are, and which other
+ * packages their package needs.  Read from its own files (deb-status(5) and dpkg(1): "FILES"); on a
+ * machine without them nobody owns anything. */
+#pragma once
+
+#include "lib/buf.h"
+
+#include <stdbool.h>
+
+struct dpkg {
+    char *folder;      /* "/var/lib/dpkg"; owned */
+    struct buf status; /* all of its file `status`; empty where there is none */
+};
+
+/** Read what is installed by the database in @folder; NULL: this machine's. */
+void dpkg_open(struct dpkg *dpkg, const char *folder);
+
+/** Free what @dpkg owns; fit for CLEANUP. */
+void dpkg_close(struct dpkg *dpkg);
+
+/** The package that brought the file or folder @path ("python3-flask"; the first by name, if
+ * several did), owned by the caller; NULL: none. */
+char *dpkg_owner(const struct dpkg *dpkg, const char *path);
+
+/** Append the absolute paths that @package brought, folders among them, to @paths. */
+void dpkg_files(const struct dpkg *dpkg, const char *package, struct strs *paths);
+
+/** Append the names of the packages that @package needs to @names: of alternatives the first. */
+void dpkg_depends(const struct dpkg *dpkg, const char *package, struct strs *names);

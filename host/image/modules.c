@@ -1,0 +1,246 @@
+#include "image/modules.h"
+
+#include "image/dpkg.h"
+#include "image/languages.h"
+#include "image/tree.h"
+#include "lib/cleanup.h"
+#include "lib/fs.h"
+#include "lib/types.h"
+
+#include <fnmatch.h>
+#include <glob.h>
+#include <string.h>
+
+struct modules {
+    struct tree *tree;
+    struct dpkg dpkg;
+    struct strs packages; /* that are in, or are to be passed over */
+};
+
+static void modules_free(struct modules *m)
+{
+    dpkg_close(&m->dpkg);
+    strs_free(&m->packages);
+}
+
+/* What a package has for people, for other programs and for the machine's start. */
+static bool is_aside(const char *path)
+{
+    static const char *const folders[] = {
+        "/usr/share/doc/",
+        "/usr/share/man/",
+        "/usr/share/locale/",
+        "/usr/share/lintian/",
+        "/usr/share/info/",
+        "/usr/share/bug/",
+        "/usr/share/doc-base/",
+        "/usr/bin/",
+        "/usr/sbin/",
+        "/usr/games/",
+        "/bin/",
+        "/sbin/",
+        "/lib/systemd/",
+        "/usr/lib/systemd/",
+        "/etc/init.d/",
+        "/etc/default/",
+        "/etc/cron",
+        "/etc/logrotate.d/",
+        "/etc/apparmor.d/",
+        "/usr/share/bash-completion/",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+        if (str_starts(path, folders[i]))
+            return true;
+    return strstr(path, "/tests/") || strstr(path, "/test/");
+}
+
+/* What Python compiled when the package was installed: the guest need not do it at each start. */
+static int add_bytecode(struct tree *tree, const char *path, struct err *err)
+{
+    const char *name = fs_name(path);
+    glob_t found;
+    int failed = 0;
+
+    char *pattern CLEANUP(mem_free) =
+        str_printf("%.*s__pycache__/%.*s.cpython-3[0-9]*.pyc", (int)(name - path), path,
+                   (int)(strlen(name) - strlen(".py")), name);
+    if (glob(pattern, GLOB_NOSORT, NULL, &found))
+        return 0;
+    for (size_t i = 0; i < found.gl_pathc && !failed; i++)
+        failed = tree_add_host(tree, found.gl_pathv[i], err);
+    globfree(&found);
+    return failed;
+}
+
+static int add_file(struct tree *tree, const char *path, struct err *err)
+{
+    if (is_aside(path) || fs_is_dir(path) || access(path, R_OK) < 0)
+        return 0;
+    int failed = tree_add_host(tree, path, err);
+    return failed || !str_ends(path, ".py") ? failed : add_bytecode(tree, path, err);
+}
+
+/* A package, and those of its language that it needs. */
+static int add_package(struct modules *m, const struct language *language, const char *name,
+                       struct err *err)
+{
+    struct strs todo CLEANUP(strs_free) = {0};
+
+    strs_add(&todo, name);
+    for (size_t next = 0; next < todo.len; next++) {
+        struct strs files CLEANUP(strs_free) = {0}, needs CLEANUP(strs_free) = {0};
+        const char *package = todo.at[next];
+        if (strs_has(&m->packages, package))
+            continue;
+        strs_add(&m->packages, package);
+        dpkg_files(&m->dpkg, package, &files);
+        for (size_t i = 0; i < files.len; i++)
+            if (add_file(m->tree, files.at[i], err))
+                return -err->code;
+        dpkg_depends(&m->dpkg, package, &needs);
+        for (size_t i = 0; i < needs.len; i++)
+            if (fnmatch(language->packages, needs.at[i], 0) == 0)
+                strs_add(&todo, needs.at[i]);
+    }
+    return 0;
+}
+
+static int add_whole(struct tree *tree, const char *pattern, struct err *err)
+{
+    glob_t found;
+    int failed = 0;
+
+    if (glob(pattern, 0, NULL, &found))
+        return 0;
+    for (size_t i = 0; i < found.gl_pathc && !failed; i++) {
+        failed = tree_add_host(tree, found.gl_pathv[i], err);
+        if (!failed && fs_is_dir(found.gl_pathv[i]))
+            failed = tree_add_tree(tree, found.gl_pathv[i], found.gl_pathv[i], NULL, err);
+    }
+    globfree(&found);
+    return failed;
+}
+
+/* The first file that @path, a module's, stands for below a root; owned by the caller, or NULL. */
+static char *find_below(const struct language *language, const char *root, const char *path)
+{
+    for (size_t i = 0; i < LANGUAGE_FILES && language->files[i]; i++) {
+        char *pattern CLEANUP(mem_free) = str_printf("%s/%s%s", root, path, language->files[i]);
+        glob_t found;
+        if (glob(pattern, 0, NULL, &found))
+            continue;
+        char *first = str_dup(found.gl_pathv[0]);
+        globfree(&found);
+        return first;
+    }
+    return NULL;
+}
+
+/* @path in one root, or what it is a part of: "flask/views" is in "flask". */
+static char *find_module(const struct language *language, const char *root, const char *path)
+{
+    char *shorter CLEANUP(mem_free) = str_dup(path);
+
+    while (true) {
+        char *found = find_below(language, root, shorter);
+        char *slash = strrchr(shorter, '/');
+        if (found || !slash)
+            return found;
+        *slash = 0;
+    }
+}
+
+/* The same in all roots.  @whole gets what to bring if no package owns it; @tree, if not NULL,
+ * depends on where it was looked for: it may be installed later. */
+static char *find_installed(const struct language *language, const char *name, struct tree *tree,
+                            const char **whole)
+{
+    char *path CLEANUP(mem_free) = language_path(language, name);
+
+    for (size_t i = 0; i < LANGUAGE_ROOTS && language->roots[i].glob; i++) {
+        glob_t roots;
+        char *found = NULL;
+        *whole = language->roots[i].whole;
+        if (glob(language->roots[i].glob, 0, NULL, &roots))
+            continue;
+        for (size_t k = 0; k < roots.gl_pathc && !found; k++) {
+            if (tree)
+                tree_depend(tree, roots.gl_pathv[k]);
+            found = find_module(language, roots.gl_pathv[k], path);
+        }
+        globfree(&roots);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+static int add_module(struct modules *m, const struct language *language, const char *name,
+                      struct err *err)
+{
+    const char *whole;
+    char *found CLEANUP(mem_free) = find_installed(language, name, m->tree, &whole);
+
+    if (!found || tree_find(m->tree, found)) /* a package before has brought it */
+        return 0;
+    for (size_t i = 0; language->together && i < LANGUAGE_ROOTS && language->roots[i].glob; i++)
+        if (add_whole(m->tree, language->roots[i].whole, err))
+            return -err->code;
+    if (language->together)
+        return 0;
+    char *package CLEANUP(mem_free) = dpkg_owner(&m->dpkg, found);
+    return package ? add_package(m, language, package, err) : add_whole(m->tree, whole, err);
+}
+
+/* Cut "LANGUAGE:NAME". */
+static const struct language *split(const char *full, const char **name)
+{
+    const char *colon = strchr(full, ':');
+    char *word CLEANUP(mem_free) = str_printf("%.*s", (int)(colon ? colon - full : 0), full);
+
+    *name = colon ? colon + 1 : "";
+    return language_named(word);
+}
+
+void modules_installed(const struct strs *names, struct strs *found)
+{
+    for (size_t i = 0; i < names->len; i++) {
+        const char *name, *whole;
+        const struct language *language = split(names->at[i], &name);
+        char *file CLEANUP(mem_free) =
+            language ? find_installed(language, name, NULL, &whole) : NULL;
+        if (file)
+            strs_add(found, names->at[i]);
+    }
+}
+
+int modules_add(struct tree *tree, const struct strs *names, const char *dpkg, struct err *err)
+{
+    struct modules m CLEANUP(modules_free) = {.tree = tree};
+    int failed = 0;
+
+    if (!names->len)
+        return 0;
+    dpkg_open(&m.dpkg, dpkg);
+    for (size_t i = 0; i < names->len && !failed; i++) {
+        const char *name;
+        const struct language *language = split(names->at[i], &name);
+        if (language)
+            failed = add_module(&m, language, name, err);
+    }
+    return failed;
+}
+
+int modules_add_of(struct tree *tree, const char *language, const char *program, const char *dpkg,
+                   struct err *err)
+{
+    struct modules m CLEANUP(modules_free) = {.tree = tree};
+    const struct language *known = language_named(language);
+
+    if (!known)
+        return 0;
+    dpkg_open(&m.dpkg, dpkg);
+    char *package CLEANUP(mem_free) = dpkg_owner(&m.dpkg, program);
+    return package ? add_package(&m, known, package, err) : 0;
+}

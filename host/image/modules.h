@@ -1,0 +1,23 @@
+/* Modules of languages, as this machine has them installed, for an image: with the packages that
+ * they came in, and those that these need. */
+#pragma once
+
+#include "lib/buf.h"
+#include "lib/err.h"
+
+struct tree;
+
+/**
+ * Add to @tree the modules @names ("LANGUAGE:NAME", as imports.h finds them) that this machine has.
+ * Where no package owns a module, the folder that it lies in comes whole.  What is not found is
+ * left out.
+ * @dpkg: folder of the package database, as dpkg_open() takes it
+ */
+int modules_add(struct tree *tree, const struct strs *names, const char *dpkg, struct err *err);
+
+/** Append those of @names that this machine has to @found. */
+void modules_installed(const struct strs *names, struct strs *found);
+
+/** Add to @tree what the package of @program, a script in @language, needs of that language. */
+int modules_add_of(struct tree *tree, const char *language, const char *program, const char *dpkg,
+                   struct err *err);

@@ -1,0 +1,154 @@
+/* What scripts import, and whose package that is: a folder of scripts, and a package database. */
+#include "image/dpkg.h"
+#include "image/imports.h"
+#include "image/modules.h"
+#include "image/tree.h"
+#include "lib/fs.h"
+#include "unit/test.h"
+
+static char *root;
+
+/* A file below the test's folder, with the folders above it; returns its path, to be freed. */
+static char *put(const char *name, const char *text)
+{
+    char *path = fs_join(root, name);
+    char *above = str_printf("%.*s", (int)(strrchr(path, '/') - path), path);
+
+    REQUIRE(!fs_mkdirs(above, NULL) && !fs_write(path, text, strlen(text), 0644, NULL), name);
+    free(above);
+    return path;
+}
+
+static bool brings(const struct imports *imports, const char *name)
+{
+    char *path = fs_join(root, name);
+    bool has = strs_has(&imports->files, path);
+
+    free(path);
+    return has;
+}
+
+static struct imports scan(const char *language, const char *name, const char *text)
+{
+    struct imports imports = {0};
+    char *path = put(name, text);
+
+    imports_scan_file(&imports, language, path);
+    free(path);
+    return imports;
+}
+
+TEST(imports_know_a_language_by_script_and_by_interpreter)
+{
+    EXPECT_STR(imports_language("/usr/bin/python3.11"), "python", NULL);
+    EXPECT_STR(imports_language("x.rb"), "ruby", NULL);
+    EXPECT_STR(imports_language("perl"), "perl", NULL);
+    EXPECT_STR(imports_language("/usr/bin/node"), "node", NULL);
+    EXPECT_TRUE(!imports_language("/usr/bin/pythonic"), NULL);
+    EXPECT_TRUE(!imports_language("/bin/true"), NULL);
+}
+
+TEST(imports_follow_modules_beside_the_script)
+{
+    root = fs_tmpdir(NULL, NULL);
+    free(put("helper.py", "import deep.inside\nimport helper\n"));
+    free(put("deep/inside.py", "import yaml\n"));
+    struct imports imports =
+        scan("python", "app.py",
+             "import os, helper as h\nfrom flask.views import View; import re\n"
+             "  from . import nothing\n# import said_in_a_comment\n");
+    EXPECT_TRUE(brings(&imports, "helper.py"), NULL);
+    EXPECT_TRUE(brings(&imports, "deep"), NULL);
+    EXPECT_TRUE(strs_has(&imports.names, "python:os"), NULL);
+    EXPECT_TRUE(strs_has(&imports.names, "python:re"), NULL);
+    EXPECT_TRUE(strs_has(&imports.names, "python:flask.views"), NULL);
+    EXPECT_TRUE(strs_has(&imports.names, "python:yaml"), "what a module beside it imports");
+    EXPECT_EQ(imports.names.len, 4, NULL);
+    imports_free(&imports);
+    fs_tmpdir_remove(&root);
+}
+
+TEST(imports_of_other_languages)
+{
+    root = fs_tmpdir(NULL, NULL);
+    free(put("lib/part.rb", ""));
+    free(put("part.js", ""));
+    free(put("node_modules/left/index.js", ""));
+    struct imports ruby =
+        scan("ruby", "app.rb", "require 'json'\nrequire_relative(\"lib/part\")\n");
+    EXPECT_TRUE(brings(&ruby, "lib/part.rb"), NULL);
+    EXPECT_TRUE(strs_has(&ruby.names, "ruby:json"), NULL);
+    struct imports perl = scan("perl", "app.pl", "use strict; use Foo::Bar qw(x);\n");
+    EXPECT_TRUE(strs_has(&perl.names, "perl:Foo::Bar"), NULL);
+    struct imports node = scan("node", "app.js",
+                               "const a = require('./part'), b = require(\"left\")\n"
+                               "import c from 'http'\n");
+    EXPECT_TRUE(brings(&node, "./part.js") || brings(&node, "part.js"), NULL);
+    EXPECT_TRUE(brings(&node, "node_modules"), NULL);
+    EXPECT_TRUE(strs_has(&node.names, "node:http"), NULL);
+    imports_free(&ruby);
+    imports_free(&perl);
+    imports_free(&node);
+    fs_tmpdir_remove(&root);
+}
+
+TEST(dpkg_tells_owner_files_and_needs)
+{
+    struct dpkg dpkg;
+    struct strs files = {0}, needs = {0};
+
+    root = fs_tmpdir(NULL, NULL);
+    free(put("status",
+             "Package: other\nStatus: x\nDepends: wrong\n\nPackage: a\nPre-Depends: "
+             "libc6 (>= 2.3)\nDepends: b:any, c (= 1) | d, b\nDescription: Package: no\n"));
+    free(put("info/a.list", "/.\n/usr\n/usr/bin/tool\n"));
+    free(put("info/b:amd64.list", "/.\n/bin/old\n"));
+    dpkg_open(&dpkg, root);
+    char *owner = dpkg_owner(&dpkg, "/usr/bin/tool"), *old = dpkg_owner(&dpkg, "/usr/bin/old");
+    EXPECT_STR(owner, "a", NULL);
+    EXPECT_STR(old, "b", "from before /bin and /usr/bin were one");
+    EXPECT_TRUE(!dpkg_owner(&dpkg, "/usr/bin/too"), "a part of a line is no line");
+    dpkg_files(&dpkg, "b", &files);
+    EXPECT_TRUE(strs_has(&files, "/bin/old"), NULL);
+    dpkg_depends(&dpkg, "a", &needs);
+    REQUIRE(needs.len == 3, NULL);
+    EXPECT_STR(needs.at[0], "libc6", NULL);
+    EXPECT_STR(needs.at[1], "b", NULL);
+    EXPECT_STR(needs.at[2], "c", "of alternatives the first");
+    dpkg_depends(&dpkg, "absent", &needs);
+    EXPECT_EQ(needs.len, 3, NULL);
+    free(owner);
+    free(old);
+    strs_free(&files);
+    strs_free(&needs);
+    dpkg_close(&dpkg);
+    fs_tmpdir_remove(&root);
+}
+
+TEST(modules_come_with_what_their_package_needs)
+{
+    struct tree tree = {0};
+    char text[1024];
+
+    root = fs_tmpdir(NULL, NULL);
+    char *tool = put("bin/tool", "#!/usr/bin/python3\n"), *data = put("share/data.txt", "x");
+    char *module = put("lib/one.py", ""), *aside = put("lib/tests/x.py", "");
+    free(put("db/status", "Package: tool\nDepends: python3-one, libc6\n\nPackage: python3-one\n"));
+    snprintf(text, sizeof(text), "%s\n%s\n", tool, data);
+    free(put("db/info/tool.list", text));
+    snprintf(text, sizeof(text), "%s\n%s\n", module, aside);
+    free(put("db/info/python3-one.list", text));
+    free(put("db/info/libc6.list", "/nonexistent/library\n"));
+    char *db = fs_join(root, "db");
+    EXPECT_EQ(modules_add_of(&tree, "python", tool, db, NULL), 0, NULL);
+    EXPECT_TRUE(tree_find(&tree, data), NULL);
+    EXPECT_TRUE(tree_find(&tree, module), NULL);
+    EXPECT_TRUE(!tree_find(&tree, aside), "tests stay behind");
+    free(tool);
+    free(data);
+    free(module);
+    free(aside);
+    free(db);
+    tree_free(&tree);
+    fs_tmpdir_remove(&root);
+}
