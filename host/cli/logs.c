@@ -1,4 +1,4 @@
-/* ingot logs, ingot attach, ingot exec: what an instance says, and what nobody can say to it. */
+/* ingot logs, ingot exec: what an instance says, and what nobody can say to it. */
 #include "cli/cli.h"
 #include "cli/instances.h"
 
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 struct logs_options {
@@ -119,67 +118,6 @@ const struct command command_logs = {
 };
 
 static const struct option_spec no_specs[] = {{0}};
-
-static bool attach_read(int fd, void *into, size_t len)
-{
-    return recv(fd, into, len, MSG_WAITALL) == (ssize_t)len;
-}
-
-/* Frames until the supervisor ends. */
-static int attach_pump(int fd, struct err *err)
-{
-    unsigned char head[8];
-    char *bytes CLEANUP(mem_free) = mem_new(1 << 16);
-
-    while (attach_read(fd, head, sizeof(head))) {
-        size_t len = (size_t)head[4] << 24 | head[5] << 16 | head[6] << 8 | head[7];
-        if (len > 1 << 16 || !attach_read(fd, bytes, len))
-            return err_set(err, EPROTO, "its supervisor makes no sense");
-        FILE *to = head[0] == 2 ? stderr : stdout;
-        if (fwrite(bytes, 1, len, to) != len || fflush(to))
-            return err_errno(err, errno, "standard %s", head[0] == 2 ? "error" : "output");
-    }
-    return 0;
-}
-
-static int attach_run(int argc, char **argv, struct err *err)
-{
-    struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
-    struct instance_state state;
-    int words, unused;
-    int done = cli_options(&command_attach, argc, argv, OPTIONS_ANYWHERE, &unused, &words, err);
-
-    if (done)
-        return min(done, 0);
-    if (words != 1)
-        return err_set(err, ERR_USAGE, "write 'ingot attach NAME'");
-    int failed = instance_open(&instance, argv[1], err);
-    if (failed)
-        return failed;
-    instance_get_state(&instance, &state);
-    if (state.foreground && instance_is_live(&instance))
-        return err_set(err, EINVAL, "instance '%s' is attached to its own terminal", argv[1]);
-    int fd CLEANUP(fd_close) = supervisor_connect(&instance, "attach", err);
-    if (fd < 0)
-        return fd;
-    failed = attach_pump(fd, err);
-    if (failed)
-        return failed;
-    if (instance_is_live(&instance))
-        return err_set(err, EPIPE, "instance '%s' goes on; it said more than could be shown here",
-                       argv[1]);
-    instance_get_state(&instance, &state);
-    return state.exit_code;
-}
-
-const struct command command_attach = {
-    .name = "attach",
-    .summary = "Show what an instance says from now on, and end with its status",
-    .usage = "NAME",
-    .options = no_specs,
-    .help = "Ctrl-C ends the command, not the instance.",
-    .run = attach_run,
-};
 
 static int exec_run(int argc, char **argv, struct err *err)
 {

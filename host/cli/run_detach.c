@@ -308,7 +308,7 @@ static json_t *config_make(const struct run_options *options, const struct image
         return NULL;
     json_t *config = json_pack(
         "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:b, "
-        "s:o}",
+        "s:b, s:b, s:o}",
         "Created", (json_int_t)instance_clock(), "Image", image->name, "ImageId", image->id,
         "Command", command, "Ports", run_config_ports(net), "Labels",
         config_labels(&options->labels), "Volumes", json_from_strs(&options->volumes), "Net",
@@ -317,7 +317,8 @@ static json_t *config_make(const struct run_options *options, const struct image
         options->log_driver ? options->log_driver : "json", "Env", json_from_strs(&env), "Cwd",
         cwd ? cwd : "/", "Store", real ? real : store, "StopTimeout",
         (json_int_t)options->stop_timeout, "StopSignal", stop ? stop : "SIGTERM", "AutoRemove",
-        (int)options->rm, "Words", words ? json_from_strs(words) : json_array());
+        (int)options->rm, "OpenStdin", options->interactive == 1, "Tty", options->tty == 1, "Words",
+        words ? json_from_strs(words) : json_array());
     if (!config)
         err_set(err, EINVAL, "a word of the command line or the environment is not UTF-8");
     return config;
@@ -379,16 +380,6 @@ int run_register(const struct run_options *options, const struct image *image, c
 static int detached_check(const struct run_options *options, struct restart_policy *restart,
                           struct err *err)
 {
-    if (options->tty == 1)
-        return err_set(
-            err, ERR_USAGE,
-            "--tty: an instance with --detach has no terminal; leave out -d and run it in "
-            "tmux or screen, or with --name to stop it by name");
-    if (options->interactive == 1)
-        return err_set(
-            err, ERR_USAGE,
-            "--interactive: an instance with --detach has no input; leave out -d, or give "
-            "it a file with --file");
     if (options->rm && options->restart && strcmp(options->restart, "no") != 0)
         return err_set(err, ERR_USAGE, "--rm and --restart: what is removed cannot start again");
     return restart_parse(options->restart ? options->restart : "no", restart, err);
@@ -414,7 +405,9 @@ static void detached_settle(struct run_options *options, const struct vmm *vmm)
 {
     options->isolation = vmm == &qemu_vmm ? "vm" : "process";
     options->stop_timeout = FOREVER_SECONDS;
-    options->interactive = options->tty = 0;
+    options->interactive =
+        options->interactive == 1; /* of who is attached, where it was asked for */
+    options->tty = options->tty == 1;
 }
 
 int run_detached(struct run_options *options, const struct image *image, char *const *args,
@@ -448,6 +441,7 @@ int run_detached(struct run_options *options, const struct image *image, char *c
     if (!*plan.log.tag)
         str_copy(plan.log.tag, name, sizeof(plan.log.tag));
     plan.vm = vmm == &qemu_vmm;
+    plan.input = options->interactive == 1;
     options->name = name;
     detached_settle(options, vmm);
     failed = supervisor_start(&plan, err);

@@ -319,6 +319,9 @@ static int run_set_terminal(struct run_guest *guest, const struct run_options *o
 {
     bool in_and_out = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 
+    guest->config.tty = options->tty == 1;
+    if (options->detach) /* its terminal is that of who attaches to it */
+        return 0;
     if (options->tty == 1 && !in_and_out)
         return err_set(err, EINVAL, "--tty: standard input and output are not a terminal");
     /* Unasked only where nothing is redirected: a terminal makes stdout and stderr one. */

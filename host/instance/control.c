@@ -12,9 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { LAST_WORDS_MS = 1000 };
+
 static void hang_up(struct client *client)
 {
     fd_close(&client->fd);
+    buf_free(&client->behind);
     *client = (struct client){.fd = -1};
 }
 
@@ -98,6 +101,11 @@ static void obey(struct supervisor *s, struct client *client)
     } else if (strcmp(order, "attach") == 0) {
         answer(client, "ok");
         client->attached = client->fd >= 0;
+    } else if (strcmp(order, "attach input") == 0 && !s->plan->input) {
+        answer(client, "error it takes no input: it was started without -i");
+    } else if (strcmp(order, "attach input") == 0) {
+        answer(client, "ok");
+        client->attached = client->speaks = client->fd >= 0;
     } else if (strcmp(order, "wait") == 0) {
         answer(client, "ok");
     } else {
@@ -107,6 +115,11 @@ static void obey(struct supervisor *s, struct client *client)
 
 void control_input(struct supervisor *s, struct client *client)
 {
+    if (client->speaks) {
+        if (!s->input.len && !input_take(&s->input, client->fd))
+            hang_up(client);
+        return;
+    }
     ssize_t got = recv(client->fd, client->order + client->len, ORDER_MAX - 1 - client->len, 0);
 
     if (got < 0 && errno == EAGAIN)
@@ -126,26 +139,94 @@ void control_input(struct supervisor *s, struct client *client)
     }
 }
 
-/* Who does not read fast enough is let go: the log has it all. */
+/* What one socket does not take at once waits here, and the guest's next words in its pipes. */
+static void give(struct client *client, const unsigned char head[8], const char *bytes, size_t len)
+{
+    struct iovec parts[] = {{(void *)(uintptr_t)head, 8}, {(void *)(uintptr_t)bytes, len}};
+    const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t put =
+        client->behind.len ? 0 : sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (put < 0 && errno != EAGAIN && errno != EINTR) {
+        hang_up(client);
+        return;
+    }
+    size_t done = (size_t)max(put, (ssize_t)0), of_head = min(done, (size_t)8);
+    if (done == 8 + len)
+        return;
+    if (!client->behind.len)
+        client->drop_at = ticks_ms() + BEHIND_MS;
+    buf_add(&client->behind, head + of_head, 8 - of_head);
+    buf_add(&client->behind, bytes + (done - of_head), len - (done - of_head));
+    if (client->behind.len > BEHIND_MAX)
+        hang_up(client);
+}
+
 void control_output(struct supervisor *s, enum log_stream stream, const char *bytes, size_t len)
 {
-    unsigned char head[8] = {stream == LOG_STDERR ? 2 : 1,
-                             0,
-                             0,
-                             0,
-                             (unsigned char)(len >> 24),
-                             (unsigned char)(len >> 16),
-                             (unsigned char)(len >> 8),
-                             (unsigned char)len};
+    const unsigned char head[8] = {stream == LOG_STDERR ? 2 : 1,
+                                   0,
+                                   0,
+                                   0,
+                                   (unsigned char)(len >> 24),
+                                   (unsigned char)(len >> 16),
+                                   (unsigned char)(len >> 8),
+                                   (unsigned char)len};
 
+    for (size_t i = 0; i < MAX_CLIENTS; i++)
+        if (s->clients[i].fd >= 0 && s->clients[i].attached)
+            give(&s->clients[i], head, bytes, len);
+}
+
+void control_poll(const struct supervisor *s, const struct client *client, struct pollfd *entry)
+{
+    bool full = client->speaks && s->input.len, behind = client->behind.len;
+
+    *entry = (struct pollfd){.fd = full && !behind ? -1 : client->fd,
+                             .events = (short)((full ? 0 : POLLIN) | (behind ? POLLOUT : 0))};
+}
+
+void control_catch_up(struct client *client)
+{
+    struct buf *behind = &client->behind;
+    ssize_t put = send(client->fd, behind->data, behind->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (put < 0 && errno != EAGAIN && errno != EINTR) {
+        hang_up(client);
+    } else if (put > 0) {
+        behind->len -= (size_t)put;
+        memmove(behind->data, behind->data + put, behind->len);
+        client->drop_at = ticks_ms() + BEHIND_MS;
+        if (!behind->len) {
+            client->drop_at = 0;
+            buf_free(behind);
+        }
+    }
+}
+
+bool control_is_behind(const struct supervisor *s, u64 *at)
+{
+    *at = 0;
+    for (size_t i = 0; i < MAX_CLIENTS; i++)
+        if (s->clients[i].behind.len)
+            *at = *at ? min(*at, s->clients[i].drop_at) : s->clients[i].drop_at;
+    return *at;
+}
+
+void control_drop_late(struct supervisor *s, u64 now)
+{
+    for (size_t i = 0; i < MAX_CLIENTS; i++)
+        if (s->clients[i].behind.len && now >= s->clients[i].drop_at)
+            hang_up(&s->clients[i]); /* the log has it all */
+}
+
+void control_end(struct supervisor *s)
+{
     for (size_t i = 0; i < MAX_CLIENTS; i++) {
         struct client *client = &s->clients[i];
-        struct iovec parts[] = {{head, sizeof(head)}, {(void *)(uintptr_t)bytes, len}};
-        const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-        if (client->fd >= 0 && client->attached &&
-            sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-                (ssize_t)(sizeof(head) + len))
-            hang_up(client);
+        struct pollfd entry = {.fd = client->fd, .events = POLLOUT};
+        while (client->behind.len && poll(&entry, 1, LAST_WORDS_MS) > 0)
+            control_catch_up(client);
     }
 }
 

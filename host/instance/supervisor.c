@@ -88,7 +88,7 @@ static void close_pair(int pair[2])
 }
 
 /* In the child: what is the supervisor's alone is closed, above all the lock. */
-static void run_runner(struct supervisor *s, int out, int err, int started, pid_t parent)
+static void run_runner(struct supervisor *s, int in, int out, int err, int started, pid_t parent)
 {
     sigset_t held;
 
@@ -97,12 +97,24 @@ static void run_runner(struct supervisor *s, int out, int err, int started, pid_
     sigprocmask(SIG_SETMASK, &held, NULL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
         _exit(1);
-    if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+    if ((in >= 0 && dup2(in, STDIN_FILENO) < 0) || dup2(out, STDOUT_FILENO) < 0 ||
+        dup2(err, STDERR_FILENO) < 0)
         _exit(STATUS_FAILED);
     int crash = instance_subfolder(s->instance, "crash"); /* without it there are no reports */
-    int *ours[] = {
-        &s->signals, &s->control, &s->ready,  &s->out,       &s->err,           &s->started,
-        &out,        &err,        &s->log.fd, &s->health.fd, &s->instance->dir, &s->instance->lock};
+    int *ours[] = {&in,
+                   &s->input.fd,
+                   &s->signals,
+                   &s->control,
+                   &s->ready,
+                   &s->out,
+                   &s->err,
+                   &s->started,
+                   &out,
+                   &err,
+                   &s->log.fd,
+                   &s->health.fd,
+                   &s->instance->dir,
+                   &s->instance->lock};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         fd_close(ours[i]);
     for (size_t i = 0; i < MAX_CLIENTS; i++)
@@ -120,10 +132,13 @@ static void run_runner(struct supervisor *s, int out, int err, int started, pid_
 
 static int spawn(struct supervisor *s)
 {
-    int out[2] = {-1, -1}, err[2] = {-1, -1}, started[2] = {-1, -1};
+    int in = -1, out[2] = {-1, -1}, err[2] = {-1, -1}, started[2] = {-1, -1};
     pid_t parent = getpid();
 
     if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0 || pipe2(started, O_CLOEXEC) < 0)
+        goto fail;
+    input_close(&s->input);
+    if (s->plan->input && input_open(&s->input, &in) < 0)
         goto fail;
     if (s->plan->vm) /* without it it cannot be paused, */
         s->monitor = instance_listen(s->instance, "qmp");
@@ -133,11 +148,12 @@ static int spawn(struct supervisor *s)
     s->started = started[0];
     pid_t child = fork();
     if (child == 0)
-        run_runner(s, out[1], err[1], started[1], parent);
+        run_runner(s, in, out[1], err[1], started[1], parent);
     if (child < 0) {
         s->out = s->err = s->started = -1;
         goto fail;
     }
+    fd_close(&in);
     fd_close(&out[1]);
     fd_close(&err[1]);
     fd_close(&started[1]);
@@ -151,6 +167,8 @@ static int spawn(struct supervisor *s)
 
 fail:;
     int failed = -errno;
+    fd_close(&in);
+    input_close(&s->input);
     close_pair(out);
     close_pair(err);
     close_pair(started);
@@ -362,6 +380,7 @@ static void do_what_is_due(struct supervisor *s, short health_ready)
 {
     u64 now = ticks_ms();
 
+    control_drop_late(s, now);
     if (s->kill_at && now >= s->kill_at && s->runner) {
         kill(s->runner, SIGQUIT);
         s->kill_at = now + LINGER_MS; /* a runner that does not even do that */
@@ -388,6 +407,7 @@ enum slots {
     SLOT_OUT,
     SLOT_ERR,
     SLOT_STARTED,
+    SLOT_INPUT,
     SLOT_HEALTH,
     SLOT_CLIENTS
 };
@@ -395,8 +415,9 @@ enum slots {
 static int wait_for_something(struct supervisor *s, struct pollfd *set)
 {
     struct pollfd health;
-    u64 now = ticks_ms(), at = UINT64_MAX;
-    u64 deadlines[] = {s->kill_at, s->start_at, health_poll(&s->health, &health)};
+    u64 now = ticks_ms(), at = UINT64_MAX, late_at;
+    bool behind = control_is_behind(s, &late_at);
+    u64 deadlines[] = {s->kill_at, s->start_at, health_poll(&s->health, &health), late_at};
 
     if (s->state.status != INSTANCE_RUNNING) /* one that is paused is not asked how it feels */
         deadlines[2] = 0, health.fd = -1;
@@ -404,12 +425,13 @@ static int wait_for_something(struct supervisor *s, struct pollfd *set)
         at = deadlines[i] ? min(at, deadlines[i]) : at;
     set[SLOT_SIGNALS] = (struct pollfd){.fd = s->signals, .events = POLLIN};
     set[SLOT_CONTROL] = (struct pollfd){.fd = s->control, .events = POLLIN};
-    set[SLOT_OUT] = (struct pollfd){.fd = s->out, .events = POLLIN};
-    set[SLOT_ERR] = (struct pollfd){.fd = s->err, .events = POLLIN};
+    set[SLOT_OUT] = (struct pollfd){.fd = behind ? -1 : s->out, .events = POLLIN};
+    set[SLOT_ERR] = (struct pollfd){.fd = behind ? -1 : s->err, .events = POLLIN};
     set[SLOT_STARTED] = (struct pollfd){.fd = s->started, .events = POLLIN};
+    set[SLOT_INPUT] = (struct pollfd){.fd = s->input.len ? s->input.fd : -1, .events = POLLOUT};
     set[SLOT_HEALTH] = health;
     for (size_t i = 0; i < MAX_CLIENTS; i++)
-        set[SLOT_CLIENTS + i] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
+        control_poll(s, &s->clients[i], &set[SLOT_CLIENTS + i]);
     int wait_ms = at == UINT64_MAX ? -1 : at <= now ? 0 : (int)min(at - now, (u64)INT_MAX);
     return poll(set, SLOT_CLIENTS + MAX_CLIENTS, wait_ms);
 }
@@ -422,9 +444,16 @@ static void dispatch(struct supervisor *s, const struct pollfd *set)
         take_stream(s, &s->out, LOG_STDOUT);
     if (set[SLOT_ERR].revents)
         take_stream(s, &s->err, LOG_STDERR);
-    for (size_t i = 0; i < MAX_CLIENTS; i++)
-        if (set[SLOT_CLIENTS + i].revents && s->clients[i].fd == set[SLOT_CLIENTS + i].fd)
-            control_input(s, &s->clients[i]);
+    if (set[SLOT_INPUT].revents)
+        input_flush(&s->input);
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        struct client *client = &s->clients[i];
+        const struct pollfd *entry = &set[SLOT_CLIENTS + i];
+        if (entry->revents && (entry->events & POLLOUT) && client->fd == entry->fd)
+            control_catch_up(client);
+        if ((entry->revents & ~POLLOUT) && client->fd == entry->fd)
+            control_input(s, client);
+    }
     if (set[SLOT_CONTROL].revents)
         control_accept(s);
     if (set[SLOT_SIGNALS].revents)
@@ -450,6 +479,7 @@ static void finish(struct supervisor *s)
     bool never = s->ready >= 0;
 
     log_fini(&s->log);
+    control_end(s);
     s->state.pid = 0;
     supervisor_save(s);
     unlinkat(s->instance->dir, "control", 0);
@@ -484,6 +514,7 @@ static void supervise(const struct supervisor_plan *plan, int control, int ready
                            .out = -1,
                            .err = -1,
                            .started = -1,
+                           .input = {.fd = -1},
                            .health = {.fd = -1}};
     sigset_t set;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);

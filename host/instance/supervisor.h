@@ -4,7 +4,8 @@
  *
  * When it dies, whatever of, the kernel kills the runner, and then the VMM: nothing is left over.
  *
- * The protocol is one line a request: "stop MS", "kill", "signal", "pause", "unpause", "attach".
+ * The protocol is one line a request: "stop MS", "kill", "signal", "pause", "unpause", "attach",
+ * "attach input" (what is said from then on is the program's standard input).
  * The answer is "ok" or "error WHY"; the socket then stays open until the supervisor ends, so that
  * its end of file tells of that.  After "attach" come frames: u8 stream (1 output, 2 errors), three
  * zero bytes, u32 length (big-endian), and as many bytes. */
@@ -47,6 +48,7 @@ struct supervisor_plan {
     bool vm;        /* a VM: it has a monitor; else a sandboxed process */
     bool remove;    /* remove the instance once it has ended */
     bool start_new; /* a first start that fails removes it too */
+    bool input;     /* its standard input is what those say who are attached; else it is empty */
     /** In the runner: run the guest, and return its exit status. */
     int (*run)(void *context, const struct runner_wires *wires);
     void *context;

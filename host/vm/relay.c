@@ -63,9 +63,10 @@ struct state {
     struct relay_line line;
     u64 kill_at_ms, timeout_at_ms, linger_at_ms; /* 0: not set */
     bool killed, timed_out;
-    bool device_lost; /* the process that plays the guest's devices ended before the guest */
-    bool lost;        /* a sink refused bytes for another reason than that its reader had left */
-    bool trimmed;     /* pages of this program that only a start needs were let go */
+    bool device_lost;  /* the process that plays the guest's devices ended before the guest */
+    bool lost;         /* a sink refused bytes for another reason than that its reader had left */
+    bool trimmed;      /* pages of this program that only a start needs were let go */
+    bool watch_escape; /* keys come from a terminal */
     unsigned escapes;
     u64 escape_since_ms;
 };
@@ -198,7 +199,7 @@ static void relay_input(struct state *state)
 
     if (flow->from >= 0 && !flow->len) {
         flow_fill(flow);
-        if (state->relay->vm->ch.tty >= 0)
+        if (state->watch_escape)
             relay_watch_escape(state);
     }
     if (flow->len)
@@ -429,6 +430,7 @@ static void relay_init(struct state *state, const struct relay *relay)
     state->signals = signalfd(-1, &set, SFD_CLOEXEC);
     state->log_open = true;
     state->diag_open = ch->diag >= 0;
+    state->watch_escape = tty && isatty(relay->in);
     state->report_open = ch->report >= 0;
     flow_init(&state->in, relay->in, tty ? ch->tty : ch->in);
     state->out.from_guest = state->err.from_guest = true;

@@ -10,6 +10,7 @@
 #include "core/random.h"
 #include "core/time.h"
 #include "drv/console_port.h"
+#include "drv/tty.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
@@ -18,7 +19,7 @@
 #include "sched/thread.h"
 #include "vfs/path.h"
 
-enum { REQUEST_MAX = 512, ANSWER_MAX = 64 << 10, TAG_MAX = 32 };
+enum { REQUEST_MAX = 512, ANSWER_MAX = 64 << 10, TAG_MAX = 32, MAX_SIZE = 0xffff };
 #define PATIENCE_NS (2 * NSEC_PER_SEC)
 
 /* Only its own thread touches it. */
@@ -167,6 +168,23 @@ static void answer_resume(struct listener *op, char *rest)
     send_text(op, result);
 }
 
+/* "size COLUMNS ROWS".  Who attaches to a terminal sees nothing of it before the program draws it
+ * anew, so that is told in any case. */
+static const char *change_size(char *rest)
+{
+    struct console_port *port = console_port_find("ingot.tty");
+    struct tty *tty = port ? tty_of_port(port) : NULL;
+    const char *columns = next_word(&rest), *rows = columns ? next_word(&rest) : NULL;
+    u64 x, y;
+
+    if (!tty)
+        return "error it has no terminal\n";
+    if (!rows || str_to_u64(columns, &x) || str_to_u64(rows, &y) || x > MAX_SIZE || y > MAX_SIZE)
+        return "error size COLUMNS ROWS\n";
+    tty_set_size(tty, &(struct winsize_abi){.cols = (u16)x, .rows = (u16)y}, true);
+    return "ok 0\n";
+}
+
 static void answer(struct listener *op)
 {
     char *rest = op->line, *word = next_word(&rest), *argument;
@@ -180,6 +198,8 @@ static void answer(struct listener *op)
         answer_file(op, argument);
     else if (!strcmp(word, "resume"))
         answer_resume(op, rest);
+    else if (!strcmp(word, "size"))
+        send_text(op, change_size(rest));
     else
         send_text(op, "error unknown request\n");
 }

@@ -50,6 +50,8 @@ void tty_input(struct tty *tty, const u8 *buf, size_t n);
 size_t tty_input_room(struct tty *tty);
 /** The terminal's side is gone: SIGHUP, and end of file for readers. */
 void tty_hang_up(struct tty *tty);
+/** Its window is that large now: SIGWINCH where that is new, or @tell.  Does not sleep. */
+void tty_set_size(struct tty *tty, const struct winsize_abi *size, bool tell);
 /** Room for output has come up. Does not sleep. */
 void tty_output_room(struct tty *tty);
 /** Make @file one on @tty. */

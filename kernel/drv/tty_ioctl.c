@@ -45,13 +45,18 @@ static int set_size(struct tty *tty, uaddr_t arg)
 
     if (copy_from_user(&size, arg, sizeof(size)))
         return -EFAULT;
+    tty_set_size(tty, &size, false);
+    return 0;
+}
+
+void tty_set_size(struct tty *tty, const struct winsize_abi *size, bool tell)
+{
     spin_lock(&tty->lock);
-    bool changed = __builtin_memcmp(&size, &tty->size, sizeof(size));
-    tty->size = size;
-    if (changed)
+    tell |= __builtin_memcmp(size, &tty->size, sizeof(*size)) != 0;
+    tty->size = *size;
+    if (tell)
         tty->line.signal(&tty->line, SIGWINCH);
     spin_unlock(&tty->lock);
-    return 0;
 }
 
 static int flush_queue(struct tty *tty, u64 which)

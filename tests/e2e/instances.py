@@ -1,10 +1,16 @@
 """Instances: started, seen, stopped, killed in every way, and told of rightly by all commands."""
 import concurrent.futures
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import select
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import time
 
 from commands import Home
@@ -261,10 +267,125 @@ def attached():
         lab.start("a", "--allow-exec", "/bin/sleep", ground="vm", program=["/bin/sh", "-c", "/bin/sleep 2; echo out; echo err >&2; exit 3"])
         result = lab.ingot("attach", "a", timeout=30)
         need(result.status == 3 and result.out == b"out\n" and result.err == b"err\n", f"not what it said\n{result.show()}")
-        for word in ("-t", "-i"):
-            lab.refused("run", "-d", word, "--isolation", "process", *SLEEP, why="leave out -d", status=2)
+        lab.refused("attach", "--detach-keys", "ctrl-p,strg-q", "a", why="neither a character nor ctrl-X", status=2)
         lab.refused("exec", "a", "ls", why="no shell beside it")
         lab.refused("attach", "a", why="not running")
+
+
+def spoken_with(ground):
+    """-d -i: what is typed reaches the program, more than it takes at once as well; the log has what it answers."""
+    with Lab() as lab:
+        lab.start("a", "-i", ground=ground, program=["/bin/sed", "-u", "s/^/said /;/quit/q3"])
+        path = os.path.join(lab.path, "heard")
+        with open(path, "wb") as heard:
+            deaf = subprocess.Popen([INGOT, "attach", "--no-stdin", "a"], stdin=subprocess.PIPE, stdout=heard,
+                                    env={**os.environ, **lab.env()})
+        deaf.stdin.write(b"nobody hears\n")
+        deaf.stdin.close()
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(os.path.join(lab.state, "instances", "a", "control"))
+            first.send(b"attach input\n")
+            need(first.recv(3) == b"ok\n", "not attached")
+            while not os.path.getsize(path):
+                first.send(b"ping\n")
+                time.sleep(0.1)
+            text = b"".join(b"line %d\n" % i for i in range(20000)) + b"quit\n"
+            result = lab.ingot("attach", "a", stdin=text, timeout=120)
+        said = b"".join(b"said " + line for line in text.splitlines(True))
+        heard = result.out.replace(b"said ping\n", b"")
+        need(result.status == 3 and heard == said, f"status {result.status}, {len(heard)} of {len(said)}")
+        need(deaf.wait(20) == 3, "another sees another end")
+        with open(path, "rb") as file:
+            heard = file.read().replace(b"said ping\n", b"")
+        need(heard == said, f"another saw {len(heard)} of {len(said)}")
+        need(lab.good("logs", "a").replace("said ping\n", "").encode() == said, "not in the log")
+
+
+class Typist:
+    """A command on a terminal of its own."""
+
+    def __init__(self, lab, *words):
+        self.pid, self.fd = pty.fork()
+        if not self.pid:
+            os.execve(INGOT, [INGOT, *words], {**os.environ, **lab.env()})
+        self.resize(30, 100)
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text, answer, deadline=60):
+        """Until @answer comes, which is not what was typed."""
+        said, end = b"", time.monotonic() + deadline
+        os.write(self.fd, text)
+        while answer not in said and time.monotonic() < end:
+            if select.select([self.fd], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):
+                    said += os.read(self.fd, 65536)
+        need(answer in said, f"no {answer} after {text}: {said[-300:]}")
+
+    def end(self):
+        """Its status; what is left on the terminal goes."""
+        with contextlib.suppress(OSError):
+            while select.select([self.fd], [], [], 20)[0] and os.read(self.fd, 65536):
+                pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def on_a_terminal(ground):
+    """-d -i -t: its terminal is that of who attaches, as large and with its keys, until he leaves."""
+    with Lab() as lab:
+        lab.start("a", "-it", ground=ground, program=["/usr/bin/python3", "-q", "-c", "input('ready?')\nimport os, code, signal\n"
+                  "signal.signal(signal.SIGWINCH, lambda *_: print('now', *os.get_terminal_size()))\ncode.interact('go')"])
+        user = Typist(lab, "attach", "a")
+        user.type(b"yes\r", b">>> ")
+        user.type(b"print(6 * 7)\r", b"42\r\n")
+        user.type(b"\r", b">>> ")
+        user.resize(44, 133)
+        user.type(b"", b"now 133 44")
+        user.type(b"while True: pass\r\r", b"... ")
+        user.type(b"\x03", b"KeyboardInterrupt")
+        user.type(b"\x10\x11", b"instance 'a' goes on")
+        need(user.end() == 0, "leaving is a failure")
+        lab.is_now("a", "running")
+        user = Typist(lab, "attach", "--detach-keys", "ctrl-x,q", "a")
+        user.type(b"\r", b">>> ")
+        user.type(b"\x10\x11\x18q", b"goes on")
+        user.end()
+        user = Typist(lab, "attach", "a")
+        user.type(b"\r", b">>> ")
+        user.type(b"for i in range(100000): print(i)\r\r", b"99999\r\n")
+        os.write(user.fd, b"exit(5)\r")
+        need(user.end() == 5, "not its status")
+        need("99999" in lab.good("logs", "--tail", "3", "a"), "the log does not go on")
+        lab.good("start", "a")
+        user = Typist(lab, "attach", "a")
+        user.type(b"again\r", b">>> ")
+        user.type(b"exit(0)\r", b"exit(0)")
+        need(user.end() == 0, "it does not end")
+
+
+def who_does_not_listen():
+    """Somebody attached who reads nothing holds nobody up for long."""
+    with Lab() as lab:
+        lab.start("a", program=["/usr/bin/seq", "1", "300000"])
+        with socket.socket(socket.AF_UNIX) as deaf:
+            deaf.connect(os.path.join(lab.state, "instances", "a", "control"))
+            deaf.send(b"attach\n")
+            need(lab.good("wait", "a") == "0\n", "it does not end")
+        need(lab.good("logs", "--tail", "1", "a") == "300000\n", "the log ends early")
+
+
+def signals_passed_on():
+    with Lab() as lab:
+        lab.start("a", program=["/usr/bin/python3", "-uc", "import time\nwhile True: print('x'); time.sleep(0.1)"])
+        for word, status in (("--no-stdin", -signal.SIGINT), ("--sig-proxy", 143)):
+            child = subprocess.Popen([INGOT, "attach", word, "a"], env={**os.environ, **lab.env()}, stdout=subprocess.PIPE)
+            need(child.stdout.readline() == b"x\n", "nothing said")
+            child.send_signal(signal.SIGINT)
+            child.stdout.read()
+            need(child.wait(20) == status, f"{word}: status {child.returncode}")
+        lab.is_now("a", "exited")
 
 
 def in_the_foreground():
@@ -293,7 +414,6 @@ def what_cannot_start():
         port = busy.getsockname()[1]
         lab.refused("run", "-d", "--name", "a", "--isolation", "process", "-p", f"127.0.0.1:{port}:80", *SLEEP, why=str(port))
         need(lab.row("a") is None, "what never started is listed")
-        lab.refused("run", "-d", "-t", *SLEEP, why="no terminal", status=2)
         lab.refused("run", "-d", "--rm", "--restart", "always", *SLEEP, why="what is removed", status=2)
         lab.start("b")
         need(lab.ingot("kill", "-s", "USR1", "b").status == 1, "a signal that cannot enter")
@@ -431,9 +551,9 @@ def damaged_files():
 
 def add_to(suite):
     for ground in ("process", "vm"):
-        for test in (life, what_a_paused_one_does, killed_supervisor, killed_parts):
+        for test in (life, what_a_paused_one_does, killed_supervisor, killed_parts, spoken_with, on_a_terminal):
             suite.add(f"instance: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
     for test in (names_in_use, fifty_at_once, stopped_supervisor, policies, logs, log_rotation_and_following, log_daemons,
-                 full_disk, attached, in_the_foreground, what_cannot_start, health, waited_for, labels, debugger, health_of_an_image,
+                 full_disk, attached, who_does_not_listen, signals_passed_on, in_the_foreground, what_cannot_start, health, waited_for, labels, debugger, health_of_an_image,
                  after_a_boot, damaged_files):
         suite.add("instance: " + test.__name__.replace("_", " "), test)
