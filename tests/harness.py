@@ -3,6 +3,7 @@
 A section makes a Suite, adds named functions, and runs it.  A function passes by returning, fails by
 raising Failure, and is left out by raising Skip.  Two run at a time; each prints one line when done."""
 import concurrent.futures
+import contextlib
 import os
 import signal
 import subprocess
@@ -89,9 +90,11 @@ def _stat(pid):
 
 
 def alive(pid):
-    """It exists and is no zombie."""
+    """It exists and is no zombie, nor has a thread that still ends (and holds its files so long)."""
     stat = _stat(pid)
-    return stat is not None and stat[0] != "Z"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return stat is not None and (stat[0] != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1)
+    return False
 
 
 def children_of(pid, deep=True):
@@ -103,6 +106,22 @@ def children_of(pid, deep=True):
         if not deep:
             break
     return found[1:]
+
+
+def wait_ended(pids, deadline=20):
+    """What a killed process had started is ended by the kernel, in its turn. True: all of them are."""
+    end = time.monotonic() + deadline
+    while any(alive(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.01)
+    return not any(alive(pid) for pid in pids)
+
+
+def kill_all_of(child):
+    """SIGKILL to it alone; what it had started must end by that, and has when this returns."""
+    family = children_of(child.pid)
+    child.kill()
+    child.wait()
+    need(wait_ended(family), "something outlived the command that started it")
 
 
 def need(condition, why):

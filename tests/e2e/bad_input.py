@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from commands import HELLO, Home
-from harness import BUILD, INGOT, Failure, Skip, alive, children_of, need, run
+from harness import BUILD, INGOT, Failure, Skip, children_of, need, run, wait_ended
 
 SEED = int(os.environ.get("SEED", "1"))
 
@@ -309,8 +309,7 @@ def interrupt_after(delay):
             os.killpg(child.pid, signal.SIGKILL)
             raise Failure(f"after {delay:.3f} s: still running 20 s later") from None
         need(child.returncode != 0, f"after {delay:.3f} s: status 0")
-        time.sleep(0.1)
-        need(not any(alive(pid) for pid in family), f"after {delay:.3f} s: processes left behind")
+        need(wait_ended(family, 5), f"after {delay:.3f} s: processes left behind")
         need(not home.leftovers(), f"after {delay:.3f} s: left behind {home.leftovers()}")
 
 

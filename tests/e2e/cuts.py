@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from commands import Home
-from harness import INGOT, ROOT, Skip, need
+from harness import INGOT, ROOT, Skip, kill_all_of, need
 from volumes import judge, make_image
 
 SECTOR = 512
@@ -94,11 +94,9 @@ def record(home, image, words, until, stdin=None, options=("-m", "64M")):
             acks.append((os.path.getsize(log), int(line[4:])))
             if acks[-1][1] >= until:
                 break
-    guest.kill()
-    guest.wait()
+    kill_all_of(guest)
     guest.stdin.close()
     guest.stdout.close()
-    time.sleep(0.3)  # the kernel ends the VMM in its turn
     need(acks and acks[-1][1] >= until, f"the guest ended after {len(acks)} acknowledgements")
     return Log(log), acks
 

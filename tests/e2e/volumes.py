@@ -5,7 +5,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -14,7 +13,7 @@ import tempfile
 import time
 
 from commands import Home
-from harness import INGOT, ROOT, Skip, need
+from harness import INGOT, ROOT, Skip, children_of, kill_all_of, need, wait_ended
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "guest"))
 import programs  # noqa: E402
@@ -125,11 +124,9 @@ def test_named_in_use():
                  f"{words}\n{result.show()}")
         home.good("volume", "prune", "--force")
         need(home.good("volume", "ls", "-q") == "data\n", "prune took a volume that is in use")
-        first.kill()
-        first.wait()
+        kill_all_of(first)
         first.stdin.close()
         first.stdout.close()
-        time.sleep(0.2)
         home.good("run", "-q", "-v", "data:/v", "/bin/true")
         judge(volume_file(home, "data"))
 
@@ -154,10 +151,8 @@ def test_sqlite_survives_kill():
                 need(line, "the guest ended early")
                 if line.startswith(b"ack|"):
                     acked = int(line.split(b"|")[1])
-            vm.send_signal(signal.SIGKILL)
-            vm.wait()
+            kill_all_of(vm)
             vm.stdout.close()
-            time.sleep(0.2)  # the kernel ends the VMM in its turn
             result = home.ingot("run", "-q", "--isolation", "vm", "-v", image + ":/db", "/usr/bin/sqlite3", "/db/x.db",
                                 f"pragma integrity_check; select count(*) from t{round_nr};")
             lines = result.text().split()
@@ -213,6 +208,7 @@ def cut_sqlite(home, rounds):
                 acked = int(line[4:])
             if acked >= until:
                 break
+        family = children_of(guest.pid)
         time.sleep(moment.random() / 500)
         guest.kill()
         for line in guest.stdout:
@@ -221,7 +217,7 @@ def cut_sqlite(home, rounds):
         guest.wait()
         guest.stdin.close()
         guest.stdout.close()
-        time.sleep(0.1)  # the kernel ends the sandbox and its device process in their turn
+        need(wait_ended(family), "something outlived the command")
         said = home.good(*command, "pragma integrity_check; select max(n) from t;").split()
         need(said[0] == "ok" and int(said[1]) >= acked, f"SEED={seed}, round {round_nr}, {mode}: {acked}, {said}")
         judge(volume_file(home, "data"))
@@ -279,9 +275,7 @@ def test_cuts_of_redis_in_a_process():
                         need(connection.recv(64) == b"+OK\r\n", "SET was refused")
                         acked = n
             finally:
-                guest.kill()
-                guest.wait()
-            time.sleep(0.2)  # the kernel ends the sandbox and its device process in their turn
+                kill_all_of(guest)
         home.good("run", "-q", "-v", "data:/d", "/bin/true")
         judge(volume_file(home, "data"))
 
