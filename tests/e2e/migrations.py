@@ -214,19 +214,38 @@ def cut_in_the_middle():
         need(guest.ask()[0] == calls + 1, "it lost its memory")
 
 
+def direct_children(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+    return []
+
+
+def stop_receiver(child):
+    """Stop who waits for the guest's first step, with what he has started. None: it was too late."""
+    while child.poll() is None:
+        for helper in direct_children(child.pid):
+            if direct_children(helper):
+                with open(f"/proc/{helper}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+                if b"receive" in words and b"--connect" not in words:
+                    os.kill(helper, signal.SIGSTOP)
+                    return helper
+        time.sleep(0.0005)
+    return None
+
+
 def word_lost():
     """Who should say that it arrived dies first: the guest runs there, and not here as well."""
     with Two() as lab:
         guest = Guest(lab, "a")
         calls = guest.ask()[0]
-        folder = os.path.join(lab.other, "instances", "a")
+        state = os.path.join(lab.other, "instances", "a", "state.json")
         child = start_migration(lab)
-        until(lambda: os.path.exists(os.path.join(folder, "incoming")), deadline=20, step=0.0005)
-        receiver = min(children_of(child.pid, deep=False))
-        os.kill(receiver, signal.SIGSTOP)
+        receiver = stop_receiver(child)
+        need(receiver, f"it has ended: {child.returncode}")
 
         def runs():
-            with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "state.json")) as file:
+            with contextlib.suppress(OSError, ValueError), open(state) as file:
                 return json.load(file)["Status"] == "running"
             return False
         until(runs, deadline=60)
