@@ -298,16 +298,25 @@ static inline struct vnet_hdr hdr_of(const struct pkt *pkt)
     return hdr;
 }
 
+static inline struct virtq_buf linear_buf(const struct pkt *pkt)
+{
+    return (struct virtq_buf){.pa = virt_to_phys(pkt->data), .len = pkt->len};
+}
+
+static inline struct virtq_buf frag_buf(const struct pkt_frag *frag)
+{
+    return (struct virtq_buf){.pa = virt_to_phys(frag->data), .len = frag->len};
+}
+
 /* Headers in one piece, data in others. */
 static __attribute__((noinline)) bool start_chain_locked(struct vnet_pair *pair, struct pkt *pkt)
 {
     struct virtq_buf bufs[TX_CHAIN_MAX];
     u32 n = 0;
 
-    bufs[n++] = (struct virtq_buf){.pa = virt_to_phys(pkt->data), .len = pkt->len};
+    bufs[n++] = linear_buf(pkt);
     for (u32 i = 0; i < pkt->nr_frags; i++)
-        bufs[n++] =
-            (struct virtq_buf){.pa = virt_to_phys(pkt->frags[i].data), .len = pkt->frags[i].len};
+        bufs[n++] = frag_buf(&pkt->frags[i]);
     return !virtq_add(&pair->tx, bufs, n, 0, pkt);
 }
 
@@ -316,6 +325,8 @@ static inline bool start_locked(struct vnet_pair *pair, struct pkt *pkt)
 {
     if (likely(!pkt->nr_frags))
         return !virtq_add_one(&pair->tx, virt_to_phys(pkt->data), pkt->len, false, pkt);
+    if (likely(pkt->nr_frags == 1))
+        return !virtq_add_pair(&pair->tx, linear_buf(pkt), frag_buf(&pkt->frags[0]), pkt);
     return start_chain_locked(pair, pkt);
 }
 

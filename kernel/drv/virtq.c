@@ -208,6 +208,26 @@ int virtq_add_one(struct virtq *vq, u64 pa, u32 len, bool in, void *token)
     return 0;
 }
 
+int virtq_add_pair(struct virtq *vq, struct virtq_buf first, struct virtq_buf second, void *token)
+{
+    if (unlikely(vq->dev->broken))
+        return -EIO;
+    if (unlikely(vq->nr_free < 2))
+        return -ENOSPC;
+    u16 head = vq->free_head;
+    struct virtq_slot *slot = &vq->slots[head];
+    u16 next = slot->next;
+    slot->token = token;
+    slot->count = 2;
+    slot->writable = 0;
+    vq->free_head = vq->slots[next].next;
+    vq->nr_free -= 2;
+    vq->desc[head] = (struct virtq_desc){first.pa, first.len, DESC_NEXT, next};
+    vq->desc[next] = (struct virtq_desc){second.pa, second.len, 0, 0};
+    make_available(vq, head);
+    return 0;
+}
+
 void virtq_add_again(struct virtq *vq, void *token)
 {
     u16 head = vq->free_head;

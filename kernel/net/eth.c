@@ -9,7 +9,7 @@ static inline bool for_us(const struct netif *netif, const struct eth_hdr *hdr)
     u64 dst;
 
     __builtin_memcpy(&dst, hdr, sizeof(dst)); /* and two bytes of the source, shifted out */
-    return likely((dst ^ mac_load(netif->mac)) << 16 == 0) || (hdr->dst[0] & 1);
+    return likely((dst ^ netif->mac_word) << 16 == 0) || (hdr->dst[0] & 1);
 }
 
 void eth_receive(struct netif *netif, struct pkt *pkt)

@@ -5,18 +5,13 @@
 #include "net/net_priv.h"
 #include "net/stats.h"
 
-static const struct transport *transports[256]; /* [I] after start */
+const struct transport *transports[256];
 
 bool (*ip_raw_input)(const struct pkt *pkt, const struct ip_info *info);
 
 void transport_register(const struct transport *transport)
 {
     transports[transport->protocol] = transport;
-}
-
-const struct transport *transport_find(u8 protocol)
-{
-    return transports[protocol];
 }
 
 int ip_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,

@@ -25,7 +25,7 @@ static inline void eth_send(struct netif *netif, struct pkt *pkt, u64 dst, u16 t
 {
     /* Two stores: the destination with two bytes too many, then source and type over them. */
     u8 *hdr = pkt_push(pkt, ETH_HDR_LEN);
-    u64 rest = mac_load(netif->mac) | (u64)__builtin_bswap16(type) << 48;
+    u64 rest = netif->mac_word | (u64)__builtin_bswap16(type) << 48;
 
     __builtin_memcpy(hdr, &dst, 8);
     __builtin_memcpy(hdr + 6, &rest, 8);
@@ -107,7 +107,11 @@ void gro_flush(void);
 /** Hand a whole datagram's payload to its transport. False: nobody takes it (@pkt is still ours).
  */
 bool ip_deliver(struct pkt *pkt, const struct ip_info *info);
-const struct transport *transport_find(u8 protocol);
+extern const struct transport *transports[256]; /* [I] after start; by protocol */
+static inline const struct transport *transport_find(u8 protocol)
+{
+    return transports[protocol];
+}
 /** [A] Raw sockets, while there are any: sees every whole datagram first; was it heard? Borrows. */
 extern bool (*ip_raw_input)(const struct pkt *pkt, const struct ip_info *info);
 

@@ -59,7 +59,10 @@ struct netif {
     u32 flags;                   /* [N] enum netif_flags */
     u32 mtu;                     /* [N] of IP packets */
     u32 max_mtu;                 /* [I] the device's, or 0: it has told none */
-    u8 mac[6];                   /* [I] */
+    union {
+        u8 mac[6];    /* [I] */
+        u64 mac_word; /* the same, the rest is 0 */
+    };
     struct netif_addr {
         struct ip_addr addr; /* family 0: unused */
         u8 prefix;

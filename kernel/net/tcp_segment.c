@@ -53,6 +53,22 @@ static u32 put_sacks(struct tcp_conn *c, u8 *to)
     return tcp_encode_options(to, &options);
 }
 
+/* The queue's only piece, from @at bytes on: copied, or pointed to. */
+static inline void take_piece(const struct send_frag *piece, u32 at, u32 len, struct pkt *pkt)
+{
+    assert(at + len <= piece->len);
+    pkt->total = len;
+    if (len <= LINEAR_DATA) {
+        memcpy(pkt->data, piece->data + at, len);
+        pkt->len = len;
+        return;
+    }
+    if (piece->page)
+        page_get(piece->page);
+    pkt->frags[0] = (struct pkt_frag){piece->page, piece->data + at, len};
+    pkt->nr_frags = 1;
+}
+
 /* @len bytes of the queue from @seq; may end up with fewer. */
 static inline struct pkt *take_data(struct tcp_conn *c, u32 seq, u32 len)
 {
@@ -61,10 +77,8 @@ static inline struct pkt *take_data(struct tcp_conn *c, u32 seq, u32 len)
     if (unlikely(!pkt || !len))
         return pkt;
     u32 at = seq - (c->write_seq - c->sendq.bytes);
-    if (likely(len <= LINEAR_DATA && c->sendq.count == 1)) {
-        assert(at + len <= c->sendq.bytes);
-        memcpy(pkt->data, c->sendq.frags[c->sendq.head].data + at, len);
-        pkt->len = pkt->total = len;
+    if (likely(c->sendq.count == 1)) {
+        take_piece(&c->sendq.frags[c->sendq.head], at, len, pkt);
         return pkt;
     }
     if (len <= LINEAR_DATA) {

@@ -158,12 +158,7 @@ u32 sendq_attach(struct sendq *q, u32 at, u32 n, struct pkt *pkt)
     u32 skip, done = 0;
 
     assert(at < q->bytes && n <= q->bytes - at);
-    u32 i = q->head;
-    if (likely(q->count == 1))
-        skip = at;
-    else
-        i = seek(q, at, &skip);
-    for (; done < n; i++, skip = 0) {
+    for (u32 i = seek(q, at, &skip); done < n; i++, skip = 0) {
         const struct send_frag *frag = &q->frags[i];
         u32 part = min(n - done, frag->len - skip);
         if (pkt->nr_frags == PKT_FRAGS)

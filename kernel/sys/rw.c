@@ -223,13 +223,28 @@ static long rwv(int fd, uaddr_t iov, u64 count, const s64 *pos, bool write)
     return n;
 }
 
+/* A vector of one buffer, as servers have it often, is the buffer. */
+static inline bool is_one_buffer(uaddr_t iov, u64 count, u64 *base, u64 *len)
+{
+    return count == 1 && !user_get64(base, iov) && !user_get64(len, iov + sizeof(u64)) &&
+           *len <= USER_RW_MAX;
+}
+
 long sys_readv(int fd, uaddr_t iov, u64 count)
 {
+    u64 base, len;
+
+    if (is_one_buffer(iov, count, &base, &len))
+        return sys_read(fd, base, len);
     return rwv(fd, iov, count, NULL, false);
 }
 
 long sys_writev(int fd, uaddr_t iov, u64 count)
 {
+    u64 base, len;
+
+    if (is_one_buffer(iov, count, &base, &len))
+        return sys_write(fd, base, len);
     return rwv(fd, iov, count, NULL, true);
 }
 
