@@ -69,6 +69,7 @@ struct move {
     u64 started_at;          /* ticks */
     u64 stopped_at;          /* if we stopped the guest, and not QEMU; else 0 */
     struct volume_moves volumes;
+    struct image_move image;
     struct qmp qmp;
 };
 
@@ -372,12 +373,29 @@ static int leave(struct instance *instance, const struct place *place, struct er
     return failed ? err_prefix(err, "it runs at %s, but here", place->text) : 0;
 }
 
+/* Another machine may not have it. */
+static int send_image(struct move *move, const json_t *config, struct err *err)
+{
+    char size[16];
+    u64 sent = 0;
+    int failed = image_move_begin(&move->image, move->place, json_str(config, "ImageId", ""),
+                                  move->name, move->token, &sent, err);
+
+    if (!failed && sent && !move->options->quiet)
+        fprintf(stderr, "ingot migrate: %s did not have image '%s': %s were sent\n",
+                move->place->text, json_str(config, "Image", ""), cli_size(sent, size));
+    return failed;
+}
+
 /* Everything up to the word that it runs there. */
 static int bring(struct move *move, const struct instance *instance, const json_t *arrival,
                  u64 downtime_ms, json_t **answer, struct err *err)
 {
     bool volumes = move->place->host && !move->options->shared;
-    int failed = volumes ? volume_moves_begin(&move->volumes, move->place,
+    int failed = move->place->host ? send_image(move, json_object_get(arrival, "Config"), err) : 0;
+
+    if (!failed)
+        failed = volumes ? volume_moves_begin(&move->volumes, move->place,
                                               json_object_get(arrival, "Config"), err)
                          : 0;
 
@@ -425,7 +443,9 @@ static int move_guest(struct move *move, struct instance *instance, const json_t
     if (failed)
         failed = ask_after(move, failed, err);
     u64 arrived = ticks_ms();
-    volume_moves_end(&move->volumes, !failed || move->arrived || is_uncertain(failed, err));
+    bool stays = !failed || move->arrived || is_uncertain(failed, err);
+    volume_moves_end(&move->volumes, stays);
+    image_move_end(&move->image, stays);
     if (failed)
         return stay(move, instance, failed, err);
     u64 still =
@@ -544,7 +564,8 @@ const struct command command_migrate = {
     .usage = "[OPTIONS] NAME DEST",
     .options = migrate_specs,
     .help =
-        "DEST is ssh://[USER@]HOST[:PORT][/STATE], where ingot and the image are too, or another\n"
-        "state directory here. If anything fails, the instance goes on here.",
+        "DEST is ssh://[USER@]HOST[:PORT][/STATE], where ingot is too, or another state directory\n"
+        "here. An image that is not there is sent along. If anything fails, the instance goes on\n"
+        "here.",
     .run = migrate_run,
 };

@@ -53,3 +53,37 @@ void volume_moves_end(struct volume_moves *moves, bool stay);
 
 /** The other end: `ingot receive --volume NAME`. */
 int volume_receive(const char *name, struct err *err);
+
+/** All of @bytes from or to a peer of ours.  0 or -EIO. */
+int wire_transfer(int fd, void *bytes, size_t len, bool out);
+
+/** The next line, without its end: what is in @line then, which is cut to @size. */
+void wire_line(int fd, char *line, size_t size);
+
+/** Hear "ok", or what the other end has against it.  @what: for the message. */
+int wire_await(int fd, const char *what, struct err *err);
+
+/** Wait for a child that ends by itself; what hangs is killed after @patience_ms. */
+void wire_reap(pid_t child, u64 patience_ms);
+
+/** An image on its way to another machine. */
+struct image_move {
+    pid_t child; /* 0: none */
+    int wire;
+};
+
+/**
+ * Send the image @id there, if it is not there.  @sent: how many bytes that took; 0: it was there.
+ * Errors: ENOENT it is not here either, EIO.
+ */
+int image_move_begin(struct image_move *move, const struct place *place, const char *id,
+                     const char *instance, const char *token, u64 *sent, struct err *err);
+
+/** The guest runs there: it stays; else it goes, if it came with this migration. */
+void image_move_end(struct image_move *move, bool stay);
+
+/** The other end: `ingot receive --image ID`, of a migration of @instance. */
+int image_receive(const char *id, const char *instance, const char *token, struct err *err);
+
+/** What became of an instance that arrives with @token, so far. */
+enum fate fate_of(const char *name, const char *token);

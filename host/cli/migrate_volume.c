@@ -53,20 +53,6 @@ struct volume_move {
     u64 *hashes; /* owned: of each block as it is there; 0: zeros */
 };
 
-static int transfer(int fd, void *bytes, size_t len, bool out)
-{
-    for (size_t done = 0; done < len;) {
-        char *at = (char *)bytes + done;
-        ssize_t n = out ? send(fd, at, len - done, MSG_NOSIGNAL) : read(fd, at, len - done);
-        if (n < 0 && errno == ENOTSOCK)
-            n = write(fd, at, len - done);
-        if (n <= 0)
-            return -EIO;
-        done += (size_t)n;
-    }
-    return 0;
-}
-
 /* --- what is sent --- */
 
 /* A polynomial over 2^61 - 1 at a random point: two blocks that differ have the same value once in
@@ -92,10 +78,10 @@ static int send_record(const struct volume_move *move, enum record_kind kind, u6
                        u32 len, struct err *err)
 {
     struct record record = {.kind = kind, .len = len, .at = at};
-    int failed = transfer(move->wire, &record, sizeof(record), true);
+    int failed = wire_transfer(move->wire, &record, sizeof(record), true);
 
     if (!failed && kind == RECORD_DATA)
-        failed = transfer(move->wire, bytes, len, true);
+        failed = wire_transfer(move->wire, bytes, len, true);
     return failed ? err_set(err, EIO, "volume '%s': the connection broke", move->name) : 0;
 }
 
@@ -125,27 +111,6 @@ static u64 skip_hole(const struct volume_move *move, u64 at)
     return (u64)data;
 }
 
-/* It answers what it has to say against it, or nothing but "ok". */
-static int await(const struct volume_move *move, struct err *err)
-{
-    char words[512] = "";
-    size_t len = 0;
-
-    while (len < sizeof(words) - 1 && !strchr(words, '\n')) {
-        ssize_t got = read(move->wire, words + len, sizeof(words) - 1 - len);
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-        words[len] = 0;
-    }
-    words[strcspn(words, "\n")] = 0;
-    if (strcmp(words, "ok") == 0)
-        return 0;
-    const char *why =
-        str_starts(words, "ingot receive: ") ? words + strlen("ingot receive: ") : words;
-    return err_set(err, EIO, "%s", *why ? why : "what takes the volume there has ended");
-}
-
 static int send_changed(struct volume_move *move, struct err *err)
 {
     u8 *bytes CLEANUP(mem_free) = mem_new(BLOCK);
@@ -161,7 +126,7 @@ static int send_changed(struct volume_move *move, struct err *err)
     }
     if (!failed)
         failed = send_record(move, RECORD_FLUSH, 0, NULL, 0, err);
-    return failed ? failed : await(move, err);
+    return failed ? failed : wire_await(move->wire, "the volume", err);
 }
 
 static int open_volume(struct volume_move *move, const char *word, struct err *err)
@@ -208,7 +173,7 @@ static int begin(struct volume_move *move, const struct place *place, const char
         return err_errno(err, errno, "a process");
     failed = send_record(move, RECORD_SIZE, move->size, NULL, 0, err);
     if (!failed)
-        failed = await(move, err);
+        failed = wire_await(move->wire, "the volume", err);
     return failed ? failed : send_changed(move, err);
 }
 
@@ -237,19 +202,6 @@ int volume_moves_finish(struct volume_moves *moves, struct err *err)
     return failed;
 }
 
-/* A connection that hangs is no reason to hang. */
-static void reap(pid_t child, u64 patience_ms)
-{
-    const struct timespec pause = {.tv_nsec = 2000000};
-    u64 deadline = ticks_ms() + patience_ms;
-
-    while (child > 0 && waitpid(child, NULL, WNOHANG) == 0) {
-        if (ticks_ms() >= deadline)
-            kill(child, SIGKILL);
-        nanosleep(&pause, NULL);
-    }
-}
-
 void volume_moves_end(struct volume_moves *moves, bool stay)
 {
     for (size_t i = 0; i < moves->len; i++) {
@@ -257,7 +209,7 @@ void volume_moves_end(struct volume_moves *moves, bool stay)
         if (move->wire >= 0)
             (void)send_record(move, stay ? RECORD_STAY : RECORD_GO, 0, NULL, 0, NULL);
         fd_close(&move->wire); /* which it hears even if the word is lost */
-        reap(move->child, stay ? STAY_MS : GO_MS);
+        wire_reap(move->child, stay ? STAY_MS : GO_MS);
         fd_close(&move->fd);
         free(move->name);
         free(move->path);
@@ -282,7 +234,7 @@ static int put_data(int fd, const struct record *record)
 {
     static u8 bytes[BLOCK];
 
-    if (transfer(STDIN_FILENO, bytes, record->len, false))
+    if (wire_transfer(STDIN_FILENO, bytes, record->len, false))
         return -EPIPE;
     return pwrite(fd, bytes, record->len, (off_t)record->at) == (ssize_t)record->len ? 0 : -errno;
 }
@@ -294,14 +246,14 @@ static int receive_blocks(int fd, u64 size, enum record_kind *last)
     int failed = 0;
 
     *last = RECORD_FLUSH;
-    while (!failed && !transfer(STDIN_FILENO, &record, sizeof(record), false)) {
+    while (!failed && !wire_transfer(STDIN_FILENO, &record, sizeof(record), false)) {
         bool inside = record.len <= BLOCK && record.at <= size && record.len <= size - record.at;
         if (record.kind == RECORD_STAY || record.kind == RECORD_GO) {
             *last = (enum record_kind)record.kind;
             return 0;
         }
         if (record.kind == RECORD_FLUSH)
-            failed = transfer(STDOUT_FILENO, (char[]){"ok\n"}, 3, true);
+            failed = wire_transfer(STDOUT_FILENO, (char[]){"ok\n"}, 3, true);
         else if (!inside || record.kind == RECORD_SIZE)
             failed = -EPROTO;
         else
@@ -346,12 +298,12 @@ int volume_receive(const char *name, struct err *err)
     if (!volume_is_name(name))
         return err_set(err, EINVAL, "'%s' is no name of a volume", name);
     char *path CLEANUP(mem_free) = volume_path(name);
-    if (transfer(STDIN_FILENO, &record, sizeof(record), false) || record.kind != RECORD_SIZE)
+    if (wire_transfer(STDIN_FILENO, &record, sizeof(record), false) || record.kind != RECORD_SIZE)
         return err_set(err, EPROTO, "'ingot migrate' speaks to this command");
     int fd CLEANUP(fd_close) = make_file(name, path, record.at, err);
     if (fd < 0)
         return fd;
-    int failed = transfer(STDOUT_FILENO, (char[]){"ok\n"}, 3, true);
+    int failed = wire_transfer(STDOUT_FILENO, (char[]){"ok\n"}, 3, true);
     if (!failed)
         failed = receive_blocks(fd, record.at, &last);
     bool stay = !failed && last == RECORD_STAY;

@@ -1,8 +1,10 @@
-/* ingot receive: the other end of `ingot migrate`, started by it here or over ssh.
- *   ingot receive                 a JSON line on standard input says what arrives; ends when it
- * runs ingot receive --connect NAME  standard input and output are the state that arrives ingot
- * receive --ask NAME      says whether it arrived, as soon as that is certain ingot receive
- * --volume NAME   standard input and output are a volume that arrives (migrate_volume.c) */
+/* ingot receive: the other end of `ingot migrate`, started by it here or over ssh.  Standard input
+ * and output are
+ *   ingot receive                  a JSON line that says what arrives; ends when it runs
+ *   ingot receive --connect NAME   the state that arrives
+ *   ingot receive --ask NAME       whether it arrived, as soon as that is certain
+ *   ingot receive --volume NAME    a volume that arrives (migrate_volume.c)
+ *   ingot receive --image ID       an image that arrives (migrate_image.c) */
 #include "cli/cli.h"
 #include "cli/migrate_priv.h"
 #include "cli/run_priv.h"
@@ -34,7 +36,7 @@ enum {
 };
 
 struct receive_options {
-    const char *connect, *ask, *volume, *token;
+    const char *connect, *ask, *volume, *image, *instance, *token;
 };
 
 static const struct option_spec receive_specs[] = {
@@ -46,6 +48,10 @@ static const struct option_spec receive_specs[] = {
      "... of this migration, and no other"},
     {"volume", 0, OPTION_TEXT, offsetof(struct receive_options, volume), "NAME",
      "take this volume in"},
+    {"image", 0, OPTION_TEXT, offsetof(struct receive_options, image), "ID",
+     "take this image in, if it is not here"},
+    {"instance", 0, OPTION_TEXT, offsetof(struct receive_options, instance), "NAME",
+     "... for this one"},
     {0},
 };
 
@@ -108,7 +114,7 @@ static int receive_state(const char *name, const char *token, struct err *err)
 }
 
 /* One that waits or loads has not been decided. */
-static enum fate fate_of(const char *name, const char *token)
+enum fate fate_of(const char *name, const char *token)
 {
     struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
     struct instance_state state;
@@ -233,6 +239,9 @@ static int receive_run(int argc, char **argv, struct err *err)
         return answer(options.ask, options.token ? options.token : "", err);
     if (options.volume)
         return volume_receive(options.volume, err);
+    if (options.image)
+        return image_receive(options.image, options.instance ? options.instance : "",
+                             options.token ? options.token : "", err);
     supervisor_note_inherited(); /* before anything is opened */
     json_error_t why;
     json_t *arrival CLEANUP(json_put) = json_loadf(stdin, 0, &why);

@@ -35,3 +35,12 @@ bool store_recall_any(const struct store *store, const char *key, struct store_e
 char *store_note_name(const char *key);
 /** Note what was found in the index that @store holds. */
 void store_remember(const struct store *store, const char *key, const struct store_entry *entry);
+
+/* store_write.c */
+
+/** Open the store to change it: alone until @lock is closed, and with the index as it is now. */
+int store_lock(struct store *store, int *lock, struct err *err);
+/** With the lock: list the manifest @digest under @name, if that is not NULL. */
+int store_add(struct store *store, const char *digest, const char *name, struct err *err);
+/** With the lock: remove what the index does not need. */
+void store_sweep_blobs(struct store *store);

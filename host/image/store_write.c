@@ -62,8 +62,7 @@ char *store_scratch(struct err *err)
     return scratch;
 }
 
-/* Open the store to change it: alone, and with the index as it is now. */
-static int store_lock(struct store *store, int *lock, struct err *err)
+int store_lock(struct store *store, int *lock, struct err *err)
 {
     *store = (struct store){.root = store_path()};
     int failed = store_create(store->root, err);
@@ -305,27 +304,36 @@ int store_put(const struct store_image *new, char id[65], struct err *err)
     return failed;
 }
 
+int store_add(struct store *store, const char *digest, const char *name, struct err *err)
+{
+    char *path CLEANUP(mem_free) = store_blob_path(store->root, digest);
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return err_errno(err, errno, "%s", path);
+    store_list(store, store_descriptor(STORE_MANIFEST_TYPE, digest, (u64)st.st_size), name, NULL);
+    int failed = store_write_index(store, err);
+    if (!failed)
+        store_collect_garbage(store);
+    return failed;
+}
+
+void store_sweep_blobs(struct store *store)
+{
+    if (!store_reload(store, NULL))
+        store_collect_garbage(store);
+}
+
 int store_tag(const char *target, const char *name, struct err *err)
 {
     struct store store CLEANUP(store_close) = {0};
     struct store_entry entry CLEANUP(store_entry_free) = {0};
     int lock CLEANUP(fd_close) = -1;
-    struct stat st;
 
     int failed = store_lock(&store, &lock, err);
     if (!failed)
         failed = store_find(&store, target, &entry, err);
-    if (failed)
-        return failed;
-    char *path CLEANUP(mem_free) = store_blob_path(store.root, entry.digest);
-    if (stat(path, &st) < 0)
-        return err_errno(err, errno, "%s", path);
-    store_list(&store, store_descriptor(STORE_MANIFEST_TYPE, entry.digest, (u64)st.st_size), name,
-               NULL);
-    failed = store_write_index(&store, err);
-    if (!failed)
-        store_collect_garbage(&store);
-    return failed;
+    return failed ? failed : store_add(&store, entry.digest, name, err);
 }
 
 /* Takes entries of the image with manifest @digest off the index: the one called @name, or all. */

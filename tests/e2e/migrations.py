@@ -304,7 +304,8 @@ def other_machine(lab):
     need_programs("sshd", "ssh", "ssh-keygen")
     with namespace():
         keys, store = os.path.join(lab.path, "keys"), os.path.join(lab.path, "other-store")
-        shutil.copytree(lab.store, store, ignore=shutil.ignore_patterns("volumes"))
+        if os.path.exists(lab.store):
+            shutil.copytree(lab.store, store, ignore=shutil.ignore_patterns("volumes"))
         os.mkdir(keys, 0o700)
         for key in ("host", "user"):
             command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(keys, key))
@@ -333,18 +334,56 @@ def build_for(lab):
     lab.good("run", "--isolation", "process", "/usr/bin/python3", "-c", "pass")
 
 
+def flip_a_byte(path, at=100000):
+    os.chmod(path, 0o644)
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
 def by_ssh():
-    with Two() as lab:
-        build_for(lab)
-        with other_machine(lab) as (there, env):
-            guest = Guest(lab, "a")
-            calls = guest.ask()[0]
-            stood_still(lab.ingot("migrate", "a", there, env=env))
-            lab.need_only([], ["a"])
-            need(guest.ask()[0] == calls + 1, "another guest")
-            result = lab.there("migrate", "a", "ssh://127.0.0.1:1/tmp", env=env)
-            need(result.status == 1 and "goes on here" in result.errors(), f"not told\n{result.show()}")
-            need(guest.ask()[0] == calls + 2, "it does not go on")
+    """The image is not there: it goes along, whole or not at all, and goes again if the guest does not stay."""
+    with Two() as lab, other_machine(lab) as (there, env):
+        away = {"INGOT_HOME": os.path.join(lab.path, "other-store")}
+        guest = Guest(lab, "a")
+        calls = guest.ask()[0]
+
+        def images():
+            return lab.there("images", "-a", "-q", env=away).text().split()
+
+        blobs = os.path.join(lab.store, "blobs", "sha256")
+        layer = max((os.path.join(blobs, name) for name in os.listdir(blobs)), key=os.path.getsize)
+        flip_a_byte(layer)
+        result = lab.ingot("migrate", "a", there, env=env)
+        need("came damaged" in result.errors() and "goes on here" in result.errors(), f"not told\n{result.show()}")
+        flip_a_byte(layer)
+        result = lab.ingot("migrate", "--net", "tap:nothing", "a", there, env=env)
+        need("goes on here" in result.errors() and "were sent" in result.errors(), f"not told\n{result.show()}")
+        need(not images(), "the image of a guest that stayed here is there")
+        half = os.path.join(lab.path, "half")  # an ssh that brings the image and nothing else
+        os.mkdir(half)
+        with open(os.path.join(half, "ssh"), "w") as file:
+            file.write(f"#!/bin/sh\ncase \"$*\" in *--image*) exec {env['PATH'].split(':')[0]}/ssh \"$@\";; esac\nexec sleep 5\n")
+        os.chmod(os.path.join(half, "ssh"), 0o755)
+        child = subprocess.Popen([INGOT, "migrate", "a", there], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 env={**os.environ, **lab.env(), **env, "PATH": f"{half}:{env['PATH']}"})
+        until(images, deadline=60)
+        need(images(), "no image came")
+        child.kill()
+        child.wait()
+        until(lambda: not images(), deadline=60, step=0.2)
+        need(not images(), "an image is left there")
+        result = lab.ingot("migrate", "a", there, env=env)
+        need(result.status == 0 and "were sent" in result.errors(), f"not sent\n{result.show()}")
+        lab.need_only([], ["a"])
+        need(guest.ask()[0] == calls + 1 and len(images()) == 1, "another guest, or no image")
+        result = lab.there("migrate", "a", "ssh://127.0.0.1:1/tmp", env=env)
+        need(result.status == 1 and "goes on here" in result.errors(), f"not told\n{result.show()}")
+        need(guest.ask()[0] == calls + 2, "it does not go on")
+        need(lab.there("restart", "a", env=away).status == 0, "it does not start from its image there")
+        guest.ask(deadline=60)
 
 
 def by_ssh_with_a_volume():
@@ -359,7 +398,7 @@ def by_ssh_with_a_volume():
             result = lab.ingot("migrate", "a", there, env=env)
             need(result.status == 1 and "there is a volume 'data' already" in result.errors(), f"overwritten?\n{result.show()}")
             need(lab.there("volume", "rm", "data", env=away).status == 0, "not removed")
-            for helpers in (1, 2, 3):  # the volume's, the instance's, the memory's
+            for helpers in (1, 2, 3):  # the image's, the volume's and the instance's, the memory's
                 child = subprocess.Popen([INGOT, "migrate", "a", there], env={**os.environ, **lab.env(), **env},
                                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
                 until(lambda: len(children_of(child.pid)) >= helpers or child.poll() is not None, step=0.001)
