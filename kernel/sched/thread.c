@@ -207,7 +207,7 @@ void thread_free(struct thread *t)
 {
     if (t->process)
         process_put(t->process);
-    if (!cache_push(t))
+    if (!t->arch.vector || !cache_push(t)) /* a kernel thread's is not all that a thread needs */
         thread_release_memory(t);
 }
 

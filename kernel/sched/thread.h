@@ -183,6 +183,7 @@ struct process {
     struct list_head posix_timers;         /* [S] sched/posix_timer.c */
     struct itimers *itimers;               /* [S] sched/posix_timer.c; NULL until first used */
     struct sem_undo *sem_undo;             /* sys/sem.c: under the lock of semaphore sets */
+    struct aio_context *aio;               /* sys/aio.c: under the lock of contexts */
 };
 
 #define current_process() (current->process)

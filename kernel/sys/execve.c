@@ -11,6 +11,7 @@
 #include "mm/heap.h"
 #include "sched/futex.h"
 #include "sched/posix_timer.h"
+#include "sys/aio.h"
 #include "sys/exec.h"
 #include "sys/exec_allow.h"
 #include "sys/sys_priv.h"
@@ -184,6 +185,7 @@ static void change_over(struct process *p, struct mm *mm, struct program *progra
     struct program *old_program = p->program;
 
     use_mm(old_mm);
+    aio_process_gone(p);
     futex_leave_memory(current);
     spin_lock(&p->siglock);
     p->mm = mm;

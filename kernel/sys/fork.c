@@ -9,6 +9,7 @@
 #include "drv/tty.h"
 #include "sched/family.h"
 #include "sched/rseq.h"
+#include "sys/aio.h"
 #include "sys/sem.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
@@ -26,6 +27,7 @@ static bool single; /* ingot.single=1: the user wants one process, whatever the 
 
 static void process_gone(struct process *p)
 {
+    aio_process_gone(p); /* before its files and its memory */
     spin_lock(&p->siglock);
     struct fd_table *files = p->files;
     struct fs_context *fs = p->fs;

@@ -19,3 +19,6 @@ int user_path(int dirfd, uaddr_t path, u32 flags, struct path *out);
 int fd_inode(int fd, bool raw, struct inode **out);
 /** The place behind one, with references; @out->dentry is NULL for nameless files. */
 int fd_path(int fd, bool raw, struct path *out);
+
+/** RLIMIT_FSIZE: cut @from to what may be written to @file at @pos. 0, or -EFBIG with SIGXFSZ. */
+int rw_limit_size(const struct file *file, struct iov_iter *from, s64 pos);

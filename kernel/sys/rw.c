@@ -36,16 +36,26 @@ static int limit_size(struct iov_iter *from, u64 pos, u64 limit)
     return -EFBIG;
 }
 
+/* Is RLIMIT_FSIZE to be looked at? */
+static inline bool is_size_limited(void)
+{
+    return current_process()->rlimits[FSIZE_INDEX].cur != UINT64_MAX;
+}
+
+int rw_limit_size(const struct file *file, struct iov_iter *from, s64 pos)
+{
+    if (likely(!is_size_limited()) || !file->inode || !S_ISREG(file->inode->mode))
+        return 0;
+    u64 at = file->flags & O_APPEND ? file->inode->size : (u64)pos;
+    return limit_size(from, at, current_process()->rlimits[FSIZE_INDEX].cur);
+}
+
 static ssize_t write_limited(struct file *file, struct iov_iter *from, s64 *pos)
 {
-    u64 limit = current_process()->rlimits[FSIZE_INDEX].cur;
+    int err = unlikely(is_size_limited()) && pos ? rw_limit_size(file, from, *pos) : 0;
 
-    if (unlikely(limit != UINT64_MAX) && pos && file->inode && S_ISREG(file->inode->mode)) {
-        u64 at = file->flags & O_APPEND ? file->inode->size : (u64)*pos;
-        int err = limit_size(from, at, limit);
-        if (err)
-            return err;
-    }
+    if (unlikely(err))
+        return err;
     if (likely(file->mode & FILE_WRITE && file->ops->write && !fsnotify_handler))
         return file->ops->write(file, from, pos);
     return file_write(file, from, pos);
@@ -117,12 +127,6 @@ static inline struct file *begin_quick(int fd, uaddr_t buf, u64 count, u32 mode,
         return NULL;
     iter_init_user(it, buf, min(count, (u64)USER_RW_MAX));
     return file;
-}
-
-/* Is RLIMIT_FSIZE to be looked at? */
-static inline bool is_size_limited(void)
-{
-    return current_process()->rlimits[FSIZE_INDEX].cur != UINT64_MAX;
 }
 
 /* The file's position, if it needs no lock. */

@@ -517,7 +517,7 @@ def add_to(suite):
     for name, function in sorted(globals().items()):
         if name.startswith("test_"):
             suite.add("volumes-" + name[5:].replace("_", "-"), function)
-    for family in ("file", "dir", "mm", "cred"):
+    for family in ("file", "dir", "mm", "cred", "aio"):
         suite.add(f"volumes-{family}", family_on_volume, family, "vm")
         suite.add(f"volumes-{family}-process", family_on_volume, family, "process")
     for family in SHARED_CASES:

@@ -155,3 +155,16 @@ struct file *eventfd_create(u32 count, u32 flags)
     file->waitq = &e->waitq;
     return file;
 }
+
+bool file_is_eventfd(const struct file *file)
+{
+    return file->ops == &eventfd_ops;
+}
+
+void eventfd_signal(struct file *file)
+{
+    struct eventfd *e = file->data;
+
+    (void)add(e, 1); /* who reads it looks for all that is done */
+    waitq_wake(&e->waitq, POLLIN | POLLRDNORM, 1);
+}
