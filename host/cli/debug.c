@@ -23,7 +23,15 @@ enum {
     MONITOR_MS = 10000,
 };
 
-static const struct option_spec debug_specs[] = {{0}};
+struct debug_options {
+    const char *core;
+};
+
+static const struct option_spec debug_specs[] = {
+    {"core", 0, OPTION_TEXT, offsetof(struct debug_options, core), "FILE",
+     "look at the core file of a crash report instead"},
+    {0},
+};
 
 /* A command of QEMU's monitor for people, and what it says. */
 static int monitor(struct qmp *qmp, const char *line, char **said, struct err *err)
@@ -133,12 +141,28 @@ static int debug_vm(const struct instance *instance, const struct image *image, 
     return status;
 }
 
+/* What is left are gdb's words, which begin with dashes as well. */
+static int debug_core_run(const char *path, char *const *words, struct err *err)
+{
+    struct strs argv CLEANUP(strs_free) = {0};
+    char *gdb CLEANUP(mem_free) = proc_find("gdb", err);
+    int failed = gdb ? debug_core(path, gdb, words, &argv, err) : -err->code;
+
+    return failed ? failed : run_gdb(&argv, err);
+}
+
 static int debug_run(int argc, char **argv, struct err *err)
 {
     struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
+    struct debug_options options = {0};
     struct instance_state state;
     int words;
-    int done = cli_options(&command_debug, argc, argv, OPTIONS_FIRST, NULL, &words, err);
+
+    if (argc > 2 && strcmp(argv[1], "--core") == 0)
+        return debug_core_run(argv[2], argv + 3, err);
+    if (argc > 1 && str_starts(argv[1], "--core="))
+        return debug_core_run(argv[1] + strlen("--core="), argv + 2, err);
+    int done = cli_options(&command_debug, argc, argv, OPTIONS_FIRST, &options, &words, err);
 
     if (done)
         return min(done, 0);
@@ -172,10 +196,11 @@ static int debug_run(int argc, char **argv, struct err *err)
 const struct command command_debug = {
     .name = "debug",
     .summary = "Attach gdb to an instance, with the symbols of its kernel and program",
-    .usage = "NAME [GDB-OPTION...]",
+    .usage = "NAME|--core FILE [GDB-OPTION...]",
     .options = debug_specs,
     .help = "A VM stands still while gdb looks, and goes on when gdb leaves.\n"
             "  ingot debug cache\n"
-            "  ingot debug cache -batch -ex bt",
+            "  ingot debug cache -batch -ex bt\n"
+            "  ingot debug --core crashes/crash-1.core",
     .run = debug_run,
 };

@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 
+struct err;
 struct image;
 struct instance;
 
@@ -13,3 +14,11 @@ struct instance;
  */
 void debug_add_program(struct strs *argv, const struct instance *instance,
                        const struct image *image, const char *folder);
+
+/**
+ * gdb's words for the core file of a crash report.
+ * @path: of either; @words: the user's, NULL-terminated
+ * Errors: EINVAL another name, ENOENT one of them is not there.
+ */
+int debug_core(const char *path, const char *gdb, char *const *words, struct strs *argv,
+               struct err *err);

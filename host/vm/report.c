@@ -177,7 +177,8 @@ static void end_core(struct report *report, u64 size)
     else if (*report->why)
         fprintf(report->text, "core file: incomplete: %s\n", report->why);
     else
-        fprintf(report->text, "core file: crash-%u.core\n", report->number);
+        fprintf(report->text, "core file: crash-%u.core, for: ingot debug --core crash-%u.core\n",
+                report->number, report->number);
     fd_close(&report->core);
     report->core = -1;
 }

@@ -122,6 +122,12 @@ def kernel_that_panics(ground):
                    "info threads")
         for words in ("end_in_panic (text=", "store_sysrq (", "sys_write (fd=", " = 1"):
             need(words in said, f"gdb does not say '{words}'\n{said}")
+        for path in (core, os.path.join(folder, "crash-1.txt")):
+            said = home.good("debug", "--core", path, "-nx", "-batch", "-iex", "set debuginfod enabled off", "-ex", "bt", "-ex", "info line main")
+            need("store_sysrq (" in said and "crashing.c" in said, f"debug --core says\n{said}")
+        for path, why in (("nothing.core", "there is no"), (PROGRAM, "neither crash-N.core nor")):
+            result = home.ingot("debug", "--core", path)
+            need(result.status == 1 and why in result.errors() and len(result.errors().splitlines()) == 1, result.show())
 
 
 def full_disk(ground):
