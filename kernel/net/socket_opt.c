@@ -208,6 +208,8 @@ int socket_setopt(struct socket *sock, int level, int name, const void *value, u
         spin_lock(&sock->lock);
         err = set_shared(&sock->options, name, value, len);
         spin_unlock(&sock->lock);
+        if (!err && (name == SO_SNDBUF || name == SO_SNDBUFFORCE))
+            waitq_wake_all(&sock->waitq, POLLOUT | POLLWRNORM); /* there may be room now */
     }
     if (err && err != -ENOPROTOOPT && name != SO_DETACH_FILTER)
         return err;

@@ -67,30 +67,64 @@ struct tcp_listener *tcp_listener_find(const struct flow *flow, u16 family, u32 
     return l;
 }
 
-int tcp_listen(struct tcp_conn *c, u32 backlog)
+static struct tcp_listener *listener_create(const struct tcp_conn *c)
 {
     struct tcp_listener *l = kzalloc(sizeof(*l));
 
     if (!l)
-        return -ENOMEM;
+        return NULL;
     ref_init(&l->refs);
     spin_init(&l->lock);
     list_init(&l->queue);
-    l->conn = c;
-    l->backlog = backlog;
     l->addr = c->bind_addr;
     l->port = c->bind_port;
     l->v6 = c->sock->family == AF_INET6 && !c->v4_any;
     l->v6only = l->v6 && (c->v6only || (l->addr.family == ADDR_INET6));
     if (l->addr.family == ADDR_INET)
         l->v6 = l->v6only = false;
-    c->listener = l;
-    tcp_set_state(c, TCP_LISTEN);
-    spin_lock(&table_lock);
+    return l;
+}
+
+/* Where the table refers to @l, or to nothing. Locked. */
+static struct tcp_listener **find_link(const struct tcp_listener *l)
+{
+    struct tcp_listener **link = &table[l->port % BUCKETS];
+
+    while (*link && *link != l)
+        link = &(*link)->next;
+    return link;
+}
+
+static void link_locked(struct tcp_conn *c, struct tcp_listener *l)
+{
+    spin_lock(&l->lock);
+    l->conn = c;
+    spin_unlock(&l->lock);
     l->next = table[l->port % BUCKETS];
     table[l->port % BUCKETS] = l;
+    tcp_set_state(c, TCP_LISTEN);
+}
+
+int tcp_listen(struct tcp_conn *c, u32 backlog)
+{
+    struct tcp_listener *fresh = c->listener ? NULL : listener_create(c);
+    int err = 0;
+
+    if (!c->listener && !fresh)
+        return -ENOMEM;
+    spin_lock(&table_lock);
+    if (!c->listener) {
+        __atomic_store_n(&c->listener, fresh, __ATOMIC_RELEASE);
+        fresh = NULL;
+    }
+    __atomic_store_n(&c->listener->backlog, backlog, __ATOMIC_RELAXED);
+    if (c->state == TCP_CLOSE)
+        link_locked(c, c->listener);
+    else if (c->state != TCP_LISTEN)
+        err = -EINVAL;
     spin_unlock(&table_lock);
-    return 0;
+    kfree(fresh);
+    return err;
 }
 
 struct tcp_conn *tcp_listener_pop(struct tcp_listener *l)
@@ -125,17 +159,18 @@ void tcp_unlisten(struct tcp_conn *c)
     struct tcp_conn *waiting;
 
     spin_lock(&table_lock);
-    for (link = &table[l->port % BUCKETS]; *link != l; link = &(*link)->next)
-        ;
-    *link = l->next;
-    spin_unlock(&table_lock);
+    link = find_link(l);
+    if (*link) { /* else another thread is at it */
+        *link = l->next;
+        if (c->state == TCP_LISTEN)
+            tcp_set_state(c, TCP_CLOSE);
+    }
     spin_lock(&l->lock);
     l->conn = NULL; /* nothing is queued from here on; requests find out when they are looked at */
     spin_unlock(&l->lock);
+    spin_unlock(&table_lock);
     while ((waiting = tcp_listener_pop(l)))
         abandon(waiting);
-    c->listener = NULL;
-    tcp_listener_put(l);
 }
 
 /* Under the table's lock; false: it is closing. */

@@ -23,10 +23,10 @@ static void lock_ports(void)
     spin_lock(&ports_lock);
     if (likely(ready))
         return;
-    ready = true;
     random_bytes(&offset_key, sizeof(offset_key));
     for (u32 i = 0; i < BUCKETS; i++)
         list_init(&buckets[i]);
+    __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 }
 
 /* The families that a socket at @addr hears: bit 0 IPv4, bit 1 IPv6. */
@@ -84,6 +84,10 @@ int tcp_port_bind(struct tcp_conn *c, const struct ip_addr *addr, u16 port)
     int err = -EADDRINUSE;
 
     lock_ports();
+    if (c->bind_port) { /* another thread was quicker */
+        spin_unlock(&ports_lock);
+        return -EINVAL;
+    }
     if (!port)
         port = find_free(c, addr);
     else if (!is_free(c, addr, port, true))

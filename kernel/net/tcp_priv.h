@@ -231,11 +231,13 @@ struct tcp_conn {
     struct flow flow;           /* zero ports: not (yet) connected */
     u32 hash;
     bool hashed;
-    u8 state;            /* [A] enum tcp_state; written under the lock */
+    u8 state;            /* [A] enum tcp_state; written under the lock, of a listener the table's */
+    bool beginning;      /* [A] some thread connects it */
     u16 family;          /* of the flow: enum addr_family */
     struct shard *shard; /* [A] changes only while not hashed, under both's lock in turn */
     struct socket *sock; /* NULL: not accepted yet, or closed */
-    struct tcp_listener *listener; /* of a listening socket (owns); or who will accept this */
+    struct tcp_listener *listener; /* of a socket that listens or has (owns), until it is closed; or
+                                      who will accept this */
     struct list_head accept_node;
 
     /* Sending. */
@@ -695,9 +697,9 @@ struct tcp_request {
     u32 sent_tick;
 };
 
-/** Start to listen with @c, which is bound. 0, -EADDRINUSE, -ENOMEM. No lock. */
+/** Start to listen with @c, which is bound, or change its backlog. 0, -EINVAL, -ENOMEM. No lock. */
 int tcp_listen(struct tcp_conn *c, u32 backlog);
-/** Stop: who waits is reset. No lock. */
+/** Stop: who waits is reset.  c->listener stays for those that look at it. No lock. */
 void tcp_unlisten(struct tcp_conn *c);
 /** The listener for a flow, with a new reference; NULL: none. */
 struct tcp_listener *tcp_listener_find(const struct flow *flow, u16 family, u32 hash);

@@ -203,6 +203,20 @@ static void start_over(struct tcp_conn *c)
     shard_unlock(shard);
 }
 
+/* One thread at a time: the others find it connecting. */
+static int begin_connect(struct tcp_conn *c, struct endpoint *to)
+{
+    if (__atomic_exchange_n(&c->beginning, true, __ATOMIC_ACQUIRE))
+        return -EALREADY;
+    int err = c->state == TCP_CLOSE ? 0 : -EISCONN;
+    if (!err && c->flow.remote_port)
+        start_over(c);
+    if (!err)
+        err = start_connect(c, to);
+    __atomic_store_n(&c->beginning, false, __ATOMIC_RELEASE);
+    return err;
+}
+
 static int stream_connect(struct socket *sock, const struct sock_addr *addr)
 {
     struct tcp_conn *c = tcp_conn_of(sock);
@@ -225,9 +239,7 @@ static int stream_connect(struct socket *sock, const struct sock_addr *addr)
             return err;
         if (c->v6only && to.addr.family == ADDR_INET)
             return -ENETUNREACH;
-        if (c->flow.remote_port)
-            start_over(c);
-        err = start_connect(c, &to);
+        err = begin_connect(c, &to);
         if (err)
             return err;
         if (tcp_is_opening(c) && sock_is_nonblocking(sock))
@@ -247,10 +259,8 @@ static int stream_listen(struct socket *sock, int backlog)
     struct tcp_conn *c = tcp_conn_of(sock);
     u32 most = (u32)backlog > BACKLOG_MAX ? BACKLOG_MAX : (u32)backlog;
 
-    if (c->state == TCP_LISTEN) {
-        c->listener->backlog = most;
-        return 0;
-    }
+    if (c->state == TCP_LISTEN)
+        return tcp_listen(c, most);
     if (c->state != TCP_CLOSE || c->flow.remote_port)
         return -EINVAL;
     if (!c->bind_port) {
@@ -319,7 +329,6 @@ static int stream_shutdown(struct socket *sock, int how)
 
     if (c->state == TCP_LISTEN && how != SHUT_WR) {
         tcp_unlisten(c);
-        tcp_set_state(c, TCP_CLOSE);
         waitq_wake_all(&sock->waitq, POLLIN | POLLHUP);
         return 0;
     }
@@ -380,9 +389,10 @@ static void stream_close(struct socket *sock)
 {
     struct tcp_conn *c = tcp_conn_of(sock);
 
-    if (c->state == TCP_LISTEN) {
+    if (c->listener) {
         tcp_unlisten(c);
-        tcp_set_state(c, TCP_CLOSE);
+        tcp_listener_put(c->listener);
+        c->listener = NULL;
     }
     struct shard *shard = tcp_conn_lock(c);
     begin_close(c);

@@ -5,6 +5,8 @@
 #include "mm/heap.h"
 #include "sched/thread.h"
 
+enum { COLLECT_AT_LEAST = 1024 };
+
 static u64 files_in_flight; /* [T] */
 
 /* ---- freeing ---- */
@@ -123,6 +125,20 @@ static int grow(struct unix_scm **scm, u32 nr)
     return 0;
 }
 
+/* Who sends sockets in circles need never close one: each time there are twice as many files in
+ * flight as were left the last time, those that nobody can reach are looked for. */
+static bool has_room_for(u32 nr)
+{
+    static u64 collect_at = COLLECT_AT_LEAST; /* [A] */
+
+    if (unlikely(unix_scm_in_flight() + nr > __atomic_load_n(&collect_at, __ATOMIC_RELAXED))) {
+        unix_collect();
+        u64 next = min(max(2 * unix_scm_in_flight(), (u64)COLLECT_AT_LEAST), unix_files->max_files);
+        __atomic_store_n(&collect_at, next, __ATOMIC_RELAXED);
+    }
+    return unix_scm_in_flight() + nr <= unix_files->max_files;
+}
+
 static int add_files(struct unix_send *send, const u8 *data, u64 len)
 {
     u32 nr = (u32)(len / sizeof(int));
@@ -132,7 +148,7 @@ static int add_files(struct unix_send *send, const u8 *data, u64 len)
         return -EINVAL;
     if (!nr)
         return 0;
-    if (__atomic_load_n(&files_in_flight, __ATOMIC_RELAXED) + nr > unix_files->max_files)
+    if (!has_room_for(nr))
         return -ETOOMANYREFS;
     int err = grow(&send->scm, nr);
     for (u32 i = 0; i < nr && !err; i++) {

@@ -431,6 +431,89 @@ CASE(ports_of_streams)
     close(a), close(b);
 }
 
+/* A listener that one thread ends while others accept from it or look at it. */
+static int ended;
+static volatile bool over;
+
+static void *accept_until_the_end(void *arg)
+{
+    int fd;
+
+    while ((fd = accept(ended, NULL, NULL)) >= 0)
+        close(fd);
+    CHECK(errno == EINVAL || errno == EAGAIN);
+    return arg;
+}
+
+static void *look_all_the_time(void *arg)
+{
+    while (!over)
+        ready(ended, 0, POLLIN);
+    return arg;
+}
+
+static void *end_it(void *arg)
+{
+    sleep_ms(1);
+    CHECK(!shutdown(ended, SHUT_RDWR) || errno == ENOTCONN);
+    return arg;
+}
+
+CASE(a_listener_ends_under_those_who_accept)
+{
+    static void *(*const parts[])(void *) = {accept_until_the_end, accept_until_the_end,
+                                             look_all_the_time, end_it, end_it};
+    pthread_t threads[5];
+
+    for (int round = 0; round < 20; round++) {
+        over = false;
+        NEED((ended = listener(8)) >= 0);
+        for (int i = 0; i < 5; i++)
+            NEED(pthread_create(&threads[i], NULL, parts[i], NULL) == 0);
+        close(connected(port_of(ended)));
+        for (int i = 0; i < 5; i++) {
+            over = i == 2;
+            NEED(pthread_join(threads[i], NULL) == 0);
+        }
+        CHECK_EQ(listen(ended, 1), 0);
+        int client = connected(port_of(ended)), server = accept(ended, NULL, NULL);
+        CHECK(client >= 0 && server >= 0);
+        close(client), close(server), close(ended);
+    }
+}
+
+static struct sockaddr_in target;
+static int beginner, begun;
+
+static void *begin_all_at_once(void *arg)
+{
+    if (!connect(beginner, (void *)&target, sizeof(target)))
+        __atomic_fetch_add(&begun, 1, __ATOMIC_RELAXED);
+    else
+        CHECK(errno == EISCONN || errno == EALREADY);
+    return arg;
+}
+
+CASE(several_threads_connect_one_socket)
+{
+    pthread_t threads[4];
+    int l = listener(8);
+
+    target = loopback(port_of(l));
+    for (int round = 0; round < 50; round++) {
+        begun = 0;
+        NEED((beginner = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+        for (int i = 0; i < 4; i++)
+            NEED(pthread_create(&threads[i], NULL, begin_all_at_once, NULL) == 0);
+        for (int i = 0; i < 4; i++)
+            NEED(pthread_join(threads[i], NULL) == 0);
+        CHECK(begun >= 1);
+        close(accept(l, NULL, NULL));
+        close(beginner);
+    }
+    close(l);
+}
+
 static void *pour(void *arg)
 {
     static char buf[1 << 20];

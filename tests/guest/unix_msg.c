@@ -285,7 +285,7 @@ CASE(peeking_at_descriptors)
 
 CASE(a_socket_in_itself_is_freed)
 {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 10000; i++) {
         int fds[2];
         NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
         NEED(send_fds(fds[0], &fds[1], 1, "x") == 1);
@@ -309,6 +309,41 @@ CASE(a_chain_of_sockets_is_freed)
         outer[1] = inner[1];
     }
     close(outer[0]), close(outer[1]);
+}
+
+static void *write_much(void *arg)
+{
+    static char buf[400000];
+
+    CHECK_EQ(write((int)(long)arg, buf, sizeof(buf)), (long)sizeof(buf));
+    return arg;
+}
+
+CASE(a_larger_buffer_wakes_who_waits_for_room)
+{
+    int fds[2], little = 4096, much = 100000;
+    static char buf[400000];
+    pthread_t thread;
+    size_t have = 0;
+    ssize_t n;
+
+    NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+    CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
+    NEED(pthread_create(&thread, NULL, write_much, (void *)(long)fds[0]) == 0);
+    sleep_ms(20);
+    int before = 0, after = 0;
+    CHECK_EQ(ioctl(fds[1], FIONREAD, &before), 0);
+    CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &much, sizeof(much)), 0);
+    for (int i = 0; i < 500 && after <= before; i++) {
+        sleep_ms(2);
+        CHECK_EQ(ioctl(fds[1], FIONREAD, &after), 0);
+    }
+    CHECK(after > before);
+    while (have < sizeof(buf) && (n = read(fds[1], buf, sizeof(buf))) > 0)
+        have += (size_t)n;
+    CHECK_EQ(have, sizeof(buf));
+    NEED(pthread_join(thread, NULL) == 0);
+    close(fds[0]), close(fds[1]);
 }
 
 CASE(credentials)
