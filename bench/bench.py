@@ -50,6 +50,7 @@ CALLS = {
     "fork_exit_wait": ("fork + exit + wait (three descriptors)", 23100),
     "posix_spawn": ("posix_spawn of a static program + wait", 99100),
     "pipe_ping_pong": ("pipe ping-pong of two threads, round trip", 2500),
+    "futex_ping_pong": ("futex ping-pong of two threads, round trip", None),
 }
 
 

@@ -137,7 +137,7 @@ int futex_queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val)
 {
     u32 seen;
     struct futex_bucket *b = futex_queue_lock(w);
-    int err = user_load32(addr, &seen);
+    int err = user_get32(&seen, addr); /* aligned, since it has a key */
     if (!err && seen != val)
         err = -EAGAIN;
     if (err)

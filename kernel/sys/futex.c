@@ -75,11 +75,13 @@ static __attribute__((noinline)) long futex_any(uaddr_t uaddr, int op, unsigned 
     }
 }
 
-/* The wake that a program calls most goes the short way. */
+/* The wake and the wait that a program calls most go the short way. */
 long sys_futex(uaddr_t uaddr, int op, unsigned val, u64 timeout, uaddr_t uaddr2, unsigned val3)
 {
     if (op == (FUTEX_WAKE | FUTEX_PRIVATE_FLAG))
         return futex_wake(uaddr, false, (int)val, FUTEX_BITSET_MATCH_ANY);
+    if (op == (FUTEX_WAIT | FUTEX_PRIVATE_FLAG) && !timeout)
+        return futex_wait(uaddr, false, val, FUTEX_BITSET_MATCH_ANY, NO_DEADLINE);
     return futex_any(uaddr, op, val, timeout, uaddr2, val3);
 }
 

@@ -21,6 +21,12 @@ static void crash_null_call(void)
     nothing();
 }
 
+static void crash_far_call(void)
+{
+    void (*volatile nowhere)(void) = (void (*)(void))UINTPTR_MAX;
+    nowhere();
+}
+
 static void crash_write_text(void)
 {
     *(volatile char *)(uintptr_t)&crash_null_call = 0;
@@ -87,6 +93,7 @@ static const struct {
 } crashes[] = {
     {"segv", crash_segv},
     {"null-call", crash_null_call},
+    {"far-call", crash_far_call},
     {"write-text", crash_write_text},
     {"exec-data", crash_exec_data},
     {"stack-overflow", crash_stack_overflow},

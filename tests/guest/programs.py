@@ -19,8 +19,8 @@ FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "p
 VM_ONLY = {"fork", "exec", "lock"}
 
 # argument of crash.c -> the signal it dies of
-CRASHES = {"segv": 11, "null-call": 11, "write-text": 11, "exec-data": 11, "stack-overflow": 11,
-           "abort": 6, "div0": 8, "illegal": 4, "trap": 5, "kill": 9, "term": 15, "thread-segv": 11}
+CRASHES = {"segv": 11, "null-call": 11, "far-call": 11, "write-text": 11, "exec-data": 11,
+           "stack-overflow": 11, "abort": 6, "div0": 8, "illegal": 4, "trap": 5, "kill": 9, "term": 15, "thread-segv": 11}
 
 # argument of escape.c -> how `ingot run` ends: 0 it was refused, 139 the guest's own signal, 125 the
 # sandbox was ended

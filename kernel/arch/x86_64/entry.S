@@ -170,6 +170,8 @@ syscall_exit_work:
     movq %r13, F_R13(%rsp)
     movq %r14, F_R14(%rsp)
     movq %r15, F_R15(%rsp)
+    movq %rsp, %rdi
+    call program_exit_work
     jmp exit_program
 
 /* As SYSCALL would have left things. */
@@ -273,8 +275,16 @@ trap_from_kernel:
     POP_GENERAL
     addq $16, %rsp
     iretq
-2:  movq %gs:CPU_KSTACK, %rsp
+2:  lea kernel_start(%rip), %rax
+    cmpq I_RIP(%rcx), %rax
+    ja 3f
+    lea kernel_text_end(%rip), %rax
+    cmpq %rax, I_RIP(%rcx)
+    jae 3f
+    movq %gs:CPU_KSTACK, %rsp
     jmp 1b
+3:  movq $0, I_RIP(%rcx)        /* the program has jumped out of its half: as if to nowhere */
+    jmp trap_from_program
 
 /* Make a struct trap_frame below RSP out of the IST image at RCX and the registers; returns with
  * RDI = RSP = the frame. */

@@ -126,8 +126,17 @@ static bool is_lost_page(int sig, const struct siginfo64 *info)
     return sig == SIGBUS && info->si_code > BUS_ADRALN && info->si_code != SI_KERNEL;
 }
 
-static void take_fault(int sig, const struct siginfo64 *info, const struct sigcontext64 *mc)
+/* A program that jumps to where nothing is above its own memory is told as if it had gone to 0. */
+static void note_far_jump(struct sigcontext64 *mc)
 {
+    if (unlikely(!is_program(mc) && mc->trapno == TRAP_PF && mc->cr2 == mc->rip &&
+                 mc->rsp < arch_kernel_base))
+        mc->rip = 0;
+}
+
+static void take_fault(int sig, const struct siginfo64 *info, struct sigcontext64 *mc)
+{
+    note_far_jump(mc);
     struct trap_frame *f = make_frame(mc);
 
     this_vcpu()->depth--;
