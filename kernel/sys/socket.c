@@ -286,15 +286,6 @@ long sys_shutdown(int fd, int how)
 
 /* ---- options ---- */
 
-static __attribute__((noinline)) int set_any(struct socket *sock, int level, int name,
-                                             uaddr_t value, u32 len)
-{
-    u64 buf[SOCK_OPTION_MAX / sizeof(u64)];
-    int err = copy_from_user(buf, value, len);
-
-    return err ? err : socket_setopt(sock, level, name, buf, len);
-}
-
 /* A word of the protocol's, as TCP_CORK around each answer. */
 static int set_word(struct socket *sock, int level, int name, uaddr_t value)
 {
@@ -304,6 +295,18 @@ static int set_word(struct socket *sock, int level, int name, uaddr_t value)
         return -EFAULT;
     return sock->ops->setopt ? sock->ops->setopt(sock, level, name, &word, sizeof(word))
                              : -EOPNOTSUPP;
+}
+
+static __attribute__((noinline)) int set_any(struct fd_ref ref, int level, int name, uaddr_t value,
+                                             u32 len)
+{
+    u64 buf[SOCK_OPTION_MAX / sizeof(u64)];
+    int err = copy_from_user(buf, value, len);
+
+    if (!err)
+        err = socket_setopt(ref.file->data, level, name, buf, len);
+    fd_return(ref);
+    return err;
 }
 
 long sys_setsockopt(int fd, int level, int name, uaddr_t value, int len)
@@ -316,13 +319,9 @@ long sys_setsockopt(int fd, int level, int name, uaddr_t value, int len)
     int err = socket_borrow(fd, &ref, &sock);
     if (err)
         return err;
-    bool is_word = level != SOL_SOCKET && len == sizeof(u32);
-    if (likely(is_word && !ref.owned)) /* nothing is left to do behind it */
-        return set_word(sock, level, name, value);
-    err = is_word ? set_word(sock, level, name, value)
-                  : set_any(sock, level, name, value, (u32)min(len, SOCK_OPTION_MAX));
-    fd_return(ref);
-    return err;
+    if (unlikely(ref.owned || level == SOL_SOCKET || len != sizeof(u32)))
+        return set_any(ref, level, name, value, (u32)min(len, SOCK_OPTION_MAX));
+    return set_word(sock, level, name, value); /* there is no reference to let go of */
 }
 
 long sys_getsockopt(int fd, int level, int name, uaddr_t value, uaddr_t len_at)
