@@ -14,8 +14,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define FIXED_KERNEL 0x700000000000ull
-#define VMAP_GUARD   0x000000010000ull
+#define VMAP_GUARD 0x000000010000ull
 
 enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
 
@@ -314,7 +313,7 @@ static void choose_places(u64 random)
     boot.direct_base = hosted_memory_at(random);
     boot.kernel_base = boot.direct_base - len;
     if (place || wants_fixed_places()) {
-        boot.kernel_base = place ? place : FIXED_KERNEL;
+        boot.kernel_base = place ? place : HOSTED_DEBUGGED_KERNEL;
         boot.direct_base = ALIGN_UP(boot.kernel_base + len, HOSTED_PLACE_ALIGN);
     }
     if (place)

@@ -55,6 +55,9 @@ enum {
 #define HOSTED_VMAP_SIZE    0x008000000000ull
 #define HOSTED_PLACE_ALIGN  0x000000200000ull
 
+/** Where the kernel lies for a debugger, which asks for places that stay. */
+#define HOSTED_DEBUGGED_KERNEL 0x700000000000ull
+
 /** Where physical address 0 is to be, chosen by @random; the kernel ends there. */
 static inline u64 hosted_memory_at(u64 random)
 {

@@ -49,3 +49,20 @@ int ground_map(struct mm *mm, struct vma *vma, u64 start, u64 end)
         return 0;
     return map_files(mm, vma, start, end);
 }
+
+/* Clean pages of files come back from the host's own cache; most were mapped around those that a
+ * start needed, or are of code that nobody runs any more. */
+static bool forget_clean(struct mm *mm, void *unused)
+{
+    (void)unused;
+    for (struct vma *vma = area_find(mm, 0); vma; vma = area_next(vma))
+        if (vma->backing && !area_is_shared(vma) && !(vma->prot & PROT_WRITE) && !vma->copied)
+            (void)plat.areas->discard(&mm->as, vma->start, vma->end - vma->start); /* or stays */
+    return true;
+}
+
+void ground_rest(void)
+{
+    if (plat.areas)
+        mm_try_each(forget_clean, NULL);
+}

@@ -5,7 +5,7 @@
 #include "core/panic.h"
 #include "core/percpu.h"
 #include "mm/heap.h"
-#include "mm/mm.h"
+#include "mm/mm_priv.h"
 #include "mm/page_priv.h"
 
 static struct page_cpu boot_page_cpu;
@@ -57,4 +57,5 @@ void mm_init(void)
         fatal_error("out of memory: %llu KiB are too little to start",
                     (unsigned long long)boot_info.ram_bytes >> 10);
     heap_init();
+    plat.rest = ground_rest;
 }

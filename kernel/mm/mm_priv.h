@@ -127,6 +127,8 @@ static inline bool area_is_ground(const struct vma *vma)
  * a ground that pages by itself; nothing elsewhere.  0 or -ENOMEM.
  */
 int ground_map(struct mm *mm, struct vma *vma, u64 start, u64 end);
+/** plat.rest: let the host have clean pages of files back.  Does not sleep. */
+void ground_rest(void);
 /** unmap.c: drop the pages of [start, end), which lies in @vma. 0 or -ENOMEM. */
 int pages_drop(struct mm *mm, struct vma *vma, u64 start, u64 end);
 /** unmap.c: the same, and the area will be gone there. */

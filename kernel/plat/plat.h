@@ -72,7 +72,7 @@ struct plat_areas {
     int (*map)(struct plat_as *as, u64 va, u64 len, u32 prot);
     int (*unmap)(struct plat_as *as, u64 va, u64 len);
     int (*protect)(struct plat_as *as, u64 va, u64 len, u32 prot);
-    /** Forget the contents. */
+    /** Forget the contents; of a file's, what was written to copies. */
     int (*discard)(struct plat_as *as, u64 va, u64 len);
     /** Move to where nothing is; at @from nothing is left. */
     int (*move)(struct plat_as *as, u64 from, u64 to, u64 len);
@@ -239,6 +239,8 @@ struct plat_ops {
     void (*pci_write)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size, u32 value);
 
     const struct plat_areas *areas;     /* NULL: private memory comes page by page */
+    void (*rest)(void);                 /* [I] mm's; the ground calls it in idle, when nothing has
+                                           happened for a while: what comes back may go */
     const struct plat_streams *streams; /* NULL: there are devices */
     struct plat_window *window;         /* NULL: no device process */
     bool ports;                         /* the CPU's in and out reach devices */

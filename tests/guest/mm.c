@@ -51,6 +51,42 @@ static char *map(size_t pages)
     return mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
+/* First of all: a guest in a process lets clean pages of files go when it rests for the first time.
+ */
+CASE(what_was_written_outlives_a_rest)
+{
+    enum { PAGES = 8 };
+    const struct timespec rest = {.tv_nsec = 300000000};
+    int fd = open("/proc/self/exe", O_RDONLY);
+    char before[PAGES];
+
+    NEED(fd >= 0);
+    char *p = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    char *q = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    NEED(p != MAP_FAILED && q != MAP_FAILED);
+    for (int i = 0; i < PAGES; i++)
+        before[i] = p[i * PAGE];
+    for (int i = 1; i < PAGES; i += 2) { /* between pages that nobody has written */
+        static const int after[] = {PROT_READ, PROT_READ | PROT_WRITE, PROT_NONE,
+                                    PROT_READ | PROT_EXEC};
+        CHECK_EQ(mprotect(p + i * PAGE, PAGE, PROT_READ | PROT_WRITE), 0);
+        p[i * PAGE] ^= 0x55;
+        CHECK_EQ(mprotect(p + i * PAGE, PAGE, after[i / 2]), 0);
+    }
+    for (int i = 0; i < PAGES; i++)
+        q[i * PAGE] ^= 0x55;
+    CHECK_EQ(mprotect(q, PAGES * PAGE, PROT_READ), 0);
+    nanosleep(&rest, NULL);
+    CHECK_EQ(mprotect(p, PAGES * PAGE, PROT_READ), 0);
+    for (int i = 0; i < PAGES; i++) {
+        CHECK_EQ(p[i * PAGE], (char)(i % 2 ? before[i] ^ 0x55 : before[i]));
+        CHECK_EQ(q[i * PAGE], (char)(before[i] ^ 0x55));
+    }
+    munmap(p, PAGES * PAGE);
+    munmap(q, PAGES * PAGE);
+    close(fd);
+}
+
 CASE(anonymous_memory_is_zero_and_writable)
 {
     char *p = map(64);

@@ -8,7 +8,7 @@
 #include "plat/hosted/hosted.h"
 
 enum {
-    REST_NS = 100000000,
+    REST_NS = 50000000, /* many programs look at their clock each tenth of a second */
     NR_STREAMS = 3,
     OPERATOR = NR_STREAMS,
     MAX_POLLED = NR_STREAMS + 2, /* the operator's line, and the interrupts of devices */
@@ -91,8 +91,25 @@ static long look_at_streams(const struct linux_timespec *timeout, bool idle)
     return got;
 }
 
-/* A guest that rests for the first time needs little of our code for a while, and the host has
- * mapped nearly all of it: what is wanted comes back from its page cache. */
+static void forget(u64 start, u64 len)
+{
+    host_call(HOST_MADVISE, start, len, HOST_DONTNEED, 0, 0, 0);
+}
+
+/* A guest that rests for the first time needs little of our code, of the layers and of its
+ * program's files for a while, and the host has mapped nearly all of it: what is wanted comes back
+ * from its page cache.  But for a debugger, whose breakpoints lie there. */
+static void forget_start(void)
+{
+    if (hosted_boot->kernel_base == HOSTED_DEBUGGED_KERNEL)
+        return;
+    forget((u64)(uintptr_t)kernel_start, (u64)(kernel_text_end - kernel_start));
+    if (hosted_boot->initrd_len)
+        forget(hosted_boot->direct_base + hosted_boot->initrd_pa, hosted_boot->initrd_len);
+    if (plat.rest)
+        plat.rest();
+}
+
 void hosted_streams_wait(void)
 {
     static const struct linux_timespec a_rest = {0, REST_NS};
@@ -101,8 +118,7 @@ void hosted_streams_wait(void)
     if (look_at_streams(has_rested ? NULL : &a_rest, true) || has_rested)
         return;
     has_rested = true;
-    host_call(HOST_MADVISE, (u64)(uintptr_t)kernel_start, (u64)(kernel_text_end - kernel_start),
-              HOST_DONTNEED, 0, 0, 0);
+    forget_start();
 }
 
 void hosted_streams_look(void)
