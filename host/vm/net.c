@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 #include "lib/err.h"
 #include "lib/fs.h"
 
@@ -17,7 +18,12 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+    ENDING_MS = 500, /* patience with what holds a port */
+};
 
 /* The network that QEMU's user mode plays: documented, and the same everywhere. */
 #define USER_ADDRESS "10.0.2.15"
@@ -218,6 +224,20 @@ char *vm_net_settle_port(const char *text, bool *picked, struct err *err)
     return str_printf("%s:%u:%u/%s", port.host_ip, port.host, port.guest, port.udp ? "udp" : "tcp");
 }
 
+/* Who has it may have been killed a moment ago, and ends in its turn. 0, or a negative errno. */
+static int bind_soon(int fd, const struct sockaddr_in *addr)
+{
+    const struct timespec pause = {.tv_nsec = 10 * 1000000L};
+    u64 deadline = ticks_ms() + ENDING_MS;
+
+    while (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
+        if (errno != EADDRINUSE || ticks_ms() >= deadline)
+            return -errno;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 /* Bound once and let go: what another program takes in between, the VMM reports. */
 static int net_check_port(const struct vm_port *port, struct err *err)
 {
@@ -230,12 +250,13 @@ static int net_check_port(const struct vm_port *port, struct err *err)
         return err_errno(err, errno, "--publish");
     if (!port->udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
         return err_errno(err, errno, "--publish");
-    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+    int failed = bind_soon(fd, &addr);
+    if (!failed)
         return 0;
-    if (errno == EADDRINUSE)
+    if (failed == -EADDRINUSE)
         return err_set(err, EADDRINUSE, "--publish: port %u of %s is taken; choose another",
                        port->host, port->host_ip);
-    return err_errno(err, errno, "--publish: port %u of %s", port->host, port->host_ip);
+    return err_errno(err, -failed, "--publish: port %u of %s", port->host, port->host_ip);
 }
 
 /* The VMM writes it; here it is only made. */

@@ -5,6 +5,7 @@
 
 #include "disk/ext4.h"
 #include "lib/cleanup.h"
+#include "lib/duration.h"
 #include "lib/err.h"
 
 #include <errno.h>
@@ -14,6 +15,12 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <time.h>
+
+enum {
+    ENDING_MS = 2000, /* patience with the processes of one that was killed */
+    LOOK_MS = 5,
+};
 
 #define USER_ATTR "user.ingot.instance"
 
@@ -57,11 +64,44 @@ char *volume_user(int fd)
     return NULL;
 }
 
+/* Who took the lock has ended, and something it had started not yet: so it was killed, and started
+ * again at once perhaps. */
+static bool is_ending(int fd)
+{
+    struct stat st;
+    long pid = fstat(fd, &st) < 0 ? 0 : lock_holder_pid(&st);
+
+    if (pid <= 0)
+        return false;
+    char *path CLEANUP(mem_free) = str_printf("/proc/%ld/stat", pid);
+    FILE *file CLEANUP(file_close) = fopen(path, "re");
+    char state = 'X';
+    return !file || (fscanf(file, "%*d (%*[^)]) %c", &state) == 1 && strchr("XZ", state));
+}
+
+static int try_lock(int fd, bool shared)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    u64 deadline = ticks_ms() + ENDING_MS;
+
+    for (bool waits = true;;) {
+        if (flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK || !waits)
+            return -errno;
+        waits = ticks_ms() < deadline && is_ending(fd); /* if not, it may just have ended */
+        if (waits)
+            nanosleep(&pause, NULL);
+    }
+}
+
 int volume_lock(int fd, bool shared, const char *what, const char *who, struct err *err)
 {
-    if (flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
-            return err_errno(err, errno, "%s: it cannot be locked", what);
+    int failed = try_lock(fd, shared);
+
+    if (failed && failed != -EWOULDBLOCK)
+        return err_errno(err, -failed, "%s: it cannot be locked", what);
+    if (failed) {
         char *holder CLEANUP(mem_free) = lock_holder(fd);
         return err_set(err, EBUSY, "%s is in use by %s", what, holder);
     }

@@ -47,7 +47,7 @@ void volume_free(struct volume *volume);
 int volume_remove(const char *name, struct err *err);
 
 /**
- * Lock an open disk image for this process, without waiting.
+ * Lock an open disk image for this process, without waiting but for what was killed a moment ago.
  * @shared: for reading only, beside others who read
  * @what:   how messages name it: "volume 'data'"
  * @who:    what others are told who find it locked; NULL for a short use

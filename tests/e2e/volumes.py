@@ -124,10 +124,11 @@ def test_named_in_use():
                  f"{words}\n{result.show()}")
         home.good("volume", "prune", "--force")
         need(home.good("volume", "ls", "-q") == "data\n", "prune took a volume that is in use")
-        kill_all_of(first)
+        first.kill()
+        first.wait()
+        home.good("run", "-q", "-v", "data:/v", "/bin/true")  # at once: what the first had started ends by itself
         first.stdin.close()
         first.stdout.close()
-        home.good("run", "-q", "-v", "data:/v", "/bin/true")
         judge(volume_file(home, "data"))
 
 
