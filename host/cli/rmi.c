@@ -58,23 +58,6 @@ static void rmi_print(const struct strs *untagged, const struct strs *deleted, b
         printf("Deleted: sha256:%s\n", deleted->at[i]);
 }
 
-/* All that can be removed goes; the first failure is what is reported. */
-static int rmi_remove(const struct strs *targets, const struct rmi_options *options,
-                      struct strs *untagged, struct strs *deleted, struct err *err)
-{
-    int first = 0;
-
-    for (size_t i = 0; i < targets->len; i++) {
-        struct err why = {0};
-        int failed = store_remove(targets->at[i], untagged, deleted, &why);
-        if (!failed || first || (failed == -ENOENT && (options->force || options->all)))
-            continue;
-        *err = why;
-        first = failed;
-    }
-    return first;
-}
-
 static int rmi_run(int argc, char **argv, struct err *err)
 {
     struct rmi_options options = {0};
@@ -95,7 +78,7 @@ static int rmi_run(int argc, char **argv, struct err *err)
         return status;
     for (int i = 1; i <= words; i++)
         strs_add(&targets, argv[i]);
-    status = rmi_remove(&targets, &options, &untagged, &deleted, err);
+    status = store_remove(&targets, options.force || options.all, &untagged, &deleted, err);
     if (!options.quiet)
         rmi_print(&untagged, &deleted, json);
     return status;

@@ -167,6 +167,8 @@ static int builder_add_modules(struct builder *b, struct err *err)
     int failed = modules_add(&b->tree, &imports.names, NULL, err);
     for (size_t i = 0; language && i < b->scripts.len && !failed; i++)
         failed = modules_add_of(&b->tree, language, b->scripts.at[i], NULL, err);
+    if (!failed && b->program && !language && !extras_know(b->program))
+        failed = modules_add_of(&b->tree, NULL, b->program, NULL, err);
     return failed;
 }
 

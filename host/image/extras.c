@@ -298,6 +298,18 @@ static int extras_automatic(struct extras *x, struct err *err)
     return 0;
 }
 
+bool extras_know(const char *program)
+{
+    struct strs words CLEANUP(strs_free) = {0};
+    struct extras x CLEANUP(extras_free) = {0};
+
+    for (const char *at = extras_line(runtimes_txt, &words); at; at = extras_line(at, &words))
+        if (words.len == 3 && strcmp(words.at[0], "when") == 0 &&
+            strcmp(words.at[1], "program") == 0 && extras_match(&x, words.at[2], fs_name(program)))
+            return true;
+    return false;
+}
+
 static void extras_names(struct strs *names)
 {
     struct strs words CLEANUP(strs_free) = {0};

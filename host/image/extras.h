@@ -18,6 +18,9 @@ struct closure;
 int extras_add(struct closure *closure, const char *program, const struct strs *with, bool above,
                struct strs *env, struct strs *exec, struct err *err);
 
+/** Does the table have a section for a program of this host path? */
+bool extras_know(const char *program);
+
 /** Add libraries of every shared object of the tree that has not been looked at. */
 int extras_complete(struct closure *closure, struct err *err);
 

@@ -10,6 +10,12 @@
 #include <fnmatch.h>
 #include <glob.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    MODULES_OWN_MAX = MIB(64),
+};
 
 struct modules {
     struct tree *tree;
@@ -75,10 +81,21 @@ static int add_bytecode(struct tree *tree, const char *path, struct err *err)
 
 static int add_file(struct tree *tree, const char *path, struct err *err)
 {
-    if (is_aside(path) || fs_is_dir(path) || access(path, R_OK) < 0)
+    if (is_aside(path) || access(path, R_OK) < 0)
         return 0;
+    if (fs_is_dir(path)) /* what a server writes to must be there */
+        return str_starts(path, "/var/") ? tree_add_host(tree, path, err) : 0;
     int failed = tree_add_host(tree, path, err);
     return failed || !str_ends(path, ".py") ? failed : add_bytecode(tree, path, err);
+}
+
+static int add_files(struct tree *tree, const struct strs *files, struct err *err)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < files->len && !failed; i++)
+        failed = add_file(tree, files->at[i], err);
+    return failed;
 }
 
 /* A package, and those of its language that it needs. */
@@ -95,9 +112,8 @@ static int add_package(struct modules *m, const struct language *language, const
             continue;
         strs_add(&m->packages, package);
         dpkg_files(&m->dpkg, package, &files);
-        for (size_t i = 0; i < files.len; i++)
-            if (add_file(m->tree, files.at[i], err))
-                return -err->code;
+        if (add_files(m->tree, &files, err))
+            return -err->code;
         dpkg_depends(&m->dpkg, package, &needs);
         for (size_t i = 0; i < needs.len; i++)
             if (fnmatch(language->packages, needs.at[i], 0) == 0)
@@ -232,15 +248,30 @@ int modules_add(struct tree *tree, const struct strs *names, const char *dpkg, s
     return failed;
 }
 
+static u64 size_of(const struct strs *files)
+{
+    u64 size = 0;
+    struct stat st;
+
+    for (size_t i = 0; i < files->len; i++)
+        if (!is_aside(files->at[i]) && !lstat(files->at[i], &st) && S_ISREG(st.st_mode))
+            size += (u64)st.st_size;
+    return size;
+}
+
 int modules_add_of(struct tree *tree, const char *language, const char *program, const char *dpkg,
                    struct err *err)
 {
     struct modules m CLEANUP(modules_free) = {.tree = tree};
-    const struct language *known = language_named(language);
+    struct strs files CLEANUP(strs_free) = {0};
+    const struct language *known = language ? language_named(language) : NULL;
 
-    if (!known)
-        return 0;
     dpkg_open(&m.dpkg, dpkg);
     char *package CLEANUP(mem_free) = dpkg_owner(&m.dpkg, program);
-    return package ? add_package(&m, known, package, err) : 0;
+    if (!package)
+        return 0;
+    if (known)
+        return add_package(&m, known, package, err);
+    dpkg_files(&m.dpkg, package, &files);
+    return size_of(&files) > MODULES_OWN_MAX ? 0 : add_files(tree, &files, err);
 }

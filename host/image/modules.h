@@ -18,6 +18,11 @@ int modules_add(struct tree *tree, const struct strs *names, const char *dpkg, s
 /** Append those of @names that this machine has to @found. */
 void modules_installed(const struct strs *names, struct strs *found);
 
-/** Add to @tree what the package of @program, a script in @language, needs of that language. */
+/**
+ * Add to @tree what the Debian package of @program has for it at run time: its configuration, data,
+ * plugins and the folders it writes to, without programs and what is for people.
+ * @language: of a script: the packages of that language which it needs come too; NULL: of an ELF
+ * program, of which more than 64 MiB stay behind
+ */
 int modules_add_of(struct tree *tree, const char *language, const char *program, const char *dpkg,
                    struct err *err);

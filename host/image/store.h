@@ -105,10 +105,13 @@ int store_put(const struct store_image *new, char id[65], struct err *err);
 int store_tag(const char *target, const char *name, struct err *err);
 
 /**
- * Remove what @target names: one name of an image, or all its names if given by id.
+ * Remove what each of @targets names: one name of an image, or all its names if given by id.
  * Names removed are appended to @untagged, the id to @deleted if that was the last one.
+ * @missing_ok: one that is not there is no failure
+ * What can be removed goes; the first failure is what is returned.
  */
-int store_remove(const char *target, struct strs *untagged, struct strs *deleted, struct err *err);
+int store_remove(const struct strs *targets, bool missing_ok, struct strs *untagged,
+                 struct strs *deleted, struct err *err);
 
 /** Path of the store, owned by the caller: INGOT_HOME, or below XDG_DATA_HOME; never NULL. */
 char *store_path(void);

@@ -373,26 +373,44 @@ static char *store_id(const struct store *store, const struct store_entry *entry
     return str_dup(id ? id : entry->digest);
 }
 
-int store_remove(const char *target, struct strs *untagged, struct strs *deleted, struct err *err)
+static int store_remove_one(struct store *store, const char *target, struct strs *untagged,
+                            struct strs *deleted, struct err *err)
 {
-    struct store store CLEANUP(store_close) = {0};
     struct store_entry entry CLEANUP(store_entry_free) = {0};
-    int lock CLEANUP(fd_close) = -1;
 
-    int failed = store_lock(&store, &lock, err);
-    if (!failed)
-        failed = store_find(&store, target, &entry, err);
+    int failed = store_find(store, target, &entry, err);
     if (failed)
         return failed;
-    char *id CLEANUP(mem_free) = store_id(&store, &entry);
+    char *id CLEANUP(mem_free) = store_id(store, &entry);
     const char *prefix = str_starts(target, "sha256:") ? target + 7 : target;
     bool by_id = str_starts(id, prefix);
-    store_unlist(&store, entry.digest, by_id ? NULL : entry.name, untagged);
-    failed = store_write_index(&store, err);
+    store_unlist(store, entry.digest, by_id ? NULL : entry.name, untagged);
+    if (!store_lists(store, entry.digest))
+        strs_add(deleted, id);
+    return 0;
+}
+
+int store_remove(const struct strs *targets, bool missing_ok, struct strs *untagged,
+                 struct strs *deleted, struct err *err)
+{
+    struct store store CLEANUP(store_close) = {0};
+    int lock CLEANUP(fd_close) = -1;
+    int first = 0;
+
+    int failed = store_lock(&store, &lock, err);
     if (failed)
         return failed;
-    if (!store_lists(&store, entry.digest))
-        strs_add(deleted, id);
+    for (size_t i = 0; i < targets->len; i++) {
+        struct err why = {0};
+        failed = store_remove_one(&store, targets->at[i], untagged, deleted, &why);
+        if (!failed || first || (failed == -ENOENT && missing_ok))
+            continue;
+        *err = why;
+        first = failed;
+    }
+    failed = store_write_index(&store, first ? NULL : err);
+    if (failed)
+        return failed;
     store_collect_garbage(&store);
-    return 0;
+    return first;
 }

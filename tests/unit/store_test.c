@@ -166,6 +166,40 @@ TEST(store_finds_a_whole_id_whatever_else_is_built)
     fs_tmpdir_remove(&home);
 }
 
+/* One name or id. */
+static int remove_one(const char *target, struct strs *untagged, struct strs *deleted,
+                      struct err *err)
+{
+    struct strs targets = {0};
+
+    strs_add(&targets, target);
+    int failed = store_remove(&targets, false, untagged, deleted, err);
+    strs_free(&targets);
+    return failed;
+}
+
+TEST(store_removes_many_and_tells_of_the_first_that_is_missing)
+{
+    struct strs targets = {0}, untagged = {0}, deleted = {0};
+    struct err err = {0};
+
+    begin();
+    put("a:1", "one", &err);
+    put("b:1", "two", &err);
+    strs_add(&targets, "a:1");
+    strs_add(&targets, "absent:1");
+    strs_add(&targets, "b:1");
+    EXPECT_EQ(store_remove(&targets, false, &untagged, &deleted, &err), -ENOENT, NULL);
+    EXPECT_TRUE(strstr(err.text, "absent"), err.text);
+    EXPECT_EQ(deleted.len, 2, "the others went");
+    EXPECT_EQ(count_blobs(), 0, NULL);
+    EXPECT_EQ(store_remove(&targets, true, &untagged, &deleted, &err), 0, "missing is fine");
+    strs_free(&targets);
+    strs_free(&untagged);
+    strs_free(&deleted);
+    fs_tmpdir_remove(&home);
+}
+
 TEST(store_moves_a_name_and_drops_what_nobody_needs)
 {
     struct strs untagged = {0}, deleted = {0};
@@ -177,14 +211,14 @@ TEST(store_moves_a_name_and_drops_what_nobody_needs)
     put("a:1", "two", &err);
     EXPECT_EQ(count_blobs(), 3, "layer, config and manifest of the second");
     EXPECT_EQ(store_tag("a:1", "b:1", &err), 0, err.text);
-    EXPECT_EQ(store_remove("a:1", &untagged, &deleted, &err), 0, err.text);
+    EXPECT_EQ(remove_one("a:1", &untagged, &deleted, &err), 0, err.text);
     EXPECT_EQ(deleted.len, 0, "b:1 still names it");
     REQUIRE(load("b:1", &image, &err) == 0, err.text);
     image_free(&image);
-    EXPECT_EQ(store_remove("b:1", &untagged, &deleted, &err), 0, err.text);
+    EXPECT_EQ(remove_one("b:1", &untagged, &deleted, &err), 0, err.text);
     EXPECT_EQ(deleted.len, 1, NULL);
     EXPECT_EQ(count_blobs(), 0, NULL);
-    EXPECT_EQ(store_remove("b:1", &untagged, &deleted, &err), -ENOENT, NULL);
+    EXPECT_EQ(remove_one("b:1", &untagged, &deleted, &err), -ENOENT, NULL);
     strs_free(&untagged);
     strs_free(&deleted);
     fs_tmpdir_remove(&home);
