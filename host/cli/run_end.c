@@ -35,6 +35,8 @@ struct run_printer {
     struct chart *chart; /* gets the marks of the start; NULL: nobody wants them */
     struct symbols symbols;
     bool symbols_loaded;
+    bool missing;       /* paths that were not found are for the user, as they come */
+    struct strs missed; /* else they are kept for the end */
 };
 
 static void run_print(const struct run_printer *printer, FILE *to, const char *prefix,
@@ -64,7 +66,10 @@ static void run_line(void *context, enum guest_line kind, const char *text)
         run_print(printer, printer->trace, printer->trace == stderr ? "trace: " : "", text);
         return;
     case GUEST_LINE_MISSING:
-        run_print(printer, stderr, "missing: ", text);
+        if (!printer->missing)
+            strs_add(&printer->missed, text);
+        else
+            run_print(printer, stderr, "missing: ", text);
         return;
     case GUEST_LINE_FINAL:
         return;
@@ -148,6 +153,8 @@ static int run_report(const struct guest_log *log, struct run_printer *printer, 
 {
     switch (log->end) {
     case GUEST_EXIT:
+        if (log->number)
+            run_hint(&printer->missed);
         break;
     case GUEST_SIGNAL:
         if (run_is_crash(log->number) && !printer->guest->config.report && !printer->quiet)
@@ -231,6 +238,7 @@ static int run_open_trace(struct run_printer *printer, const char *path, struct 
 static void run_printer_fini(struct run_printer *printer)
 {
     symbols_fini(&printer->symbols);
+    strs_free(&printer->missed);
     if (printer->trace && printer->trace != stderr)
         fclose(printer->trace);
 }
@@ -252,8 +260,10 @@ static void run_draw(const struct run_options *options, struct profile *profile,
 
 int run_guest(const struct run_guest *guest, const struct run_options *options, struct err *err)
 {
-    struct run_printer printer CLEANUP(run_printer_fini) = {
-        .guest = guest, .quiet = options->quiet, .raw = guest->config.tty};
+    struct run_printer printer CLEANUP(run_printer_fini) = {.guest = guest,
+                                                            .quiet = options->quiet,
+                                                            .missing = options->missing,
+                                                            .raw = guest->config.tty};
     struct guest_log log CLEANUP(guest_log_fini);
     struct buf diag CLEANUP(buf_free) = {0};
     struct profile profile CLEANUP(profile_fini);

@@ -119,8 +119,8 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
         run_add_terminal(params);
     if (options->trace)
         buf_puts(params, " ingot.trace=1");
-    if (options->missing)
-        buf_puts(params, " ingot.missing=1");
+    if (options->missing || run_hints(options))
+        buf_printf(params, " ingot.missing=%d", options->missing ? 1 : 2);
     if (options->seal)
         buf_puts(params, " ingot.seal=1");
     if (options->single)

@@ -118,6 +118,7 @@ void run_bring_named(struct run_options *options, const char *target, char *cons
 {
     char *cwd CLEANUP(mem_free) = getcwd(NULL, 0);
 
+    options->of_this_machine = fs_exists(target);
     if (!cwd || (*target != '/' && *target != '.') || !is_file(target))
         return;
     struct strs said = options->files; /* what was said outright comes last, and stands */

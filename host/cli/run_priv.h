@@ -34,6 +34,7 @@ struct run_options {
     int crash_fd; /* the folder for crash reports; 0 for none; borrowed */
     struct run_state state;
     bool rm, missing, verbose, dry_run, quiet, rebuild, no_patch, seal, single, detach, no_health;
+    bool of_this_machine; /* the target is a program or a project here, no stored image */
 };
 
 /** A guest about to start: the VMM's configuration and what it borrows. */
@@ -64,6 +65,13 @@ enum {
  * that is not a VM.  Returns 0 or ERR_USAGE. */
 int run_choose_ground(const struct run_options *options, const struct image *image,
                       const struct vmm **vmm, struct err *err);
+
+/** Does a program that fails get a word on files which it looked for in vain and this machine has?
+ * It does where the image was made of a program of this machine for this run. */
+bool run_hints(const struct run_options *options);
+
+/** Say that word on standard error.  @missed: paths that were not found, the newest first. */
+void run_hint(const struct strs *missed);
 
 /** Add to the files of this run those that @args (NULL-terminated) name, where @target is a program
  * of this machine. */

@@ -151,6 +151,7 @@ static int builder_patch(struct builder *b, struct err *err)
 static int builder_add_modules(struct builder *b, struct err *err)
 {
     struct imports imports CLEANUP(imports_free) = {0};
+    struct strs programs CLEANUP(strs_free) = {0};
     const char *language = b->program ? imports_language(b->program) : NULL;
 
     if (b->opts->imports)
@@ -165,6 +166,9 @@ static int builder_add_modules(struct builder *b, struct err *err)
             imports_scan_file(&imports, language, node->source);
     }
     int failed = modules_add(&b->tree, &imports.names, NULL, err);
+    modules_programs(&imports.names, &programs);
+    for (size_t i = 0; i < programs.len && !failed; i++)
+        failed = builder_add_started(b, programs.at[i], err);
     for (size_t i = 0; language && i < b->scripts.len && !failed; i++)
         failed = modules_add_of(&b->tree, language, b->scripts.at[i], NULL, err);
     if (!failed && b->program && !language && !extras_know(b->program))

@@ -49,6 +49,12 @@ int builder_complete_program(struct builder *b, const char *host, struct err *er
  */
 int builder_add_exec(struct builder *b, const char *word, struct err *err);
 
+/**
+ * Add a program that a shell script of the image names, found in PATH; one that is not there is
+ * left out.  Whoever started the image by a shell may start it: docs/decisions/0015.
+ */
+int builder_add_started(struct builder *b, const char *name, struct err *err);
+
 /** The same for what the image has: only says so in the label.  @word: as above. */
 void builder_allow_exec(struct builder *b, const char *word);
 

@@ -119,7 +119,7 @@ static void add_name(struct imports *imports, const struct language *language, c
 {
     if (!*name || name[0] == '/')
         return;
-    if (find_local(imports, language, name, folder))
+    if (!language->names_programs && find_local(imports, language, name, folder))
         return;
     char *full = str_printf("%s:%s", language->name, name);
     if (strs_has(&imports->names, full))
@@ -144,10 +144,10 @@ static void add_list(struct imports *imports, const struct language *language, c
 static void scan_line(struct imports *imports, const struct language *language,
                       const regex_t *regex, const char *line, const char *folder)
 {
-    regmatch_t at[3];
+    regmatch_t at[LANGUAGE_GROUPS + 1];
+    const regmatch_t *name = &at[regex->re_nsub];
 
-    for (int flags = 0; regexec(regex, line, 3, at, flags) == 0; flags = REG_NOTBOL) {
-        const regmatch_t *name = at[2].rm_so >= 0 ? &at[2] : &at[1];
+    for (int flags = 0; regexec(regex, line, ARRAY_LEN(at), at, flags) == 0; flags = REG_NOTBOL) {
         char *found CLEANUP(mem_free) =
             str_printf("%.*s", (int)(name->rm_eo - name->rm_so), line + name->rm_so);
         add_list(imports, language, found, folder);
@@ -163,7 +163,8 @@ static void scan(struct imports *imports, const struct language *language, char 
     char *line;
 
     for (; count < LANGUAGE_PATTERNS && language->patterns[count]; count++)
-        if (regcomp(&regexes[count], language->patterns[count], REG_EXTENDED))
+        if (regcomp(&regexes[count], language->patterns[count], REG_EXTENDED) ||
+            regexes[count].re_nsub > LANGUAGE_GROUPS)
             break;
     while ((line = strsep(&text, "\n;")))
         for (size_t i = 0; i < count; i++)

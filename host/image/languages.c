@@ -3,6 +3,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
+#include "lib/proc.h"
 #include "lib/types.h"
 
 #include <regex.h>
@@ -74,6 +75,19 @@ static const struct language languages[] = {
                   {"/usr/local/lib/node_modules", "/usr/local/lib/node_modules"}},
         .packages = "node-*",
     },
+    {
+        .name = "shell",
+        .program = "/bin/sh",
+        .interpreter = "(ba|da|z|k)?sh",
+        .suffixes = {".sh", ".bash"},
+        /* A word where a command may stand. */
+        .patterns = {"(^|[|&({`!]|[^a-z](then|do|else|elif|if|while|until|xargs|exec|time|nice|env|"
+                     "nohup)" BLANK ")" BLANK "*([A-Za-z0-9_.+-]+)",
+                     "^" BLANK
+                     "*(then|do|else|elif|if|while|until|xargs|exec|time|nice|env|nohup)" BLANK
+                     "+([A-Za-z0-9_.+-]+)"},
+        .names_programs = true,
+    },
 };
 
 const struct language *language_named(const char *name)
@@ -115,6 +129,13 @@ const char *language_interpreter(const char *path)
     const struct language *language = language_of(path);
 
     return language && !is_interpreter(language, fs_name(path)) ? language->program : NULL;
+}
+
+bool language_starts(const struct language *language, const char *name)
+{
+    char *found CLEANUP(mem_free) = language->names_programs ? proc_find(name, NULL) : NULL;
+
+    return found;
 }
 
 char *language_path(const struct language *language, const char *name)

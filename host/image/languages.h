@@ -5,6 +5,7 @@
 
 enum {
     LANGUAGE_PATTERNS = 5,
+    LANGUAGE_GROUPS = 4,
     LANGUAGE_FILES = 6,
     LANGUAGE_ROOTS = 6,
 };
@@ -23,6 +24,7 @@ struct language {
         const char *glob;  /* a folder that modules lie in */
         const char *whole; /* what to bring (a glob) if no package owns a module in it */
     } roots[LANGUAGE_ROOTS];
+    bool names_programs;  /* its names are those of programs in PATH, which it starts */
     bool together;        /* what is installed finds the rest by itself: all roots come whole */
     const char *packages; /* which needed packages are of the language: fnmatch(3) */
 };
@@ -32,6 +34,9 @@ const struct language *language_of(const char *path);
 
 /** What runs a script that is called @path: an absolute path, or NULL if it is called no script. */
 const char *language_interpreter(const char *path);
+
+/** Is @name one of a program that a script in @language may start here, found in PATH? */
+bool language_starts(const struct language *language, const char *name);
 
 /** By its own name; or NULL. */
 const struct language *language_named(const char *name);

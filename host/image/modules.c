@@ -226,8 +226,18 @@ void modules_installed(const struct strs *names, struct strs *found)
         const struct language *language = split(names->at[i], &name);
         char *file CLEANUP(mem_free) =
             language ? find_installed(language, name, NULL, &whole) : NULL;
-        if (file)
+        if (file || (language && language_starts(language, name)))
             strs_add(found, names->at[i]);
+    }
+}
+
+void modules_programs(const struct strs *names, struct strs *programs)
+{
+    for (size_t i = 0; i < names->len; i++) {
+        const char *name;
+        const struct language *language = split(names->at[i], &name);
+        if (language && language_starts(language, name))
+            strs_add(programs, name);
     }
 }
 

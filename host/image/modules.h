@@ -18,6 +18,9 @@ int modules_add(struct tree *tree, const struct strs *names, const char *dpkg, s
 /** Append those of @names that this machine has to @found. */
 void modules_installed(const struct strs *names, struct strs *found);
 
+/** Append the programs among @names: those that a shell script starts, found in PATH. */
+void modules_programs(const struct strs *names, struct strs *programs);
+
 /**
  * Add to @tree what the Debian package of @program has for it at run time: its configuration, data,
  * plugins and the folders it writes to, without programs and what is for people.

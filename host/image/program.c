@@ -189,9 +189,40 @@ static int exec_add_env(struct builder *b, const char *path, const struct strs *
     return closure_add_program(&b->closure, script.interpreter, false, err);
 }
 
-int builder_add_exec(struct builder *b, const char *word, struct err *err)
+/* A program that may be started, with all it needs, by its path or its name. */
+static int exec_add(struct builder *b, const char *path, struct err *err)
 {
     struct strs argv CLEANUP(strs_free) = {0};
+    char *program = TAKE(b->program, NULL); /* stays what it was, if there was one */
+    size_t scripts = b->scripts.len;
+
+    int failed = program_add(b, path, &argv, 0, err);
+    if (!failed)
+        failed = exec_add_env(b, path, &argv, err);
+    if (b->program)
+        strs_take(&b->started, b->program);
+    b->program = program;
+    while (b->scripts.len > scripts) /* in whatever language they are */
+        free(b->scripts.at[--b->scripts.len]);
+    char *old CLEANUP(mem_free) = str_printf("/bin/%s", fs_name(path));
+    if (!failed && exec_is_runnable(old)) /* where programs have looked for it since 1971 */
+        failed = tree_add_host(&b->tree, old, err);
+    return failed;
+}
+
+int builder_add_started(struct builder *b, const char *name, struct err *err)
+{
+    char *path CLEANUP(mem_free) = program_in_path(name, exec_is_runnable);
+
+    if (!path)
+        return 0;
+    if (b->opts->exec && b->opts->exec->len) /* else whatever the image holds may start */
+        builder_allow_exec(b, name);
+    return exec_add(b, path, err);
+}
+
+int builder_add_exec(struct builder *b, const char *word, struct err *err)
+{
     const struct tree_node *node = word[0] == '/' ? tree_follow(&b->tree, word) : NULL;
 
     if (!*word || strpbrk(word, ": \t\n"))
@@ -209,15 +240,5 @@ int builder_add_exec(struct builder *b, const char *word, struct err *err)
     char *path CLEANUP(mem_free) = program_in_path(word, exec_is_runnable);
     if (!path || !exec_is_runnable(path))
         return b->scratch_base ? err_set(err, ENOENT, "'%s': no such program", word) : 0;
-    char *program = TAKE(b->program, NULL); /* stays what it was, if there was one */
-    int failed = program_add(b, path, &argv, 0, err);
-    if (!failed)
-        failed = exec_add_env(b, path, &argv, err);
-    if (b->program)
-        strs_take(&b->started, b->program);
-    b->program = program;
-    char *old CLEANUP(mem_free) = str_printf("/bin/%s", fs_name(path));
-    if (!failed && exec_is_runnable(old)) /* where programs have looked for it since 1971 */
-        failed = tree_add_host(&b->tree, old, err);
-    return failed;
+    return exec_add(b, path, err);
 }

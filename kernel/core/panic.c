@@ -22,7 +22,8 @@ enum {
 
 static void (*hooks[MAX_HOOKS])(void);
 static u32 nr_hooks;
-static u32 panicking; /* [A] number of the CPU that does, plus one */
+static bool ends_badly; /* [A] */
+static u32 panicking;   /* [A] number of the CPU that does, plus one */
 
 static _Noreturn void halt_for_ever(void)
 {
@@ -50,8 +51,14 @@ static void run_hooks(void)
         hooks[--nr_hooks]();
 }
 
+bool vm_ends_badly(void)
+{
+    return ends_badly;
+}
+
 _Noreturn void vm_end(enum vm_end_kind kind, int value)
 {
+    ends_badly = kind != VM_EXIT || value;
     run_hooks();
     log_raw("ingot: %s %d", kind == VM_SIGNAL ? "signal" : "exit", value);
     plat.power_off(kind);

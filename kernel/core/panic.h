@@ -30,6 +30,9 @@ _Noreturn void panic_frame(const struct trap_frame *frame, const char *fmt, ...)
  * where it was. */
 void cpu_stopped(const struct trap_frame *frame);
 
+/** Does the program end by a signal or with a status other than 0?  For hooks. */
+bool vm_ends_badly(void);
+
 /** What runs before power off (flush of consoles and disks); each at most once, last added first.
  */
 void vm_end_hook(void (*fn)(void));

@@ -159,7 +159,7 @@ static void rootfs_mount(void)
 
 void fs_init(void)
 {
-    vfs_trace_missing = cmdline_get_u64("ingot.missing", 0);
+    missing_begin(cmdline_get_u64("ingot.missing", MISSING_OFF));
     tmpfs_register();
     devfs_register();
     procfs_register();

@@ -13,10 +13,9 @@
 #include "vfs/mount.h"
 #include "vfs/walk.h"
 
-enum { NAME_PADDING = 8, MISSING_MAX = 4096 };
+enum { NAME_PADDING = 8 };
 
 struct fs_context init_fs_context = {.refs = {1}, .umask = 022};
-bool vfs_trace_missing;
 
 struct fs_context *current_fs(void)
 {
@@ -224,47 +223,4 @@ ssize_t file_path_name(struct file *file, char *buf, size_t size)
     else
         len = format(buf, size, "%s:[%llu]", name, (unsigned long long)file->inode->ino);
     return (size_t)len < size ? len : -ENAMETOOLONG;
-}
-
-/* The hashes of what was reported: a collision costs one line. */
-static bool seen_before(const char *text)
-{
-    static u32 seen[MISSING_MAX];
-    u32 hash = 2166136261u;
-
-    for (; *text; text++)
-        hash = (hash ^ (u8)*text) * 16777619u;
-    hash |= 1;
-    for (u32 i = 0; i < 8; i++) {
-        u32 *slot = &seen[(hash >> 8 ^ i) % MISSING_MAX];
-        if (*slot == hash)
-            return true;
-        if (!*slot) {
-            *slot = hash;
-            return false;
-        }
-    }
-    return false;
-}
-
-void missing_report(int dirfd, const char *text)
-{
-    struct path start;
-    char *full = kmalloc(2 * LINUX_PATH_MAX);
-
-    if (!full)
-        return;
-    size_t len = 0;
-    if (*text != '/' && !path_start(dirfd, *text, &start)) {
-        bool cwd = !start.dentry;
-        ssize_t n = path_name(cwd ? &current_fs()->cwd : &start, full, LINUX_PATH_MAX);
-        if (!cwd)
-            path_put(&start);
-        len = n > 1 ? (size_t)n : 0;
-        full[len++] = '/';
-    }
-    str_copy(full + len, text, LINUX_PATH_MAX);
-    if (!seen_before(full))
-        log_raw("missing: %s", full);
-    kfree(full);
 }

@@ -126,5 +126,14 @@ ssize_t vfs_readlink(const struct path *path, char *buf, size_t size);
  */
 int vfs_access(const struct path *path, int mask, bool effective);
 
-/** Turn on "missing: PATH" lines (ingot.missing=1). */
-extern bool vfs_trace_missing;
+/** What becomes of paths that are looked for and not found (ingot.missing=). */
+enum missing_mode {
+    MISSING_OFF = 0,
+    MISSING_PRINT = 1,  /* a line "missing: PATH" each, once */
+    MISSING_AT_END = 2, /* the last of them, if the program fails */
+};
+
+/** Set the mode, an enum missing_mode; anything else is off.  Once, while the kernel starts. */
+void missing_begin(u64 mode);
+
+extern u8 vfs_trace_missing; /* [I] enum missing_mode; set by missing_begin() */

@@ -29,7 +29,7 @@ static inline bool is_dead_dir(const struct inode *dir)
     return dir->nlink == 0;
 }
 
-/** Print a path that was looked for and not found, once each (ingot.missing=1). */
+/** A path was looked for and not found: print or remember it.  Thread context. */
 void missing_report(int dirfd, const char *text);
 
 /** Is the absolute path @text (@len bytes, readable to 8) known, and nothing has changed since?

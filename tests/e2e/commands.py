@@ -95,6 +95,36 @@ def test_modules_of_a_script_come_along():
              f"no clear word\n{result.show()}")
 
 
+def test_programs_of_a_shell_script_come_along():
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        script = os.path.join(folder, "s.sh")
+        with open(script, "w", encoding="ascii") as file:
+            file.write("#!/bin/bash\nn=$(seq 1 5 | wc -l)\nif echo $n | grep -q 5; then expr $n + 1; fi\n")
+        os.chmod(script, 0o755)
+        vm = ("run", "-q", "--isolation", "vm")
+        need(home.good(*vm, "./s.sh", cwd=folder) == "6\n", "not by its first line")
+        need(home.good(*vm, "/bin/bash", "s.sh", cwd=folder) == "6\n", "not as an argument")
+        need(home.good(*vm, "/bin/sh", "-c", "echo hi | tr a-z A-Z") == "HI\n", "not as -c")
+        need(home.good(*vm, "--allow-exec", "sed", "/bin/sh", "-c", "echo hi | tr a-z A-Z | sed s/H/J/") == "JI\n",
+             "not beside what is allowed by name")
+
+
+def test_a_program_that_fails_hears_what_it_lacked():
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(os.path.realpath(folder), "here.txt")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("here\n")
+        for ground in ("process", "vm"):
+            words = ("run", "--isolation", ground)
+            result = home.ingot(*words, "/bin/cat", path, "/no/such/file")
+            need(result.status == 1 and f"--file {path}:{path}" in result.errors(), f"no word\n{result.show()}")
+            need("this machine has: /no" not in result.errors(), f"of what is not here\n{result.show()}")
+            result = home.ingot(*words, "-q", "/bin/cat", path)
+            need("in vain" not in result.errors(), f"said with -q\n{result.show()}")
+            result = home.ingot(*words, "--file", f"{path}:{path}", "/bin/cat", path)
+            need(result.status == 0 and not result.err, f"said without need\n{result.show()}")
+
+
 def test_ingotfile():
     with Home() as home, tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "data.txt"), "w", encoding="ascii") as file:

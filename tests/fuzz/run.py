@@ -36,7 +36,7 @@ EXT4 = [*("kernel/fs/ext4/" + name + ".c" for name in (
     "balloc", "buf", "commit", "csum", "dir", "direct", "discard", "fiemap", "dx", "dx_iterate", "extent", "extent_change", "file", "gate",
     "group", "hash", "ialloc", "inode", "journal", "namei", "orphan", "read", "replay", "super", "truncate", "writeback",
     "xattr")), *("kernel/vfs/" + name + ".c" for name in (
-        "attr", "dentry", "fd", "file", "fs_context", "inode", "known_path", "lock", "mount", "namei", "open", "page_cache", "path",
+        "attr", "dentry", "fd", "file", "fs_context", "missing", "inode", "known_path", "lock", "mount", "namei", "open", "page_cache", "path",
         "writeback")), *("kernel/fs/" + name + ".c" for name in (
             "erofs", "erofs_data", "erofs_dir", "erofs_lz4", "erofs_lzma", "erofs_xattr", "erofs_z", "erofs_zmap", "overlay", "tmpfs", "tmpfs_dir", "tmpfs_file", "tmpfs_xattr")),
         "kernel/block/block.c", "kernel/mm/iter.c", "kernel/arch/x86_64/layout.c", "lib/crc32c.c", "lib/string.c",

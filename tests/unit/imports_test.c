@@ -92,6 +92,25 @@ TEST(imports_of_other_languages)
     fs_tmpdir_remove(&root);
 }
 
+TEST(imports_of_a_shell_script_are_where_commands_stand)
+{
+    root = fs_tmpdir(NULL, NULL);
+    struct imports shell = scan("shell", "s.sh",
+                                "n=$(wc -l <x | tr -d ' ')\nif grep -q a b; then sort words; fi\n"
+                                "echo not_a_command && date\n");
+    static const char *const names[] = {"wc", "tr", "grep", "sort", "date"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char *name = str_printf("shell:%s", names[i]);
+        EXPECT_TRUE(strs_has(&shell.names, name), names[i]);
+        free(name);
+    }
+    EXPECT_TRUE(!strs_has(&shell.names, "shell:words"), NULL);
+    EXPECT_TRUE(!strs_has(&shell.names, "shell:not_a_command"), NULL);
+    imports_free(&shell);
+    fs_tmpdir_remove(&root);
+}
+
 TEST(dpkg_tells_owner_files_and_needs)
 {
     struct dpkg dpkg;
