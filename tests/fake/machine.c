@@ -432,16 +432,6 @@ void assert_failed(const char *what, const char *file, int line)
     abort();
 }
 
-void vm_end_hook(void (*fn)(void))
-{
-    (void)fn;
-}
-
-bool vm_ends_badly(void)
-{
-    return false;
-}
-
 void panic(const char *fmt, ...)
 {
     fprintf(stderr, "panic: %s\n", fmt);
