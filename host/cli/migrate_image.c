@@ -352,6 +352,7 @@ static int say(const char *word)
 int image_receive(const char *id, const char *instance, const char *token, struct err *err)
 {
     struct strs names CLEANUP(strs_free) = {0}, gone CLEANUP(strs_free) = {0};
+    struct strs targets CLEANUP(strs_free) = {0};
     char word[16];
 
     signal(SIGPIPE, SIG_IGN);
@@ -370,5 +371,6 @@ int image_receive(const char *id, const char *instance, const char *token, struc
     if (strcmp(word, "stay") == 0 || (strcmp(word, "go") != 0 && has_arrived(instance, token)) ||
         is_used(id, token))
         return 0;
-    return store_remove(id, &names, &gone, err);
+    strs_add(&targets, id);
+    return store_remove(&targets, false, &names, &gone, err);
 }
