@@ -317,9 +317,22 @@ def instance_kib(place, name):
             proportional_kib(pid for pid, comm in found.items() if comm.startswith("qemu")))
 
 
+def vmm_start():
+    """QEMU alone, without a guest's first instruction, until its monitor speaks."""
+    command_line = ["qemu-system-x86_64", "-M", "microvm", "-accel", "tcg", "-m", "256", "-nodefaults", "-display", "none", "-S",
+                    "-qmp", "stdio"]
+    start = time.monotonic()
+    with subprocess.Popen(command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        took = time.monotonic() - start
+        child.kill()
+    return took
+
+
 def measure_life(report):
     rows, memory = [], []
     with home() as place:
+        rows.append(["QEMU's own start", ms([vmm_start() for _ in range(TRIES)]), ""])
         for ground in ("vm", "process"):
             starts, stops = [], []
             for i in range(TRIES):
@@ -330,7 +343,7 @@ def measure_life(report):
                 time.sleep(0.5)
                 stops.append(timed(place, "stop", f"s{i}"))
             place.clear()
-            rows.append([f"run -d and ps, {ground}", ms(starts), ""])
+            rows.append([f"run -d and ps, {ground}", ms(starts), "1.2 × QEMU's own start"])
             rows.append([f"stop, {ground}", ms(stops), "150 ms"])
         for ground in ("vm", "process"):
             for title, goal, words in (("idle sleep", 5, ["-m", "32M", *IDLE]),
