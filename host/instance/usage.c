@@ -4,12 +4,14 @@
 #include "instance/tree.h"
 #include "lib/cleanup.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     ANSWER_MS = 1000,
     KIB_BYTES = 1024,
+    SECTOR_BYTES = 512,
 };
 
 const struct guest_figure_info guest_figures[NR_GUEST_FIGURES] = {
@@ -31,6 +33,12 @@ const struct guest_figure_info guest_figures[NR_GUEST_FIGURES] = {
     [GUEST_RUNNABLE] = {"RunnableThreads", "runnable_threads",
                         "Threads that run or wait for a CPU.", false},
     [GUEST_THREADS] = {"Threads", "threads", "Threads that there are.", false},
+    [GUEST_DISK_READS] = {"DiskReads", "disk_reads_total", "Reads of disks.", true},
+    [GUEST_DISK_READ_BYTES] = {"DiskReadBytes", "disk_read_bytes_total", "Bytes read from disks.",
+                               true},
+    [GUEST_DISK_WRITES] = {"DiskWrites", "disk_writes_total", "Writes to disks.", true},
+    [GUEST_DISK_WRITTEN_BYTES] = {"DiskWrittenBytes", "disk_written_bytes_total",
+                                  "Bytes written to disks.", true},
     [GUEST_NET_RX_BYTES] = {"NetworkReceivedBytes", "network_receive_bytes_total",
                             "Bytes from the network.", true},
     [GUEST_NET_RX_PACKETS] = {"NetworkReceivedPackets", "network_receive_packets_total",
@@ -115,6 +123,31 @@ static void take_loadavg(const char *text, u64 *figures)
     figures[GUEST_THREADS] = slash ? strtoull(slash + 1, NULL, 10) : 0;
 }
 
+/* "vda", "nvme0n1"; and not their partitions, "vda1" and "nvme0n1p1". */
+static bool is_whole_disk(const char *name, size_t len)
+{
+    if (str_starts(name, "nvme"))
+        return !memchr(name, 'p', len);
+    return len && (name[len - 1] < '0' || name[len - 1] > '9');
+}
+
+/* A line a disk: two numbers and its name, then reads, merges, sectors, time, and of writes as
+ * many. */
+static void take_diskstats(const char *text, u64 *figures)
+{
+    for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+        char name[32];
+        int at = 0;
+        line += strspn(line, "\n");
+        if (sscanf(line, "%*u %*u %31s%n", name, &at) != 1 || !is_whole_disk(name, strlen(name)))
+            continue;
+        figures[GUEST_DISK_READS] += word_at(line + at, 0);
+        figures[GUEST_DISK_READ_BYTES] += word_at(line + at, 2) * SECTOR_BYTES;
+        figures[GUEST_DISK_WRITES] += word_at(line + at, 4);
+        figures[GUEST_DISK_WRITTEN_BYTES] += word_at(line + at, 6) * SECTOR_BYTES;
+    }
+}
+
 /* All interfaces but the loopback: "  eth0: 8 words received, 8 sent". */
 static void take_net(const char *text, u64 *figures)
 {
@@ -150,7 +183,7 @@ static bool ask_guest(const struct instance *instance, u64 *figures)
     } files[] = {
         {"cat /proc/meminfo", take_meminfo}, {"cat /proc/stat", take_stat},
         {"cat /proc/loadavg", take_loadavg}, {"cat /proc/net/dev", take_net},
-        {"cat /proc/net/snmp", take_snmp},
+        {"cat /proc/net/snmp", take_snmp},   {"cat /proc/diskstats", take_diskstats},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {

@@ -80,6 +80,18 @@ static __attribute__((cold)) void count_reads(const struct block_request *reques
     io_count_disk(bytes, 0);
 }
 
+static void count_request(struct block_dev *bd, const struct block_request *request)
+{
+    u64 bytes = 0;
+
+    for (u32 i = 0; i < request->nr_segments; i++)
+        bytes += request->segments[i].len;
+    for (; bd; bd = bd->whole) {
+        __atomic_fetch_add(&bd->counts[request->op].requests, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&bd->counts[request->op].bytes, bytes, __ATOMIC_RELAXED);
+    }
+}
+
 static int run(struct block_dev *bd, struct block_request *requests, u32 count)
 {
     struct batch batch = {.left = count + 1}; /* one for ourselves, until all are submitted */
@@ -90,6 +102,7 @@ static int run(struct block_dev *bd, struct block_request *requests, u32 count)
         requests[i].owner = &batch;
         requests[i].done = request_done;
         requests[i].status = 0;
+        count_request(bd, &requests[i]);
         bd->ops->submit(bd, &requests[i]);
     }
     __atomic_sub_fetch(&batch.left, 1, __ATOMIC_ACQ_REL);

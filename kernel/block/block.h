@@ -13,7 +13,14 @@ struct waitq;
 enum { SECTOR_SIZE = 512, BLOCK_MAX_SEGMENTS = 32 };
 /** Of DISCARD the contents are unspecified afterwards, of WRITE_ZEROES zero; both have one segment
  * without a buffer, whose .len is the range. */
-enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
+enum block_op {
+    BLOCK_READ,
+    BLOCK_WRITE,
+    BLOCK_FLUSH,
+    BLOCK_DISCARD,
+    BLOCK_WRITE_ZEROES,
+    NR_BLOCK_OPS
+};
 
 /** A piece of kernel memory that a device reads or writes: direct-map address, below 4 GiB long. */
 struct block_segment {
@@ -44,7 +51,12 @@ struct block_ops {
     void (*submit)(struct block_dev *bd, struct block_request *request);
 };
 
-/* Fields: [I] fixed once added. */
+/** What has been done, for /proc/diskstats.  [A] */
+struct block_count {
+    u64 requests, bytes;
+};
+
+/* Fields: [I] fixed once added, [A]. */
 struct block_dev {
     const char *name;            /* [I] "vda"; owned by the driver */
     const struct block_ops *ops; /* [I] */
@@ -61,7 +73,9 @@ struct block_dev {
     u32 discard_align;           /* [I] bytes; 0: a sector */
     u64 dev;                     /* [I] device number; set by block_add() if 0 */
     void *data;                  /* [I] the driver's */
-    struct list_head node;       /* [I] */
+    struct block_dev *whole;     /* [I] of a partition: its disk; else NULL */
+    struct block_count counts[NR_BLOCK_OPS]; /* [A] of a disk, with those of its partitions */
+    struct list_head node;                   /* [I] */
 };
 
 /** Make a disk known. 0, -EEXIST (name taken) or -EINVAL (no sectors). */

@@ -59,6 +59,8 @@ static void add_partition(struct block_dev *whole, u32 number, u64 start, u64 se
     p->bd.ops = &partition_ops;
     p->bd.sectors = sectors;
     p->bd.data = p;
+    p->bd.whole = whole;
+    memset(p->bd.counts, 0, sizeof(p->bd.counts));
     p->bd.dev = 0;
     if (block_add(&p->bd)) {
         kfree(p);

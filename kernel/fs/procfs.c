@@ -125,8 +125,8 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     PSEUDO_TEXT("modules", ""),
     PSEUDO_TEXT("interrupts", "            CPU0       \n"),
-    PSEUDO_TEXT("partitions", "major minor  #blocks  name\n\n"),
-    PSEUDO_TEXT("diskstats", ""),
+    PSEUDO_FILE("partitions", proc_show_partitions),
+    PSEUDO_FILE("diskstats", proc_show_diskstats),
     PSEUDO_TEXT("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
                            "cpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n"),
     PSEUDO_VALUE("sysrq-trigger", "", store_sysrq),

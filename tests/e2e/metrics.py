@@ -86,6 +86,18 @@ def sample(lab, name, figure, deadline=60):
     return figures[f"ingot_guest_{figure[0]}", name, figure[1]]
 
 
+def disks(ground):
+    """What a guest writes to its volume is counted, at least as much."""
+    with Lab() as lab:
+        lab.good("volume", "create", "data", "--size", "64M")
+        lab.start("a", "-v", "data:/data", ground=ground, program=["/usr/bin/python3", "-c", "import os, time\n"
+                  "f = open('/data/x', 'wb', buffering=0); f.write(bytes(3000000)); os.fsync(f.fileno())\nprint('done', flush=True)\ntime.sleep(1000)"])
+        until(lambda: "done" in lab.good("logs", "a"), deadline=60)
+        need(sample(lab, "a", ("disk_written_bytes_total", "")) >= 3000000, "fewer bytes than were written")
+        need(0 < sample(lab, "a", ("disk_writes_total", "")) < 3000, "no writes, or too many")
+        need(sample(lab, "a", ("disk_read_bytes_total", "")) >= 4096, "the volume was not read")
+
+
 def one_that_computes():
     with Lab() as lab:
         lab.start("busy", program=["/usr/bin/python3", "-c", "while True: pass"])
@@ -134,5 +146,6 @@ def served():
 def add_to(suite):
     for ground in ("process", "vm"):
         suite.add(f"metrics: figures ({ground})", figures, ground)
+        suite.add(f"metrics: disks ({ground})", disks, ground)
     for test in (one_that_computes, answers_that_come_late, served):
         suite.add("metrics: " + test.__name__.replace("_", " "), test)
