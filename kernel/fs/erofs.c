@@ -28,7 +28,7 @@ static const char *missing_feature(u32 incompat)
 {
     static const char *const names[] = {
         [3] = "more than one device or algorithm",
-        [5] = "compressed files with fragments",
+        [5] = "compressed files with fragments or shared blocks",
         [6] = "long xattr name prefixes",
         [7] = "48-bit block addresses",
     };

@@ -320,6 +320,7 @@ def test_bad_volumes():
             ("/dev:/v:/x", "dev:|no such|No such"),
             ("nonsense", "IMAGE:PATH"),
             (make_image(os.path.join(home.tmp, "inline.img"), "16M", "-O", "inline_data") + ":/v", "inline_data"),
+            (make_image(os.path.join(home.tmp, "clusters.img"), "16M", "-O", "bigalloc") + ":/v", "not supported: bigalloc"),
             (make_image(os.path.join(home.tmp, "old.img"), "16M", "-O", "^extent,^64bit") + ":/v", "extents"),
         ]
         torn = make_image(os.path.join(home.tmp, "torn.img"), "16M")

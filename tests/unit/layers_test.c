@@ -309,6 +309,37 @@ TEST(damaged_images_are_refused_or_read_with_errors)
     free(image);
 }
 
+/* Bits of newer tools, which Debian's mkfs.erofs (1.5) does not set. */
+TEST(features_that_are_lacking_are_named)
+{
+    static const struct {
+        u8 bit;
+        const char *why;
+    } lacking[] = {
+        {0x08, "more than one device or algorithm"},
+        {0x20, "compressed files with fragments or shared blocks"},
+        {0x40, "long xattr name prefixes"},
+        {0x80, "48-bit block addresses"},
+    };
+    char dir[] = "/tmp/ingot-tree-XXXXXX";
+    struct super_block *layer;
+    u64 len;
+
+    make_host_tree(dir);
+    u8 *image = world_make_erofs(dir, "-T0", &len);
+    REQUIRE(image, "mkfs.erofs");
+    remove_host_tree(dir);
+    world_create();
+    image[1024 + 8] = 0; /* no checksum */
+    for (u32 i = 0; i < ARRAY_LEN(lacking); i++) {
+        const char *why = "";
+        image[1024 + 80] = lacking[i].bit;
+        EXPECT_EQ(erofs_mount_memory(image, len, &layer, &why), -EOPNOTSUPP, lacking[i].why);
+        EXPECT_STR(why, lacking[i].why, NULL);
+    }
+    free(image);
+}
+
 /* Whatever stands in a cluster, reading it ends, with bytes or with an error, and inside of the
  * image, which is a block of memory of its own. */
 TEST(damaged_clusters_are_errors)

@@ -209,10 +209,6 @@ static int check_features(struct ext4_fs *fs, bool *readonly, char *why, size_t 
         format(why, why_size, "not ext4: it has no extents (ext2 or ext3)");
         return -EOPNOTSUPP;
     }
-    if (ro & EXT4_RO_BIGALLOC) {
-        format(why, why_size, "feature not supported: bigalloc");
-        return -EOPNOTSUPP;
-    }
     if (ro && !*readonly) {
         name_features(ro, ro_names, names, sizeof(names));
         format(why, why_size, "read-only: feature not supported for writing: %s", names);
@@ -250,6 +246,10 @@ static int read_super(struct ext4_fs *fs, char *why, size_t why_size)
             text = "corrupt: the super block has a wrong checksum";
             err = -EUCLEAN;
         }
+    }
+    if (!err && fs->ro_compat & EXT4_RO_BIGALLOC) { /* its sizes would look impossible */
+        text = "feature not supported: bigalloc";
+        err = -EOPNOTSUPP;
     }
     if (!err) {
         read_geometry(fs, super);
