@@ -31,11 +31,13 @@ ROWS = {
 }
 
 
+FOR_A_WHILE = ["--runtime=4", "--time_based"]
 # fio's jobs on the file of 64 MiB -> (title, options, fields of a terse line (version 3) whose sum is the rate, goal)
 FIO = {
-    "random": ("4 KiB random read, 32 threads, a second", ["--rw=randread", "--bs=4k", "--numjobs=32"], (7,), "1.5 ×"),
-    "read": ("128 KiB sequential read, KiB a second", ["--rw=read", "--bs=128k"], (6,), "1.1 ×"),
-    "write": ("128 KiB sequential write, KiB a second", ["--rw=write", "--bs=128k"], (47,), "1.1 ×"),
+    "random": ("4 KiB random read, 32 threads, a second", ["--rw=randread", "--bs=4k", "--numjobs=32", *FOR_A_WHILE], (7,),
+               "1.5 ×"),
+    "read": ("128 KiB sequential read, KiB a second", ["--rw=read", "--bs=128k", "--io_size=3g"], (6,), "1.1 ×"),
+    "write": ("128 KiB sequential write, KiB a second", ["--rw=write", "--bs=128k", "--io_size=3g"], (47,), "1.1 ×"),
 }
 
 
@@ -136,8 +138,8 @@ def fio_rate(machine, volume, options, fields):
     """What fio itself says, unmodified, its jobs as threads; None where it says nothing."""
     path = own_copy(volume)
     ended = machine.run_tool(os.path.realpath(shutil.which("fio")), [
-        "--name=x", "--filename=/volume/large", "--size=64m", "--thread", "--ioengine=psync", "--direct=1", "--runtime=4",
-        "--time_based", "--group_reporting", "--minimal", *options], path)
+        "--name=x", "--filename=/volume/large", "--size=64m", "--thread", "--ioengine=psync", "--direct=1",
+        "--group_reporting", "--minimal", *options], path)
     os.unlink(path)
     terse = re.search(r"^3;fio-.*$", ended.out, re.M)
     return sum(float(terse[0].split(";")[field]) for field in fields) if terse else None
