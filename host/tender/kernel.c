@@ -28,24 +28,28 @@ static void map_at(u64 at, u64 len, u32 prot, u32 flags, s32 fd, u64 offset)
         tender_fail("cannot map the kernel", 0);
 }
 
+/* Data is read, not mapped: that is a mapping and a page of a file less, and what lies behind it is
+ * one with it. */
+static void map_data(u64 at, u64 end, const Elf64_Phdr *p)
+{
+    map_at(at, end - at, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (sys6(__NR_pread64, FD_KERNEL, at, p->p_filesz, p->p_offset, 0, 0) != (long)p->p_filesz)
+        tender_fail("cannot read the kernel", 0);
+}
+
 /* Constants are writable until the kernel has put its addresses into them, if it has to. */
-static void map_segment(const struct hosted_boot *boot, const Elf64_Phdr *p)
+static void map_segment(const struct hosted_boot *boot, u64 private_end, const Elf64_Phdr *p)
 {
     u64 at = boot->kernel_base + p->p_vaddr - first_byte;
-    u64 file_end = at + p->p_filesz, end = ALIGN_UP(at + p->p_memsz, 4096ull);
-    bool written = p->p_flags & PF_W || !(boot->features & HOSTED_RELOCATED);
-    u32 prot = p->p_flags & PF_X ? PROT_READ | PROT_EXEC
-               : written         ? PROT_READ | PROT_WRITE
-                                 : PROT_READ;
+    u64 end = ALIGN_UP(at + p->p_memsz, 4096ull);
+    u32 prot = p->p_flags & PF_X                   ? PROT_READ | PROT_EXEC
+               : boot->features & HOSTED_RELOCATED ? PROT_READ
+                                                   : PROT_READ | PROT_WRITE;
 
-    map_at(at, ALIGN_UP(p->p_filesz, 4096ull), prot, MAP_PRIVATE, FD_KERNEL, p->p_offset);
-    if (p->p_memsz == p->p_filesz)
-        return;
-    u64 whole = ALIGN_UP(file_end, 4096ull);
-    for (u64 i = file_end; i < whole; i++)
-        *(volatile u8 *)(uintptr_t)i = 0;
-    if (whole < end)
-        map_at(whole, end - whole, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p->p_flags & PF_W)
+        map_data(at, end > private_end ? end : private_end, p);
+    else
+        map_at(at, end - at, prot, MAP_PRIVATE, FD_KERNEL, p->p_offset);
 }
 
 static bool is_ours(const Elf64_Ehdr *h, long len)
@@ -81,10 +85,10 @@ u64 tender_open_kernel(u64 *place)
     if (*place && !is_place(start, end))
         tender_fail("the copy of the kernel is for no place that there is", 0);
     first_byte = start;
-    return ALIGN_UP(end - start, 4096ull);
+    return ALIGN_UP(end - start, HOSTED_KERNEL_ALIGN);
 }
 
-void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel)
+void tender_map_kernel(struct hosted_boot *boot, u64 private_end, struct tender_kernel *kernel)
 {
     const Elf64_Ehdr *h = (const void *)header;
     const Elf64_Phdr *p = (const void *)(header + h->e_phoff);
@@ -93,7 +97,7 @@ void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel)
 
     for (u32 i = 0; i < h->e_phnum; i++) {
         if (p[i].p_type == PT_LOAD)
-            map_segment(boot, &p[i]);
+            map_segment(boot, private_end, &p[i]);
         if (p[i].p_type == PT_LOAD && p[i].p_flags == PF_R)
             boot->regions[boot->nr_regions++] =
                 (struct hosted_region){.pa = boot->kernel_pa + p[i].p_vaddr - first_byte,
@@ -115,5 +119,7 @@ void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel)
         .signal_stack = base + note->signal_stack,
         .signal_stack_size = note->signal_stack_size,
         .cpu_entry = base + note->cpu_entry,
+        .hot_start = base + note->hot_start,
+        .hot_end = base + note->hot_end,
     };
 }

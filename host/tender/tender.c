@@ -16,10 +16,12 @@
 
 #define VMAP_GUARD 0x000000010000ull
 
-enum { HUGE = 2 << 20, MEMORY_NAME_MAX = 16, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
+enum { HUGE = 2 << 20, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
+enum { HEAD_TOUCHED = 76 << 10 }; /* of these by any start */
 
 /* All that is static fits into one page. */
 static alignas(4096) struct hosted_boot boot;
+static bool late; /* the device process comes with the first doorbell */
 
 static size_t length(const char *s)
 {
@@ -88,36 +90,61 @@ static u64 auxv_get(const Elf64_auxv_t *v, u64 type)
 }
 
 /* A page of a file costs three times what private memory does, and what the kernel allocates at its
- * start mostly stays its own: so that part is private until somebody else wants to see it. */
-static u64 map_head(void)
+ * start mostly stays its own: so that part is private until somebody else wants to see it.  Returns
+ * where it ends. */
+static u64 plan_head(void)
 {
-    enum { LEN = HOSTED_HEAD_PA + HEAD_LEN };
+    u64 frames = (boot.ram_len - HOSTED_FIRST_PA) / 4096;
 
-    if (boot.nr_devices || boot.nr_cpus > 1)
+    if ((boot.nr_devices && !late) || boot.nr_cpus > 1)
         return 0; /* a device may be asked to look at any of it; and nobody moves what two use */
-    if (sys6(__NR_mmap, boot.direct_base, LEN, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0) < 0)
-        tender_fail("no memory for the kernel", 0);
+    boot.head_pa = HOSTED_FIRST_PA + ALIGN_UP(frames * HOSTED_PAGE_INFO, 4096ull);
     boot.head_len = HEAD_LEN;
-    return LEN;
+    return boot.head_pa + HEAD_LEN;
 }
 
-/* Memory of our own, or what was made before because a device process shares it. */
-static void map_memory(u64 bytes, s32 shared_fd)
+static void map_file(u64 from, u64 to, s32 fd)
 {
-    boot.ram_len = ALIGN_UP(bytes, 4096ull);
+    if (sys6(__NR_mmap, boot.direct_base + from, to - from, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (u64)fd, from) < 0)
+        tender_fail("no room for the guest's memory", 0);
+}
+
+static void map_private(u64 from, u64 to)
+{
+    if (sys6(__NR_mmap, boot.direct_base + from, to - from, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0) < 0)
+        tender_fail("no memory for the kernel", 0);
+}
+
+/* What is written to anyway, at once: a fault less for each page.  Older hosts cannot. */
+static void touch(u64 at, u64 len)
+{
+    enum { POPULATE_WRITE = 23 };
+
+    sys3(__NR_madvise, at, len, POPULATE_WRITE);
+}
+
+/* Memory of our own, or what was made before because a device process shares it.  Returns where the
+ * part of it ends that is to be private and goes on where the kernel ends: else 0. */
+static u64 map_memory(s32 shared_fd)
+{
     long fd = shared_fd;
+    u64 head_end = plan_head();
+
     if (!boot.nr_devices) {
         fd = sys3(__NR_memfd_create, ptr("ingot-memory"), MFD_CLOEXEC, 0);
         if (fd < 0 || sys3(__NR_ftruncate, (u64)fd, boot.ram_len, 0))
             tender_fail("no memory for the guest", fd);
     }
-    u64 head = map_head();
-    if (sys6(__NR_mmap, boot.direct_base + head, boot.ram_len - head, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, (u64)fd, head) < 0)
-        tender_fail("no room for the guest's memory", 0);
+    map_file(head_end, boot.ram_len, (s32)fd);
+    if (head_end && boot.nr_devices) { /* whose process looks at the first page */
+        map_file(0, HOSTED_FIRST_PA, (s32)fd);
+        map_private(HOSTED_FIRST_PA, head_end);
+    }
     boot.regions[boot.nr_regions++] =
         (struct hosted_region){.len = boot.ram_len, .fd = (s32)fd, .shared = 1};
+    return boot.nr_devices ? 0 : boot.direct_base + head_end;
 }
 
 /* What is offered to the kernel by the device process, right behind the memory in its file. */
@@ -289,6 +316,8 @@ static bool read_words(char **words)
             boot.features |= HOSTED_TTY;
         else if (same(*words, "operator"))
             operator= true;
+        else if (same(*words, "late"))
+            late = true;
         else if (starts(*words, "devices="))
             boot.nr_devices = (u32)number(*words + sizeof("devices=") - 1);
         else if (starts(*words, "cpus="))
@@ -365,10 +394,14 @@ _Noreturn void tender_main(u64 *stack)
     fill_boot(auxv);
     s32 memory_fd = FD_LAYERS + (s32)layers;
     give_up_rights(place_descriptors(memory_fd, operator));
-    map_memory(memory, memory_fd);
+    boot.ram_len = ALIGN_UP(memory, 4096ull);
+    u64 private_end = map_memory(memory_fd);
     map_window(memory_fd);
     map_layers((u32)layers);
-    tender_map_kernel(&boot, &kernel);
+    tender_map_kernel(&boot, private_end, &kernel);
+    touch(kernel.hot_start, kernel.hot_end - kernel.hot_start);
+    if (boot.head_len)
+        touch(boot.direct_base + boot.head_pa, HEAD_TOUCHED);
     look_at_streams();
     take_signals(&kernel);
     if (boot.nr_cpus > 1)

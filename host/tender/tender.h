@@ -6,8 +6,8 @@
  * Descriptors: 0 to 2 the program's streams, 3 the log, 4 the kernel file, 5 a struct hosted_facts
  * or nothing, 6 and up the layers, lowest first.  WORDS: "tty" (streams 0 and 1 are a terminal);
  * "cpus=N"; "devices=N" (there is a device process: behind the layers come the memory with its
- * window, the pipe of interrupts and N doorbells); "operator" (a socket behind the place of that
- * pipe: the operator's line). */
+ * window, the pipe of interrupts and N doorbells); "late" (that starts with the first doorbell);
+ * "operator" (a socket behind the place of that pipe: the operator's line). */
 #pragma once
 
 #include "abi/hosted.h"
@@ -53,16 +53,17 @@ _Noreturn void tender_fail(const char *why, long error);
 struct tender_kernel {
     u64 base;
     u64 entry, stub_start, stub_end, on_signal, restorer, signal_stack, signal_stack_size;
-    u64 cpu_entry;
+    u64 cpu_entry, hot_start, hot_end;
 };
 
 /** Look at the kernel file's header: how many bytes of addresses it takes, a number of pages, and
  * its @place if its addresses are true there only, else 0. */
 u64 tender_open_kernel(u64 *place);
 
-/** Map the kernel file at boot->kernel_base and find its note; fills @boot's part of it.  After
+/** Map the kernel file at boot->kernel_base and find its note; fills @boot's part of it.  Private
+ * memory goes on behind the kernel's data up to address @private_end, if that is behind it.  After
  * tender_open_kernel(). */
-void tender_map_kernel(struct hosted_boot *boot, struct tender_kernel *kernel);
+void tender_map_kernel(struct hosted_boot *boot, u64 private_end, struct tender_kernel *kernel);
 
 /** The threads for the other CPUs, which wait in the kernel's stub when this returns. */
 void tender_make_cpus(struct hosted_boot *boot, const struct tender_kernel *kernel);

@@ -171,7 +171,7 @@ static bool make_copy(const char *path, const char *name)
     bool good = read_image(path, &image) &&
                 getrandom(&random, sizeof(random), 0) == (ssize_t)sizeof(random);
     if (good) {
-        u64 base = hosted_memory_at(random) - ALIGN_UP(image.memory, 4096ull);
+        u64 base = hosted_memory_at(random) - ALIGN_UP(image.memory, HOSTED_KERNEL_ALIGN);
         good = relocate(&image, base - LINK_BASE);
         move_segments(&image, base - LINK_BASE);
     }

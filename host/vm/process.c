@@ -88,6 +88,8 @@ static void plan_argv(struct child_plan *plan, const struct vm_config *config)
     size_t devices = process_count_devices(config);
     if (devices)
         strs_take(&plan->argv, str_printf("devices=%zu", devices));
+    if (process_may_delay(config))
+        strs_add(&plan->argv, "late");
 }
 
 static int plan_make(struct child_plan *plan, const struct vm_config *config, struct err *err)

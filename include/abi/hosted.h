@@ -27,6 +27,7 @@ struct hosted_note {
     u64 signal_stack_size;
     u64 cpu_entry; /* a CPU besides the first gets its struct hosted_cpu in RDI, on its small stack
                     */
+    u64 hot_start, hot_end; /* whole pages of data, all of which a start writes to */
 };
 
 /** A run of the kernel's physical addresses, and what is behind it. */
@@ -43,7 +44,8 @@ enum {
     HOSTED_MAX_REGIONS = 24,
     HOSTED_MAX_CPUS = 64,
     HOSTED_SEED = 32,
-    HOSTED_HEAD_PA = 8192, /* first memory for general use */
+    HOSTED_FIRST_PA = 8192, /* memory for general use; the array of pages comes first */
+    HOSTED_PAGE_INFO = 40,  /* bytes of that array a page */
 };
 
 /* A process has 47 bits of addresses.  Above the program's comes, at a random place, all that is
@@ -54,11 +56,13 @@ enum {
 #define HOSTED_ZONE_OURS    0x610000000000ull
 #define HOSTED_VMAP_SIZE    0x008000000000ull
 #define HOSTED_PLACE_ALIGN  0x000000200000ull
+#define HOSTED_KERNEL_ALIGN 0x000000010000ull /* what the host maps around a page of a file */
 
 /** Where the kernel lies for a debugger, which asks for places that stay. */
 #define HOSTED_DEBUGGED_KERNEL 0x700000000000ull
 
-/** Where physical address 0 is to be, chosen by @random; the kernel ends there. */
+/** Where physical address 0 is to be, chosen by @random; the kernel ends there, or up to
+ * HOSTED_KERNEL_ALIGN before. */
 static inline u64 hosted_memory_at(u64 random)
 {
     return HOSTED_ZONE_OURS + 2 * HOSTED_VMAP_SIZE + (random & 0x7fffff) * HOSTED_PLACE_ALIGN;
@@ -105,7 +109,7 @@ struct hosted_boot {
     u64 direct_base; /* address of physical address 0 */
     u64 vmap_base, vmap_size; /* for mappings of the kernel's own */
     u64 ram_len;              /* physical memory from 0 on; pages 0 and 1 are not for general use */
-    u64 head_len;             /* bytes from HOSTED_HEAD_PA on with private memory over the file's */
+    u64 head_pa, head_len;    /* memory that is private, not the file's, until somebody shares it */
     u64 initrd_pa, initrd_len; /* the layers, one behind the other, mapped already */
     u64 kernel_pa;             /* what the image's first byte counts as */
     u64 cmdline;               /* address of the text; NUL-terminated */

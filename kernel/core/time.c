@@ -8,7 +8,7 @@
 #include "core/vdso.h"
 #include "plat/plat.h"
 
-union vdso_page vdso_page __attribute__((aligned(4096), section(".bss.vdso_page")));
+union vdso_page vdso_page __attribute__((aligned(4096)));
 
 u64 time_ns(void)
 {
@@ -29,6 +29,8 @@ u64 time_real_ns(void)
 void time_set_real(u64 ns)
 {
     __atomic_store_n(&vdso_data.real_offset_ns, ns - time_ns(), __ATOMIC_RELAXED);
+    if (plat.vdso_changed)
+        plat.vdso_changed();
 }
 
 void time_init(void)

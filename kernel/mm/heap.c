@@ -19,6 +19,8 @@ enum {
     CHAIN_MAX = 64,      /* ... and how many */
     LOOKUP_STEP = 16,    /* bytes */
     LOOKUP_SMALL = 1024, /* up to here the class comes from a table */
+    BORROW_MAX = 16,     /* objects of larger classes ... */
+    BORROW_FROM = 4,     /* ... of so many behind it, before a class has a page of its own */
 };
 
 struct object {
@@ -32,6 +34,7 @@ struct heap_class {
     u16 per_slab;             /* [I] objects */
     u16 chain_max;            /* [I] objects a CPU keeps */
     u16 nr_empty;             /* [L] slabs of .partial that have no object out */
+    u16 nr_borrowed;          /* [A] roughly: objects of larger classes that it took instead */
     struct list_head partial; /* [L] slabs that have free objects */
 };
 
@@ -286,12 +289,37 @@ static __attribute__((noinline)) void large_free(struct page *page)
     page_put(page);
 }
 
+/* A page for a few objects would cost a small guest more than what they leave unused of larger
+ * ones. To free one asks its page, and so goes back where it came from. */
+static void *borrow(u32 i)
+{
+    struct heap_class *class = &classes[i];
+
+    if (class->nr_borrowed >= BORROW_MAX)
+        return NULL;
+    for (u32 j = i + 1; j <= i + BORROW_FROM && j < NR_CLASSES; j++) {
+        struct chain *chain = &this_cpu()->heap->chains[j];
+        struct object *object = chain->first;
+        if (!object)
+            continue;
+        __atomic_fetch_add(&class->nr_borrowed, 1, __ATOMIC_RELAXED);
+        chain->first = object->next;
+        chain->count--;
+        check_new(object, classes[j].size);
+        return object;
+    }
+    return NULL;
+}
+
 /* What is not in the CPU's chain; apart, so that what is needs no stack frame. */
 static __attribute__((noinline)) void *alloc_slow(size_t size)
 {
     if (size > CLASS_MAX)
         return large_alloc(size);
     u32 i = class_index(size);
+    void *borrowed = borrow(i);
+    if (borrowed)
+        return borrowed;
     return chain_refill(&classes[i], &this_cpu()->heap->chains[i]) ? kmalloc(size) : NULL;
 }
 

@@ -487,15 +487,15 @@ static u32 largest_region(const struct mem_region *regions, u32 nr_regions)
     return largest;
 }
 
-int page_init(const struct mem_region *regions, u32 nr_regions)
+int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first)
 {
     for (unsigned i = 0; i <= PAGE_MAX_ORDER; i++)
         list_init(&zone.free[i]);
     if (!nr_regions)
         return -ENOMEM;
 
-    /* One array over all frames from the first to the last, at the end of the largest region; the
-     * parts of it that stand for holes are given out as memory again. */
+    /* One array over all frames from the first to the last, in the largest region; the parts of it
+     * that stand for holes are given out as memory again. */
     u32 host = largest_region(regions, nr_regions);
     const struct mem_region *last = &regions[nr_regions - 1];
     u64 first_frame = regions[0].base >> PAGE_SHIFT;
@@ -503,13 +503,18 @@ int page_init(const struct mem_region *regions, u32 nr_regions)
     u64 size = ALIGN_UP(frames * sizeof(struct page), PAGE_SIZE);
     if (size >= regions[host].len)
         return -ENOMEM;
-    u64 array_pa = regions[host].base + regions[host].len - size;
+    u64 array_pa = regions[host].base + (array_first ? 0 : regions[host].len - size);
     page_map = (struct page *)phys_to_virt(array_pa) - first_frame;
 
     for (u32 i = 0; i < nr_regions; i++) {
         u64 first = regions[i].base >> PAGE_SHIFT;
         u64 end = (regions[i].base + regions[i].len) >> PAGE_SHIFT;
-        add_region(first, i == host ? array_pa >> PAGE_SHIFT : end);
+        if (i != host)
+            add_region(first, end);
+        else if (array_first)
+            add_region(first + (size >> PAGE_SHIFT), end);
+        else
+            add_region(first, array_pa >> PAGE_SHIFT);
         if (i + 1 < nr_regions)
             add_hole(array_pa, first_frame, end, regions[i + 1].base >> PAGE_SHIFT);
     }

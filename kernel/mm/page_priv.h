@@ -16,9 +16,10 @@ struct page_cpu {
 
 /**
  * Take over the free memory of @regions (see struct boot_info), up to @end; the array of pages is
- * laid out inside it, untouched.  0, or -ENOMEM where there is no room for the array.
+ * laid out inside the largest one, untouched: at its end, or @array_first at its start.
+ * 0, or -ENOMEM where there is no room for the array.
  */
-int page_init(const struct mem_region *regions, u32 nr_regions);
+int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first);
 /** Start with the CPU's own lists at @lists, which are zero. */
 void page_init_cpu(struct page_cpu *lists);
 

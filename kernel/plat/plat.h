@@ -238,6 +238,9 @@ struct plat_ops {
     u32 (*pci_read)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size);
     void (*pci_write)(u32 bus, u32 dev, u32 fn, u32 offset, u32 size, u32 value);
 
+    /** What programs read the time from has changed; NULL: they see the page itself. */
+    void (*vdso_changed)(void);
+
     const struct plat_areas *areas;     /* NULL: private memory comes page by page */
     void (*rest)(void);                 /* [I] mm's; the ground calls it in idle, when nothing has
                                            happened for a while: what comes back may go */
@@ -284,6 +287,7 @@ struct boot_info {
     u64 pci_window_pa, pci_window_len; /* for devices without addresses; length 0: none */
     struct plat_screen screen;
     bool tables_failed; /* no memory for the page tables of all RAM */
+    bool array_first;   /* the beginning of the largest region costs least: see page_init() */
 };
 extern struct boot_info boot_info;
 

@@ -247,6 +247,19 @@ def test_a_crash_of_one_thread_on_two_cpus_ends_all():
     need(got.status == 139, f"status {got.status}, want 139\n{got.show()}")
 
 
+CLOCK_IS_SET = """import os, time
+time.clock_settime(time.CLOCK_REALTIME, 1000000000)
+os.close(os.open("/made", os.O_CREAT))
+print(int(time.time()) // 100, int(os.stat("/made").st_mtime) // 100)
+"""
+
+
+def test_a_clock_that_is_set_shows_to_programs_and_in_files():
+    with Home() as home:
+        for cpus in "12":
+            same_text(process(home, "--cpus", cpus, "/usr/bin/python3", "-c", CLOCK_IS_SET), "10000000 10000000\n")
+
+
 FORKS = {  # a program that wants a second process, and what it prints itself
     "python3": (["-c", "import os\ntry:\n    os.fork()\nexcept OSError as e:\n    print(e.errno)"], "38"),
     "perl": (["-e", r'print defined(fork) ? "yes" : $!+0, "\n"; print defined(open my $p, "-|", "true") ? "yes" : $!+0, "\n"'], "38\n38"),

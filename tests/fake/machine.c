@@ -265,6 +265,8 @@ static void fake_kernel_unmap(u64 va, u64 len)
     (void)va, (void)len;
 }
 
+bool machine_array_first;
+
 int machine_create(const struct mem_region *regions, u32 nr_regions)
 {
     /* The call itself: <sys/mman.h> has the same names as abi/mman.h. */
@@ -300,7 +302,7 @@ int machine_create(const struct mem_region *regions, u32 nr_regions)
     for (u32 i = 0; i < nr_regions; i++)
         boot_info.ram_bytes += regions[i].len;
     page_init_cpu(&page_lists);
-    return page_init(regions, nr_regions);
+    return page_init(regions, nr_regions, machine_array_first);
 }
 
 u64 machine_mapped(void)

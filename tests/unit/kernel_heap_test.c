@@ -60,6 +60,30 @@ static size_t random_size(void)
     return 1 + machine_random() % (machine_random() % 10 ? 300 : 9000);
 }
 
+static bool share_a_page(const void *a, const void *b)
+{
+    return ((uintptr_t)a ^ (uintptr_t)b) < PAGE_SIZE;
+}
+
+TEST(a_few_objects_lie_among_larger_ones)
+{
+    enum { MANY = 100 };
+    void *few[MANY];
+
+    start();
+    void *large = kmalloc(64);
+    for (u32 i = 0; i < MANY; i++)
+        few[i] = kmalloc(48);
+    EXPECT_TRUE(share_a_page(large, few[0]), "the first takes no page of its own");
+    EXPECT_TRUE(!share_a_page(large, few[MANY - 1]), "many do");
+    for (u32 i = 0; i < MANY; i++) {
+        memset(few[i], 0xff, 48);
+        kfree(few[i]);
+    }
+    kfree(large);
+    EXPECT_EQ(kmalloc(64), large, "each went back where it came from");
+}
+
 TEST(heap_storm_keeps_contents_apart_and_gives_pages_back)
 {
     start();

@@ -184,6 +184,20 @@ TEST(page_alloc_shrinks_caches_before_it_fails)
     EXPECT_EQ(page_alloc(0, 0), NULL, "then there is none");
 }
 
+TEST(page_init_puts_its_array_where_it_is_told)
+{
+    machine_array_first = true;
+    REQUIRE(!machine_create(small, 2), NULL);
+    u64 before = free_pages();
+    struct page *first = page_alloc(0, 0);
+    EXPECT_TRUE((void *)page_to_virt(first) > (void *)first, "before the memory");
+    page_put(first);
+    storm(20000, 5);
+    while (nr_blocks)
+        give(0);
+    EXPECT_EQ(free_pages(), before, "all came back");
+}
+
 TEST(page_init_refuses_memory_without_room_for_its_own_array)
 {
     static const struct mem_region tiny[] = {{0, 0x1000}, {MIB(200), 0x1000}};

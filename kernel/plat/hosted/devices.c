@@ -29,6 +29,7 @@ static void ring(u32 device)
 {
     static const char byte;
 
+    hosted_share_head(); /* private so far only if the device process is not there yet */
     if (!lost && host_call(HOST_WRITE, (u64)(s64)hosted_boot->doorbell_fd + device,
                            (u64)(uintptr_t)&byte, 1, 0, 0, 0) == -EPIPE)
         lose();

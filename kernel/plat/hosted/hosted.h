@@ -76,8 +76,11 @@ void hosted_relocate(u64 delta, bool done);
 bool hosted_relocate_cold(u64 addr);
 
 /* memory.c */
-/** @pa: of our memory, the page that is the vDSO's data. */
-void hosted_memory_init(u64 pa);
+void hosted_memory_init(void);
+/** Somebody else is about to look at our memory: all of it is the file's from here on. */
+void hosted_share_head(void);
+/** The time that programs read is another. */
+void hosted_vdso_changed(void);
 int hosted_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot);
 u32 hosted_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot);
 int hosted_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);

@@ -7,6 +7,7 @@
  */
 #include "abi/errno.h"
 #include "abi/mman.h"
+#include "abi/patch.h"
 #include "core/panic.h"
 #include "core/vdso.h"
 #include "lib/string.h"
@@ -32,31 +33,64 @@ static int call_mmap(u64 va, u64 len, u32 prot, u32 flags, s32 fd, u64 offset)
     return got == (long)va ? 0 : -ENOMEM;
 }
 
-/* The page of the image that we share with the program, which is our memory: see start.c. */
-static struct hosted_region shared_page;
+/* The page of the image that programs read the time from and jump through.  They have copies of it,
+ * since a page that is seen at two addresses would have to be a file's, which costs eight times as
+ * much: at the gate, or for who has none of the gate where the vDSO is. */
+static struct hosted_region vdso_region;
+static u64 vdso_copies[2];
 
-void hosted_memory_init(u64 pa)
+void hosted_memory_init(void)
 {
-    shared_page = hosted_boot->regions[0];
-    shared_page.pa = image_to_phys(&vdso_page);
-    shared_page.len = PAGE_SIZE;
-    shared_page.offset += pa;
+    vdso_region =
+        (struct hosted_region){.pa = image_to_phys(&vdso_page), .len = PAGE_SIZE, .shared = 1};
+}
+
+static int protect_copy(u64 va, u32 prot)
+{
+    return host_call(HOST_MPROTECT, va, PAGE_SIZE, prot, 0, 0, 0) ? -ENOMEM : 0;
+}
+
+static int copy_vdso_page(u64 va)
+{
+    int err = call_mmap(va, PAGE_SIZE, PLAT_READ | PLAT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (err)
+        return err;
+    memcpy((void *)(uintptr_t)va, &vdso_page, PAGE_SIZE);
+    vdso_copies[va != ALIGN_DOWN(GATE_ADDR, PAGE_SIZE)] = va;
+    return protect_copy(va, PROT_READ);
+}
+
+void hosted_vdso_changed(void)
+{
+    u64 pa;
+
+    for (u32 i = 0; i < ARRAY_LEN(vdso_copies); i++) {
+        u64 va = vdso_copies[i];
+        if (!va || !pc_query(this_cpu()->as, va, &pa, NULL) || pa != vdso_region.pa ||
+            protect_copy(va, PROT_READ | PROT_WRITE))
+            continue;
+        union vdso_page *copy = (union vdso_page *)(uintptr_t)va;
+        __atomic_store_n(&copy->data.real_offset_ns, vdso_data.real_offset_ns, __ATOMIC_RELAXED);
+        (void)protect_copy(va, PROT_READ); /* else the program could write it, at its own harm */
+    }
 }
 
 enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */ };
 
 static bool head_is_shared;
 
-/* The tender has put private memory over the first of ours.  Somebody wants to see a page of it
- * under another address: from here on all of it is the file's. */
-static void share_head(void)
+/* The tender has put private memory over the first of ours. */
+void hosted_share_head(void)
 {
     u64 len = hosted_boot->head_len, spare = vmap_base; /* kernel stacks are at the other end */
-    u64 head = direct_map_base + HOSTED_HEAD_PA;
+    u64 head = direct_map_base + hosted_boot->head_pa;
 
+    if (head_is_shared || !len)
+        return;
     head_is_shared = true;
     int err = call_mmap(spare, len, PLAT_READ | PLAT_WRITE, MAP_SHARED, hosted_boot->regions[0].fd,
-                        HOSTED_HEAD_PA);
+                        hosted_boot->head_pa);
     if (!err) {
         memcpy((void *)(uintptr_t)spare, (const void *)(uintptr_t)head, len);
         err = host_call(HOST_MREMAP, spare, len, len, HOST_MREMAP_MOVE, head, 0) != (long)head;
@@ -67,8 +101,8 @@ static void share_head(void)
 
 static const struct hosted_region *region_of(u64 pa)
 {
-    if (pa - shared_page.pa < PAGE_SIZE)
-        return &shared_page;
+    if (pa - vdso_region.pa < PAGE_SIZE)
+        return &vdso_region;
     for (u32 i = 0; i < hosted_boot->nr_regions; i++) {
         const struct hosted_region *r = &hosted_boot->regions[i];
         if (pa - r->pa < r->len)
@@ -77,18 +111,25 @@ static const struct hosted_region *region_of(u64 pa)
     return NULL;
 }
 
-/* The host maps [@pa, +@len) at @va. */
+/* The host maps [@pa, +@len) of @r at @va. */
+static int show_of(const struct hosted_region *r, u64 va, u64 pa, u64 len, u32 prot)
+{
+    if (r == &vdso_region)
+        return copy_vdso_page(va);
+    if (pa - hosted_boot->head_pa < hosted_boot->head_len)
+        hosted_share_head(); /* this page would be at two addresses */
+    return call_mmap(va, len, prot, r->shared ? MAP_SHARED : MAP_PRIVATE, r->fd,
+                     r->offset + (pa - r->pa));
+}
+
 static int show(u64 va, u64 pa, u64 len, u32 prot)
 {
     while (len) {
         const struct hosted_region *r = region_of(pa);
         if (!r)
             return -ENOMEM;
-        if (!head_is_shared && pa - HOSTED_HEAD_PA < hosted_boot->head_len)
-            share_head();
         u64 n = min(len, r->pa + r->len - pa);
-        int err = call_mmap(va, n, prot, r->shared ? MAP_SHARED : MAP_PRIVATE, r->fd,
-                            r->offset + (pa - r->pa));
+        int err = show_of(r, va, pa, n, prot);
         if (err)
             return err;
         va += n, pa += n, len -= n;

@@ -16,9 +16,7 @@
 #include "plat/plat_priv.h"
 
 enum {
-    LINK_BASE = 0x100000,     /* of kernel.lds */
-    VDSO_PAGE_PA = PAGE_SIZE, /* of our memory: the vDSO's data, which programs see too */
-    FIRST_FREE_PA = HOSTED_HEAD_PA,
+    LINK_BASE = 0x100000, /* of kernel.lds */
 };
 
 extern u32 process_vector_mask; /* entry.S */
@@ -182,6 +180,7 @@ static const struct plat_ops hosted_ops = {
     .irq_route_msi = route_msi,
     .pci_read = pci_read,
     .pci_write = pci_write,
+    .vdso_changed = hosted_vdso_changed,
     .areas = &hosted_areas,
     .streams = &hosted_streams,
 };
@@ -193,7 +192,8 @@ static void fill_boot_info(const struct hosted_boot *boot)
     bi->cmdline = (const char *)(uintptr_t)boot->cmdline;
     bi->initrd_pa = boot->initrd_pa;
     bi->initrd_len = boot->initrd_len;
-    bi->regions[0] = (struct mem_region){FIRST_FREE_PA, boot->ram_len - FIRST_FREE_PA};
+    bi->regions[0] = (struct mem_region){HOSTED_FIRST_PA, boot->ram_len - HOSTED_FIRST_PA};
+    bi->array_first = true;
     bi->nr_regions = 1;
     bi->ram_bytes = bi->ram_end = boot->ram_len;
     bi->kernel_pa = boot->kernel_pa;
@@ -202,18 +202,6 @@ static void fill_boot_info(const struct hosted_boot *boot)
     direct_map_base = boot->direct_base;
     vmap_base = boot->vmap_base;
     vmap_size = boot->vmap_size;
-}
-
-/* The vDSO's data is part of the image for us and part of our memory for the program. */
-static void share_vdso_page(void)
-{
-    const struct hosted_region *ram = &hosted_boot->regions[0];
-    long got = host_call(HOST_MMAP, (u64)(uintptr_t)&vdso_page, PAGE_SIZE, PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_FIXED, (u64)(s64)ram->fd, ram->offset + VDSO_PAGE_PA);
-
-    if (got != (long)(uintptr_t)&vdso_page)
-        fatal_error("the host has no memory for us");
-    hosted_memory_init(VDSO_PAGE_PA);
 }
 
 _Noreturn void hosted_start(const struct hosted_boot *boot)
@@ -233,7 +221,7 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
     hosted_cpu_init();
     hosted_devices_init();
     fill_boot_info(boot);
-    share_vdso_page();
+    hosted_memory_init();
     vdso_page.gate.cpuids = *cpuids_of(boot);
     vdso_data.base_tsc = rdtsc();
     kernel_main();
