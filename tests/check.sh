@@ -56,7 +56,7 @@ for check in format arrows headers length marks syscalls spelling clang; do
     *)
         export -f "check_$check"
         export build root
-        run_test "check: $check" 300 bash -c "check_$check"
+        run_test "check: $check" 550 bash -c "check_$check"
         ;;
     esac
 done

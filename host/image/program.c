@@ -8,6 +8,7 @@
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,6 +25,15 @@ static bool program_is_elf(const char *path)
 
     return access(path, X_OK) == 0 && !fs_is_dir(path) && elf_map(path, &map, NULL) == 0 &&
            elf_parse(map.data, map.len, &elf, NULL) == 0;
+}
+
+/* Does it begin as an ELF file does, executable or not? */
+static bool program_has_elf(const char *path)
+{
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+
+    return elf_map(path, &map, NULL) == 0 && map.len > SELFMAG &&
+           memcmp(map.data, ELFMAG, SELFMAG) == 0;
 }
 
 /* What `env NAME` would start; wrapper scripts are passed over for the program behind them. */
@@ -116,6 +126,8 @@ static int program_add_elf(struct builder *b, const char *path, struct strs *arg
         return err_set(err, ENOEXEC,
                        "%s: a script without a first line '#!%s'; try 'ingot run %s %s'", path,
                        interpreter, interpreter, path);
+    if (access(path, X_OK) < 0 && !program_has_elf(path))
+        return err_set(err, ENOEXEC, "%s: neither a program nor a script", path);
     if (access(path, X_OK) < 0)
         return err_set(err, EACCES, "%s: not executable; try 'chmod +x %s'", path, path);
     int failed = closure_add_program(&b->closure, path, false, err);

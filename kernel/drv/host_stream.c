@@ -106,9 +106,9 @@ static ssize_t host_write(struct console_port *port, struct iov_iter *from)
         if (s->full)
             break;
         ssize_t done = move_some(s->out, from, move_out);
-        s->broken = done < 0 && done != -EAGAIN && done != -EFAULT;
-        if (done == -EFAULT && !total)
-            return done;
+        s->broken = done == -EPIPE;
+        if (done < 0 && done != -EPIPE && done != -EAGAIN && !total)
+            return done; /* a full disk is the program's to know, as on Linux */
         if (done <= 0)
             break;
         total += done;

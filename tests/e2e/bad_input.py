@@ -338,10 +338,19 @@ def test_output_to_a_closed_pipe():
         need(result.out == b"1\n", f"not the first line\n{result.show()}")
 
 
+def test_what_is_no_program():
+    with Home() as home:
+        result = home.ingot("run", "/etc/passwd")
+        need(result.status and "neither a program nor a script" in result.errors(), f"no clear word\n{result.show()}")
+
+
 def test_output_to_a_full_device():
     with Home() as home:
         result = run(["bash", "-c", f"'{INGOT}' run /bin/echo x > /dev/full"], env=home.env(), timeout=60)
         need("No space left" in result.errors(), f"the lost output went unnoticed\n{result.show()}")
+        shell = f"'{INGOT}' run --isolation process /bin/echo x > /dev/full"
+        result = run(["bash", "-c", shell], env=home.env(), timeout=60)
+        need(result.status == 1 and "No space left" in result.errors(), f"the program was not told\n{result.show()}")
 
 
 def add_to(suite, long):
