@@ -583,7 +583,7 @@ static void *move_about(void *arg)
     int fd = open(here, O_WRONLY | O_CREAT, 0644);
     CHECK(fd >= 0);
     close(fd);
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 200; i++) {
         if (!CHECK_EQ(rename(here, there), 0) || !CHECK_EQ(rename(there, here), 0))
             break;
     }
