@@ -101,13 +101,13 @@ def program_test(entry, isolation):
         if not os.path.exists(program):
             raise Skip(f"{program} is not installed" + (f" ({entry['package']})" if "package" in entry else ""))
         env = {name: fill(value, tmp, ()) for name, value in entry.get("env", {}).items()}
-        want = run(native, stdin=stdin, env=env, timeout=60, cwd="/")
+        want = run(native, stdin=stdin, env=env, timeout=120, cwd="/")
     options = ["-m", entry.get("memory", "64M"), *entry.get("options", [])]
     if isolation == "vm" and "cpus" in entry:
         options += ["--cpus", str(entry["cpus"])]
     for host, name in pairs:
         options += ["--file", f"{host}:{name}"]
-    got = run([INGOT, "run", "--isolation", isolation, *options, *guest], stdin=stdin, timeout=120)
+    got = run([INGOT, "run", "--isolation", isolation, *options, *guest], stdin=stdin, timeout=300)
     compare_results(entry, want, got)
 
 
