@@ -111,6 +111,22 @@ static int advise_range(struct mm *mm, u64 start, u64 end, advise_fn *advise)
     return err ? err : hole ? -ENOMEM : 0;
 }
 
+/* A thread that ends gives back what its stack never had: that is seen side by side with others. */
+static bool has_nothing(struct mm *mm, u64 start, u64 end)
+{
+    bool none = true;
+
+    mm_lock_shared(&mm->lock);
+    while (none && start < end) {
+        const struct vma *vma = area_find(mm, start);
+        none = vma && vma->start <= start && !area_is_ground(vma) &&
+               !area_may_have(vma, min(end, vma->end));
+        start = none ? vma->end : end;
+    }
+    mm_unlock_shared(&mm->lock);
+    return none;
+}
+
 int mm_advise(struct mm *mm, u64 addr, u64 len, int advice)
 {
     int err = range_check(addr, &len);
@@ -120,6 +136,8 @@ int mm_advise(struct mm *mm, u64 addr, u64 len, int advice)
         return mm_populate(mm, addr, len, advice == MADV_POPULATE_WRITE);
     if (advice < 0 || (size_t)advice >= ARRAY_LEN(advisers) || !advisers[advice])
         return -EINVAL;
+    if (advice == MADV_DONTNEED && has_nothing(mm, addr, addr + len))
+        return 0;
     mm_lock(&mm->lock);
     err = advise_range(mm, addr, addr + len, advisers[advice]);
     mm_unlock(&mm->lock);

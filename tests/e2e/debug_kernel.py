@@ -49,6 +49,23 @@ def family(name):
         run_under(home, program.path, timeout=240)  # four CPUs of a kernel that checks itself share a busy host
 
 
+# Classes of stress-ng, together for a few seconds each.
+STRESS_NG = "/usr/bin/stress-ng"
+STRESS = {
+    "cpu": "--cpu 2 --switch 2 --futex 4 --yield 2", "processes": "--fork 3 --vfork 2 --clone 2 --zombie 2",
+    "memory": "--vm 2 --vm-bytes 16M --mmap 2 --mmap-bytes 8M --madvise 4 --mremap 2 --mprotect 2 --fault 2",
+    "sockets": "--sock 2 --sockpair 2 --udp 2 --epoll 2 --poll 2", "pipes": "--pipe 3 --splice 2 --tee 1 --eventfd 2",
+    "time": "--timer 2 --timerfd 2 --itimer 2 --sigq 2", "ipc": "--sem 2 --sem-sysv 2 --msg 2 --mq 1 --shm-sysv 2",
+    "files": "--rename 4 --dir 2 --link 2 --inotify 2 --getdent 2",
+}
+
+
+def stress(name):
+    build()
+    with Home() as home:
+        run_under(home, "--append", "ingot.pids=1000", STRESS_NG, *STRESS[name].split(), "-t", "8", "--temp-path", "/tmp", timeout=300)
+
+
 SERVER = """
 import http.server, threading, urllib.request
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), http.server.SimpleHTTPRequestHandler)
@@ -75,3 +92,5 @@ def add_to(suite, long):
     for name in FAMILIES if long else QUICK:
         suite.add("debug-kernel-" + name, family, name)
     suite.add("debug-kernel-server", small_server)
+    for name in STRESS if long and os.path.exists(STRESS_NG) else ():
+        suite.add("debug-kernel-stress-" + name, stress, name)

@@ -109,7 +109,7 @@ GROUNDS = {"--native": run_native, "--process": run_process, "--process-smp2": r
            "--guest-unpatched": run_guest_unpatched}
 
 # What several CPUs can harm most; the other families run on them with --long.
-SMP_FAMILIES = {"smp", "bad", "thread", "rseq", "sched", "signal", "mm", "event", "pipe", "fork", "exec", "ipc_sem", "ipc_msg", "aio"}
+SMP_FAMILIES = {"smp", "bad", "thread", "rseq", "sched", "signal", "mm", "event", "pipe", "fork", "exec", "ipc_sem", "ipc_msg", "ipc_mq", "aio"}
 
 
 def run_storm(suite, program, seed):
