@@ -247,6 +247,19 @@ def test_a_crash_of_one_thread_on_two_cpus_ends_all():
     need(got.status == 139, f"status {got.status}, want 139\n{got.show()}")
 
 
+REST = """import time
+for i in range(3):
+    time.sleep(0.15)
+print(open("/proc/self/comm").read())
+"""
+
+
+def test_a_program_goes_on_after_a_rest():
+    with Home() as home:
+        for cpus in "12":
+            same_text(process(home, "--cpus", cpus, "/usr/bin/python3", "-c", REST), "python3\n\n")
+
+
 CLOCK_IS_SET = """import os, time
 time.clock_settime(time.CLOCK_REALTIME, 1000000000)
 os.close(os.open("/made", os.O_CREAT))

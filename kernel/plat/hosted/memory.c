@@ -293,10 +293,26 @@ static int area_protect(struct plat_as *as, u64 va, u64 len, u32 prot)
     return host_call(HOST_MPROTECT, va, len, host_prot(prot), 0, 0, 0) ? -ENOMEM : 0;
 }
 
+/* The first copy of the vDSO's page in [@va, @end), else @end. */
+static u64 next_copy(struct plat_as *as, u64 va, u64 end)
+{
+    for (u32 i = 0; i < ARRAY_LEN(vdso_copies); i++) {
+        u64 pa, copy = vdso_copies[i];
+        if (copy >= va && copy < end && pc_query(as, copy, &pa, NULL) && pa == vdso_region.pa)
+            end = copy;
+    }
+    return end;
+}
+
+/* But for what would not come back: the host knows no file of the vDSO's page. */
 static int area_discard(struct plat_as *as, u64 va, u64 len)
 {
-    (void)as;
-    return host_call(HOST_MADVISE, va, len, HOST_DONTNEED, 0, 0, 0) ? -ENOMEM : 0;
+    for (u64 end = va + len, stop; va < end; va = stop + PAGE_SIZE) {
+        stop = next_copy(as, va, end);
+        if (stop > va && host_call(HOST_MADVISE, va, stop - va, HOST_DONTNEED, 0, 0, 0))
+            return -ENOMEM;
+    }
+    return 0;
 }
 
 static int area_move(struct plat_as *as, u64 from, u64 to, u64 len)
