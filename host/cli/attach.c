@@ -22,7 +22,7 @@
 enum {
     KEYS_MAX = 16,
     FRAME_MAX = 1 << 16,
-    SIZE_MS = 1000, /* a guest that is busy draws later */
+    SIZE_MS = 5000, /* for a guest that is busy */
 };
 
 struct attach_options {

@@ -335,14 +335,15 @@ class Typist:
 def on_a_terminal(ground):
     """-d -i -t: its terminal is that of who attaches, as large and with its keys, until he leaves."""
     with Lab() as lab:
-        lab.start("a", "-it", ground=ground, program=["/usr/bin/python3", "-q", "-c", "input('ready?')\nimport os, code, signal\n"
-                  "signal.signal(signal.SIGWINCH, lambda *_: print('now', *os.get_terminal_size()))\ncode.interact('go')"])
+        lab.start("a", "-it", ground=ground, program=["/usr/bin/python3", "-q", "-c", "input('ready?')\nimport os, code\ncode.interact('go', local={'os': os})"])
         user = Typist(lab, "attach", "a")
         user.type(b"yes\r", b">>> ")
         user.type(b"print(6 * 7)\r", b"42\r\n")
         user.type(b"\r", b">>> ")
         user.resize(44, 133)
-        user.type(b"", b"now 133 44")
+        # Python may see SIGWINCH only with the next key, and the size comes by another way than the keys.
+        user.type(b"while os.get_terminal_size() != (133, 44): pass\r\r", b"... ")
+        user.type(b"print('now', *os.get_terminal_size())\r", b"now 133 44\r\n")
         user.type(b"while True: pass\r\r", b"... ")
         user.type(b"\x03", b"KeyboardInterrupt")
         user.type(b"\x10\x11", b"instance 'a' goes on")
