@@ -2,6 +2,7 @@
  * Messages are taken by priority, the oldest of one first. */
 #include "abi/errno.h"
 #include "abi/fcntl.h"
+#include "lib/format.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "sched/signal.h"
@@ -180,6 +181,32 @@ static u32 mqueue_ready(struct file *file)
     return (count ? POLLIN | POLLRDNORM : 0) | (count < q->most ? POLLOUT | POLLWRNORM : 0);
 }
 
+/* What read(2) tells, as Linux does: bytes in the queue and who is told of a message. */
+static ssize_t mqueue_read(struct file *file, struct iov_iter *to, s64 *pos __attribute__((unused)))
+{
+    struct mqueue *q = file->data;
+    struct message *msg;
+    unsigned long bytes = 0;
+    char text[80];
+
+    spin_lock(&q->lock);
+    list_for_each(msg, &q->messages, node)
+        bytes += msg->len;
+    int pid = q->told ? q->told->pid : 0;
+    int sig = pid && q->how.notify == SIGEV_SIGNAL ? q->how.signo : 0;
+    spin_unlock(&q->lock);
+    size_t len =
+        (size_t)format(text, sizeof(text), "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
+                       bytes, pid ? q->how.notify : 0, sig, pid);
+    size_t at = (size_t)__atomic_load_n(&file->pos, __ATOMIC_RELAXED); /* a stream is given none */
+    at = min(at, len);
+    size_t n = min(len - at, (size_t)to->left);
+    if (iter_write(to, text + at, n) != n)
+        return -EFAULT;
+    __atomic_store_n(&file->pos, (s64)(at + n), __ATOMIC_RELAXED);
+    return (ssize_t)n;
+}
+
 /* Nobody is told any more; the reference is the caller's. Locked. */
 static struct process *forget_told(struct mqueue *q)
 {
@@ -204,6 +231,7 @@ static void mqueue_release(struct file *file)
 }
 
 static const struct file_ops mqueue_ops = {
+    .read = mqueue_read,
     .ready = mqueue_ready,
     .release = mqueue_release,
 };

@@ -95,6 +95,10 @@ CASE(messages_come_by_priority)
     }
     CHECK(!strcmp(got, "beacd"));
     CHECK_EQ(mq_send(q, "", 0, 0), 0);
+    char text[100] = "";
+    CHECK(read(q, text, sizeof(text) - 1) > 0);
+    CHECK_EQ(read(q, text + 80, 10), 0);
+    CHECK(!strncmp(text, "QSIZE:0          NOTIFY:0     SIGNO:0     NOTIFY_PID:0", 54));
     CHECK_EQ(mq_receive(q, buf, 8, NULL), 0);
     CHECK_ERR(mq_send(1000, "x", 1, 0), EBADF);
     CHECK_EQ(mq_send(q, "left behind", 1, 0), 0);
