@@ -12,11 +12,14 @@
 #include "lib/proc.h"
 #include "lib/sha256.h"
 
+#include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
 enum {
     MIB_SIZE = 1 << 20,
+    KERNEL_MAX = 64 << 20, /* with its symbols */
     CD_SECTOR = 2048,
     CD_BOOT_RECORD = 17, /* El Torito 1.0, figure 7 */
     CD_CATALOG = 0x47,
@@ -258,6 +261,27 @@ static int make_efi(struct job *job, struct err *err)
     return job_boot_file_to(job, true, "result", err);
 }
 
+/* The kernel without its symbols, which no loader wants: what is loaded, and no section headers. */
+static int job_vmlinux(const struct job *job, const char *path, struct err *err)
+{
+    struct buf file CLEANUP(buf_free) = {0};
+    const char *kernel = job->plan->kernel;
+
+    int failed = fs_read(kernel, KERNEL_MAX, &file, err);
+    if (failed)
+        return failed;
+    Elf64_Ehdr *h = (void *)file.data; /* malloc aligns it */
+    u64 headers = file.len < sizeof(*h) ? UINT64_MAX : h->e_phoff + h->e_phnum * sizeof(Elf64_Phdr);
+    if (headers > file.len || h->e_phoff % alignof(Elf64_Phdr))
+        return err_set(err, EINVAL, "%s: not a kernel; build Ingot anew", kernel);
+    const Elf64_Phdr *p = (const void *)(file.data + h->e_phoff);
+    size_t end = headers;
+    for (unsigned i = 0; i < h->e_phnum; i++)
+        end = max(end, (size_t)p[i].p_offset + (size_t)p[i].p_filesz);
+    h->e_shoff = h->e_shnum = h->e_shstrndx = 0;
+    return fs_write(path, file.data, min(end, file.len), 0755, err);
+}
+
 /* The ELF file and the root image, as `vmlinux` and `initrd`. */
 static int job_kernel_files(const struct job *job, struct err *err)
 {
@@ -267,7 +291,7 @@ static int job_kernel_files(const struct job *job, struct err *err)
 
     int failed = fs_mkdirs(job->result, err);
     if (!failed)
-        failed = fs_copy(plan->kernel, vmlinux, err);
+        failed = job_vmlinux(job, vmlinux, err);
     if (failed)
         return failed;
     int fd CLEANUP(fd_close) = open(initrd, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
