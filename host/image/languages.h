@@ -26,7 +26,7 @@ struct language {
     } roots[LANGUAGE_ROOTS];
     bool names_programs;  /* its names are those of programs in PATH, which it starts */
     bool together;        /* what is installed finds the rest by itself: all roots come whole */
-    const char *packages; /* which needed packages are of the language: fnmatch(3) */
+    const char *packages; /* which needed packages are of the language: fnmatch(3); or NULL */
 };
 
 /** By a script's or an interpreter's file name, folders allowed before it; or NULL. */

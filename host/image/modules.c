@@ -116,7 +116,7 @@ static int add_package(struct modules *m, const struct language *language, const
             return -err->code;
         dpkg_depends(&m->dpkg, package, &needs);
         for (size_t i = 0; i < needs.len; i++)
-            if (fnmatch(language->packages, needs.at[i], 0) == 0)
+            if (language->packages && fnmatch(language->packages, needs.at[i], 0) == 0)
                 strs_add(&todo, needs.at[i]);
     }
     return 0;
@@ -280,7 +280,7 @@ int modules_add_of(struct tree *tree, const char *language, const char *program,
     char *package CLEANUP(mem_free) = dpkg_owner(&m.dpkg, program);
     if (!package)
         return 0;
-    if (known)
+    if (known && known->packages)
         return add_package(&m, known, package, err);
     dpkg_files(&m.dpkg, package, &files);
     return size_of(&files) > MODULES_OWN_MAX ? 0 : add_files(tree, &files, err);

@@ -21,9 +21,11 @@ static const u64 unasked_ns = 50 * NSEC_PER_MSEC;
 static struct mutex lock = {.waiters = LIST_INIT(lock.waiters)};
 static bool done; /* [A] */
 
-/* Must not sleep. */
-static void init_locked(void)
+/* Must not sleep.  False: there is no memory for it now, and nothing has begun. */
+static bool init_locked(void)
 {
+    if (!tcp_init())
+        return false;
     netif_start_offers();
     neigh_init();
     frag_init();
@@ -37,15 +39,14 @@ static void init_locked(void)
     raw_init();
     packet_init();
     vsock_init();
-    tcp_init();
     ipconfig_init();
+    return true;
 }
 
 static void init_and_unlock(void)
 {
-    if (!done)
-        init_locked();
-    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    if (!done && init_locked())
+        __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     mutex_unlock(&lock);
 }
 
@@ -62,10 +63,12 @@ void net_init(void)
     init_and_unlock();
 }
 
-static void init_unasked(struct timer *t __attribute__((unused)))
+static void init_unasked(struct timer *t)
 {
     if (!net_is_started() && mutex_trylock(&lock))
         init_and_unlock();
+    if (!net_is_started()) /* out of memory, perhaps not for ever */
+        timer_set(t, time_after_ns(NSEC_PER_SEC));
 }
 
 void net_start(void)

@@ -97,7 +97,8 @@ bool ip_is_local(const struct ip_addr *addr);
 
 /**
  * Start-up: loopback, interfaces' addresses from ip= or DHCP in the background. Called by
- * the first socket, or a while after the start; later calls do nothing. May sleep.
+ * the first socket, or a while after the start; later calls do nothing. May sleep. Without memory
+ * for it nothing is started, there are no interfaces, and the next call tries again.
  */
 void net_init(void);
 /**

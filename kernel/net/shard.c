@@ -141,8 +141,12 @@ static struct shard *shard_create(u32 index, u64 memory)
         return NULL;
     shard->conns = kcalloc(FIRST_BUCKETS, sizeof(struct tcp_conn *));
     shard->requests = kcalloc(SHARD_REQUESTS, sizeof(struct tcp_request *));
-    if (!shard->conns || !shard->requests)
-        return NULL; /* at start: the stack does without this shard */
+    if (!shard->conns || !shard->requests) { /* the stack does without this shard */
+        kfree(shard->conns);
+        kfree(shard->requests);
+        kfree(shard);
+        return NULL;
+    }
     shard->conn_mask = FIRST_BUCKETS - 1;
     shard->index = index;
     spin_init(&shard->lock);
@@ -159,7 +163,7 @@ static struct shard *shard_create(u32 index, u64 memory)
     return shard;
 }
 
-void shards_init(void)
+bool shards_init(void)
 {
     struct page_stats pages;
 
@@ -172,5 +176,5 @@ void shards_init(void)
             break;
         shards[nr_shards++] = shard;
     }
-    assert(nr_shards);
+    return nr_shards;
 }

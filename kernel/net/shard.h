@@ -83,8 +83,8 @@ enum { SHARD_REQUESTS = 1024 };
 extern struct shard *shards[];
 extern u32 nr_shards;
 
-/** At start. */
-void shards_init(void);
+/** At start. False: there is no memory for a single one, and nothing has been made. */
+bool shards_init(void);
 static inline struct shard *shard_of_hash(u32 hash)
 {
     return shards[nr_shards == 1 ? 0 : (u32)(((u64)hash * nr_shards) >> 32)];

@@ -10,8 +10,11 @@ struct socket;
 struct tcp_conn;
 struct tcp_info_abi;
 
-/** Shards, tables, keys; registers the transport and the protocols. Once, before any interface. */
-void tcp_init(void);
+/**
+ * Shards, tables, keys; registers the transport and the protocols. Once, before any interface.
+ * False: there is no memory for it, and nothing has been made.
+ */
+bool tcp_init(void);
 
 /** States in the numbers that /proc/net/tcp and TCP_INFO show. */
 enum tcp_state {

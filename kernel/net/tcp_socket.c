@@ -499,7 +499,7 @@ static int stream_ioctl(struct socket *sock, unsigned cmd, uaddr_t arg)
 
 static const struct proto_ops tcp_ops[] = {TCP_OPS(AF_INET), TCP_OPS(AF_INET6)};
 
-void tcp_init(void)
+bool tcp_init(void)
 {
     static const struct transport transport = {
         .protocol = IPPROTO_TCP,
@@ -508,9 +508,11 @@ void tcp_init(void)
         .expected4 = tcp_input_expected4,
     };
 
+    if (!shards_init())
+        return false;
     tcp_secrets_init();
-    shards_init();
     transport_register(&transport);
     for (u32 i = 0; i < ARRAY_LEN(tcp_ops); i++)
         proto_register(&tcp_ops[i]);
+    return true;
 }

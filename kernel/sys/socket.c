@@ -3,6 +3,7 @@
 
 #include "abi/packet.h"
 #include "core/chart.h"
+#include "core/init.h"
 #include "net/ip.h"
 #include "sys/sys_priv.h"
 #include "syscalls.h"
@@ -20,8 +21,11 @@ static int find_proto(int domain, int type, int protocol, const struct proto_ops
         kind = SOCK_DGRAM;
     if (protocol < 0)
         return -EINVAL;
-    if (domain != AF_UNIX)
+    if (domain != AF_UNIX) {
         net_init(); /* the stack is made when somebody has use for it */
+        if (!net_is_started())
+            return -ENOMEM;
+    }
     *out = proto_find(domain, kind, protocol, &err);
     return *out ? 0 : err;
 }

@@ -183,7 +183,8 @@ void tcp_world_start(u64 seed)
     states[0] = seed;
     states[1] = ~seed * 0xd1342543de82ef95ull;
     world_netif = (struct netif){.name = "eth0", .index = 2, .flags = NETIF_UP, .mtu = 1500};
-    tcp_init();
+    if (!tcp_init())
+        abort();
 }
 
 /* ---- sockets ---- */
