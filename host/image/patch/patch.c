@@ -14,7 +14,7 @@ enum {
 
     /* A mapping costs a process 4 us and its faults: nearly all of a text in one of them, for some
      * 100 KB of a static program and 700 of libc. */
-    JOIN_MAX = 256,
+    JOIN_MAX = 24,
 };
 
 void maker_free(struct maker *m)
