@@ -159,11 +159,17 @@ static int build_names(const struct build_options *options, const struct target 
     return 0;
 }
 
-static int build_target(const char *path, const struct build_options *options,
+static int build_target(const char *word, const struct build_options *options,
                         struct target *target, struct err *err)
 {
+    char *program CLEANUP(mem_free) = options->recipe ? NULL : target_in_path(word);
+    const char *path = program ? program : word;
+
+    if (program && !options->quiet)
+        cli_tell_path(word, program);
     if (!fs_exists(path))
-        return err_errno(err, ENOENT, "%s", path);
+        return strchr(word, '/') ? err_errno(err, ENOENT, "%s", word)
+                                 : err_set(err, ENOENT, "%s: no program in PATH, no file", word);
     if (!options->recipe)
         return target_classify(path, target, err);
     if (!fs_is_dir(path))
@@ -236,10 +242,11 @@ const struct command command_build = {
     .summary = "Make an image of a program, a source file or a project folder",
     .usage = "[OPTIONS] [TARGET]",
     .options = build_specs,
-    .help = "TARGET is a Linux executable or script of this machine, a C or C++ source file, or a\n"
+    .help = "TARGET is a Linux executable or script of this machine, by its path or by a name in\n"
+            "PATH (./NAME is what this folder has), a C or C++ source file, or a\n"
             "folder with an Ingotfile, CMakeLists.txt, meson.build, Makefile or C sources\n"
             "(default: this folder).\n\n"
             "  ingot build -t hello:1 examples/hello\n"
-            "  ingot build -t tool --with zoneinfo /usr/bin/python3",
+            "  ingot build -t tool --with zoneinfo python3",
     .run = build_run,
 };

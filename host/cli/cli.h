@@ -64,6 +64,12 @@ enum option_order {
 int cli_options(const struct command *command, int argc, char **argv, enum option_order order,
                 void *values, int *words, struct err *err);
 
+/**
+ * The target @word is @program of PATH: say so on standard error where this folder has something
+ * of that name as well.
+ */
+void cli_tell_path(const char *word, const char *program);
+
 /** Check a `--format` value: NULL and "table" mean a table, "json" JSON; else -ERR_USAGE. */
 int cli_format(const char *format, bool *json, struct err *err);
 

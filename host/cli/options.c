@@ -4,6 +4,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/duration.h"
+#include "lib/fs.h"
 #include "lib/types.h"
 
 #include <stdio.h>
@@ -180,6 +181,13 @@ int cli_format(const char *format, bool *json, struct err *err)
     if (!format || *json || strcmp(format, "table") == 0)
         return 0;
     return err_set(err, ERR_USAGE, "--format: '%s' is neither 'table' nor 'json'", format);
+}
+
+void cli_tell_path(const char *word, const char *program)
+{
+    if (fs_exists(word))
+        fprintf(stderr, "ingot: '%s' is %s; write ./%s for what this folder has\n", word, program,
+                word);
 }
 
 char *cli_size(unsigned long long bytes, char out[16])

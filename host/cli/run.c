@@ -229,10 +229,14 @@ static int run_main(int argc, char **argv, struct err *err)
     bool detach = options.detach && !options.dry_run;
     if (detach)
         supervisor_note_inherited();
-    run_bring_named(&options, argv[1], argv + 2);
+    char *program CLEANUP(mem_free) = image_in_path(argv[1]);
+    const char *target = program ? program : argv[1];
+    if (program && !options.quiet)
+        cli_tell_path(argv[1], program);
+    run_bring_named(&options, target, argv + 2);
     int failed = run_settle_ports(&options, err);
     if (!failed)
-        failed = run_resolve(&options, argv[1], &image, err);
+        failed = run_resolve(&options, target, &image, err);
     if (failed)
         return failed;
     if (detach)
@@ -294,7 +298,8 @@ static int run_from_config(struct instance *instance, const json_t *config,
         failed = run_resolve(&options, json_str(config, "ImageId", ""), &image, err);
     if (failed)
         return failed;
-    run_bring_named(&options, argv[1], argv + 2);
+    char *program CLEANUP(mem_free) = image_in_path(argv[1]);
+    run_bring_named(&options, program ? program : argv[1], argv + 2);
     options.state = *state;
     return run_detached(&options, &image, argv + 2, NULL, instance, err);
 }
@@ -321,12 +326,15 @@ const struct command command_run = {
     .summary = "Run a program, a source file, a project or an image as a unikernel",
     .usage = "[OPTIONS] TARGET [ARG...]",
     .options = run_option_specs,
-    .help = "The program's output, input and exit status are those of this command;\n"
-            "125 means that the guest failed, 126 and 127 that its program could not start.\n\n"
-            "Examples:\n"
-            "  ingot run /bin/echo hello\n"
-            "  ingot run examples/hello/hello.c\n"
-            "  ingot run /usr/bin/python3 app.py\n"
-            "  ingot run -e NAME=x -m 64M --file ./a.txt:/data/a.txt /bin/cat /data/a.txt",
+    .help =
+        "The program's output, input and exit status are those of this command;\n"
+        "125 means that the guest failed, 126 and 127 that its program could not start.\n\n"
+        "TARGET is an image of the store, else a program, by its path or by a name in PATH, else\n"
+        "a C or C++ file or a project folder; ./NAME is always what this folder has.\n\n"
+        "Examples:\n"
+        "  ingot run echo hello\n"
+        "  ingot run examples/hello/hello.c\n"
+        "  ingot run python3 app.py\n"
+        "  ingot run -e NAME=x -m 64M --file ./a.txt:/data/a.txt cat /data/a.txt",
     .run = run_main,
 };

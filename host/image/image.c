@@ -119,7 +119,6 @@ named:
 static int image_unknown(const char *text, const struct store *store, struct err *err)
 {
     struct strs names CLEANUP(strs_free) = {0};
-    char *program CLEANUP(mem_free) = strchr(text, '/') ? NULL : target_in_path(text);
 
     if (strchr(text, '/'))
         return err_set(err, ENOENT, "%s: no such file, and no image of that name", text);
@@ -129,11 +128,32 @@ static int image_unknown(const char *text, const struct store *store, struct err
             strs_add(&names, entry.name);
     }
     const char *nearest = str_nearest(text, (const char *const *)names.at, names.len);
-    if (program)
-        return err_set(err, ENOENT, "no image '%s'; did you mean the program %s?", text, program);
     if (nearest)
         return err_set(err, ENOENT, "no image '%s'; did you mean '%s'?", text, nearest);
-    return err_set(err, ENOENT, "no image and no file '%s'; 'ingot images' lists the images", text);
+    return err_set(err, ENOENT,
+                   "no image, no program in PATH and no file '%s'; 'ingot images' lists the images",
+                   text);
+}
+
+/* Is @word a path by itself, whatever the store has? */
+static bool image_is_path(const char *word)
+{
+    return word[0] == '/' || word[0] == '.';
+}
+
+char *image_in_path(const char *word)
+{
+    struct store store CLEANUP(store_close) = {0};
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
+    struct err none = {0};
+    char *program CLEANUP(mem_free) = target_in_path(word);
+
+    if (!program)
+        return NULL;
+    store_open_unread(&store);
+    if (store_find(&store, word, &entry, &none) == 0 || store_read(&store, &none))
+        return NULL;
+    return store_find(&store, word, &entry, &none) == -ENOENT ? TAKE(program, NULL) : NULL;
 }
 
 int image_resolve(const char *text, const struct image_opts *opts, struct image *image,
@@ -143,11 +163,10 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
     struct store_entry entry CLEANUP(store_entry_free) = {0};
     struct target target CLEANUP(target_free) = {0};
     struct err no_image = {0};
-    bool path = text[0] == '/' || text[0] == '.';
 
     *image = (struct image){0};
     store_open_unread(&store);
-    if (!path) {
+    if (!image_is_path(text)) {
         int failed = store_find(&store, text, &entry, &no_image);
         if (failed)
             failed = store_read(&store, err);
@@ -160,11 +179,12 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
         if (failed != -ENOENT)
             return err_set(err, no_image.code, "%s", no_image.text);
     }
-    if (!fs_exists(text)) {
+    char *named CLEANUP(mem_free) = target_named(text);
+    if (!named) {
         int failed = store_read(&store, err);
         return failed ? failed : image_unknown(text, &store, err);
     }
-    int failed = target_classify(text, &target, err);
+    int failed = target_classify(named, &target, err);
     return failed ? failed : image_from_path(text, &target, &store, opts, image, err);
 }
 

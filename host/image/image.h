@@ -61,8 +61,8 @@ struct image_opts {
 
 /**
  * Turn a target into a bootable image, building it if it is not one of the store's.
- * Resolution order: a word with a slash, or that names a file when no image of that name exists,
- * is a path; else a reference `name[:tag]` or at least 4 digits of an id.
+ * Resolution order: a word that begins with a slash or a dot is a path; else an image of the store
+ * by its reference `name[:tag]` or at least 4 digits of its id; else what target_named() finds.
  * A stored image costs three small file reads: no process, no hashing.  An executable, a source
  * file or a folder is built once and found again by the state of the files it was made from.
  * @opts may be NULL.  On success @image is the caller's, to be freed with image_free().
@@ -71,6 +71,12 @@ struct image_opts {
  */
 int image_resolve(const char *target, const struct image_opts *opts, struct image *image,
                   struct err *err);
+
+/**
+ * The program of this machine that image_resolve() would find in PATH for @word, owned by the
+ * caller; NULL where it would find an image or a path.
+ */
+char *image_in_path(const char *word);
 
 /**
  * Make one EROFS layer of host files, for `run --file`.

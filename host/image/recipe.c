@@ -104,17 +104,30 @@ static int recipe_copy(struct recipe *r, const struct ingot_line *line, struct e
     return 0;
 }
 
-/* A program of this machine if the path is absolute and not in the context, else one of it. */
+/* A file of the context; else one of this machine, by an absolute path or a name in PATH.  Owned by
+ * the caller; NULL: nothing. */
+static char *recipe_find_program(const struct recipe *r, const char *word)
+{
+    char *inside = recipe_inside(r, word);
+
+    if (fs_exists(inside))
+        return inside;
+    free(inside);
+    if (word[0] == '/')
+        return fs_exists(word) ? str_dup(word) : NULL;
+    return target_in_path(word);
+}
+
 static int recipe_program(struct recipe *r, const struct ingot_line *line, struct err *err)
 {
     struct target target CLEANUP(target_free) = {0};
     struct image_config *config = &r->b->config;
     const char *word = line->args.at[0];
-    char *inside CLEANUP(mem_free) = recipe_inside(r, word);
-    const char *path = word[0] == '/' && !fs_exists(inside) ? word : inside;
+    char *path CLEANUP(mem_free) = recipe_find_program(r, word);
 
-    if (!fs_exists(path))
-        return err_set(err, ENOENT, "PROGRAM: %s: no such file here or in %s", word, r->context);
+    if (!path)
+        return err_set(err, ENOENT, "PROGRAM: %s: no such file %s in %s", word,
+                       strchr(word, '/') ? "here or" : "in PATH or", r->context);
     int failed = target_classify(path, &target, err);
     if (failed)
         return failed;

@@ -88,7 +88,44 @@ void target_free(struct target *target)
     *target = (struct target){0};
 }
 
-char *target_in_path(const char *name)
+/* pyenv, rbenv, nodenv, asdf: ~/.TOOL/shims/NAME is a script for all versions of NAME, and
+ * `TOOL which NAME` tells the program that it starts here.  NULL: @shim is none of these. */
+static char *target_behind_shim(const char *shim)
 {
-    return proc_find(name, NULL);
+    static const char middle[] = "/shims/";
+    const char *at = strstr(shim, middle);
+    struct buf said CLEANUP(buf_free) = {0};
+    struct err ignored = {0};
+
+    char *home CLEANUP(mem_free) = at ? str_printf("%.*s", (int)(at - shim), shim) : NULL;
+    const char *name = home ? fs_name(home) : "";
+    if (*name != '.')
+        return NULL;
+    char *own CLEANUP(mem_free) = str_printf("%s/bin/%s", home, name + 1);
+    const char *argv[] = {fs_exists(own) ? own : name + 1, "which", at + strlen(middle), NULL};
+    if (proc_run(&(struct proc){.argv = argv, .out = &said}, &ignored) != 0)
+        return NULL;
+    char *program CLEANUP(mem_free) =
+        str_printf("%.*s", (int)strcspn(buf_text(&said), "\n"), buf_text(&said));
+    return *program == '/' && fs_exists(program) ? TAKE(program, NULL) : NULL;
+}
+
+char *target_in_path(const char *word)
+{
+    char *program = !*word || *word == '.' || strchr(word, '/') ? NULL : proc_find(word, NULL);
+    char *behind = program ? target_behind_shim(program) : NULL;
+
+    if (!behind)
+        return program;
+    free(program);
+    return behind;
+}
+
+char *target_named(const char *word)
+{
+    char *program = target_in_path(word);
+
+    if (program)
+        return program;
+    return fs_exists(word) ? str_dup(word) : NULL;
 }

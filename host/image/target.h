@@ -25,8 +25,17 @@ int target_classify(const char *path, struct target *target, struct err *err);
 /** Free what @target owns; fit for CLEANUP. */
 void target_free(struct target *target);
 
-/** The executable that PATH has for @name, owned by the caller; NULL if none. */
-char *target_in_path(const char *name);
+/**
+ * The executable that PATH has for @word, as a shell would start it, owned by the caller; NULL if
+ * there is none, or if @word is a path: has a slash, or begins with a dot.
+ */
+char *target_in_path(const char *word);
+
+/**
+ * What @word names of this machine, owned by the caller: a path itself, else what PATH has, else a
+ * file or folder of the current folder.  NULL: nothing.
+ */
+char *target_named(const char *word);
 
 /** Changes to the configuration that a command line asks for. */
 struct target_changes {

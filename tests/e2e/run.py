@@ -41,6 +41,7 @@ import rollouts  # noqa: E402
 import servers  # noqa: E402
 import snapshots  # noqa: E402
 import storms  # noqa: E402
+import targets  # noqa: E402
 import tools  # noqa: E402
 import volumes  # noqa: E402
 
@@ -168,6 +169,7 @@ def main():
     snapshots.add_to(suite)
     metrics.add_to(suite)
     migrations.add_to(suite)
+    targets.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)
     debug_kernel.add_to(suite, long)
