@@ -24,14 +24,24 @@ def functions():
     return sorted((int(row[0], 16) - LINK_BASE, int(row[1], 16), row[3]) for row in rows if len(row) == 4 and row[2] in "tT")
 
 
+def wrap_tender(folder):
+    """Beside a kernel file, a tender that tells its steps: so the guest is that of a whole command, its network ready to be used."""
+    os.symlink(KERNEL, os.path.join(folder, "ingot-kernel"))
+    tender, told = os.path.join(folder, "ingot-tender"), os.path.join(folder, "steps")
+    with open(tender, "w", encoding="ascii") as file:
+        file.write(f"#!/bin/sh\nexec '{STEPS}' '{process.BUILD}/ingot-tender' \"$@\" 2>'{told}'\n")
+    os.chmod(tender, 0o755)
+    os.symlink(os.path.join(process.BUILD, "ingot-device"), os.path.join(folder, "ingot-device"))
+    return told
+
+
 def steps(env, target):
-    process.INGOT = os.path.join(process.BUILD, "ingot")
-    command, files = process.tender_command(env, target)
-    files[4] = KERNEL  # not the copy, which has a place of its own
-    redirections = " ".join(f"{fd}<'{path}'" for fd, path in files.items())
-    text = subprocess.run(["sh", "-c", f'exec "$@" 3>/dev/null {redirections}', "sh", STEPS, *command],
-                          check=True, capture_output=True, text=True).stderr
-    return [int(line, 16) for line in text.split()]
+    with tempfile.TemporaryDirectory() as folder:
+        told = wrap_tender(folder)
+        subprocess.run(["setarch", "-R", process.INGOT, "run", "--isolation", "process", "--kernel", os.path.join(folder, "ingot-kernel"), target],
+                       check=True, env=env, stdout=subprocess.DEVNULL)
+        with open(told, encoding="ascii") as file:
+            return [int(line, 16) for line in file]
 
 
 def main():

@@ -84,6 +84,7 @@ static int adopt_blob(const struct store *store, const char *folder, const char 
 
     if (!fs_exists(from))
         return fs_exists(to) ? 0 : err_set(err, ENOENT, "blob %s did not come", digest);
+    fs_rewrite(from);
     if (chmod(from, 0444) < 0)
         return err_errno(err, errno, "%s", from);
     int failed = fs_sync(from, err);

@@ -187,6 +187,7 @@ static int store_put_layer(const struct store *store, const char *file, json_t *
         return failed;
     char *path CLEANUP(mem_free) = store_blob_path(store->root, hex.text);
     char *digest CLEANUP(mem_free) = str_printf("sha256:%s", hex.text);
+    fs_rewrite(file);
     if (chmod(file, 0444) < 0)
         return err_errno(err, errno, "%s", file);
     failed = fs_sync(file, err);

@@ -162,6 +162,49 @@ static int fs_copy_data(int from, int to, off_t size)
     return 0;
 }
 
+/* Whole pieces, but for the last: a short one would make small pages of what follows. */
+static ssize_t fs_read_piece(int fd, char *piece, size_t size)
+{
+    size_t len = 0;
+
+    while (len < size) {
+        ssize_t n = read(fd, piece + len, size - len);
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+static bool fs_copy_pieces(int from, int to)
+{
+    enum { PIECE = 1 << 20 }; /* 2 MiB would be mapped as one, and count as memory of who looks */
+    char *piece CLEANUP(mem_free) = mem_new(PIECE);
+    ssize_t n;
+
+    while ((n = fs_read_piece(from, piece, PIECE)) > 0)
+        if (fs_write_fd(to, "", piece, (size_t)n, NULL))
+            return false;
+    return n == 0;
+}
+
+void fs_rewrite(const char *path)
+{
+    char *fresh CLEANUP(mem_free) = str_printf("%s.%d.new", path, (int)getpid());
+    int in CLEANUP(fd_close) = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+
+    if (in < 0 || fstat(in, &st) < 0)
+        return;
+    int out CLEANUP(fd_close) = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (out < 0)
+        return;
+    if (!fs_copy_pieces(in, out) || fchmod(out, st.st_mode & 07777) < 0 || rename(fresh, path) < 0)
+        unlink(fresh);
+}
+
 int fs_copy(const char *from, const char *to, struct err *err)
 {
     int in CLEANUP(fd_close) = open(from, O_RDONLY | O_CLOEXEC);

@@ -20,6 +20,13 @@ int fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode
 /** Write a plain file, for scratch places: no fsync, no rename. */
 int fs_write(const char *path, const void *bytes, size_t len, mode_t mode, struct err *err);
 
+/**
+ * Write a file anew, 1 MiB at a time: a host keeps it in pages as large as the writes were, and
+ * maps and unmaps those at a fraction of the cost.  For what programs are started from, over and
+ * over. A file that cannot be written anew (no room, no right) stays as it is.
+ */
+void fs_rewrite(const char *path);
+
 /** Make @path and what is missing above it, mode 0755; existing folders are fine. */
 int fs_mkdirs(const char *path, struct err *err);
 

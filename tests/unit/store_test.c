@@ -240,6 +240,37 @@ TEST(store_gives_the_same_bytes_for_the_same_input)
     fs_tmpdir_remove(&home);
 }
 
+TEST(a_file_that_is_written_anew_is_the_same_file)
+{
+    enum { LEN = (2 << 20) + 4097 };
+    char *path, *bytes = malloc(LEN);
+    struct buf now = {0};
+    struct stat st;
+
+    begin();
+    path = fs_join(home, "layer");
+    for (size_t i = 0; i < LEN; i++)
+        bytes[i] = (char)(i * 7 + (i >> 12));
+    EXPECT_EQ(fs_write(path, bytes, LEN, 0440, NULL), 0, NULL);
+    REQUIRE(stat(path, &st) == 0, NULL);
+    ino_t was = st.st_ino;
+    fs_rewrite(path);
+    EXPECT_EQ(fs_read(path, LEN, &now, NULL), 0, NULL);
+    EXPECT_TRUE(now.len == LEN && !memcmp(now.data, bytes, LEN), "its bytes");
+    REQUIRE(stat(path, &st) == 0, NULL);
+    EXPECT_TRUE(st.st_ino != was, "another file");
+    EXPECT_EQ(st.st_mode & 07777, 0440, "its mode");
+
+    struct strs names = {0};
+    EXPECT_EQ(fs_list(home, &names, NULL), 0, NULL);
+    EXPECT_EQ(names.len, 1, "nothing is left beside it");
+    strs_free(&names);
+    buf_free(&now);
+    free(bytes);
+    free(path);
+    fs_tmpdir_remove(&home);
+}
+
 TEST(store_names_damage)
 {
     struct image image = {0};
