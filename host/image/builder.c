@@ -176,6 +176,22 @@ static int builder_add_modules(struct builder *b, struct err *err)
     return failed;
 }
 
+/* After everything else: what is there stays. */
+static int builder_add_boot(struct builder *b, struct err *err)
+{
+    struct strs programs CLEANUP(strs_free) = {0};
+    int failed = 0;
+
+    if (b->program)
+        strs_add(&programs, b->program);
+    strs_add_all(&programs, &b->scripts);
+    strs_add_all(&programs, &b->started);
+    for (size_t i = 0; i < programs.len && !failed; i++)
+        if (str_starts(programs.at[i], "/usr/")) /* else no package has brought it */
+            failed = modules_add_boot(&b->tree, programs.at[i], NULL, err);
+    return failed;
+}
+
 static int builder_fill(struct builder *b, struct err *err)
 {
     struct strs env CLEANUP(strs_free) = {0}, exec CLEANUP(strs_free) = {0};
@@ -190,6 +206,8 @@ static int builder_fill(struct builder *b, struct err *err)
     if (!failed && (b->scratch_base || b->program || asked))
         failed =
             extras_add(&b->closure, b->program, b->opts->with, !b->scratch_base, &env, &exec, err);
+    if (!failed)
+        failed = builder_add_boot(b, err);
     for (size_t i = 0; !failed && i < b->started.len; i++)
         failed = extras_add(&b->closure, b->started.at[i], NULL, true, &env, &exec, err);
     if (failed)

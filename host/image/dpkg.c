@@ -127,3 +127,44 @@ void dpkg_depends(const struct dpkg *dpkg, const char *package, struct strs *nam
             dpkg_add_names(field + strlen(fields[i]), names);
     }
 }
+
+/* The source package that @package was made from, owned by the caller; NULL: it is not installed.
+ */
+static char *dpkg_source(const struct dpkg *dpkg, const char *package)
+{
+    static const char field[] = "\nSource: ";
+    char *paragraph CLEANUP(mem_free) = dpkg_paragraph(dpkg, package);
+    const char *at = paragraph ? strstr(paragraph, field) : NULL;
+
+    if (!paragraph)
+        return NULL;
+    at = at ? at + strlen(field) : package;
+    return str_printf("%.*s", (int)strcspn(at, " \n"), at);
+}
+
+static bool dpkg_is_data(const char *package)
+{
+    return str_ends(package, "-data") || str_ends(package, "-common");
+}
+
+void dpkg_family(const struct dpkg *dpkg, const char *package, struct strs *names)
+{
+    char *source CLEANUP(mem_free) = dpkg_source(dpkg, package);
+    struct strs needs CLEANUP(strs_free) = {0};
+
+    strs_add(names, package);
+    dpkg_depends(dpkg, package, &needs);
+    for (size_t i = 0; source && i < needs.len; i++) {
+        char *other CLEANUP(mem_free) = dpkg_source(dpkg, needs.at[i]);
+        bool kin = other && strcmp(other, source) == 0 && !str_starts(needs.at[i], "lib");
+        if (other && (kin || dpkg_is_data(needs.at[i])) && !strs_has(names, needs.at[i]))
+            strs_add(names, needs.at[i]);
+    }
+    char *above CLEANUP(mem_free) = str_dup(package), *dash;
+    while (source && (dash = strrchr(above, '-'))) {
+        *dash = 0;
+        char *other CLEANUP(mem_free) = dpkg_source(dpkg, above);
+        if (other && strcmp(other, source) == 0 && !strs_has(names, above))
+            strs_add(names, above);
+    }
+}

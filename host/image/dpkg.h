@@ -25,5 +25,12 @@ char *dpkg_owner(const struct dpkg *dpkg, const char *path);
 /** Append the absolute paths that @package brought, folders among them, to @paths. */
 void dpkg_files(const struct dpkg *dpkg, const char *package, struct strs *paths);
 
+/**
+ * Append the packages that hold what @package needs beside its libraries: itself; of those that it
+ * depends on the ones made from the same source, or for data by their names (-common, -data); and
+ * that of the same source whose name its own begins with ("tinyproxy" of "tinyproxy-bin").
+ */
+void dpkg_family(const struct dpkg *dpkg, const char *package, struct strs *names);
+
 /** Append the names of the packages that @package needs to @names: of alternatives the first. */
 void dpkg_depends(const struct dpkg *dpkg, const char *package, struct strs *names);

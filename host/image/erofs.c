@@ -1,5 +1,6 @@
 #include "image/erofs.h"
 
+#include "image/erofs_owner.h"
 #include "image/tree.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -96,6 +97,8 @@ int erofs_write(struct tree *tree, enum erofs_compression compression, const cha
         failed = erofs_write_hints(hints, err);
     if (!failed)
         failed = erofs_make(&job, err);
+    if (!failed)
+        failed = erofs_set_owners(tree, out, err);
     fs_remove_tree(stage); /* its room is needed; what stays goes with the scratch folder */
     return failed ? erofs_explain(scratch, err) : erofs_pad(out, err);
 }

@@ -132,24 +132,46 @@ static bool search_match(void *arg, const char *name, size_t len, u64 nid)
     return search->found;
 }
 
-static bool path_open(const struct erofs_view *view, const char *path, struct erofs_node *node)
+static bool path_find(const struct erofs_view *view, const char *path, u64 *nid)
 {
     struct erofs_super_block sb;
+    struct erofs_node node;
 
     if (!view_get(view, EROFS_SUPER_OFFSET, &sb, sizeof(sb)) ||
-        le32_get(sb.magic) != EROFS_SUPER_MAGIC || sb.blkszbits != EROFS_BLOCK_BITS ||
-        !node_open(view, le16_get(sb.root_nid), node))
+        le32_get(sb.magic) != EROFS_SUPER_MAGIC || sb.blkszbits != EROFS_BLOCK_BITS)
         return false;
+    *nid = le16_get(sb.root_nid);
     while (*(path += strspn(path, "/"))) {
         struct search search = {.name = path, .len = strcspn(path, "/")};
-        if (!S_ISDIR(node->mode))
+        if (!node_open(view, *nid, &node) || !S_ISDIR(node.mode))
             return false;
-        folder_walk(view, node, search_match, &search);
-        if (!search.found || !node_open(view, search.nid, node))
+        folder_walk(view, &node, search_match, &search);
+        if (!search.found)
             return false;
+        *nid = search.nid;
         path += search.len;
     }
     return true;
+}
+
+static bool path_open(const struct erofs_view *view, const char *path, struct erofs_node *node)
+{
+    u64 nid;
+
+    return path_find(view, path, &nid) && node_open(view, nid, node);
+}
+
+bool erofs_inode(const struct erofs_view *view, const char *path, u64 *at)
+{
+    struct erofs_super_block sb;
+    struct erofs_inode_compact c;
+    u64 nid;
+
+    if (!path_find(view, path, &nid) || nid > UINT32_MAX ||
+        !view_get(view, EROFS_SUPER_OFFSET, &sb, sizeof(sb)))
+        return false;
+    *at = ((u64)le32_get(sb.meta_blkaddr) << EROFS_BLOCK_BITS) + nid * EROFS_SLOT_SIZE;
+    return view_get(view, *at, &c, sizeof(c));
 }
 
 struct listing {

@@ -15,6 +15,9 @@ struct erofs_view {
 bool erofs_list(const struct erofs_view *view, const char *path,
                 void (*fn)(void *arg, const char *name), void *arg);
 
+/** Where the inode of absolute @path is, links not followed.  False: no such path, or damaged. */
+bool erofs_inode(const struct erofs_view *view, const char *path, u64 *at);
+
 /** Append the bytes of the regular file at absolute @path.  False: no such file, or damaged. */
 bool erofs_read(const struct erofs_view *view, const char *path, struct buf *out);
 

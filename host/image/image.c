@@ -31,6 +31,10 @@ static void key_add_env(struct strs *words, const char *name)
     strs_take(words, str_printf("%s=%s", name, value ? value : ""));
 }
 
+enum {
+    IMAGE_MADE = 2, /* to be raised when builds make something else of the same files */
+};
+
 /* Everything that decides what a build makes, beside the content of the files it looks at. */
 static int target_key(const struct target *target, const struct image_opts *opts, char key[65],
                       struct err *err)
@@ -44,6 +48,7 @@ static int target_key(const struct target *target, const struct image_opts *opts
     const char *table = extras_table(&table_len);
     struct sha256_hex table_hex = sha256_bytes(table, table_len);
     strs_take(&words, path_clean(cwd, target->path));
+    strs_take(&words, str_printf("made %d", IMAGE_MADE));
     strs_add(&words, table_hex.text);
     strs_add(&words, opts && opts->program ? opts->program : "");
     key_add_list(&words, "files", opts ? opts->files : NULL);

@@ -2,6 +2,7 @@
 
 #include "image/dpkg.h"
 #include "image/languages.h"
+#include "image/tmpfiles.h"
 #include "image/tree.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -269,6 +270,26 @@ static u64 size_of(const struct strs *files)
     return size;
 }
 
+/* What there is for an ELF program, package by package as long as they are not large. */
+static int add_family(struct modules *m, const char *package, struct err *err)
+{
+    struct strs names CLEANUP(strs_free) = {0};
+    u64 size = 0;
+    int failed = 0;
+
+    dpkg_family(&m->dpkg, package, &names);
+    for (size_t i = 0; i < names.len && !failed; i++) {
+        struct strs files CLEANUP(strs_free) = {0};
+        dpkg_files(&m->dpkg, names.at[i], &files);
+        u64 more = size_of(&files);
+        if (size + more > MODULES_OWN_MAX)
+            continue;
+        size += more;
+        failed = add_files(m->tree, &files, err);
+    }
+    return failed;
+}
+
 int modules_add_of(struct tree *tree, const char *language, const char *program, const char *dpkg,
                    struct err *err)
 {
@@ -282,6 +303,20 @@ int modules_add_of(struct tree *tree, const char *language, const char *program,
         return 0;
     if (known && known->packages)
         return add_package(&m, known, package, err);
-    dpkg_files(&m.dpkg, package, &files);
-    return size_of(&files) > MODULES_OWN_MAX ? 0 : add_files(tree, &files, err);
+    return add_family(&m, package, err);
+}
+
+int modules_add_boot(struct tree *tree, const char *program, const char *dpkg, struct err *err)
+{
+    struct modules m CLEANUP(modules_free) = {.tree = tree};
+    struct strs names CLEANUP(strs_free) = {0}, files CLEANUP(strs_free) = {0};
+
+    dpkg_open(&m.dpkg, dpkg);
+    char *package CLEANUP(mem_free) = dpkg_owner(&m.dpkg, program);
+    if (!package)
+        return 0;
+    dpkg_family(&m.dpkg, package, &names);
+    for (size_t i = 0; i < names.len; i++)
+        dpkg_files(&m.dpkg, names.at[i], &files);
+    return tmpfiles_add(tree, &files, err);
 }

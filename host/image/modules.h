@@ -25,7 +25,10 @@ void modules_programs(const struct strs *names, struct strs *programs);
  * Add to @tree what the Debian package of @program has for it at run time: its configuration, data,
  * plugins and the folders it writes to, without programs and what is for people.
  * @language: of a script: the packages of that language which it needs come too; NULL: of an ELF
- * program, of which more than 64 MiB stay behind
+ * program, with dpkg_family(), of which more than 64 MiB stay behind
  */
 int modules_add_of(struct tree *tree, const char *language, const char *program, const char *dpkg,
                    struct err *err);
+
+/** Add to @tree what the Debian package of @program has made at boot: tmpfiles.h. */
+int modules_add_boot(struct tree *tree, const char *program, const char *dpkg, struct err *err);

@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 
 enum {
-    TREE_LINKS_MAX = 40, /* as the kernel: more is a loop */
-    TREE_DEPTH_MAX = 64, /* folders below each other */
+    TREE_LINKS_MAX = 40,      /* as the kernel: more is a loop */
+    TREE_SYSTEM_ID_MAX = 999, /* Debian policy 9.2.2: people begin behind it */
+    TREE_DEPTH_MAX = 64,      /* folders below each other */
 };
 
 static void tree_node_free(struct tree_node *node)
@@ -241,6 +242,7 @@ static int tree_place(struct tree *tree, const char *path, enum tree_kind kind,
     buf_free(&node->data);
     node->source = NULL;
     node->kind = kind;
+    node->uid = node->gid = 0;
     node->mtime = (struct timespec){.tv_sec = TREE_EPOCH};
     *out = node;
     return 0;
@@ -274,6 +276,23 @@ int tree_add_data(struct tree *tree, const char *path, const void *bytes, size_t
     return 0;
 }
 
+/* What the servers' own users have is theirs in the guest, too; people's files are root's. */
+static void tree_keep_owner(struct tree_node *node, const struct stat *st)
+{
+    node->uid = st->st_uid <= TREE_SYSTEM_ID_MAX ? st->st_uid : 0;
+    node->gid = st->st_gid <= TREE_SYSTEM_ID_MAX ? st->st_gid : 0;
+}
+
+static int tree_add_host_dir(struct tree *tree, const char *path, const struct stat *st,
+                             struct err *err)
+{
+    int failed = tree_add_dir(tree, path, st->st_mode, err);
+
+    if (!failed)
+        tree_keep_owner(tree_follow(tree, path), st);
+    return failed;
+}
+
 int tree_add_file(struct tree *tree, const char *path, const char *host, struct err *err)
 {
     struct tree_node *node;
@@ -288,6 +307,7 @@ int tree_add_file(struct tree *tree, const char *path, const char *host, struct 
         return failed;
     node->source = str_dup(host);
     node->mode = st.st_mode & 07777;
+    tree_keep_owner(node, &st);
     if (!tree_built(tree, host)) /* when it was built is nothing that two builds agree on */
         node->mtime = st.st_mtim;
     tree_depend(tree, host);
@@ -307,7 +327,7 @@ static int tree_add_step(struct tree *tree, const char *here, const char *rest, 
     if (S_ISREG(st.st_mode) && !*rest)
         return tree_add_file(tree, here, here, err);
     if (S_ISDIR(st.st_mode))
-        return tree_add_dir(tree, here, st.st_mode, err);
+        return tree_add_host_dir(tree, here, &st, err);
     if (!S_ISLNK(st.st_mode))
         return err_set(err, EINVAL, "%s: not a regular file", here);
     const struct tree_node *node = tree_find(tree, here);
@@ -443,7 +463,7 @@ static int tree_walk_dir(struct tree_walk *walk, const char *guest, const char *
         return err_errno(err, errno, "%s", host);
     tree_depend(walk->tree, host);
     walk->depth++;
-    int failed = tree_add_dir(walk->tree, guest, st.st_mode, err);
+    int failed = tree_add_host_dir(walk->tree, guest, &st, err);
     for (int i = 0; i < count; i++) {
         char *child CLEANUP(mem_free) = fs_join(host, names[i]->d_name);
         char *there CLEANUP(mem_free) = fs_join(guest, names[i]->d_name);

@@ -24,6 +24,7 @@ struct tree_node {
     char *source;          /* TREE_FILE: host path; TREE_LINK: target */
     struct buf data;       /* TREE_DATA */
     mode_t mode;           /* permission bits, 07777 */
+    u32 uid, gid;          /* root, but for what belongs to a user of the system (1 to 999) */
     struct timespec mtime; /* of files; folders and links get one fixed time */
 };
 

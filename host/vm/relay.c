@@ -29,6 +29,7 @@ enum {
     ESCAPE_MS = 1000,
     TRIM_AFTER_MS = 100,
     LINGER_MS = 2000, /* what a VMM gets to end by itself after the guest's last words */
+    ECHO_MS = 200,    /* signals so near to each other are one wish */
 };
 
 /* Bytes in one direction. */
@@ -61,7 +62,7 @@ struct state {
     bool log_open, diag_open, report_open;
     struct flow in, out, err;
     struct relay_line line;
-    u64 kill_at_ms, timeout_at_ms, linger_at_ms; /* 0: not set */
+    u64 kill_at_ms, timeout_at_ms, linger_at_ms, stopped_at_ms; /* 0: not set */
     bool killed, timed_out;
     bool device_lost;  /* the process that plays the guest's devices ended before the guest */
     bool lost;         /* a sink refused bytes for another reason than that its reader had left */
@@ -285,10 +286,20 @@ static void relay_suspend(const struct state *state)
         (void)terminal_raw(state->relay->in); /* as good as it was before, or it is gone */
 }
 
+/* Is this signal what the one before was?  timeout(1) sends its own to us, then to the group that
+ * we are in; supervisors send two kinds. */
+static bool relay_is_echo(const struct state *state, u64 now)
+{
+    return state->stopped_at_ms && now - state->stopped_at_ms < ECHO_MS;
+}
+
 static void relay_stop(struct state *state, int signal_number)
 {
     u64 now = relay_now_ms();
 
+    if (signal_number != SIGQUIT && relay_is_echo(state, now))
+        return;
+    state->stopped_at_ms = now;
     if (signal_number == SIGQUIT || state->kill_at_ms || !state->relay->grace_ms) {
         state->kill_at_ms = now;
         return;

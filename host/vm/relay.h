@@ -46,7 +46,7 @@ void relay_release_signals(void);
 /**
  * Pass everything on until the guest is gone and its last byte delivered.  The VMM is then dead or
  * dying; vm_wait() or vm_fini() is still the caller's.
- * A first INT, TERM or HUP asks the guest to stop, USR1 does so without a deadline; a second one,
- * QUIT, or Ctrl-] three times on a guest's terminal end the VM.
+ * A first INT, TERM or HUP asks the guest to stop, USR1 does so without a deadline; a second one
+ * that does not come at once, QUIT, or Ctrl-] three times on a guest's terminal end the VM.
  */
 enum relay_cause relay_run(const struct relay *relay);

@@ -3,7 +3,8 @@ import os
 import tempfile
 
 from commands import Home
-from harness import need
+from harness import INGOT, need
+from netlab import ask, background, namespace, need_programs, until
 
 
 def write(folder, files, mode=0o644):
@@ -44,6 +45,24 @@ def test_versions_behind_shims():
               0o755)
         env = {"PATH": f"{folder}/.toolenv/shims:{os.environ['PATH']}"}
         need(home.good("run", "speak", "hi", env=env) == "hi\n", "not the program behind")
+
+
+def test_what_packages_have_made_at_boot():
+    """tmpfiles.d: tinyproxy, whose configuration is another package's, finds its folder below /run, and it is its own."""
+    need_programs("/usr/bin/tinyproxy")
+    script = "import os; os.setgid(33); os.setuid(33); open('/run/x/y/file', 'w').close()"
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        for ground in ("vm", "process"):
+            with namespace(), background(INGOT, "run", "--isolation", ground, "-p", "18888:8888", "tinyproxy", "-d", env=home.env()):
+                until(lambda: ask("127.0.0.1", 18888, b"GET http://tinyproxy.stats/ HTTP/1.0\r\n\r\n", b"HTTP/1."))
+        if os.getuid():
+            return
+        os.makedirs(f"{folder}/x/y")
+        os.chown(f"{folder}/x/y", 33, 33)
+        for words in ((), ("--isolation", "process")):
+            home.good("run", "-q", *words, "--file", f"{folder}/x:/run/x", "/usr/bin/python3", "-c", script)
+        result = home.ingot("run", "-q", "/usr/bin/python3", "-c", script.replace("/run/x/y", "/run"))
+        need("Permission denied" in result.errors(), f"anybody writes to /run\n{result.show()}")
 
 
 def add_to(suite):

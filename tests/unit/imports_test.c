@@ -2,6 +2,7 @@
 #include "image/dpkg.h"
 #include "image/imports.h"
 #include "image/modules.h"
+#include "image/tmpfiles.h"
 #include "image/tree.h"
 #include "lib/fs.h"
 #include "unit/test.h"
@@ -169,5 +170,73 @@ TEST(modules_come_with_what_their_package_needs)
     free(aside);
     free(db);
     tree_free(&tree);
+    fs_tmpdir_remove(&root);
+}
+
+TEST(what_a_package_has_made_at_boot)
+{
+    struct tree tree = {0};
+    struct strs files = {0};
+
+    root = fs_tmpdir(NULL, NULL);
+    strs_take(&files, put("tmpfiles.d/a.conf", "# words\n"
+                                               "d /run/a 0750 33 44 - -\n"
+                                               "D!\t/run/b/c\t:2775 root nosuchuser 1d\n"
+                                               "f+ /run/b/text - - - - some words\n"
+                                               "L /run/link - - - - /run/a\n"
+                                               "d /run/%i\nd relative\nz /dev/x 0660 - 7\n"
+                                               "x /tmp\nd\n\"/run/odd one\" 0755\n"
+                                               "d \"/run/two words\" 0700\nd \"/run/open"));
+    strs_take(&files, put("system/a.service", "[Service]\nUser=33\nRuntimeDirectory=u v/w ../x %i\n"
+                                              "RuntimeDirectoryMode=0711\nStateDirectory=s\n"));
+    strs_take(&files, put("other.txt", "d /run/no\n"));
+    EXPECT_EQ(tree_add_dir(&tree, "/run/b", 0700, NULL), 0, NULL);
+    EXPECT_EQ(tmpfiles_add(&tree, &files, NULL), 0, NULL);
+    static const struct {
+        const char *path;
+        mode_t mode;
+        u32 uid, gid;
+    } wanted[] = {
+        {"/run/a", 0750, 33, 44},       {"/run/b", 0700, 0, 0},      {"/run/b/c", 02775, 0, 0},
+        {"/run/two words", 0700, 0, 0}, {"/run/u", 0711, 33, 0},     {"/run/v/w", 0711, 33, 0},
+        {"/var/lib/s", 0755, 33, 0},    {"/run/b/text", 0644, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        const struct tree_node *node = tree_find(&tree, wanted[i].path);
+        REQUIRE(node, wanted[i].path);
+        EXPECT_EQ(node->mode, wanted[i].mode, wanted[i].path);
+        EXPECT_EQ(node->uid, wanted[i].uid, wanted[i].path);
+        EXPECT_EQ(node->gid, wanted[i].gid, wanted[i].path);
+    }
+    EXPECT_STR(buf_text(&tree_find(&tree, "/run/b/text")->data), "some words", NULL);
+    EXPECT_STR(tree_find(&tree, "/run/link")->source, "/run/a", NULL);
+    static const char *const absent[] = {"/run/no", "/run/%i", "/x", "/relative", "/dev/x"};
+    for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+        EXPECT_TRUE(!tree_find(&tree, absent[i]), absent[i]);
+    strs_free(&files);
+    tree_free(&tree);
+    fs_tmpdir_remove(&root);
+}
+
+TEST(a_family_of_packages)
+{
+    struct dpkg dpkg;
+    struct strs names = {0};
+
+    root = fs_tmpdir(NULL, NULL);
+    free(put(
+        "status",
+        "Package: srv-bin\nSource: srv (1.2)\nDepends: libsrv1, srv-extra, icons-data, other\n\n"
+        "Package: srv\nDepends: srv-bin\n\nPackage: libsrv1\nSource: srv\n\n"
+        "Package: srv-extra\nSource: srv\n\nPackage: icons-data\n\nPackage: other\n"));
+    dpkg_open(&dpkg, root);
+    dpkg_family(&dpkg, "srv-bin", &names);
+    REQUIRE(names.len == 4, NULL);
+    EXPECT_STR(names.at[0], "srv-bin", NULL);
+    EXPECT_STR(names.at[1], "srv-extra", NULL);
+    EXPECT_STR(names.at[2], "icons-data", NULL);
+    EXPECT_STR(names.at[3], "srv", NULL);
+    strs_free(&names);
+    dpkg_close(&dpkg);
     fs_tmpdir_remove(&root);
 }
