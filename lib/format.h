@@ -13,4 +13,5 @@
  */
 int format_va(char *buf, size_t size, const char *fmt, va_list ap);
 
+/** As snprintf, with the formats above. */
 int format(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -21,4 +21,5 @@ int copy_net_settle(struct copy_net *net, const char *wanted, json_t *config, st
 /** The copy knows who it is: let it onto its network. */
 int copy_net_link(const struct instance *copy, const struct copy_net *net, struct err *err);
 
+/** Free it. */
 void copy_net_fini(struct copy_net *net);

@@ -66,6 +66,7 @@ struct share_call {
 /** A handler: 0 with the answer's body put, or a negative errno. */
 typedef int share_handler(struct share_call *call);
 
+/** The next little-endian number of the request; 0 behind its end, which fails the call. */
 u16 share_get16(struct share_call *call);
 u32 share_get32(struct share_call *call);
 u64 share_get64(struct share_call *call);

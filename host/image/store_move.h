@@ -12,6 +12,7 @@ struct store_parts {
     struct strs digests; /* of all blobs, the manifest last */
 };
 
+/** Free the list; the files stay. */
 void store_parts_free(struct store_parts *parts);
 
 /** The parts of the image @id of this store.  ENOENT: it is not there. */

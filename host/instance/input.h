@@ -15,6 +15,7 @@ struct input {
 /** Make the pipe.  @theirs: the runner's end, owned by the caller.  0 or a negative errno. */
 int input_open(struct input *input, int *theirs);
 
+/** Close it; nobody can write to it any more. */
 void input_close(struct input *input);
 
 /** Take what @from, a socket, has to say; only with nothing left (.len is 0).  Never blocks.

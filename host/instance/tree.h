@@ -22,6 +22,7 @@ struct tree {
 /** All processes below @root, and itself.  Free with tree_fini(). */
 void tree_read(pid_t root, struct tree *tree);
 
+/** Free it. */
 void tree_fini(struct tree *tree);
 
 /** Add what memory and disks say, which costs more: before this they are 0. */

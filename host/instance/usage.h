@@ -39,6 +39,7 @@ struct guest_figure_info {
     bool counter; /* only grows; else a gauge */
 };
 
+/** By enum guest_figure: what each is called and how it is shown. */
 extern const struct guest_figure_info guest_figures[NR_GUEST_FIGURES];
 
 /** Sums over the processes of an instance, its supervisor among them; CPU in ticks of the system's
@@ -56,4 +57,5 @@ struct usage {
  * no figures. */
 bool usage_read(const char *name, struct usage *usage);
 
+/** Free it. */
 void usage_fini(struct usage *usage);

@@ -76,4 +76,5 @@ unsigned vm_net_queues(const struct vm_net *net, unsigned cpus);
 /** The kernel's `ip=` word for this network, without a blank; the caller frees it. NULL: none. */
 char *vm_net_word(const struct vm_net *net, const char *hostname);
 
+/** Free its list of ports. */
 void vm_net_fini(struct vm_net *net);

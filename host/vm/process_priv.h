@@ -18,6 +18,7 @@ struct child_plan {
     bool no_input;
 };
 
+/** An empty plan; and close what it holds. */
 void child_init(struct child_plan *plan);
 void child_fini(struct child_plan *plan);
 

@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 
+/** The head of a drawing of @width by @height pixels; and its end. */
 void svg_begin(struct buf *out, unsigned width, unsigned height);
 void svg_end(struct buf *out);
 

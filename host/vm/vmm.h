@@ -163,6 +163,7 @@ struct vmm {
     void (*up)(struct vm *vm);
 };
 
+/** QEMU. */
 extern const struct vmm qemu_vmm;
 extern const struct vmm process_vmm; /* no VM: a sandboxed process of this machine */
 

@@ -6,6 +6,7 @@
 /** The host wants more than the log; see loglevel in docs/architecture.md.  [I] */
 extern bool chart_wanted;
 
+/** chart_mark() where the chart is wanted. @name stays. */
 void chart_note(const char *name);
 
 /** Here begins @name, which stays. */

@@ -17,6 +17,7 @@ enum log_level {
     LOG_DEBUG = 7,
 };
 
+/** Lines below it reach the console; 0 to 8. [A] */
 extern u32 loglevel;
 
 /** One line, newline not needed.  Formats: see lib/format.h. */

@@ -37,6 +37,7 @@ bool vm_ends_badly(void);
  */
 void vm_end_hook(void (*fn)(void));
 
+/** What assert() calls: panics with the condition and its place. */
 _Noreturn void assert_failed(const char *what, const char *file, int line);
 
 /** What only our own bug can break; kept in release builds, free of side effects. */

@@ -7,6 +7,7 @@
 /** Fill @buf with @len random bytes. */
 void random_bytes(void *buf, size_t len);
 
+/** 64 random bits. */
 u64 random_u64(void);
 
 /** Below @limit, which is not 0. */

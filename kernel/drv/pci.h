@@ -15,6 +15,8 @@ enum pci_capability { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 
 /** Call @fn for every function on every bus that firmware set up, until it returns true. */
 void pci_for_each(bool (*fn)(const struct pci_dev *pci, void *arg), void *arg);
 
+/** Read and write the configuration space of @pci: @size is 1, 2 or 4 bytes, @offset a multiple of
+ * it. */
 u32 pci_config_read(const struct pci_dev *pci, u32 offset, u32 size);
 void pci_config_write(const struct pci_dev *pci, u32 offset, u32 size, u32 value);
 

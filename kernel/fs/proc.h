@@ -11,6 +11,7 @@ void procfs_register(void);
 
 /* The makers of text, each for one file. */
 
+/** /proc/cpuinfo. 0, or -ENOMEM. */
 int proc_show_cpuinfo(struct text *out, const struct pseudo_ref *ref);
 int proc_show_lock_stat(struct text *out, const struct pseudo_ref *ref); /* debug kernel only */
 int proc_show_diskstats(struct text *out, const struct pseudo_ref *ref);

@@ -7,6 +7,7 @@
 enum { PROC_NET_NODES = 21 };
 extern const struct pseudo_node proc_net_nodes[PROC_NET_NODES];
 
+/** The file of /proc/net that the name ends in, as proc(5) lays it out. 0, or -ENOMEM. */
 int proc_net_show_tcp(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_tcp6(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_udp(struct text *out, const struct pseudo_ref *ref);

@@ -24,4 +24,5 @@ struct super_block *overlay_mount(struct super_block *const *layers, u32 nr);
  */
 int tmpfs_create_anon(const char *anon_name, u32 flags, bool seals, struct file **out);
 
+/** Make the type "tmpfs" known to mount; at start. */
 void tmpfs_register(void);

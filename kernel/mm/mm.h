@@ -219,6 +219,7 @@ struct mm_usage {
     u64 virtual_pages, resident_pages, peak_pages, data_pages, stack_pages, text_pages,
         shared_pages;
 };
+/** How much of @mm is mapped, and by what. Takes its lock; may sleep. */
 void mm_get_usage(struct mm *mm, struct mm_usage *out);
 /** .peak_pages alone, and .resident_pages: roughly, without the lock. */
 u64 mm_peak_pages(const struct mm *mm);

@@ -68,6 +68,7 @@ struct dgram_info {
 static_assert(sizeof(struct dgram_info) <= PKT_HEADROOM, "pkt_scratch");
 struct dgram_info *dgram_info_of(const struct pkt *pkt);
 
+/** Set up what datagram sockets share; .sock is @sock. 0, or -ENOMEM. */
 int dgram_init(struct dgram *d, struct socket *sock);
 /** Leaves groups and frees the queue; in no table any more. */
 void dgram_fini(struct dgram *d);

@@ -82,6 +82,7 @@ void neigh_learn(struct netif *netif, const struct ip_addr *addr, u64 mac, bool 
 void arp_solicit(struct netif *netif, const struct ip_addr *addr, u64 mac);
 void ndp_solicit(struct netif *netif, const struct ip_addr *addr, u64 mac);
 
+/** An ARP packet, .data behind the Ethernet header. Takes @pkt. */
 void arp_receive(struct netif *netif, struct pkt *pkt);
 /** Tell the network that we have @addr (RFC 5227, 2.3). */
 void arp_announce(struct netif *netif, const struct ip_addr *addr);
@@ -115,6 +116,8 @@ static inline const struct transport *transport_find(u8 protocol)
 /** [A] Raw sockets, while there are any: sees every whole datagram first; was it heard? Borrows. */
 extern bool (*ip_raw_input)(const struct pkt *pkt, const struct ip_info *info);
 
+/** Put the header on and send, in fragments where it must be; .data at the payload. 0 or what
+ * the device or the route says (-EMSGSIZE, -ENOBUFS, ...). Takes @pkt. */
 int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
                const struct ip_addr *dst, u8 protocol, const struct ip_meta *meta);
 int ip6_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
@@ -138,6 +141,7 @@ enum ip_cast ip4_cast(const struct netif *netif, u32 dst);
 
 /* ---- Fragments ---- */
 
+/** At start: the table of datagrams that are being put together. */
 void frag_init(void);
 /** Cut what is too big for the route and send the pieces; .data at the IP header. Takes @pkt. */
 int ip4_fragment(struct pkt *pkt, const struct route *route);
@@ -164,6 +168,7 @@ enum icmp_why {
     WHY_PARAMETER,
 };
 
+/** At start: become the transport of ICMP and of ICMPv6. */
 void icmp_init(void);
 void icmp6_init(void);
 /** Tell the sender of @pkt (borrowed, .data behind the IP header) why not; rate-limited. */
@@ -178,6 +183,7 @@ void icmp_deliver_error(const struct ip_info *about, int err, u32 mtu, const u8 
 
 /* ---- Loopback ---- */
 
+/** The interface "lo", LOOPBACK_INDEX; there from the start of the network on. */
 extern struct netif loopback;
 void loopback_init(void);
 

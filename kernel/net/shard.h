@@ -80,6 +80,7 @@ struct shard {
 
 enum { SHARD_REQUESTS = 1024 };
 
+/** [I] after shards_init(); by index. */
 extern struct shard *shards[];
 extern u32 nr_shards;
 
@@ -97,6 +98,7 @@ static inline void shard_lock(struct shard *shard)
     spin_lock(&shard->lock);
     shard_now(shard);
 }
+/** shard_unlock() where the wheel has changed: set the timer for its next event; under the lock. */
 void shard_arm(struct shard *shard);
 /** Arm the timer for what was set meanwhile and unlock. */
 static inline void shard_unlock(struct shard *shard)

@@ -25,6 +25,7 @@ struct net_counters {
     u64 arp_in, arp_in_errors, arp_out, eth_in_errors, eth_in_other_host, eth_in_unknown;
 };
 
+/** By CPU; to be counted in with NET_COUNT(). */
 extern struct net_counters net_counters[MAX_CPUS];
 
 #define NET_COUNT(field)        (net_counters[cpu_id()].field++)

@@ -83,6 +83,7 @@ struct sendq {
     u32 cursor, cursor_at; /* piece that holds the byte .cursor_at .. ; where one reads on */
 };
 
+/** An empty queue; and let all go that is in it. */
 void sendq_init(struct sendq *q);
 void sendq_fini(struct sendq *q);
 /** Append a piece; takes the reference unless it fails. 0 or -ENOMEM. */
@@ -146,12 +147,14 @@ struct sent_list {
     u32 sacked, lost; /* bytes so marked */
 };
 
+/** An empty list; and free its records. */
 void sent_init(struct sent_list *list);
 void sent_fini(struct sent_list *list);
 static inline struct sent *sent_at(const struct sent_list *list, u32 i)
 {
     return &list->v[list->head + i];
 }
+/** Room for one record more, so that the next sent_* call cannot fail. 0, or -ENOMEM. */
 int sent_make_room(struct sent_list *list);
 /** Room for one more record, so that sent_append() will not fail. 0 or -ENOMEM. */
 static inline int sent_reserve(struct sent_list *list)
@@ -511,6 +514,7 @@ void tcp_recovery_ecn(struct tcp_conn *c);
 
 /* tcp_cubic.c */
 
+/** The state of a new connection (RFC 9438). */
 void cubic_init(struct tcp_conn *c);
 /** ssthresh after a loss. */
 u32 cubic_reduce(struct tcp_conn *c);
@@ -608,6 +612,7 @@ u32 tcp_sack_len(struct tcp_conn *c);
 
 /* tcp_timer.c */
 
+/** Set @which for @tick of the shard's clock, earlier or later than it was; under its lock. */
 void tcp_timer_set(struct tcp_conn *c, enum tcp_timers which, u32 tick);
 /** @tick or up to TCP_SLACK later. */
 static inline u32 tcp_timer_round(u32 tick)
@@ -646,6 +651,7 @@ void tcp_timer_keepalive(struct tcp_conn *c);
 
 /* tcp_timewait.c */
 
+/** The record of @flow, whose hash is @hash; NULL: there is none. Under the lock. */
 struct tcp_tw *tw_find(struct shard *shard, const struct flow *flow, u32 hash);
 /** Remember @c; without memory the oldest record makes room. */
 void tw_add(struct tcp_conn *c);
@@ -655,7 +661,9 @@ void tw_remove(struct shard *shard, struct tcp_tw *tw);
 bool tw_input(struct shard *shard, struct tcp_tw *tw, const struct tcp_segment *seg,
               u32 *isn_above);
 
+/** An empty table; @memory of the machine, in bytes, says how many records it may have. */
 void tw_init(struct shard *shard, u64 memory);
+/** The record with @number, which is not 0. */
 struct tcp_tw *tw_record(const struct tw_table *table, u32 number);
 
 /* tcp_listen.c */
@@ -720,6 +728,7 @@ struct tcp_conn *tcp_listener_pop(struct tcp_listener *l);
 
 /* tcp_cookie.c */
 
+/** Make the keys of flow hashes, first sequence numbers and SYN cookies; at start. */
 void tcp_secrets_init(void);
 /** RFC 6528. */
 u32 tcp_isn(const struct flow *flow, u64 now_ns);

@@ -79,6 +79,7 @@ struct unix_sock {
     bool gc_found;                    /* [T] likewise */
 };
 
+/** Guards who is connected with whom, the names, and the search for circles. */
 extern struct spinlock unix_lock;
 extern struct list_head unix_all;           /* [T] */
 extern const struct unix_files *unix_files; /* [I] */

@@ -23,6 +23,7 @@ struct wheel {
     struct list_head slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
+/** An empty wheel at tick @now. */
 void wheel_init(struct wheel *wheel, u32 now);
 /** A timer that is not set. */
 static inline void wheel_timer_init(struct wheel_timer *timer,

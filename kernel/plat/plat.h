@@ -249,6 +249,7 @@ struct plat_ops {
     bool ports;                         /* the CPU's in and out reach devices */
 };
 
+/** The ground that we stand on. [I] from the first line of the kernel on. */
 extern struct plat_ops plat;
 
 /* Registers and interrupt of a device that the firmware describes, as with virtio-mmio in ACPI. */

@@ -29,6 +29,7 @@ struct sigqueue {
     struct list_head entries;
 };
 
+/** An empty queue. */
 void sigqueue_init(struct sigqueue *queue);
 /** Forget everything; the entries are freed and taken off *@counter. */
 void sigqueue_flush(struct sigqueue *queue, u32 *counter);

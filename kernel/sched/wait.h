@@ -36,6 +36,7 @@ struct wait_entry {
         list_init(&waitq_->waiters);                                                               \
     })
 #else
+/** A queue with nobody in it. */
 void waitq_init(struct waitq *q);
 #endif
 /** Wake every shared waiter and up to @nr_exclusive exclusive ones; POLL* bits in @events. */

@@ -34,6 +34,7 @@ struct syscall_info {
     u8 args[6]; /* enum syscall_arg */
 };
 
+/** By number; see table.def. */
 extern const struct syscall_info syscall_info[SYSCALL_MAX];
 
 /** What every missing call answers: -ENOSYS, and one log line the first time, by name. */

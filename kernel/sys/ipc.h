@@ -90,6 +90,7 @@ void ipc_wake_all_locked(struct list_head *queue, int result);
 
 /* ---- /proc/sysvipc ---- */
 
+/** What is there, as /proc/sysvipc/{shm,sem,msg} show it. */
 void shm_list(struct text *out);
 void sem_list(struct text *out);
 void msg_list(struct text *out);

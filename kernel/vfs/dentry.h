@@ -176,4 +176,5 @@ u64 dentry_shrink(u64 want);
 /** Is @ancestor the directory itself or above it in the same file system? Name lock held. */
 bool dentry_is_below(const struct dentry *dentry, const struct dentry *ancestor);
 
+/** At start: the hash table. */
 void dentry_init(void);

@@ -24,6 +24,7 @@ struct fd_table {
     u32 first_free;         /* [L] no lower descriptor is free */
 };
 
+/** An empty table, or a copy whose descriptors share the open files (fork). NULL: no memory. */
 struct fd_table *fd_table_create(void);
 struct fd_table *fd_table_clone(struct fd_table *from);
 void fd_table_get(struct fd_table *table);

@@ -38,6 +38,7 @@ struct page_cache {
     u32 error;              /* [A] errseq: what write-back failed with */
 };
 
+/** The empty cache of @inode. @reclaimable: clean pages may be dropped when memory is short. */
 void page_cache_init(struct page_cache *pc, struct inode *inode, bool reclaimable);
 /** Drop all pages. Nobody uses the cache any more. */
 void page_cache_fini(struct page_cache *pc);
@@ -106,4 +107,5 @@ u32 page_cache_take_dirty(struct page_cache *pc, u64 first, u64 last, struct pag
 /** Sum of the promises of pages that were taken out since the last call. */
 u64 page_cache_take_released(struct page_cache *pc);
 
+/** At start: reclaim may ask the caches from here on. */
 void page_cache_start(void);

@@ -16,6 +16,7 @@ struct writeback {
     bool (*run)(struct writeback *wb, u64 older_than_ns, bool memory);
 };
 
+/** Have @wb written back in turn from here on, and no more. May sleep. */
 void writeback_add(struct writeback *wb);
 void writeback_remove(struct writeback *wb);
 

@@ -6,5 +6,6 @@
 
 #include "lib/types.h"
 
+/** Code that is copied into an image, from its first byte to the one behind its last. */
 extern const u8 cpuid_stub[], cpuid_stub_end[];
 extern const u8 cpuid_plain[], cpuid_plain_end[];

@@ -95,6 +95,7 @@ int p9_end(struct p9_msg *m);
 /** p9_call() where the answer does not matter, and p9_end(). */
 int p9_finish(struct p9_msg *m);
 
+/** A fid with a number of its own, which the server does not know yet. NULL: no memory. */
 struct p9_fid *p9_fid_create(struct p9_client *client);
 static inline void p9_fid_get(struct p9_fid *fid)
 {

@@ -16,7 +16,7 @@ static void tx_init(struct ext4_tx *tx, u32 tid)
     list_init(&tx->revoked);
 }
 
-int journal_init(struct ext4_fs *fs)
+void journal_init(struct ext4_fs *fs)
 {
     struct ext4_journal *j = &fs->journal;
 
@@ -25,7 +25,6 @@ int journal_init(struct ext4_fs *fs)
     waitq_init(&j->wait);
     list_init(&j->home);
     tx_init(&j->running, 1);
-    return 0;
 }
 
 static void free_list(struct list_head *list)

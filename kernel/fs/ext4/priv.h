@@ -243,6 +243,8 @@ int ext4_count_free(struct ext4_fs *fs);
 
 /* ---- gate.c ---- */
 
+/** Handles enter and leave; who closes the gate waits until all have left, and they wait until it
+ * opens. */
 void gate_init(struct ext4_gate *gate);
 void gate_enter(struct ext4_gate *gate);
 void gate_leave(struct ext4_gate *gate);
@@ -286,7 +288,8 @@ u32 ext4_super_csum(const struct ext4_super_block *super);
 
 /* ---- journal.c: transactions ---- */
 
-int journal_init(struct ext4_fs *fs);
+/** An empty journal, at the mount; and free what waits in it. */
+void journal_init(struct ext4_fs *fs);
 void journal_fini(struct ext4_fs *fs);
 /**
  * Open a handle that will change at most @credits blocks. May wait for a commit.
@@ -521,6 +524,8 @@ enum { CREDITS_INODE = 1 };
 
 /* ---- orphan.c ---- */
 
+/** On the list of inodes to be freed or cut at the next mount, and off it. 0, or why the
+ * blocks could not be read. */
 int ext4_orphan_add(struct ext4_handle *h, struct inode *inode);
 int ext4_orphan_remove(struct ext4_handle *h, struct inode *inode);
 /** Finish what a crash left: delete and truncate. */

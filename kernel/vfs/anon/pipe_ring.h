@@ -23,6 +23,7 @@ struct pipe_ring {
     char *first_pages[PIPE_RING_PAGES];
 };
 
+/** An empty ring; and let its pages go. */
 void pipe_ring_init(struct pipe_ring *ring);
 void pipe_ring_fini(struct pipe_ring *ring);
 
