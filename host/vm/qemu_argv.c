@@ -17,6 +17,7 @@ enum {
     MMIO_SIZE = 512,
     MMIO_IRQ = 5,
 };
+enum { INITRD_MOST = MIB(32) };
 
 /* microvm boots PVH kernels through qboot; its own way to tell of virtio devices is off, because it
  * writes behind "--", where words are the program's.  The RTC is the guest's wall clock. */
@@ -45,14 +46,16 @@ int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 l
         return err_set(err, EINVAL, "unknown machine '%s'; there are microvm, q35 and pc",
                        config->machine);
     plan->queues = vm_net_queues(config->net, config->cpus);
-    /* An initrd is copied at start and takes memory from the program; a disk is read as needed. */
-    plan->disks = layer_bytes > config->memory_bytes / 4;
+    size_t wanted = config->nr_volumes + config->nr_shares, all = wanted + config->nr_layers;
+    /* An initrd is copied at start, up to 1 ms a MiB, and takes memory from the program; a disk is
+     * read as needed. */
+    bool fits = layer_bytes <= config->memory_bytes / 4;
+    plan->disks = !fits || (layer_bytes > INITRD_MOST && all <= QEMU_MAX_DISKS);
     if (plan->disks && config->nr_layers > QEMU_MAX_DISKS)
         return err_set(err, EINVAL,
                        "an image of %zu layers needs more memory: at least %llu MiB, see --memory",
                        config->nr_layers, (unsigned long long)(layer_bytes * 4 / MIB(1) + 1));
-    size_t wanted = config->nr_volumes + config->nr_shares;
-    if (wanted + (plan->disks ? config->nr_layers : 0) > QEMU_MAX_DISKS)
+    if ((plan->disks ? all : wanted) > QEMU_MAX_DISKS)
         return err_set(err, EINVAL, "%zu volumes are more than a VM of this image takes", wanted);
     plan->program = proc_find("qemu-system-x86_64", err);
     return plan->program ? 0 : -ENOENT;
