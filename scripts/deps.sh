@@ -21,7 +21,7 @@ network=(iproute2 curl wget netcat-openbsd openssh-server openssh-client iputils
 [ "${1:-}" = --runtimes ] || large=()
 
 # What `ingot export` calls, and what judges its disks.
-export=(qemu-utils xorriso ovmf gdisk dosfstools)
+export=(qemu-utils libdeflate-tools xorriso ovmf gdisk dosfstools)
 
 missing=()
 for package in "${build[@]}" "${run[@]}" "${check[@]}" "${programs[@]}" "${network[@]}" \

@@ -4,8 +4,10 @@
 #include "export/boot_file.h"
 
 #include "abi/elf.h"
+#include "abi/fold.h"
 #include "abi/linux_boot.h"
 #include "export/bytes.h"
+#include "export/fold.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 
@@ -169,6 +171,32 @@ static int boot_measure_root(struct boot_file *file, struct err *err)
     return 0;
 }
 
+/* Fold a root that is worth it: unfolding costs a start the copying of all of it. */
+static int boot_fold_root(struct boot_file *file, struct err *err)
+{
+    struct buf plain CLEANUP(buf_free) = {0};
+
+    if (file->root_size > FOLD_LIMIT)
+        return 0;
+    for (size_t i = 0; file->layers && i < file->layers->len; i++) {
+        struct buf layer CLEANUP(buf_free) = {0};
+        int failed = fs_read(file->layers->at[i], FOLD_LIMIT, &layer, err);
+        if (failed)
+            return failed;
+        size_t padding = round_up(layer.len, PAGE) - layer.len;
+        buf_add(&plain, layer.data, layer.len);
+        memset(buf_grow(&plain, padding), 0, padding);
+    }
+    fold((const u8 *)plain.data, plain.len, &file->root);
+    size_t padding = round_up(file->root.len, PAGE) - file->root.len;
+    memset(buf_grow(&file->root, padding), 0, padding);
+    if (file->root.len > plain.len - plain.len / 8)
+        buf_free(&file->root);
+    else
+        file->root_size = file->root.len;
+    return 0;
+}
+
 int boot_file_make(const char *kernel, const char *cmdline, const struct strs *layers,
                    struct boot_file *out, struct err *err)
 {
@@ -182,6 +210,8 @@ int boot_file_make(const char *kernel, const char *cmdline, const struct strs *l
     int failed = boot_read_kernel(kernel, &file, &image_size, err);
     if (!failed)
         failed = boot_measure_root(&file, err);
+    if (!failed)
+        failed = boot_fold_root(&file, err);
     if (failed)
         return failed;
     file.size = file.head.len + file.root_size;
@@ -230,11 +260,15 @@ int boot_file_write(const struct boot_file *file, int fd, u64 offset, const char
 {
     int failed = bytes_write(fd, file->head.data, file->head.len, offset, path, err);
 
-    return failed ? failed
-                  : boot_write_layers(file->layers, fd, offset + file->head.len, path, err);
+    offset += file->head.len;
+    if (failed)
+        return failed;
+    return file->root.len ? bytes_write(fd, file->root.data, file->root.len, offset, path, err)
+                          : boot_write_layers(file->layers, fd, offset, path, err);
 }
 
 void boot_file_free(struct boot_file *file)
 {
     buf_free(&file->head);
+    buf_free(&file->root);
 }

@@ -8,10 +8,11 @@
 
 struct boot_file {
     struct buf head;           /* setup and kernel, whole pages */
-    const struct strs *layers; /* what follows: EROFS images, borrowed; NULL for none */
-    u64 kernel_size;           /* bytes of head behind the setup */
-    u64 root_size;             /* bytes of all layers */
-    u64 size;                  /* bytes of the file */
+    const struct strs *layers; /* EROFS images, borrowed; NULL for none */
+    struct buf root; /* all of them folded (abi/fold.h), whole pages; empty: as they are */
+    u64 kernel_size; /* bytes of head behind the setup */
+    u64 root_size;   /* bytes of what follows, folded or not */
+    u64 size;        /* bytes of the file */
 };
 
 /**

@@ -142,9 +142,20 @@ static int make_converted(struct job *job, struct err *err)
 /* Google wants a tar in the old GNU format, with one file of that name. */
 static int make_gce(struct job *job, struct err *err)
 {
-    static const char *const argv[] = {"tar",           "--format=oldgnu", "--sparse",   "--gzip",
-                                       "--owner=0",     "--group=0",       "--mtime=@0", "--create",
-                                       "--file=result", "disk.raw",        NULL};
+    struct err absent = {0};
+    char *better CLEANUP(mem_free) = proc_find("libdeflate-gzip", &absent);
+    const char *argv[] = {"tar",
+                          better ? "--use-compress-program=libdeflate-gzip -12"
+                                 : "--use-compress-program=gzip -9n",
+                          "--format=oldgnu",
+                          "--sparse",
+                          "--owner=0",
+                          "--group=0",
+                          "--mtime=@0",
+                          "--create",
+                          "--file=result",
+                          "disk.raw",
+                          NULL};
     u64 size;
 
     int failed = job_disk(job, "disk.raw", &size, err);

@@ -59,6 +59,8 @@ static void mount_initrd(struct layers *layers)
     const u8 *base = phys_to_virt(boot_info.initrd_pa);
     u64 left = boot_info.initrd_len;
 
+    if (boot_info.initrd_fault)
+        fatal_error("initrd: %s", boot_info.initrd_fault);
     for (u32 nr = 1; left; nr++) {
         struct super_block *sb;
         const char *why;

@@ -273,7 +273,8 @@ struct boot_info {
     const char *cmdline; /* NUL-terminated */
     u64 initrd_pa;       /* 0: none */
     u64 initrd_len;
-    u64 rsdp_pa; /* 0: none known */
+    const char *initrd_fault; /* why it cannot be used; NULL: it can */
+    u64 rsdp_pa;              /* 0: none known */
     u32 nr_regions;
     struct mem_region regions[64]; /* usable RAM, free */
     u64 ram_bytes;                 /* all RAM, used or free */

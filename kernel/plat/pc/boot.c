@@ -18,6 +18,7 @@
 #include "plat/pc/memory_map.h"
 #include "plat/pc/pc.h"
 #include "plat/pc/start_info.h"
+#include "plat/pc/unfold.h"
 #include "plat/plat_priv.h"
 
 enum {
@@ -288,6 +289,8 @@ _Noreturn void pc_boot_high(void)
         boot_info.cmdline = phys_to_virt(boot_info.cmdline_pa);
     else
         boot_info.cmdline = "";
+    if (boot_info.initrd_len)
+        unfold_initrd(&boot_info);
     boot_info.nr_cpus = 1;
     vdso_data.base_tsc = rdtsc();
     pc_boot_cpu_init();
