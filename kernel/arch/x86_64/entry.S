@@ -243,12 +243,22 @@ arch_enter_program:
     jmp exit_program
     .size arch_enter_program, . - arch_enter_program
 
+/* The change of stacks has left SS empty.  That harms nothing, but an emulator has the size of the
+ * stack in the key of what it translates, and would translate each function again that both an
+ * exception and a system call lead to, and of the program what a thread goes on with that waited in
+ * a system call while another one's fault ended. */
+.macro LOAD_SS
+    movl $SEL_DATA, %eax
+    movl %eax, %ss
+.endm
+
 /* Exceptions.  On an IST stack: vector, error, rip, cs, rflags, rsp, ss. */
     .balign 16
 trap_common:
     push %rax
     push %rcx
     movq %rsp, %rcx
+    LOAD_SS
     cmpq $0, I_RIP(%rcx)
     jl trap_from_kernel
 trap_from_program:
@@ -376,6 +386,7 @@ irq_common:
     jmp 1b
 4:  movq %rsp, %rcx
     cld
+    LOAD_SS
     movq %gs:CPU_KSTACK, %rsp
     call trap_move
     jmp exit_program
