@@ -158,13 +158,9 @@ static int run_image(const struct run_options *options, const struct image *imag
 /* Started with a closed stream, we would hand its number to a channel of the guest. */
 static void run_open_streams(void)
 {
-    while (true) {
-        int fd = open("/dev/null", O_RDWR);
-        if (fd <= STDERR_FILENO && fd >= 0)
-            continue;
-        fd_close(&fd);
-        return;
-    }
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)open("/dev/null", O_RDWR); /* the lowest number that is free: this one */
 }
 
 static int run_resolve(const struct run_options *options, const char *target, struct image *image,

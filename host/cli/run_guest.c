@@ -247,7 +247,7 @@ static void run_set_layers(struct run_guest *guest, const struct image *image)
 /* It runs, each a little at a time, but hardly as it was meant. */
 static void run_note_cpus(long wanted)
 {
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    long online = wanted > 1 ? sysconf(_SC_NPROCESSORS_ONLN) : 0; /* which reads a file */
 
     if (online > 0 && wanted > online)
         fprintf(stderr, "ingot run: --cpus %ld: this machine has %ld, which they share\n", wanted,

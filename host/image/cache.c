@@ -63,7 +63,7 @@ bool cache_load(const struct store *store, const char *key, struct image *image)
     char *path CLEANUP(mem_free) = store_cache_path(key);
     if (fs_read(path, MIB(64), &text, &ignored) < 0 || !cache_fresh(text.data))
         return false;
-    return store_load(store, &entry, image, &ignored) == 0;
+    return store_load_known(store, &entry, image, &ignored) == 0;
 }
 
 /* File systems note times in steps of some milliseconds, so a little before counts as after. */

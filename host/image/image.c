@@ -151,12 +151,14 @@ char *image_in_path(const char *word)
     struct store store CLEANUP(store_close) = {0};
     struct store_entry entry CLEANUP(store_entry_free) = {0};
     struct err none = {0};
-    char *program CLEANUP(mem_free) = target_in_path(word);
 
-    if (!program)
+    if (strchr(word, '/'))
         return NULL;
     store_open_unread(&store);
-    if (store_find(&store, word, &entry, &none) == 0 || store_read(&store, &none))
+    if (store_find(&store, word, &entry, &none) == 0)
+        return NULL; /* quicker than looking through PATH */
+    char *program CLEANUP(mem_free) = target_in_path(word);
+    if (!program || store_read(&store, &none))
         return NULL;
     return store_find(&store, word, &entry, &none) == -ENOENT ? TAKE(program, NULL) : NULL;
 }
@@ -180,7 +182,7 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
         if (!entry.digest)
             failed = store_find(&store, text, &entry, &no_image);
         if (!failed)
-            return store_load(&store, &entry, image, err);
+            return store_load_known(&store, &entry, image, err);
         if (failed != -ENOENT)
             return err_set(err, no_image.code, "%s", no_image.text);
     }

@@ -309,7 +309,7 @@ static int store_load_layers(const struct store *store, const json_t *manifest, 
     return image->layers.len ? 0 : err_set(err, EINVAL, "it has no layers");
 }
 
-static const char *store_label(const struct store_entry *entry)
+const char *store_label(const struct store_entry *entry)
 {
     return entry->name ? entry->name : entry->digest;
 }

@@ -70,6 +70,13 @@ bool store_find_cached(const struct store *store, const char *key, struct store_
 int store_load(const struct store *store, const struct store_entry *entry, struct image *image,
                struct err *err);
 
+/**
+ * As store_load(), for a run: what was read before is not read and hashed again while manifest and
+ * config are the same files.
+ */
+int store_load_known(const struct store *store, const struct store_entry *entry,
+                     struct image *image, struct err *err);
+
 /** Compare every layer of @image with the digest that it is named by: reads all of it. */
 int store_verify(const struct image *image, struct err *err);
 

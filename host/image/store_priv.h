@@ -35,6 +35,13 @@ bool store_recall_any(const struct store *store, const char *key, struct store_e
 char *store_note_name(const char *key);
 /** Note what was found in the index that @store holds. */
 void store_remember(const struct store *store, const char *key, const struct store_entry *entry);
+/** The path of @key's note; owned by the caller. */
+char *store_note_path(const struct store *store, const char *key);
+/** Write a note, where the store is ours to write. */
+void store_write_note(const struct store *store, const char *path, const void *bytes, size_t len);
+
+/** What messages call an image: its name, else its digest.  Borrowed. */
+const char *store_label(const struct store_entry *entry);
 
 /* store_write.c */
 

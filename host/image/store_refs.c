@@ -34,7 +34,7 @@ char *store_note_name(const char *key)
     return str_dup(sha256_bytes(key, strlen(key)).text);
 }
 
-static char *note_path(const struct store *store, const char *key)
+char *store_note_path(const struct store *store, const char *key)
 {
     char *name CLEANUP(mem_free) = store_note_name(key);
 
@@ -51,7 +51,7 @@ static char *take_line(char **text)
 
 static bool recall(const struct store *store, const char *key, bool any, struct store_entry *entry)
 {
-    char *path CLEANUP(mem_free) = note_path(store, key);
+    char *path CLEANUP(mem_free) = store_note_path(store, key);
     struct buf text CLEANUP(buf_free) = {0};
     char now[STORE_STATE];
     struct err ignored;
@@ -89,14 +89,16 @@ static const char *or_empty(const char *text)
 }
 
 /* Not synced: a note that is lost or cut short is made again. */
-static void write_note(const char *path, const char *text)
+void store_write_note(const struct store *store, const char *path, const void *bytes, size_t len)
 {
+    char *folder CLEANUP(mem_free) = fs_join(store->root, "refs");
     char *fresh CLEANUP(mem_free) = str_printf("%s.%d", path, (int)getpid());
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
+    (void)mkdir(folder, 0755); /* there, or a store that is not ours to write */
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return;
-    bool whole = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    bool whole = write(fd, bytes, len) == (ssize_t)len;
     close(fd);
     if (!whole || rename(fresh, path) < 0)
         unlink(fresh);
@@ -104,14 +106,11 @@ static void write_note(const char *path, const char *text)
 
 void store_remember(const struct store *store, const char *key, const struct store_entry *entry)
 {
-    char *folder CLEANUP(mem_free) = fs_join(store->root, "refs");
-    char *path CLEANUP(mem_free) = note_path(store, key);
+    char *path CLEANUP(mem_free) = store_note_path(store, key);
     char *text CLEANUP(mem_free) =
         str_printf("%s\n%s\n%s\n%s\n%s\n%s\n", store->state, key, or_empty(entry->name),
                    or_empty(entry->cache), entry->digest, or_empty(entry->created));
 
-    if (!store->state[0] || strlen(text) >= NOTE_MAX)
-        return;
-    (void)mkdir(folder, 0755); /* there, or a store that is not ours to write */
-    write_note(path, text);
+    if (store->state[0] && strlen(text) < NOTE_MAX)
+        store_write_note(store, path, text, strlen(text));
 }

@@ -3,6 +3,7 @@
 #include "lib/cleanup.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,9 @@ static int boot_cache_folder(void)
         snprintf(path, sizeof(path), "%s/ingot", runtime);
     else
         snprintf(path, sizeof(path), "/tmp/ingot-%u", (unsigned)getuid());
-    (void)mkdir(path, 0700); /* it may exist, and the checks below tell if it is not there */
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0 && errno == ENOENT && (mkdir(path, 0700) == 0 || errno == EEXIST))
+        dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
         return -1;
     if (fstat(dir, &st) < 0 || st.st_uid != getuid() || (st.st_mode & 077)) {
@@ -40,11 +42,15 @@ static int boot_cache_folder(void)
 /* "name.BOOT-ID"; false where the boot cannot be told from another. */
 static bool boot_cache_name(const char *name, char *out, size_t size)
 {
-    char id[BOOT_ID_LEN + 1] = "";
-    int fd CLEANUP(fd_close) = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    static char id[BOOT_ID_LEN + 1];
 
-    if (fd < 0 || read(fd, id, BOOT_ID_LEN) != BOOT_ID_LEN)
-        return false;
+    if (!id[0]) {
+        int fd CLEANUP(fd_close) = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, id, BOOT_ID_LEN) != BOOT_ID_LEN) {
+            id[0] = 0;
+            return false;
+        }
+    }
     return (size_t)snprintf(out, size, "%s.%s", name, id) < size;
 }
 

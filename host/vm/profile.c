@@ -30,7 +30,7 @@ struct namer {
 
 void profile_init(struct profile *profile, const struct vm_layer *layers, size_t nr_layers)
 {
-    *profile = (struct profile){.layers = layers, .nr_layers = nr_layers, .stacks = json_object()};
+    *profile = (struct profile){.layers = layers, .nr_layers = nr_layers};
 }
 
 void profile_fini(struct profile *profile)
@@ -45,6 +45,8 @@ void profile_add(struct profile *profile, const char *line, size_t len)
     for (char *c = key; *c; c++)
         if (!isprint((unsigned char)*c)) /* names of a guest's making */
             *c = '?';
+    if (!profile->stacks) /* a run that nobody profiles makes none */
+        profile->stacks = json_object();
     json_t *count = json_object_get(profile->stacks, key);
     if (count)
         json_integer_set(count, json_integer_value(count) + 1);

@@ -38,7 +38,7 @@ struct flow {
     bool from_guest;
     size_t chunk;      /* what one write() may carry without ever blocking */
     size_t start, len; /* what was read and not yet written */
-    char bytes[FLOW_SIZE];
+    char *bytes;       /* FLOW_SIZE of them */
 };
 
 /* Entries of the poll set. */
@@ -70,6 +70,7 @@ struct state {
     bool watch_escape; /* keys come from a terminal */
     unsigned escapes;
     u64 escape_since_ms;
+    char room[3][FLOW_SIZE]; /* of the flows; last, since most guests touch none of it */
 };
 
 static u64 relay_now_ms(void)
@@ -444,6 +445,9 @@ static void relay_init(struct state *state, const struct relay *relay)
     state->watch_escape = tty && isatty(relay->in);
     state->report_open = ch->report >= 0;
     flow_init(&state->in, relay->in, tty ? ch->tty : ch->in);
+    state->in.bytes = state->room[0];
+    state->out.bytes = state->room[1];
+    state->err.bytes = state->room[2];
     state->out.from_guest = state->err.from_guest = true;
     state->in.chunk = FLOW_SIZE; /* our ends of the channels never block */
     /* A guest that has the user's own streams leaves nothing to pass on. */

@@ -38,7 +38,9 @@ static int put(const char *name, const char *bytes, struct err *err)
     return failed;
 }
 
-static int load(const char *name, struct image *image, struct err *err)
+static int load_by(int (*load)(const struct store *, const struct store_entry *, struct image *,
+                               struct err *),
+                   const char *name, struct image *image, struct err *err)
 {
     struct store store = {0};
     struct store_entry entry = {0};
@@ -47,10 +49,15 @@ static int load(const char *name, struct image *image, struct err *err)
     if (!failed)
         failed = store_find(&store, name, &entry, err);
     if (!failed)
-        failed = store_load(&store, &entry, image, err);
+        failed = load(&store, &entry, image, err);
     store_entry_free(&entry);
     store_close(&store);
     return failed;
+}
+
+static int load(const char *name, struct image *image, struct err *err)
+{
+    return load_by(store_load, name, image, err);
 }
 
 static int count_blobs(void)
@@ -237,6 +244,87 @@ TEST(store_gives_the_same_bytes_for_the_same_input)
     EXPECT_EQ(count_blobs(), 3, NULL);
     image_free(&one);
     image_free(&two);
+    fs_tmpdir_remove(&home);
+}
+
+/* Where a run of "a:1" notes what it loaded, and how long that note is. */
+static char *loaded_note(long *len)
+{
+    char digest[65];
+    struct stat st;
+
+    EXPECT_TRUE(find_unread("a:1", digest), NULL);
+    struct sha256_hex name = sha256_bytes(digest, 64);
+    char *path = str_printf("%s/refs/%s", home, name.text);
+    *len = stat(path, &st) ? 0 : st.st_size;
+    return path;
+}
+
+static void expect_loaded(const char *why)
+{
+    struct image image = {0};
+    struct err err = {0};
+
+    EXPECT_EQ(load_by(store_load_known, "a:1", &image, &err), 0, why);
+    EXPECT_EQ(image.size, 5, why);
+    EXPECT_STR(image.name, "a:1", why);
+    EXPECT_EQ(image.config.entrypoint.len, 1, why);
+    EXPECT_STR(image.config.entrypoint.at[0], "layer", why);
+    EXPECT_STR(image.config.workdir, "/", why);
+    EXPECT_STR(image.config.stopsignal, "SIGTERM", why);
+    EXPECT_STR(image.config.user, "", why);
+    EXPECT_EQ(image.layers.len, 1, why);
+    EXPECT_EQ(strlen(image.id), 64, why);
+    image_free(&image);
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+");
+
+    fseek(file, at, SEEK_SET);
+    int c = fgetc(file);
+    fseek(file, at, SEEK_SET);
+    fputc(c ^ 1, file);
+    fclose(file);
+}
+
+TEST(store_notes_what_a_run_loaded)
+{
+    struct image image = {0};
+    struct err err = {0};
+    long len;
+
+    begin();
+    put("a:1", "layer", &err);
+    expect_loaded("the first time");
+    char *note = loaded_note(&len);
+    EXPECT_TRUE(len > 0, "a note");
+    expect_loaded("from the note");
+    for (long at = 0; at < len; at += 5) {
+        flip(note, at);
+        expect_loaded("a damaged note is made anew");
+    }
+    for (long cut = len - 1; cut > 0; cut -= 37) {
+        EXPECT_EQ(truncate(note, cut), 0, NULL);
+        expect_loaded("a note that was cut short, too");
+    }
+
+    REQUIRE(load("a:1", &image, &err) == 0, err.text);
+    char *config = str_printf("%s/blobs/sha256/%s", home, image.id);
+    chmod(config, 0644);
+    flip(config, 20);
+    image_free(&image);
+    EXPECT_EQ(load_by(store_load_known, "a:1", &image, &err), -EINVAL, "a damaged config");
+    EXPECT_TRUE(strstr(err.text, "corrupt image config"), err.text);
+    flip(config, 20);
+    expect_loaded("a mended one");
+    REQUIRE(load("a:1", &image, &err) == 0, err.text);
+    truncate(image.layers.at[0], 3);
+    image_free(&image);
+    EXPECT_EQ(load_by(store_load_known, "a:1", &image, &err), -EINVAL, "a layer cut short");
+    free(config);
+    free(note);
     fs_tmpdir_remove(&home);
 }
 
