@@ -62,6 +62,12 @@ struct ip_meta {
  */
 int ip_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
               const struct ip_addr *dst, u8 protocol, const struct ip_meta *meta);
+/**
+ * The same for a segment of TCP over IPv4 that fits @route whole or is to be cut by the interface:
+ * never a fragment. @src, @dst: in network order; @ttl: 0 is the default.
+ */
+void ip4_output_segment(struct pkt *pkt, const struct route *route, u32 src, u32 dst, u8 ttl,
+                        u8 tos);
 
 /** What arrived for a transport: header stripped, lengths checked, reassembled. */
 struct ip_info {

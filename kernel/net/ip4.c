@@ -32,19 +32,28 @@ static inline u16 header_csum(const struct ip4_hdr *hdr)
 }
 
 /* Twenty bytes in five words, summed up on the way: RFC 791, 3.1. */
-static inline void put_header(u8 *to, u32 len, u32 src, u32 dst, u8 protocol,
-                              const struct ip_meta *meta)
+static inline void put_header(u8 *to, u32 len, u32 src, u32 dst, u8 protocol, u8 ttl, u8 tos,
+                              u32 frag)
 {
-    u32 ttl = meta->ttl ? meta->ttl : DEFAULT_TTL;
-    u32 w0 = __builtin_bswap32(0x45u << 24 | (u32)meta->tos << 16 | len);
-    u32 w1 = __builtin_bswap32(next_id[cpu_id()]++ << 16 | (meta->fragment ? 0 : IP4_DF));
-    u32 w2 = __builtin_bswap32(ttl << 24 | (u32)protocol << 16);
+    u32 w0 = __builtin_bswap32(0x45u << 24 | (u32)tos << 16 | len);
+    u32 w1 = __builtin_bswap32(next_id[cpu_id()]++ << 16 | frag);
+    u32 w2 = __builtin_bswap32((u32)(ttl ? ttl : DEFAULT_TTL) << 24 | (u32)protocol << 16);
     u64 sum = (u64)w0 + w1 + w2 + src + dst;
 
     sum = (sum & UINT32_MAX) + (sum >> 32);
     w2 |= (u32)csum_fold((u32)(sum + (sum >> 32))) << 16;
     u32 words[] = {w0, w1, w2, src, dst};
     __builtin_memcpy(to, words, sizeof(words));
+}
+
+void ip4_output_segment(struct pkt *pkt, const struct route *route, u32 src, u32 dst, u8 ttl,
+                        u8 tos)
+{
+    u32 len = pkt->total + HEADER_LEN;
+
+    NET_COUNT(ip_out_requests);
+    put_header(pkt_push(pkt, HEADER_LEN), len, src, dst, IP_TCP, ttl, tos, IP4_DF);
+    ip_transmit(pkt, route, ETH_IP4);
 }
 
 int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr *src,
@@ -59,7 +68,8 @@ int ip4_output(struct pkt *pkt, const struct route *route, const struct ip_addr 
         pkt_free(pkt);
         return -EMSGSIZE;
     }
-    put_header(pkt_push(pkt, HEADER_LEN), len, addr_v4(src), addr_v4(dst), protocol, meta);
+    put_header(pkt_push(pkt, HEADER_LEN), len, addr_v4(src), addr_v4(dst), protocol, meta->ttl,
+               meta->tos, meta->fragment ? 0 : IP4_DF);
     if (unlikely(too_big))
         return ip4_fragment(pkt, route);
     ip_transmit(pkt, route, ETH_IP4);

@@ -18,24 +18,7 @@ enum { FIRST_BUCKETS = 64, MAX_BUCKETS = 1 << 20 };
 
 struct shard *shards[MAX_SHARDS];
 u32 nr_shards;
-static u64 hash_key[4];
-
-static u64 mix(u64 a, u64 b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-
-    return (u64)product ^ (u64)(product >> 64);
-}
-
-u32 flow_hash(const struct flow *flow)
-{
-    u64 ports = (u64)flow->local_port << 16 | flow->remote_port;
-    u64 high = mix(flow->local[0] ^ hash_key[0], flow->remote[0] ^ hash_key[1] ^ ports);
-    u64 low = mix(flow->local[1] ^ hash_key[2], flow->remote[1] ^ hash_key[3] ^ ports);
-    u64 both = mix(high ^ hash_key[1], low ^ hash_key[2]);
-
-    return (u32)(both ^ both >> 32);
-}
+u64 flow_hash_key[4];
 
 static void wheel_due(struct timer *timer)
 {
@@ -79,15 +62,6 @@ void shard_timer_set(struct shard *shard, struct wheel_timer *timer, u32 tick)
 {
     wheel_set(&shard->wheel, timer, tick, shard->now);
     shard->wheel_changed = true;
-}
-
-struct tcp_conn *shard_find(struct shard *shard, const struct flow *flow, u32 hash)
-{
-    struct tcp_conn *c = shard->conns[hash & shard->conn_mask];
-
-    while (c && (c->hash != hash || !flow_equal(&c->flow, flow)))
-        c = c->hash_next;
-    return c;
 }
 
 static void grow_table(struct shard *shard)
@@ -154,6 +128,8 @@ static struct shard *shard_create(u32 index, u64 memory)
     shard->now = (u32)(shard->now_ns / NSEC_PER_MSEC);
     wheel_init(&shard->wheel, shard->now);
     timer_init(&shard->timer, wheel_due);
+    list_init(&shard->acks);
+    wheel_timer_init(&shard->ack_timer, tcp_acks_fire);
     tw_init(shard, memory);
     if (cpu_count >
         1) /* a few flows do not spread evenly: all may take half of it, not a quarter */
@@ -168,7 +144,7 @@ bool shards_init(void)
     struct page_stats pages;
 
     page_get_stats(&pages);
-    random_bytes(hash_key, sizeof(hash_key));
+    random_bytes(flow_hash_key, sizeof(flow_hash_key));
     u32 wanted = cpu_count == 1 ? 1 : min(cpu_count * SHARDS_A_CPU, (u32)MAX_SHARDS);
     for (u32 i = 0; i < wanted; i++) {
         struct shard *shard = shard_create(i, pages.total * PAGE_SIZE / wanted);

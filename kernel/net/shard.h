@@ -28,8 +28,24 @@ static inline bool flow_equal(const struct flow *a, const struct flow *b)
            a->remote[1] == b->remote[1] && a->local[1] == b->local[1] &&
            a->remote[0] == b->remote[0] && a->local[0] == b->local[0];
 }
+extern u64 flow_hash_key[4]; /* [I] */
+static inline u64 flow_mix(u64 a, u64 b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+
+    return (u64)product ^ (u64)(product >> 64);
+}
 /** A keyed hash of all fields. */
-u32 flow_hash(const struct flow *flow);
+static inline u32 flow_hash(const struct flow *flow)
+{
+    const u64 *key = flow_hash_key;
+    u64 ports = (u64)flow->local_port << 16 | flow->remote_port;
+    u64 high = flow_mix(flow->local[0] ^ key[0], flow->remote[0] ^ key[1] ^ ports);
+    u64 low = flow_mix(flow->local[1] ^ key[2], flow->remote[1] ^ key[3] ^ ports);
+    u64 both = flow_mix(high ^ key[1], low ^ key[2]);
+
+    return (u32)(both ^ both >> 32);
+}
 
 /* A connection that has closed first, for 2 MSL: one cache line. */
 struct tcp_tw {
@@ -72,6 +88,8 @@ struct shard {
     u32 conn_mask, nr_conns;             /* [L] */
     struct tcp_request **requests;       /* [L] SHARD_REQUESTS buckets */
     u32 nr_requests;                     /* [L] */
+    struct list_head acks;               /* [L] connections that owe an ACK, the next due first */
+    struct wheel_timer ack_timer;        /* [L] of the first when it was set, or of one before it */
     struct wheel_timer tw_timer;         /* [L] of the oldest record */
     struct tw_table tw;                  /* [L] */
     u64 memory, memory_high, memory_max; /* [L] bytes in queues; where growth ends; the limit */
@@ -111,7 +129,6 @@ static inline void shard_unlock(struct shard *shard)
 /** Set a timer of the shard's wheel; under the lock. */
 void shard_timer_set(struct shard *shard, struct wheel_timer *timer, u32 tick);
 
-/* The table of connections; under the lock. */
-struct tcp_conn *shard_find(struct shard *shard, const struct flow *flow, u32 hash);
+/* The table of connections; under the lock. shard_find() is in tcp_priv.h. */
 void shard_insert(struct shard *shard, struct tcp_conn *conn);
 void shard_remove(struct shard *shard, struct tcp_conn *conn);

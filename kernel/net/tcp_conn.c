@@ -45,6 +45,7 @@ struct tcp_conn *tcp_conn_create(void)
     c->shard = shards[0];
     list_init(&c->accept_node);
     list_init(&c->bind_node);
+    list_init(&c->ack_node);
     sendq_init(&c->sendq);
     sent_init(&c->sent);
     recvq_init(&c->recvq);
@@ -63,7 +64,7 @@ struct tcp_conn *tcp_conn_create(void)
 
 void tcp_conn_free(struct tcp_conn *c)
 {
-    assert(!c->hashed && !wheel_timer_is_set(&c->timer));
+    assert(!c->hashed && !wheel_timer_is_set(&c->timer) && list_empty(&c->ack_node));
     sendq_fini(&c->sendq);
     sent_fini(&c->sent);
     recvq_fini(c);
@@ -178,6 +179,7 @@ void tcp_conn_close(struct tcp_conn *c, int err)
     if (c->hashed)
         shard_remove(c->shard, c);
     c->timers = 0;
+    list_remove(&c->ack_node);
     wheel_cancel(&c->shard->wheel, &c->timer);
     drop_send_queue(c);
     if (err && c->sock)

@@ -76,7 +76,8 @@ static inline void take_ack(struct tcp_conn *c)
     tcp_wake_writer(c);
 }
 
-static inline void take_headers(struct tcp_conn *c, const struct news *news)
+static __attribute__((always_inline)) inline void take_headers(struct tcp_conn *c,
+                                                               const struct news *news)
 {
     u32 now = c->shard->now;
 
@@ -97,7 +98,9 @@ static inline void take_headers(struct tcp_conn *c, const struct news *news)
         take_ack(c);
 }
 
-bool tcp_input_expected(struct pkt *pkt, u32 skip, struct flow *flow, const struct netif *netif)
+/* What each of the two below becomes a whole of, with what it knows. */
+static __attribute__((always_inline)) inline bool
+take_expected(struct pkt *pkt, u32 skip, struct flow *flow, const struct netif *netif)
 {
     const u8 *h = pkt->data + skip;
     struct news news;
@@ -133,6 +136,11 @@ bool tcp_input_expected(struct pkt *pkt, u32 skip, struct flow *flow, const stru
     return true;
 }
 
+bool tcp_input_expected(struct pkt *pkt, u32 skip, struct flow *flow, const struct netif *netif)
+{
+    return take_expected(pkt, skip, flow, netif);
+}
+
 bool tcp_input_expected4(struct netif *netif, struct pkt *pkt, u32 src, u32 dst)
 {
     struct flow flow;
@@ -140,5 +148,5 @@ bool tcp_input_expected4(struct netif *netif, struct pkt *pkt, u32 src, u32 dst)
     flow.local[0] = flow.remote[0] = 0;
     flow.local[1] = ADDR_MAPPED | (u64)dst << 32;
     flow.remote[1] = ADDR_MAPPED | (u64)src << 32;
-    return tcp_input_expected(pkt, sizeof(struct ip4_hdr), &flow, netif);
+    return take_expected(pkt, sizeof(struct ip4_hdr), &flow, netif);
 }

@@ -112,6 +112,7 @@ static void take_options(struct tcp_conn *c, const struct tcp_segment *seg)
     c->snd_wscale = o->saw_wscale ? o->wscale : 0;
     if (!o->saw_wscale)
         c->rcv_wscale = 0;
+    c->rcv_whole = 0;
 }
 
 static void syn_received(struct tcp_conn *c, const struct tcp_segment *seg)

@@ -74,6 +74,7 @@ static int set_tcp(struct tcp_conn *c, int name, int v)
         if (v < 0)
             return -EINVAL;
         c->window_clamp = v ? max((u32)v, 2304u) : 0;
+        c->rcv_whole = 0;
         return 0;
     case TCP_USER_TIMEOUT:
         if (v < 0)
@@ -162,6 +163,7 @@ static int note_shared(struct tcp_conn *c, int name)
     case SO_RCVBUF:
     case SO_RCVBUFFORCE:
         c->rcvbuf = o->recv_buffer;
+        c->rcv_whole = 0;
         return 0;
     default:
         return -ENOPROTOOPT;

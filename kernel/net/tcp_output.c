@@ -291,19 +291,20 @@ void tcp_output(struct tcp_conn *c)
 
 void tcp_send_ack(struct tcp_conn *c)
 {
-    if (tcp_send_segment(c, c->snd_nxt, 0, 0) == -ENOMEM)
-        tcp_timer_set(c, TIMER_DELACK, c->shard->now + TCP_RTO_MIN);
+    if (likely(tcp_send_segment(c, c->snd_nxt, 0, 0) != -ENOMEM))
+        return;
+    list_remove(&c->ack_node); /* it waits for longer than others now */
+    tcp_timer_set(c, TIMER_DELACK, c->shard->now + TCP_RTO_MIN);
 }
 
 void tcp_schedule_ack(struct tcp_conn *c)
 {
-    bool quick = c->quick_acks && !c->interactive;
-
     if (tcp_timer_is_set(c, TIMER_DELACK))
         return;
-    u32 now = c->shard->now;
-    tcp_timer_set(c, TIMER_DELACK,
-                  quick ? now + TCP_DELACK_QUICK : tcp_timer_round(now + TCP_DELACK));
+    if (c->quick_acks && !c->interactive)
+        tcp_timer_set(c, TIMER_DELACK, c->shard->now + TCP_DELACK_QUICK);
+    else
+        tcp_timer_delack(c);
 }
 
 void tcp_send_syn(struct tcp_conn *c)

@@ -269,6 +269,7 @@ struct tcp_conn {
     u32 rcv_nxt;
     u32 rcv_adv;   /* right edge that was advertised */
     u32 rcv_acked; /* rcv_nxt of the last ACK sent */
+    u32 rcv_whole; /* tcp_window() where nothing waits to be read and memory is not short; 0: ask */
     u32 copied;    /* [A] next byte for the program */
     u32 irs;
     u32 fin_seq, urgent_seq;
@@ -309,6 +310,8 @@ struct tcp_conn {
 
     /* Timers. */
     struct wheel_timer timer;
+    struct list_head
+        ack_node;           /* shard.acks: it stands for TIMER_DELACK, of which .timer knows not */
     u32 due[NR_TCP_TIMERS]; /* ticks */
     u8 timers;              /* bits of enum tcp_timers: which .due count */
     u8 rtx_kind;            /* enum tcp_rtx */
@@ -379,6 +382,16 @@ static inline bool tcp_can_send(u8 state)
 struct tcp_conn *tcp_conn_create(void);
 /** Free what is in no table and has no socket. */
 void tcp_conn_free(struct tcp_conn *c);
+/** The connection of @flow, whose hash @hash is; NULL: none. Under the lock. */
+static inline struct tcp_conn *shard_find(struct shard *shard, const struct flow *flow, u32 hash)
+{
+    struct tcp_conn *c = shard->conns[hash & shard->conn_mask];
+
+    while (c && (c->hash != hash || !flow_equal(&c->flow, flow)))
+        c = c->hash_next;
+    return c;
+}
+
 /** Lock the shard of @c, which the caller's socket keeps alive, without taking the time. */
 static inline struct shard *tcp_conn_lock_quick(struct tcp_conn *c)
 {
@@ -628,6 +641,10 @@ static inline bool tcp_timer_is_set(const struct tcp_conn *c, enum tcp_timers wh
     return c->timers & (1u << which);
 }
 void tcp_timer_fire(struct shard *shard, struct wheel_timer *timer);
+/** Owe an ACK for TCP_DELACK: the same for all, so that they wait in order of it. */
+void tcp_timer_delack(struct tcp_conn *c);
+/** A shard's .ack_timer. */
+void tcp_acks_fire(struct shard *shard, struct wheel_timer *timer);
 
 /** Less than a segment waits behind a cork; the window has room for it. */
 static inline bool tcp_is_corked(const struct tcp_conn *c)

@@ -110,8 +110,10 @@ static void grow_buffer(struct tcp_conn *c)
         return;
     u32 want = 2 * min(taken, (u32)TCP_RCVBUF_MAX) + 16u * c->advmss;
     want = min(want * 2, (u32)TCP_RCVBUF_MAX);
-    if (want > c->rcvbuf && c->shard->memory < c->shard->memory_high)
-        c->rcvbuf = want;
+    if (want <= c->rcvbuf || c->shard->memory >= c->shard->memory_high)
+        return;
+    c->rcvbuf = want;
+    c->rcv_whole = 0;
 }
 
 void tcp_receive_taken_some(struct tcp_conn *c)

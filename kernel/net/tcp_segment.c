@@ -2,6 +2,7 @@
  * the pages of the send queue and is cut by the interface where that can.  RFC 9293 3.1. */
 #include "lib/string.h"
 #include "net/tcp_priv.h"
+#include "net/wire.h"
 
 enum { LINEAR_DATA = 512 }; /* more than that is not copied but pointed to */
 static_assert(LINEAR_DATA <= PKT_LINEAR - PKT_HEADROOM, "take_data()");
@@ -89,15 +90,32 @@ static inline struct pkt *take_data(struct tcp_conn *c, u32 seq, u32 len)
     return pkt;
 }
 
-/* The window field; what it promises is remembered. */
-static u32 advertise(struct tcp_conn *c)
+/* All has been read, and no more was promised than is now: a window as the last of that kind. */
+static inline bool offers_the_whole(const struct tcp_conn *c)
 {
-    u32 window = tcp_window(c), round = (1u << c->rcv_wscale) - 1;
-    u32 field = min((window + round) >> c->rcv_wscale, 65535u);
+    return c->rcv_whole && c->copied == c->rcv_nxt &&
+           (s32)(c->rcv_adv - c->rcv_nxt) <= (s32)c->rcv_whole &&
+           c->shard->memory <= c->shard->memory_high;
+}
 
-    c->rcv_adv = c->rcv_nxt + (field << c->rcv_wscale);
+static __attribute__((noinline)) u32 window_anew(struct tcp_conn *c)
+{
+    u32 window = tcp_window(c), unit = 1u << c->rcv_wscale;
+    u32 space = min(tcp_window_space(c) & ~(unit - 1), 65535u << c->rcv_wscale);
+
+    c->rcv_whole = space;
+    return min((window + unit - 1) & ~(unit - 1), 65535u << c->rcv_wscale);
+}
+
+/* The window field; what it promises is remembered. */
+static inline u32 advertise(struct tcp_conn *c)
+{
+    u32 window = likely(offers_the_whole(c)) ? c->rcv_whole : window_anew(c);
+
+    debug_assert(!offers_the_whole(c) || window == tcp_window(c));
+    c->rcv_adv = c->rcv_nxt + window;
     c->rcv_acked = c->rcv_nxt;
-    return field;
+    return window >> c->rcv_wscale;
 }
 
 /* What an ACK that goes out settles. */
@@ -107,6 +125,7 @@ static void ack_sent(struct tcp_conn *c)
     if (!tcp_timer_is_set(c, TIMER_DELACK))
         return;
     tcp_timer_clear(c, TIMER_DELACK);
+    list_remove(&c->ack_node);
     c->quick_acks -= c->quick_acks != 0;
 }
 
@@ -165,6 +184,20 @@ static u8 rare_flags(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
     return flags;
 }
 
+/* By the short way where it is IPv4 and fits, as nearly always. */
+static inline int output(struct tcp_conn *c, struct pkt *pkt, u32 len)
+{
+    u8 tos = tos_of(c, len);
+
+    if (likely(c->family == ADDR_INET &&
+               (u64)pkt->total + sizeof(struct ip4_hdr) <= c->route.mtu)) {
+        ip4_output_segment(pkt, &c->route, addr_v4(&c->local), addr_v4(&c->remote), c->ttl, tos);
+        return 0;
+    }
+    struct ip_meta meta = {.ttl = c->ttl, .tos = tos, .dont_fragment = true};
+    return ip_output(pkt, &c->route, &c->local, &c->remote, IPPROTO_TCP, &meta);
+}
+
 ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
 {
     if (unlikely(!tcp_conn_route_ok(c)) && tcp_conn_route(c))
@@ -192,8 +225,7 @@ ssize_t tcp_send_segment(struct tcp_conn *c, u32 seq, u32 len, u8 flags)
     c->segs_out++;
     c->shard->stats.out_segs++;
 
-    struct ip_meta meta = {.ttl = c->ttl, .tos = tos_of(c, len), .dont_fragment = true};
-    int err = ip_output(pkt, &c->route, &c->local, &c->remote, IPPROTO_TCP, &meta);
+    int err = output(c, pkt, len);
     if (unlikely(err == -EMSGSIZE) && len && shrink(c))
         return -EMSGSIZE;
     return len;

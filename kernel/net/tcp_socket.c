@@ -114,7 +114,7 @@ static void start_windows(struct tcp_conn *c)
     c->sndbuf = o->send_buffer ? o->send_buffer : c->sndbuf;
     c->rcvbuf = o->recv_buffer ? o->recv_buffer : c->rcvbuf;
     c->rcv_wscale = TCP_WSCALE;
-    c->rcv_nxt = c->copied = c->rcv_adv = 0;
+    c->rcv_nxt = c->copied = c->rcv_adv = c->rcv_whole = 0;
 }
 
 static void send_first_syn(struct tcp_conn *c, u32 isn_above)

@@ -1,6 +1,8 @@
 /* What time brings.  A connection has one timer in its shard's wheel and a few deadlines; moving a
  * deadline back costs a store, since the wheel is only told of earlier ones and a timer that finds
- * nothing due sets itself again.  RFC 6298, 8985 7, 9293 3.8.3, 3.8.4, 3.8.6.1, 5482. */
+ * nothing due sets itself again.  Delayed ACKs, which nearly always ride on an answer and would
+ * have it fire in vain all the time, wait in a list of the shard's with one timer.  RFC 6298, 8985
+ * 7, 9293 3.8.3, 3.8.4, 3.8.6.1, 5482. */
 #include "net/tcp_priv.h"
 
 enum { PTO_SLACK_MS = 2, RTO_SHIFT_MAX = 12 };
@@ -216,6 +218,12 @@ static void cork_due(struct tcp_conn *c)
     tcp_output(c);
 }
 
+/* Those that .timer stands for. */
+static u32 own_timers(const struct tcp_conn *c)
+{
+    return list_empty(&c->ack_node) ? c->timers : c->timers & ~(1u << TIMER_DELACK);
+}
+
 void tcp_timer_fire(struct shard *shard, struct wheel_timer *timer)
 {
     static void (*const due[NR_TCP_TIMERS])(struct tcp_conn *) = {
@@ -224,16 +232,45 @@ void tcp_timer_fire(struct shard *shard, struct wheel_timer *timer)
     };
     struct tcp_conn *c = container_of(timer, struct tcp_conn, timer);
 
-    for (u32 left = c->timers; left; left &= left - 1) {
+    for (u32 left = own_timers(c); left; left &= left - 1) {
         u32 i = (u32)__builtin_ctz(left);
         if ((s32)(c->due[i] - shard->now) > 0 || !tcp_timer_is_set(c, i))
             continue;
         tcp_timer_clear(c, i);
         due[i](c);
     }
-    for (u32 left = c->timers; left; left &= left - 1) {
+    for (u32 left = own_timers(c); left; left &= left - 1) {
         u32 i = (u32)__builtin_ctz(left);
         tcp_timer_set(c, i, c->due[i]);
     }
     tcp_conn_reap(c);
+}
+
+/* ---- delayed ACKs ---- */
+
+void tcp_timer_delack(struct tcp_conn *c)
+{
+    struct shard *shard = c->shard;
+    u32 tick = tcp_timer_round(shard->now + TCP_DELACK);
+
+    c->due[TIMER_DELACK] = tick;
+    c->timers |= 1u << TIMER_DELACK;
+    list_add_tail(&shard->acks, &c->ack_node);
+    if (unlikely(!wheel_timer_is_set(&shard->ack_timer)))
+        shard_timer_set(shard, &shard->ack_timer, tick);
+}
+
+void tcp_acks_fire(struct shard *shard, struct wheel_timer *timer)
+{
+    while (!list_empty(&shard->acks)) {
+        struct tcp_conn *c = list_first(&shard->acks, struct tcp_conn, ack_node);
+        if ((s32)(c->due[TIMER_DELACK] - shard->now) > 0) {
+            shard_timer_set(shard, timer, c->due[TIMER_DELACK]);
+            return;
+        }
+        list_remove(&c->ack_node);
+        tcp_timer_clear(c, TIMER_DELACK);
+        delack_due(c);
+        tcp_conn_reap(c);
+    }
 }

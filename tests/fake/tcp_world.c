@@ -152,6 +152,15 @@ int ip_output(struct pkt *pkt, const struct route *route, const struct ip_addr *
     return 0;
 }
 
+void ip4_output_segment(struct pkt *pkt, const struct route *route, u32 src, u32 dst, u8 ttl,
+                        u8 tos)
+{
+    struct ip_addr from = addr_from_v4(src), to = addr_from_v4(dst);
+    struct ip_meta meta = {.ttl = ttl, .tos = tos, .dont_fragment = true};
+
+    (void)ip_output(pkt, route, &from, &to, IPPROTO_TCP, &meta); /* it fits: tcp_segment.c */
+}
+
 void world_deliver(struct pkt *pkt, const struct ip_addr *src, const struct ip_addr *dst, u8 ecn)
 {
     struct ip_info info = {

@@ -142,7 +142,12 @@ static void check_conns(void)
             if (tcp_synchronized(c->state))
                 check_sent(c);
             check_received(c);
-            must(!c->timers || wheel_timer_is_set(&c->timer), "a timer that will not fire");
+            bool owes = !list_empty(&c->ack_node);
+            must(!owes ||
+                     (tcp_timer_is_set(c, TIMER_DELACK) && wheel_timer_is_set(&shard->ack_timer)),
+                 "an ACK that will not be sent");
+            must(!(c->timers & ~(owes ? 1u << TIMER_DELACK : 0)) || wheel_timer_is_set(&c->timer),
+                 "a timer that will not fire");
             must(!waits_for_something(c) || tcp_timer_is_set(c, TIMER_RTX) ||
                      tcp_timer_is_set(c, TIMER_CORK),
                  "nobody will retry");
