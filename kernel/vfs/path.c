@@ -383,8 +383,6 @@ static int lookup(int dirfd, const struct name_buf *name, u32 flags, struct path
     struct path start;
 
     if (likely(*name->text == '/' && !(flags & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)))) {
-        if (!last && !(flags & LOOKUP_DIRECTORY) && known_path_find(name->text, name->len, out))
-            return 0;
         known_path_count();
         return path_walk(NULL, name->text, flags, out, last);
     }
@@ -409,6 +407,11 @@ static int lookup(int dirfd, const struct name_buf *name, u32 flags, struct path
 
 int path_lookup(int dirfd, const struct name_buf *name, u32 flags, struct path *out)
 {
+    const u32 other = LOOKUP_BENEATH | LOOKUP_IN_ROOT | LOOKUP_DIRECTORY;
+    bool plain = *name->text == '/' && !(flags & other);
+
+    if (likely(plain) && known_path_find(name->text, name->len, out))
+        return 0;
     int err = lookup(dirfd, name, flags, out, NULL);
     if (unlikely(err == -ENOENT && vfs_trace_missing) && !(flags & LOOKUP_QUIET))
         missing_report(dirfd, name->text);
