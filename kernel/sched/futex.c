@@ -2,6 +2,7 @@
 #include "sched/futex.h"
 
 #include "abi/errno.h"
+#include "core/irq.h"
 #include "mm/heap.h"
 #include "mm/uaccess.h"
 #include "sched/futex_priv.h"
@@ -34,16 +35,9 @@ struct futex_bucket *futex_bucket_of(const struct futex_key *key)
 }
 static_assert(FUTEX_BUCKETS == 1 << (64 - 57), "the hash yields this many bits");
 
-int futex_key_get(uaddr_t addr, bool shared, struct futex_key *key)
+/** The word at @addr, which is in the program's memory, may be other processes' as well. */
+static __attribute__((noinline)) int shared_key(uaddr_t addr, struct futex_key *key)
 {
-    if (!IS_ALIGNED(addr, 4))
-        return -EINVAL;
-    if (addr >= USER_TOP)
-        return -EFAULT;
-    key->space = (u64)(uintptr_t)mm_current();
-    key->addr = addr;
-    if (!shared)
-        return 0;
     u32 word;
     int err = user_load32(addr, &word); /* now the page is there */
     if (err)
@@ -54,11 +48,27 @@ int futex_key_get(uaddr_t addr, bool shared, struct futex_key *key)
     return 0;
 }
 
+static inline int get_key(uaddr_t addr, bool shared, struct futex_key *key)
+{
+    if (unlikely(!IS_ALIGNED(addr, 4)))
+        return -EINVAL;
+    if (unlikely(addr >= USER_TOP))
+        return -EFAULT;
+    key->space = (u64)(uintptr_t)mm_current();
+    key->addr = addr;
+    return shared ? shared_key(addr, key) : 0;
+}
+
+int futex_key_get(uaddr_t addr, bool shared, struct futex_key *key)
+{
+    return get_key(addr, shared, key);
+}
+
 /* ---- the queue ---- */
 
-void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 bitset)
+/** All but the key. */
+static inline void init_waiter(struct futex_waiter *w, u32 bitset)
 {
-    w->key = *key;
     w->thread = current;
     w->bitset = bitset;
     w->pi_owner = 0;
@@ -66,32 +76,59 @@ void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 
     w->woken = false;
 }
 
-struct futex_bucket *futex_queue_lock(struct futex_waiter *w)
+void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 bitset)
 {
-    struct futex_bucket *b = futex_bucket_of(&w->key);
+    w->key = *key;
+    init_waiter(w, bitset);
+}
+
+static inline struct futex_bucket *lock_and_queue(struct futex_waiter *w)
+{
+    struct futex_bucket *b = bucket_at(w->key.addr);
     __atomic_fetch_add(&b->nr_waiters, 1, __ATOMIC_SEQ_CST);
-    mutex_lock(&b->lock);
+    mutex_lock_inline(&b->lock);
     w->bucket = b;
     list_add_tail(&b->waiters, &w->node);
     return b;
 }
 
+struct futex_bucket *futex_queue_lock(struct futex_waiter *w)
+{
+    return lock_and_queue(w);
+}
+
+/** @w is in no list of its own afterwards: nobody looks at its links again. */
+static inline void unlink_waiter(struct futex_waiter *w)
+{
+    w->node.prev->next = w->node.next;
+    w->node.next->prev = w->node.prev;
+    __atomic_fetch_sub(&w->bucket->nr_waiters, 1, __ATOMIC_SEQ_CST);
+}
+
 void futex_unqueue_locked(struct futex_waiter *w)
 {
-    list_remove(&w->node);
-    __atomic_fetch_sub(&w->bucket->nr_waiters, 1, __ATOMIC_SEQ_CST);
+    unlink_waiter(w);
+}
+
+/** Take @w out and wake it. Its bucket is locked, and thread_give_way() is called once it is not.
+ */
+static inline void wake_giving_way(struct futex_waiter *w)
+{
+    struct thread *t = w->thread;
+
+    unlink_waiter(w);
+    __atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->woken, true,
+                     __ATOMIC_RELEASE); /* from here on @w may be gone, and so may @t */
+    thread_wake_giving_way(t);
+    thread_put(t);
 }
 
 void futex_wake_waiter_locked(struct futex_waiter *w)
 {
-    struct thread *t = w->thread;
-
-    futex_unqueue_locked(w);
-    __atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&w->woken, true,
-                     __ATOMIC_RELEASE); /* from here on @w may be gone, and so may @t */
-    thread_wake(t);
-    thread_put(t);
+    wake_giving_way(w);
+    if (unlikely(__atomic_load_n(&current->work, __ATOMIC_RELAXED)))
+        irq_pend(PEND_KICK); /* the caller does not give way, but on the way back to its program */
 }
 
 /** Lock the bucket that @w is in, which a requeue may change. */
@@ -106,10 +143,8 @@ static struct futex_bucket *lock_bucket_of(struct futex_waiter *w)
     }
 }
 
-bool futex_unqueue(struct futex_waiter *w)
+static __attribute__((noinline)) bool unqueue_slow(struct futex_waiter *w)
 {
-    if (likely(__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE)))
-        return true; /* who woke us has let go of it */
     struct futex_bucket *b = lock_bucket_of(w);
     bool woken = w->woken;
     if (!woken)
@@ -118,32 +153,63 @@ bool futex_unqueue(struct futex_waiter *w)
     return woken;
 }
 
+static inline bool is_woken(const struct futex_waiter *w)
+{
+    return __atomic_load_n(&w->woken, __ATOMIC_ACQUIRE);
+}
+
+static inline bool unqueue(struct futex_waiter *w)
+{
+    return likely(is_woken(w)) || /* who woke us has let go of it */
+           unqueue_slow(w);
+}
+
+bool futex_unqueue(struct futex_waiter *w)
+{
+    return unqueue(w);
+}
+
+/* 0: woken. Who comes back from schedule() has been made runnable by others and need not say so
+ * itself. */
+static inline int sleep_for(struct futex_waiter *w, u64 deadline_ns)
+{
+    do {
+        int err = 0;
+        thread_prepare_sleep_inline(true);
+        if (likely(!is_woken(w)))
+            err = likely(deadline_ns == NO_DEADLINE) ? thread_sleep()
+                                                     : thread_sleep_until(deadline_ns);
+        if (unlikely(current->state != THREAD_RUNNING))
+            thread_finish_sleep();
+        if (unlikely(err))
+            return err;
+    } while (unlikely(!is_woken(w)));
+    return 0;
+}
+
 int futex_sleep(struct futex_waiter *w, u64 deadline_ns)
 {
-    int err = 0;
-    while (!err) {
-        thread_prepare_sleep(true);
-        if (__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE))
-            break;
-        err = thread_sleep_until(deadline_ns);
-    }
-    thread_finish_sleep();
-    return err;
+    return sleep_for(w, deadline_ns);
 }
 
 /* ---- wait ---- */
 
-int futex_queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val)
+static inline int queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val)
 {
     u32 seen;
-    struct futex_bucket *b = futex_queue_lock(w);
+    struct futex_bucket *b = lock_and_queue(w);
     int err = user_get32(&seen, addr); /* aligned, since it has a key */
-    if (!err && seen != val)
+    if (!err && unlikely(seen != val))
         err = -EAGAIN;
-    if (err)
-        futex_unqueue_locked(w);
-    mutex_unlock(&b->lock);
+    if (unlikely(err))
+        unlink_waiter(w);
+    mutex_unlock_inline(&b->lock);
     return err;
+}
+
+__attribute__((noinline)) int futex_queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val)
+{
+    return queue_if_equal(w, addr, val);
 }
 
 static long restart_wait(struct thread *t)
@@ -152,22 +218,9 @@ static long restart_wait(struct thread *t)
     return futex_wait(args[0], args[1], (u32)args[2], (u32)args[3], args[4]);
 }
 
-int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
+static __attribute__((noinline)) int end_wait(int err, uaddr_t addr, bool shared, u32 val,
+                                              u32 bitset, u64 deadline_ns)
 {
-    struct futex_key key;
-    struct futex_waiter w;
-    if (!bitset)
-        return -EINVAL;
-    int err = futex_key_get(addr, shared, &key);
-    if (err)
-        return err;
-    futex_waiter_init(&w, &key, bitset);
-    err = futex_queue_if_equal(&w, addr, val);
-    if (err)
-        return err;
-    err = futex_sleep(&w, deadline_ns);
-    if (futex_unqueue(&w))
-        return 0;
     if (err != -EINTR)
         return err;
     if (deadline_ns == NO_DEADLINE)
@@ -175,6 +228,24 @@ int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
     current->restart = (struct restart_block){.fn = restart_wait,
                                               .args = {addr, shared, val, bitset, deadline_ns}};
     return -ERESTART_RESTARTBLOCK;
+}
+
+int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
+{
+    struct futex_waiter w;
+    if (!bitset)
+        return -EINVAL;
+    int err = get_key(addr, shared, &w.key);
+    if (unlikely(err))
+        return err;
+    init_waiter(&w, bitset);
+    err = queue_if_equal(&w, addr, val);
+    if (err)
+        return err;
+    err = sleep_for(&w, deadline_ns);
+    if (likely(!err) || unqueue(&w))
+        return 0;
+    return end_wait(err, addr, shared, val, bitset, deadline_ns);
 }
 
 /** Take the first @count of @waiters out. The index of one that was woken, or -1. */
@@ -230,8 +301,9 @@ int futex_waitv(const struct linux_futex_waitv *words, unsigned count, u64 deadl
 
 /* ---- wake ---- */
 
-/** Wake up to @nr waiters of @key in the locked bucket @b. */
-static int wake_key_locked(struct futex_bucket *b, const struct futex_key *key, int nr, u32 bitset)
+/** Wake up to @nr waiters of @key in the locked bucket @b; thread_give_way() is the caller's. */
+static inline __attribute__((always_inline)) int
+wake_in_line(struct futex_bucket *b, const struct futex_key *key, int nr, u32 bitset)
 {
     struct futex_waiter *w, *next;
     int woken = 0;
@@ -241,10 +313,17 @@ static int wake_key_locked(struct futex_bucket *b, const struct futex_key *key, 
             break;
         if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset) || w->pi_addr)
             continue;
-        futex_wake_waiter_locked(w);
+        wake_giving_way(w);
         woken++;
     }
     return woken;
+}
+
+/* The same for calls that do more. */
+static __attribute__((noinline)) int
+wake_key_locked(struct futex_bucket *b, const struct futex_key *key, int nr, u32 bitset)
+{
+    return wake_in_line(b, key, nr, bitset);
 }
 
 /** False if certainly nobody waits in @b. */
@@ -254,13 +333,24 @@ static inline bool has_waiters(const struct futex_bucket *b)
     return __atomic_load_n(&b->nr_waiters, __ATOMIC_RELAXED) != 0;
 }
 
-static __attribute__((noinline)) int wake_slow(uaddr_t addr, bool shared, int nr, u32 bitset)
+static __attribute__((noinline)) int wake_some(struct futex_bucket *b, uaddr_t addr, int nr,
+                                               u32 bitset)
+{
+    struct futex_key key = {(u64)(uintptr_t)mm_current(), addr};
+
+    mutex_lock_inline(&b->lock);
+    int woken = wake_in_line(b, &key, nr, bitset);
+    mutex_unlock_inline(&b->lock);
+    return woken;
+}
+
+static __attribute__((noinline)) int wake_any(uaddr_t addr, bool shared, int nr, u32 bitset)
 {
     struct futex_key key;
-    int err = futex_key_get(addr, shared, &key);
+    int err = get_key(addr, shared, &key);
     if (err)
         return err;
-    struct futex_bucket *b = futex_bucket_of(&key);
+    struct futex_bucket *b = bucket_at(key.addr);
     if (!has_waiters(b))
         return 0;
     mutex_lock(&b->lock);
@@ -269,13 +359,27 @@ static __attribute__((noinline)) int wake_slow(uaddr_t addr, bool shared, int nr
     return woken;
 }
 
+int futex_wake_and_leave(uaddr_t addr, bool shared, int nr, u32 bitset)
+{
+    return wake_any(addr, shared, nr, bitset);
+}
+
 int futex_wake(uaddr_t addr, bool shared, int nr, u32 bitset)
 {
-    if (!bitset)
+    int woken;
+
+    if (unlikely(!bitset))
         return -EINVAL;
-    if (!shared && IS_ALIGNED(addr, 4) && addr < USER_TOP && !has_waiters(bucket_at(addr)))
-        return 0;
-    return wake_slow(addr, shared, nr, bitset);
+    if (likely(!shared && IS_ALIGNED(addr, 4) && addr < USER_TOP)) {
+        struct futex_bucket *b = bucket_at(addr);
+        if (!has_waiters(b))
+            return 0;
+        woken = wake_some(b, addr, nr, bitset);
+    } else {
+        woken = wake_any(addr, shared, nr, bitset);
+    }
+    thread_give_way();
+    return woken;
 }
 
 /* ---- two words ---- */
@@ -352,6 +456,7 @@ int futex_requeue(uaddr_t from, bool shared, uaddr_t to, int nr_wake, int nr_mov
             moved = move_key_locked(&p, nr_move);
     }
     futex_pair_unlock(&p);
+    thread_give_way();
     if (err)
         return err;
     return expected ? woken + moved : woken;
@@ -435,5 +540,6 @@ int futex_wake_op(uaddr_t from, bool shared, uaddr_t to, int nr_from, int nr_to,
             woken += wake_key_locked(p.b2, &p.key2, nr_to, FUTEX_BITSET_MATCH_ANY);
     }
     futex_pair_unlock(&p);
+    thread_give_way();
     return woken;
 }

@@ -15,7 +15,7 @@ static int mark_dead(uaddr_t addr, bool pi, bool pending)
     int err = user_load32(addr, &word);
     for (; !err; word = seen) {
         if (pending && !pi && !word) { /* freed, but the wake was still to come */
-            futex_wake(addr, true, 1, FUTEX_BITSET_MATCH_ANY);
+            futex_wake_and_leave(addr, true, 1, FUTEX_BITSET_MATCH_ANY);
             return 0;
         }
         if ((word & FUTEX_TID_MASK) != self)
@@ -24,7 +24,7 @@ static int mark_dead(uaddr_t addr, bool pi, bool pending)
         if (err || seen != word)
             continue;
         if (!pi && word & FUTEX_WAITERS)
-            futex_wake(addr, true, 1, FUTEX_BITSET_MATCH_ANY);
+            futex_wake_and_leave(addr, true, 1, FUTEX_BITSET_MATCH_ANY);
         return 0;
     }
     return err;
@@ -69,7 +69,6 @@ void futex_leave_memory(struct thread *t)
     futex_pi_exit(t->tid);
     if (!t->clear_child_tid || mm_users(t->mm) + t->process->nr_threads < 3)
         return; /* nobody else sees the memory */
-    u32 zero = 0;
-    if (!copy_to_user(t->clear_child_tid, &zero, sizeof(zero)))
-        futex_wake(t->clear_child_tid, true, 1, FUTEX_BITSET_MATCH_ANY);
+    if (!user_put32(t->clear_child_tid, 0))
+        futex_wake_and_leave(t->clear_child_tid, true, 1, FUTEX_BITSET_MATCH_ANY);
 }

@@ -16,7 +16,7 @@ struct futex_bucket {
     struct mutex lock;
     struct list_head waiters; /* [B] in order of arrival */
     u32 nr_waiters;           /* [A] counted up before the word is looked at */
-};
+} __attribute__((aligned(64)));
 
 /* On the waiting thread's stack. */
 struct futex_waiter {
@@ -33,6 +33,8 @@ struct futex_waiter {
 
 /** Name the word. 0, -EINVAL or -EFAULT. */
 int futex_key_get(uaddr_t addr, bool shared, struct futex_key *key);
+/** As futex_wake(), for a thread that ends: it gives way to whom it has woken anyway. */
+int futex_wake_and_leave(uaddr_t addr, bool shared, int nr, u32 bitset);
 struct futex_bucket *futex_bucket_of(const struct futex_key *key);
 static inline bool futex_key_equal(const struct futex_key *a, const struct futex_key *b)
 {

@@ -8,6 +8,7 @@
 #include "abi/sched.h"
 #include "arch/frame.h"
 #include "arch/hooks.h"
+#include "arch/switch.h"
 #include "core/irq.h"
 #include "core/panic.h"
 #include "core/time.h"
@@ -52,6 +53,19 @@ struct runqueue *sched_lock_rq_of(struct thread *t)
             return rq;
         spin_unlock(&rq->lock);
     }
+}
+
+/* The same in line, where a wake is all that a call does. */
+static inline struct runqueue *lock_rq_of(struct thread *t)
+{
+    u32 id = __atomic_load_n(&t->cpu, __ATOMIC_RELAXED);
+    struct runqueue *rq = cpus[id]->rq;
+
+    spin_lock(&rq->lock);
+    if (likely(id == __atomic_load_n(&t->cpu, __ATOMIC_RELAXED)))
+        return rq;
+    spin_unlock(&rq->lock);
+    return sched_lock_rq_of(t);
 }
 
 void sched_charge(struct thread *t, u64 now)
@@ -193,11 +207,9 @@ static struct runqueue *least_loaded(const struct thread *t)
 }
 
 /** Where @t should run: where it ran if that CPU idles or none does, else an idle one. */
-static struct runqueue *choose_rq(const struct thread *t)
+static __attribute__((noinline)) struct runqueue *choose_of_many(struct runqueue *own,
+                                                                 const struct thread *t)
 {
-    struct runqueue *own = rq_of(t);
-    if (likely(cpu_count == 1))
-        return own;
     bool own_allowed = cpu_allowed(t, own->cpu->arch.id);
     if (own_allowed && cpu_idles(own->cpu->arch.id))
         return own;
@@ -205,6 +217,11 @@ static struct runqueue *choose_rq(const struct thread *t)
     if (id != MAX_CPUS)
         return cpus[id]->rq;
     return own_allowed ? own : least_loaded(t);
+}
+
+static inline struct runqueue *choose_rq(struct runqueue *own, const struct thread *t)
+{
+    return likely(cpu_count == 1) ? own : choose_of_many(own, t);
 }
 
 /** @t, which does not run, belongs to @rq's CPU from now on. */
@@ -229,7 +246,7 @@ static bool defers(const struct thread *t, const struct runqueue *rq)
 /** Where a new thread should run: it has nothing in any cache, so where the fewest are. */
 static struct runqueue *choose_rq_of_new(const struct thread *t)
 {
-    struct runqueue *rq = choose_rq(t);
+    struct runqueue *rq = choose_rq(rq_of(t), t);
 
     if (likely(cpu_count == 1) || cpu_idles(rq->cpu->arch.id))
         return rq;
@@ -240,10 +257,12 @@ static struct runqueue *choose_rq_of_new(const struct thread *t)
                : rq;
 }
 
-/** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due. The
+/** Queue the woken or new thread @t on @rq, which is locked, and preempt who runs if it is due; if
+ * that is the caller and it @gives_way itself, it is not told by PEND_KICK. The
  * CPU to be kicked once @rq is unlocked, or NULL: a CPU that is kicked wants the lock at once, and
  * may be given the very processor of the host that its holder was on. */
-static struct cpu *queue_woken_locked(struct runqueue *rq, struct thread *t)
+static inline __attribute__((always_inline)) struct cpu *
+place_woken_locked(struct runqueue *rq, struct thread *t, bool gives_way)
 {
     struct cpu *here = this_cpu();
     struct thread *running = rq->running;
@@ -265,12 +284,17 @@ static struct cpu *queue_woken_locked(struct runqueue *rq, struct thread *t)
     }
     if (t->vruntime + WAKE_PREEMPTS_NS < running->vruntime && !defers(t, rq)) {
         __atomic_fetch_or(&running->work, (u32)WORK_RESCHED, __ATOMIC_SEQ_CST);
-        if (!other)
+        if (!other && !gives_way)
             irq_pend(PEND_KICK);
     }
     if (!other && running->state != THREAD_DEAD && !timer_is_set(&rq->slice_timer))
         timer_set(&rq->slice_timer, now + SLICE_NS);
     return other;
+}
+
+static struct cpu *queue_woken_locked(struct runqueue *rq, struct thread *t)
+{
+    return place_woken_locked(rq, t, false);
 }
 
 static void kick_if(struct cpu *cpu)
@@ -288,28 +312,49 @@ static void queue_woken(struct runqueue *rq, struct thread *t, u64 from_min)
     kick_if(kicked);
 }
 
+/** The same of who has not left the CPU yet, or idles in place. */
+static void wake_in_place_and_unlock(struct runqueue *rq)
+{
+    struct cpu *rests = rq->idle && rq->cpu != this_cpu() ? rq->cpu : NULL;
+
+    if (rq->idle)
+        end_idling(rq);
+    spin_unlock(&rq->lock);
+    kick_if(rests);
+}
+
 /** Make @t, whose state the caller knows to be asleep, run; @rq is locked and is unlocked here. */
-static void wake_and_unlock(struct runqueue *rq, struct thread *t)
+static inline __attribute__((always_inline)) void wake_and_unlock(struct runqueue *rq,
+                                                                  struct thread *t, bool gives_way)
 {
     t->state = THREAD_RUNNING;
-    if (rq->running == t) { /* has not left the CPU yet, or idles in place */
-        struct cpu *rests = rq->idle && rq->cpu != this_cpu() ? rq->cpu : NULL;
-        if (rq->idle)
-            end_idling(rq);
-        spin_unlock(&rq->lock);
-        kick_if(rests);
+    if (rq->running == t) {
+        wake_in_place_and_unlock(rq);
         return;
     }
-    struct runqueue *to = choose_rq(t);
+    struct runqueue *to = choose_rq(rq, t);
     if (unlikely(to != rq)) {
         u64 from_min = rq->min_vruntime;
         spin_unlock(&rq->lock);
         queue_woken(to, t, from_min);
         return;
     }
-    struct cpu *busy = queue_woken_locked(rq, t);
+    struct cpu *busy = place_woken_locked(rq, t, gives_way);
     spin_unlock(&rq->lock);
     kick_if(busy);
+}
+
+static bool wake(struct thread *t, bool interruptible_only, bool gives_way)
+{
+    struct runqueue *rq = lock_rq_of(t);
+    u32 state = t->state;
+
+    if (unlikely(state != THREAD_SLEEP_INTR && (interruptible_only || state != THREAD_SLEEP))) {
+        spin_unlock(&rq->lock);
+        return false;
+    }
+    wake_and_unlock(rq, t, gives_way);
+    return true;
 }
 
 /* Packets of one burst wake the same thread again and again: 35 instructions of 3,100 of redis. */
@@ -318,24 +363,17 @@ bool thread_wake(struct thread *t)
     mb(); /* what it is woken for, then its state: it writes and reads them the other way round */
     if (__atomic_load_n(&t->state, __ATOMIC_RELAXED) == THREAD_RUNNING)
         return false;
-    struct runqueue *rq = sched_lock_rq_of(t);
-    if (t->state != THREAD_SLEEP && t->state != THREAD_SLEEP_INTR) {
-        spin_unlock(&rq->lock);
-        return false;
-    }
-    wake_and_unlock(rq, t);
-    return true;
+    return wake(t, false, false);
+}
+
+bool thread_wake_giving_way(struct thread *t)
+{
+    return wake(t, false, true);
 }
 
 bool thread_wake_interruptible(struct thread *t)
 {
-    struct runqueue *rq = sched_lock_rq_of(t);
-    if (t->state != THREAD_SLEEP_INTR) {
-        spin_unlock(&rq->lock);
-        return false;
-    }
-    wake_and_unlock(rq, t);
-    return true;
+    return wake(t, true, false);
 }
 
 static void sleep_ended(struct timer *timer)
@@ -405,7 +443,7 @@ static bool steal(struct runqueue *rq)
 
 /** Nothing to run: wait for an interrupt on the current thread's stack. @rq is locked, before and
  * after. */
-static void idle_locked(struct runqueue *rq)
+static __attribute__((noinline)) void idle_locked(struct runqueue *rq)
 {
     u64 since = time_ns();
     u64 bit = cpu_count > 1 ? cpu_bit(rq->cpu->arch.id) : 0;
@@ -441,36 +479,48 @@ static bool must_leave(const struct runqueue *rq, const struct thread *prev)
     return prev->state == THREAD_RUNNING && !cpu_allowed(prev, rq->cpu->arch.id);
 }
 
-/** Who runs next; waits until there is somebody. @rq is locked. */
-static struct thread *pick_next_locked(struct runqueue *rq, struct thread *prev)
+/** Nobody waits, or @prev may not stay: who runs next, or NULL: see who is first in the queue now.
+ */
+static __attribute__((noinline)) struct thread *wait_for_next_locked(struct runqueue *rq,
+                                                                     struct thread *prev)
 {
-    for (;;) {
-        if (unlikely(rq->home) && must_leave(rq, prev)) {
-            if (prev->state == THREAD_RUNNING)
-                prev->state = THREAD_MOVING;
-            return rq->nr_queued ? dequeue_first(rq) : rq->home;
-        }
-        bool again = prev->state == THREAD_RUNNING;
-        if (again && !rq->nr_queued)
-            return prev;
-        if (again)
-            enqueue_again(rq, prev);
-        if (rq->nr_queued)
-            return dequeue_first(rq);
-        idle_locked(rq);
+    if (unlikely(rq->home) && must_leave(rq, prev)) {
+        if (prev->state == THREAD_RUNNING)
+            prev->state = THREAD_MOVING;
+        return rq->nr_queued ? NULL : rq->home;
     }
+    if (prev->state == THREAD_RUNNING)
+        return prev;
+    idle_locked(rq);
+    return NULL;
+}
+
+/** Who runs next; waits until there is somebody. @rq is locked. */
+static inline struct thread *pick_next_locked(struct runqueue *rq, struct thread *prev)
+{
+    bool again;
+
+    while (again = prev->state == THREAD_RUNNING,
+           unlikely(!rq->nr_queued) || (again && unlikely(rq->home) && must_leave(rq, prev))) {
+        struct thread *next = wait_for_next_locked(rq, prev);
+        if (next)
+            return next;
+    }
+    if (again)
+        enqueue_again(rq, prev);
+    return dequeue_first(rq);
 }
 
 /** @t, which is awake, in no queue and has left its CPU, may not run there any more. */
 static void move_elsewhere(struct thread *t)
 {
-    u64 from_min = rq_of(t)->min_vruntime;
-    struct runqueue *to = choose_rq(t);
+    struct runqueue *own = rq_of(t), *to = choose_rq(own, t);
+    u64 from_min = own->min_vruntime;
     t->state = THREAD_RUNNING;
     queue_woken(to, t, from_min);
 }
 
-void sched_finish_switch(void)
+static inline void finish_switch(void)
 {
     struct runqueue *rq = this_cpu()->rq;
     struct thread *last = rq->last;
@@ -486,7 +536,12 @@ void sched_finish_switch(void)
     pend_own_work();
 }
 
-static void switch_to(struct runqueue *rq, struct thread *prev, struct thread *next)
+void sched_finish_switch(void)
+{
+    finish_switch();
+}
+
+static inline void switch_to(struct runqueue *rq, struct thread *prev, struct thread *next)
 {
     struct cpu *cpu = rq->cpu;
     rq->switches++;
@@ -497,17 +552,19 @@ static void switch_to(struct runqueue *rq, struct thread *prev, struct thread *n
     if (next->mm && next->mm != cpu->mm)
         mm_switch(next->mm);
     arch_switch(&prev->arch, &next->arch);
-    sched_finish_switch(); /* perhaps on another CPU than before */
+    finish_switch(); /* perhaps on another CPU than before */
 }
 
-void schedule(void)
+/** @charged: the current thread has just been, when it woke another. */
+static void leave_cpu(bool charged)
 {
     struct runqueue *rq = this_cpu()->rq;
     struct thread *prev = current;
 
     may_sleep();
     spin_lock(&rq->lock);
-    charge(prev, time_ns());
+    if (likely(!charged))
+        charge(prev, time_ns());
     if (prev->work & WORK_RESCHED)
         __atomic_fetch_and(&prev->work, ~(u32)WORK_RESCHED, __ATOMIC_RELAXED);
     if (prev->state == THREAD_RUNNING)
@@ -524,6 +581,16 @@ void schedule(void)
         __atomic_fetch_or(&prev->work, (u32)WORK_RSEQ, __ATOMIC_RELAXED);
     next->run_start_ns = prev->run_start_ns;
     switch_to(rq, prev, next);
+}
+
+void schedule(void)
+{
+    leave_cpu(false);
+}
+
+void thread_leave_for_woken(void)
+{
+    leave_cpu(true);
 }
 
 void sched_exit(void)

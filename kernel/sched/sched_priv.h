@@ -1,6 +1,8 @@
 /* What the files of this folder share. */
 #pragma once
 
+#include "abi/errno.h"
+#include "core/panic.h"
 #include "sched/thread.h"
 
 /* [L] under .lock, [C] own CPU only, [I] fixed.  The running thread is not in the queue; a thread
@@ -130,6 +132,22 @@ void sched_exit(void) __attribute__((noreturn));
 
 /** Let locks of the rooms below sleep. */
 void wait_init(void);
+
+/* thread_prepare_sleep() and thread_sleep_until() without a deadline (sched/wait.h) in line. */
+static inline void thread_prepare_sleep_inline(bool interruptible)
+{
+    /* A full barrier: the state is seen before the condition is looked at. */
+    __atomic_exchange_n(&current->state, interruptible ? THREAD_SLEEP_INTR : THREAD_SLEEP,
+                        __ATOMIC_SEQ_CST);
+}
+static inline int thread_sleep(void)
+{
+    may_sleep();
+    if (current->state == THREAD_SLEEP_INTR && signal_pending())
+        return -EINTR;
+    schedule();
+    return 0;
+}
 
 /* ---- signal.c ---- */
 

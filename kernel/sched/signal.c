@@ -157,13 +157,17 @@ sigset64_t signal_pending_set(struct thread *t)
     return t->pending.pending | t->process->pending.pending;
 }
 
-void signal_update_work(void)
+static inline void update_work(struct thread *t)
 {
-    struct thread *t = current;
     if (signal_pending_set(t) & ~t->blocked)
         thread_set_work(t, WORK_SIGNAL);
     else if (__atomic_load_n(&t->work, __ATOMIC_RELAXED) & WORK_SIGNAL)
         __atomic_fetch_and(&t->work, ~(u32)WORK_SIGNAL, __ATOMIC_RELAXED);
+}
+
+void signal_update_work(void)
+{
+    update_work(current);
 }
 
 void signal_set_blocked(sigset64_t mask)
@@ -175,7 +179,7 @@ void signal_set_blocked(sigset64_t mask)
     spin_lock(&t->process->siglock);
     bool blocks_more = mask & ~t->blocked;
     t->blocked = mask;
-    signal_update_work();
+    update_work(t);
     if (blocks_more && t->process->pending.pending && t->process->nr_threads > 1)
         signal_retarget_locked(t->process); /* what we were to take, another may */
     spin_unlock(&t->process->siglock);

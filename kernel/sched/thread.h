@@ -315,6 +315,17 @@ void profile_start(void);
 
 /** Make @thread runnable if it sleeps. True if it did. */
 bool thread_wake(struct thread *thread);
+/**
+ * The same for who calls thread_give_way() next, with no lock held, or ends: that way a switch to
+ * @thread costs neither the exit work of a call nor a second look at the clock.
+ */
+bool thread_wake_giving_way(struct thread *thread);
+void thread_leave_for_woken(void);
+static inline void thread_give_way(void)
+{
+    if (unlikely(__atomic_load_n(&current->work, __ATOMIC_RELAXED) & WORK_RESCHED))
+        thread_leave_for_woken();
+}
 /** Let another thread run. */
 void schedule(void);
 void thread_yield(void);

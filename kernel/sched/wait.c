@@ -83,9 +83,7 @@ void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive)
 
 void thread_prepare_sleep(bool interruptible)
 {
-    /* A full barrier: the state is seen before the condition is looked at. */
-    __atomic_exchange_n(&current->state, interruptible ? THREAD_SLEEP_INTR : THREAD_SLEEP,
-                        __ATOMIC_SEQ_CST);
+    thread_prepare_sleep_inline(interruptible);
 }
 
 void thread_finish_sleep(void)

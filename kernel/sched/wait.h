@@ -3,7 +3,7 @@
  * readiness primitive: every descriptor that can be waited for has one queue and a ready() mask. */
 #pragma once
 
-#include "core/spinlock.h"
+#include "core/percpu.h"
 #include "lib/list.h"
 
 struct thread;
@@ -119,5 +119,27 @@ void mutex_init(struct mutex *m);
 void mutex_lock(struct mutex *m);
 bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
+/** The same two in line, for the few calls that do little else. */
+#ifdef INGOT_DEBUG
+#define mutex_lock_inline   mutex_lock
+#define mutex_unlock_inline mutex_unlock
+#else
+static inline void mutex_lock_inline(struct mutex *m)
+{
+    struct thread *nobody = NULL;
+
+    if (unlikely(!__atomic_compare_exchange_n(&m->owner, &nobody, current_thread(), false,
+                                              __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+        mutex_lock(m);
+}
+static inline void mutex_unlock_inline(struct mutex *m)
+{
+    struct thread *self = current_thread();
+
+    if (unlikely(!__atomic_compare_exchange_n(&m->owner, &self, NULL, false, __ATOMIC_RELEASE,
+                                              __ATOMIC_RELAXED)))
+        mutex_unlock(m);
+}
+#endif
 /** True if the current thread holds it. */
 bool mutex_held(const struct mutex *m);

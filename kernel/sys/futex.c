@@ -75,13 +75,18 @@ static __attribute__((noinline)) long futex_any(uaddr_t uaddr, int op, unsigned 
     }
 }
 
-/* The wake and the wait that a program calls most go the short way. */
+/* The wake and the waits that a program calls most go the short way: FUTEX_WAIT is the C library's
+ * of a mutex, FUTEX_WAIT_BITSET without a timeout that of all else. */
 long sys_futex(uaddr_t uaddr, int op, unsigned val, u64 timeout, uaddr_t uaddr2, unsigned val3)
 {
     if (op == (FUTEX_WAKE | FUTEX_PRIVATE_FLAG))
         return futex_wake(uaddr, false, (int)val, FUTEX_BITSET_MATCH_ANY);
-    if (op == (FUTEX_WAIT | FUTEX_PRIVATE_FLAG) && !timeout)
-        return futex_wait(uaddr, false, val, FUTEX_BITSET_MATCH_ANY, NO_DEADLINE);
+    if (!timeout) {
+        if (op == (FUTEX_WAIT | FUTEX_PRIVATE_FLAG))
+            return futex_wait(uaddr, false, val, FUTEX_BITSET_MATCH_ANY, NO_DEADLINE);
+        if ((op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET)
+            return futex_wait(uaddr, !(op & FUTEX_PRIVATE_FLAG), val, val3, NO_DEADLINE);
+    }
     return futex_any(uaddr, op, val, timeout, uaddr2, val3);
 }
 

@@ -37,25 +37,24 @@ static long create_thread(const struct linux_clone_args *args)
         return err;
     if (!(args->flags & CLONE_THREAD))
         return fork_process(args, "clone");
-    struct trap_frame frame = *current_frame();
-    frame.rax = 0;
-    frame.orig_rax = (u64)-1;
-    if (args->stack)
-        frame.rsp = args->stack;
-
     struct thread *t;
-    err = thread_create(current_process(), &frame, &t);
+    err = thread_create(current_process(), current_frame(), &t);
     if (err)
         return err;
+    struct trap_frame *frame = arch_frame_of(t->kstack_top);
+    frame->rax = 0;
+    frame->orig_rax = (u64)-1;
+    if (args->stack)
+        frame->rsp = args->stack;
     if (args->flags & CLONE_SETTLS)
         t->arch.fs_base = args->tls;
     if (args->flags & CLONE_CHILD_CLEARTID)
         t->clear_child_tid = args->child_tid;
 
     int tid = t->tid;
-    if (args->flags & CLONE_PARENT_SETTID && copy_to_user(args->parent_tid, &tid, sizeof(tid)))
+    if (args->flags & CLONE_PARENT_SETTID && user_put32(args->parent_tid, (u32)tid))
         goto fault;
-    if (args->flags & CLONE_CHILD_SETTID && copy_to_user(args->child_tid, &tid, sizeof(tid)))
+    if (args->flags & CLONE_CHILD_SETTID && user_put32(args->child_tid, (u32)tid))
         goto fault;
     thread_start(t);
     return tid;
@@ -86,7 +85,8 @@ static int read_clone_args(uaddr_t from, u64 size, struct linux_clone_args *args
         return -EINVAL;
     if (size > PAGE_SIZE)
         return -E2BIG;
-    memset(args, 0, sizeof(*args));
+    if (size < sizeof(*args))
+        memset(args, 0, sizeof(*args));
     if (copy_from_user(args, from, min(size, (u64)sizeof(*args))))
         return -EFAULT;
     for (u64 at = sizeof(*args); at < size; at++) {

@@ -446,35 +446,15 @@ trap_stubs:
     .set v, v + 1
     .endr
 
-/* void arch_switch(struct arch_thread *prev, struct arch_thread *next), after the C part */
+/* Where a new thread begins: arch_thread_init() left argument and entry on its stack. */
     .section .text.hot, "ax", @progbits
     .balign 16
-    .globl arch_switch_stacks
-    .type arch_switch_stacks, @function
-arch_switch_stacks:
-    push %rbx
-    push %rbp
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    movq %rsp, (%rdi)
-    movq (%rsi), %rsp
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
-    ret
-    .size arch_switch_stacks, . - arch_switch_stacks
-
-/* Where a new thread begins: arch_thread_init() put entry and argument into r12 and r13. */
     .globl arch_thread_begin
 arch_thread_begin:
     xorl %ebp, %ebp
-    movq %r13, %rdi
-    call *%r12
+    pop %rdi
+    pop %rax
+    call *%rax
     ud2
 
     .section .note.GNU-stack, "", @progbits

@@ -104,6 +104,7 @@ void arch_features_init(void)
     crc32c_by_table = f->tcg;
     read_tsc_rate(f, max_leaf);
     read_vector(f);
+    f->quick_switch = f->fsgsbase && f->xsaveopt;
 }
 
 /* CPUID is dear where the host is a VM itself, so only what is needed is asked, and not twice. */
@@ -149,6 +150,7 @@ void arch_features_init_process(bool fsgsbase, const struct cpuid_table *known)
     if (!f->xsave)
         return;
     read_vector_process(f, known); /* leaf 7 is not asked: rep movsq is as quick where it matters */
+    f->quick_switch = f->fsgsbase && f->xsaveopt;
 }
 
 void arch_cpu_setup(void)

@@ -5,12 +5,12 @@
 #include "arch/features.h"
 #include "arch/frame.h"
 #include "arch/hooks.h"
+#include "arch/switch.h"
 #include "arch/vector.h"
 #include "lib/string.h"
 
 enum { MSR_FS_BASE = 0xc0000100 };
 
-void arch_switch_stacks(struct arch_thread *prev, struct arch_thread *next);
 extern char arch_thread_begin[];
 
 volatile u32 *arch_eoi_register;
@@ -19,14 +19,10 @@ void arch_thread_init(struct arch_thread *t, void *stack_top, void (*entry)(void
 {
     u64 *sp = (u64 *)(void *)arch_frame_of(stack_top);
 
-    *--sp = 0; /* keeps the stack as a call would have left it */
+    *--sp = 0;                     /* keeps the stack as a call would have left it */
+    *--sp = (u64)(uintptr_t)entry; /* what arch_thread_begin takes off */
+    *--sp = (u64)(uintptr_t)arg;
     *--sp = (u64)(uintptr_t)arch_thread_begin;
-    *--sp = 0;                     /* rbx */
-    *--sp = 0;                     /* rbp */
-    *--sp = (u64)(uintptr_t)entry; /* r12 */
-    *--sp = (u64)(uintptr_t)arg;   /* r13 */
-    *--sp = 0;                     /* r14 */
-    *--sp = 0;                     /* r15 */
     t->rsp = (u64)(uintptr_t)sp;
     t->loaded_on = NULL;
 }
@@ -65,10 +61,7 @@ u64 arch_get_fs(void)
     return base;
 }
 
-/* A kernel-only thread leaves the program's registers where they are, so going through idle and
- * back to the same program thread costs neither save nor load of FS; the vector state is saved when
- * its thread leaves (another CPU may take it) but loaded only if the registers hold another's. */
-void arch_switch(struct arch_thread *prev, struct arch_thread *next)
+void arch_switch_state_any(struct arch_thread *prev, struct arch_thread *next)
 {
     struct arch_cpu *cpu = this_arch_cpu();
 
@@ -84,7 +77,6 @@ void arch_switch(struct arch_thread *prev, struct arch_thread *next)
             vector_load(next->vector);
         cpu->vector_owner = NULL; /* the registers run ahead of the memory from here on */
     }
-    arch_switch_stacks(prev, next);
 }
 
 void arch_frame_init(struct trap_frame *frame, u64 rip, u64 rsp)

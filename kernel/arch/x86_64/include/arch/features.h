@@ -10,6 +10,7 @@ struct arch_features {
     bool fsgsbase, xsave, xsaveopt, rdpid, rdtscp;
     bool gib_pages, x2apic, tsc_deadline, rdrand, rdseed;
     bool hypervisor, tcg, kvm;
+    bool quick_switch;       /* fsgsbase and xsaveopt */
     bool copy_bytes;         /* rep movsb is the quick one (ERMS, and not under TCG) */
     u32 hypervisor_max_leaf; /* 0x40000000 and up */
     u32 tsc_khz;             /* what CPUID says of the TSC's rate; 0: nothing */

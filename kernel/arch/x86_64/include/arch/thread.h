@@ -1,4 +1,4 @@
-/* What the instruction set wants to keep of a thread, and the switch between two.
+/* What the instruction set wants to keep of a thread; the switch between two is in arch/switch.h.
  * Kernel code uses general registers only, so the program's vector registers stay where they are
  * until the thread is switched away. */
 #pragma once
@@ -27,13 +27,6 @@ static inline struct trap_frame *arch_frame_of(void *stack_top)
 {
     return (struct trap_frame *)(void *)((char *)stack_top - 176);
 }
-
-/**
- * Leave @prev, go on in @next; returns when somebody switches back to @prev.
- * The caller has set the CPU's current thread and kernel stack top (core/percpu.h) before.
- * Stack, callee-saved registers, FS base and vector state are switched.  Thread context.
- */
-void arch_switch(struct arch_thread *prev, struct arch_thread *next);
 
 /**
  * Go (back) to the program with every register as in @frame, which must be the one at the top of
