@@ -1,6 +1,6 @@
-/* The order of a run queue, for sched.c alone: by virtual run time, so that who had least comes
- * first. Real-time threads stand before all others in the same order: theirs is a small number for
- * their priority, and does not grow.  All with the queue's lock held. */
+/* The order of a run queue, for sched.c and policy.c alone: by virtual run time, so that who had
+ * least comes first. Real-time threads stand before all others in the same order: theirs is a small
+ * number for their priority, and does not grow.  All with the queue's lock held. */
 #pragma once
 
 #include "abi/sched.h"
@@ -11,6 +11,11 @@ enum {
     RT_PRIORITIES = 100,
     RT_STEP_NS = 2000000, /* so far before the next priority a real-time thread is */
 };
+
+static inline bool cpu_allowed(const struct thread *t, u32 cpu)
+{
+    return t->affinity >> cpu & 1;
+}
 
 /** What a thread of another weight than nice 0's is charged for @delta. */
 static inline u64 weighted(const struct thread *t, u64 delta)

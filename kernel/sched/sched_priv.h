@@ -110,10 +110,8 @@ void profile_take(const struct trap_frame *frame);
 struct runqueue *sched_lock_rq_of(struct thread *thread);
 /** Charge the running thread for the time since it was last charged. [L] held. */
 void sched_charge(struct thread *thread, u64 now);
-/** A new thread gets nice and policy of @from. */
-void sched_inherit(struct thread *thread, const struct thread *from);
-/** [L] held. */
-bool sched_is_realtime(const struct thread *thread);
+/** @thread, which is awake, in no queue and has left its CPU, may not run there any more. */
+void sched_move_elsewhere(struct thread *thread);
 
 /** One bit a CPU; only kept where there are several. [A] */
 extern u64 cpus_idle;
@@ -127,6 +125,13 @@ void sched_thread_start(struct thread *thread);
 bool thread_wake_interruptible(struct thread *thread);
 /** Leave the CPU for ever. */
 void sched_exit(void) __attribute__((noreturn));
+
+/* ---- policy.c ---- */
+
+/** A new thread gets nice and policy of @from. */
+void sched_inherit(struct thread *thread, const struct thread *from);
+/** [L] held. */
+bool sched_is_realtime(const struct thread *thread);
 
 /* ---- wait.c ---- */
 
