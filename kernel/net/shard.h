@@ -129,6 +129,6 @@ static inline void shard_unlock(struct shard *shard)
 /** Set a timer of the shard's wheel; under the lock. */
 void shard_timer_set(struct shard *shard, struct wheel_timer *timer, u32 tick);
 
-/* The table of connections; under the lock. shard_find() is in tcp_priv.h. */
+/* The table of connections; under the lock. shard_find() is in tcp_table.h. */
 void shard_insert(struct shard *shard, struct tcp_conn *conn);
 void shard_remove(struct shard *shard, struct tcp_conn *conn);

@@ -4,6 +4,7 @@
  * way (tcp_input.c), which does the same for such a segment: RFC 9293 3.10.7.4, 7323, and
  * Jacobson's header prediction. */
 #include "net/tcp_priv.h"
+#include "net/tcp_table.h"
 #include "net/wire.h"
 
 enum {

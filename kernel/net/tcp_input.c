@@ -2,6 +2,7 @@
  * RFC 5961 against guessed segments and of RFC 7323 5 against old ones. */
 #include "lib/string.h"
 #include "net/tcp_priv.h"
+#include "net/tcp_table.h"
 
 enum { PAWS_IDLE_MS = 24 * 24 * 3600 * 1000 }; /* 24 days: RFC 7323 5.5 */
 

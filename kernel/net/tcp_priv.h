@@ -382,16 +382,6 @@ static inline bool tcp_can_send(u8 state)
 struct tcp_conn *tcp_conn_create(void);
 /** Free what is in no table and has no socket. */
 void tcp_conn_free(struct tcp_conn *c);
-/** The connection of @flow, whose hash @hash is; NULL: none. Under the lock. */
-static inline struct tcp_conn *shard_find(struct shard *shard, const struct flow *flow, u32 hash)
-{
-    struct tcp_conn *c = shard->conns[hash & shard->conn_mask];
-
-    while (c && (c->hash != hash || !flow_equal(&c->flow, flow)))
-        c = c->hash_next;
-    return c;
-}
-
 /** Lock the shard of @c, which the caller's socket keeps alive, without taking the time. */
 static inline struct shard *tcp_conn_lock_quick(struct tcp_conn *c)
 {

@@ -1,6 +1,7 @@
 /* What programs do with stream sockets but for moving bytes (tcp_stream.c): the operations of
  * socket.h, and readiness. */
 #include "net/tcp_priv.h"
+#include "net/tcp_table.h"
 
 #include "lib/string.h"
 #include "net/tcp.h"
