@@ -35,6 +35,7 @@ struct run_printer {
     struct chart *chart; /* gets the marks of the start; NULL: nobody wants them */
     struct symbols symbols;
     bool symbols_loaded;
+    bool learns;        /* the ground was chosen without being asked: it may be another next time */
     bool missing;       /* paths that were not found are for the user, as they come */
     struct strs missed; /* else they are kept for the end */
 };
@@ -54,6 +55,17 @@ static void run_symbolize(void *context, const char *line, char *out, size_t siz
         printer->symbols_loaded = true;
     }
     symbols_annotate(&printer->symbols, line, out, size);
+}
+
+/* A process has no other beside it: whoever wants one gets a VM the next time. */
+static void run_learn(struct run_printer *printer, const char *text)
+{
+    if (!printer->learns || !strstr(text, "only a virtual machine has"))
+        return;
+    printer->learns = false;
+    run_ground_learn(printer->guest->image_id);
+    if (!printer->quiet)
+        run_print(printer, stderr, "", "ingot run: started again, it gets a VM");
 }
 
 static void run_line(void *context, enum guest_line kind, const char *text)
@@ -76,10 +88,11 @@ static void run_line(void *context, enum guest_line kind, const char *text)
     case GUEST_LINE_KERNEL:
         if (printer->chart && chart_line(printer->chart, text))
             return;
-        if (printer->quiet)
-            return;
-        run_symbolize(printer, text, named, sizeof(named));
-        run_print(printer, stderr, "ingot: guest: ", named);
+        if (!printer->quiet) {
+            run_symbolize(printer, text, named, sizeof(named));
+            run_print(printer, stderr, "ingot: guest: ", named);
+        }
+        run_learn(printer, text);
         return;
     }
 }
@@ -263,6 +276,7 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     struct run_printer printer CLEANUP(run_printer_fini) = {.guest = guest,
                                                             .quiet = options->quiet,
                                                             .missing = options->missing,
+                                                            .learns = run_ground_is_auto(options),
                                                             .raw = guest->config.tty};
     struct guest_log log CLEANUP(guest_log_fini);
     struct buf diag CLEANUP(buf_free) = {0};

@@ -4,7 +4,9 @@
 
 #include "image/config.h"
 #include "image/image.h"
+#include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/string.h"
 #include "vm/boot_cache.h"
 #include "vm/kvm.h"
 
@@ -37,37 +39,69 @@ static void ground_tell(const struct kvm_info *kvm)
             kvm->why);
 }
 
-/* Programs that are good for nothing without others: kernel/sys/exec_allow.c has more, those which
- * also do something by themselves. */
-static bool is_launcher(const char *path)
+/* Programs that are good for nothing without others (kernel/sys/exec_allow.c has more, those which
+ * also do something by themselves), and servers that are several processes as they come. */
+static bool is_several(const char *path)
 {
     static const char names[][16] = {
-        "sh",   "bash",    "dash",    "ash",         "zsh",       "ksh",
-        "mksh", "fish",    "tini",    "dumb-init",   "catatonit", "gosu",
-        "env",  "su-exec", "setpriv", "docker-init", "s6-svscan", "runsvdir",
+        "sh",       "bash",    "dash",     "ash",         "zsh",         "ksh",
+        "mksh",     "fish",    "tini",     "dumb-init",   "catatonit",   "gosu",
+        "env",      "su-exec", "setpriv",  "docker-init", "s6-svscan",   "runsvdir",
+        "apache2",  "busybox", "dropbear", "gunicorn",    "gunicorn3",   "lighttpd",
+        "nginx",    "php-fpm", "rsync",    "sshd",        "tmux",        "unicorn",
+        "varnishd", "vsftpd",  "xargs",    "parallel",    "supervisord", "celery",
     };
     const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
 
     for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return false;
+    return name && str_starts(name, "php-fpm");
 }
 
-/* Only a VM has several processes: who names programs to start wants them, and who starts a shell
- * or a launcher. */
+/* What is remembered of an image that wanted a second process where there was none. */
+static char *ground_memory(const char *image_id)
+{
+    return str_printf("processes-%.16s", image_id);
+}
+
+void run_ground_learn(const char *image_id)
+{
+    char *name CLEANUP(mem_free) = ground_memory(image_id);
+
+    boot_cache_put(name, "1");
+}
+
+static bool ground_knows(const struct image *image)
+{
+    char *name CLEANUP(mem_free) = ground_memory(image->id);
+    char said[8];
+
+    return boot_cache_get(name, said, sizeof(said));
+}
+
+/* Only a VM has several processes: who names programs to start wants them, and who starts a shell,
+ * a launcher or a server that has them; or a script that is one of these. */
 static bool ground_wants_processes(const struct run_options *options, const struct image *image)
 {
     const struct image_config *config = &image->config;
-    const char *program = options->entrypoint      ? options->entrypoint
-                          : config->entrypoint.len ? config->entrypoint.at[0]
-                          : config->cmd.len        ? config->cmd.at[0]
-                                                   : NULL;
+    const struct strs *words = config->entrypoint.len ? &config->entrypoint : &config->cmd;
 
     if (options->single)
         return false;
-    return options->exec.len || config_getenv(&config->labels, "org.ingot.exec") ||
-           is_launcher(program);
+    if (options->exec.len || config_getenv(&config->labels, "org.ingot.exec"))
+        return true;
+    if (options->entrypoint)
+        return is_several(options->entrypoint);
+    for (size_t i = 0; i < words->len && i < 2; i++)
+        if (is_several(words->at[i]))
+            return true;
+    return ground_knows(image);
+}
+
+bool run_ground_is_auto(const struct run_options *options)
+{
+    return strcmp(ground_wish(options), "auto") == 0;
 }
 
 static const struct vmm *ground_auto(const struct run_options *options, const struct image *image)

@@ -373,6 +373,7 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
         return failed;
     guest->title =
         options->name ? str_printf("%s, of %s", options->name, image->name) : str_dup(image->name);
+    memcpy(guest->image_id, image->id, sizeof(guest->image_id));
     guest->config.no_input = options->interactive == 0;
     failed = run_set_machine(guest, options, err);
     if (!failed)

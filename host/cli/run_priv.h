@@ -42,6 +42,7 @@ struct run_guest {
     struct vm_config config;
     const struct vmm *vmm;
     char *title;       /* what it runs, for people; owned */
+    char image_id[65]; /* as struct image has it */
     char *kernel;      /* owned */
     struct buf params; /* kernel words */
     struct buf args;   /* the program's */
@@ -65,6 +66,13 @@ enum {
  * that is not a VM.  Returns 0 or ERR_USAGE. */
 int run_choose_ground(const struct run_options *options, const struct image *image,
                       const struct vmm **vmm, struct err *err);
+
+/** Was the ground left to run_choose_ground()? */
+bool run_ground_is_auto(const struct run_options *options);
+
+/** The image wanted a second process where there was none: from now on, until this machine boots
+ * again, `auto` takes a VM for it. */
+void run_ground_learn(const char *image_id);
 
 /** Does a program that fails get a word on files which it looked for in vain and this machine has?
  * It does where the image was made of a program of this machine for this run. */

@@ -1,6 +1,7 @@
 #include "image/extras.h"
 
 #include "image/closure.h"
+#include "image/modules.h"
 #include "image/tree.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -242,6 +243,8 @@ static int extras_do(struct extras *x, const struct strs *raw, int depth, struct
         return 0;
     if (strcmp(verb, "tree") == 0 || strcmp(verb, "file") == 0 || strcmp(verb, "program") == 0)
         return extras_paths(x, &words, err);
+    if (strcmp(verb, "package") == 0)
+        return modules_add_package(x->closure->tree, words.at[1], err);
     if (strcmp(verb, "use") == 0)
         return extras_section(x, words.at[1], depth + 1, err);
     if (strcmp(verb, "dir") == 0)

@@ -78,14 +78,24 @@ static const struct language languages[] = {
     {
         .name = "shell",
         .program = "/bin/sh",
-        .interpreter = "(ba|da|z|k)?sh",
-        .suffixes = {".sh", ".bash"},
+        .interpreter = "(ba|da|z|k|fi)?sh",
+        .suffixes = {".sh", ".bash", ".zsh", ".fish"},
         /* A word where a command may stand. */
         .patterns = {"(^|[|&({`!]|[^a-z](then|do|else|elif|if|while|until|xargs|exec|time|nice|env|"
                      "nohup)" BLANK ")" BLANK "*([A-Za-z0-9_.+-]+)",
                      "^" BLANK
                      "*(then|do|else|elif|if|while|until|xargs|exec|time|nice|env|nohup)" BLANK
                      "+([A-Za-z0-9_.+-]+)"},
+        .names_programs = true,
+    },
+    {
+        .name = "make",
+        .program = "/usr/bin/make",
+        .interpreter = "g?make|[Mm]akefile|GNUmakefile",
+        .suffixes = {".mk"},
+        /* A word where a command of a recipe may stand, or of $(shell ...). */
+        .patterns = {"^" BLANK "+[@+-]*" BLANK "*([A-Za-z0-9_.+-]+)",
+                     "[|&]" BLANK "*([A-Za-z0-9_.+-]+)", "shell" BLANK "+([A-Za-z0-9_.+-]+)"},
         .names_programs = true,
     },
 };

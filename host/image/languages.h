@@ -14,7 +14,7 @@ struct language {
     const char *name;
     const char *interpreter;                 /* POSIX extended, of its whole file name */
     const char *program;                     /* its usual path */
-    const char *suffixes[4];                 /* of scripts; NULL-terminated, as all lists here */
+    const char *suffixes[6];                 /* of scripts; NULL-terminated, as all lists here */
     const char *separator;                   /* between a name's parts, "/" in its path; or NULL */
     const char *patterns[LANGUAGE_PATTERNS]; /* the last group: a name, or names and commas */
     const char *files[LANGUAGE_FILES];       /* what may follow the path: ".py", "/__init__.py" */

@@ -320,3 +320,13 @@ int modules_add_boot(struct tree *tree, const char *program, const char *dpkg, s
         dpkg_files(&m.dpkg, names.at[i], &files);
     return tmpfiles_add(tree, &files, err);
 }
+
+int modules_add_package(struct tree *tree, const char *name, struct err *err)
+{
+    struct modules m CLEANUP(modules_free) = {.tree = tree};
+    struct strs files CLEANUP(strs_free) = {0};
+
+    dpkg_open(&m.dpkg, NULL);
+    dpkg_files(&m.dpkg, name, &files);
+    return add_files(tree, &files, err);
+}

@@ -30,5 +30,9 @@ void modules_programs(const struct strs *names, struct strs *programs);
 int modules_add_of(struct tree *tree, const char *language, const char *program, const char *dpkg,
                    struct err *err);
 
+/** Add to @tree the files of the Debian package @name, but for programs and what is for people;
+ * nothing if it is not installed. */
+int modules_add_package(struct tree *tree, const char *name, struct err *err);
+
 /** Add to @tree what the Debian package of @program has made at boot: tmpfiles.h. */
 int modules_add_boot(struct tree *tree, const char *program, const char *dpkg, struct err *err);

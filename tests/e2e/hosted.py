@@ -292,12 +292,26 @@ def test_a_fork_that_cannot_be_had_is_said_once():
         need(got.text().strip() == want, f"{program} prints {got.text()!r}, want {want!r}\n{got.show()}")
 
 
+def write_script(folder, name):
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("#!/usr/bin/python3\n")
+    os.chmod(path, 0o755)
+
+
 def test_auto_takes_a_vm_for_who_starts_others():
     with Home() as home:
         def is_vm(*words):
             return "qemu-system" in home.ingot("run", "--dry-run", *words, env={"INGOT_ISOLATION": "auto"}).text()
         need(is_vm("/bin/sh") and is_vm("--allow-exec", "true", "/bin/echo"), "a process cannot start other programs")
         need(is_vm("--single", "/bin/sh") == is_vm("/bin/echo"), "--single wants no second process")
+        write_script(home.path, "gunicorn")
+        need(is_vm(f"{home.path}/gunicorn"), "a server of several processes")
+        words = ["/usr/bin/python3", "-c", "import os; os.fork()"]
+        if not is_vm(*words):
+            result = home.ingot("run", *words, env={"INGOT_ISOLATION": "auto"})
+            need("started again, it gets a VM" in result.errors(), f"no word on the next time\n{result.show()}")
+            need(is_vm(*words) and not is_vm("/bin/echo"), "not remembered, or of all")
 
 
 

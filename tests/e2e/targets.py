@@ -4,7 +4,7 @@ import tempfile
 
 from commands import Home
 from harness import INGOT, need
-from netlab import ask, background, namespace, need_programs, until
+from netlab import ask, background, find, namespace, need_programs, until
 
 
 def write(folder, files, mode=0o644):
@@ -63,6 +63,29 @@ def test_what_packages_have_made_at_boot():
             home.good("run", "-q", *words, "--file", f"{folder}/x:/run/x", "/usr/bin/python3", "-c", script)
         result = home.ingot("run", "-q", "/usr/bin/python3", "-c", script.replace("/run/x/y", "/run"))
         need("Permission denied" in result.errors(), f"anybody writes to /run\n{result.show()}")
+
+
+TRIED = {  # programs with files that no header names, as a user tries them first
+    "dot": (("-Tsvg", "a.dot"), "</svg>"),
+    "tcc": (("-run", "a.c"), "compiled"),
+    "gcc": (("-v", "-o", "/tmp/a", "a.c"), ""),
+    "fish": (("a.fish",), "3"),
+    "zsh": (("a.zsh",), "dated"),
+    "make": (("-f", "a.mk"), "made x"),
+    "lighttpd": (("-tt", "-f", "/etc/lighttpd/lighttpd.conf"), ""),
+}
+
+
+def test_programs_bring_what_no_header_names():
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        write(folder, {"a.dot": "digraph { a -> b }", "a.c": '#include <stdio.h>\nint main(void) { puts("compiled"); }\n',
+                       "a.fish": "for i in (seq 3); echo $i; end | tail -1\n", "a.mk": "all: ; @echo made $(shell echo x)\n",
+                       "a.zsh": "a=(3 1); print -l ${(n)a} | head -1; [[ -n $(date) ]] && echo dated\n"})
+        for program, (words, wanted) in TRIED.items():
+            if not find(program):
+                continue
+            result = home.ingot("run", program, *words, cwd=folder, timeout=120, env={"INGOT_ISOLATION": "auto"})
+            need(result.status == 0 and wanted in result.text(), f"{program}: status {result.status}\n{result.show()}")
 
 
 def add_to(suite):
