@@ -327,6 +327,8 @@ static int run_set_terminal(struct run_guest *guest, const struct run_options *o
     /* Unasked only where nothing is redirected: a terminal makes stdout and stderr one. */
     guest->config.tty = options->tty == 1 || (options->tty < 0 && options->interactive != 0 &&
                                               in_and_out && isatty(STDERR_FILENO));
+    if (guest->config.tty)
+        guest->config.operator_line = VM_LINE_OURS;
     return 0;
 }
 

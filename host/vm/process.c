@@ -81,7 +81,7 @@ static void plan_argv(struct child_plan *plan, const struct vm_config *config)
     strs_take(&plan->argv, str_printf("%zu", config->nr_layers));
     if (config->tty)
         strs_add(&plan->argv, "tty");
-    if (config->operator_line > 0)
+    if (config->operator_line)
         strs_add(&plan->argv, "operator");
     if (config->cpus > 1)
         strs_take(&plan->argv, str_printf("cpus=%u", config->cpus));
@@ -232,7 +232,7 @@ static int plan_channels(struct child_plan *plan, const struct vm_config *config
         failed = open_log(plan, vm, err);
     if (!failed && config->tty)
         failed = open_terminal(plan, vm, err);
-    if (!failed && config->operator_line > 0)
+    if (!failed && config->operator_line)
         failed = open_pair(&vm->ch.line, &plan->ours[FD_LAYERS + config->nr_layers + 2], err);
     return failed;
 }

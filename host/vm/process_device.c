@@ -171,7 +171,7 @@ static int make_doorbell(int *read_end, int *write_end)
 /* In between may be the operator's line. */
 static int make_channels(struct child_plan *device, int *sandbox, const struct vm_config *config)
 {
-    int *doorbells = &sandbox[config->operator_line > 0 ? 3 : 2];
+    int *doorbells = &sandbox[config->operator_line ? 3 : 2];
     int failed = make_pipe(&sandbox[1], &device->ours[FD_IRQ]);
 
     for (size_t i = 0; i < process_count_devices(config) && !failed; i++)

@@ -169,6 +169,8 @@ static int qemu_open_channels(const struct vm_config *config, struct qemu_fds *f
         failed = qemu_open_channel(fds, QEMU_FD_CONTROL, &vm->control, err);
     if (!failed && config->report)
         failed = qemu_open_channel(fds, QEMU_FD_REPORT, &vm->ch.report, err);
+    if (!failed && config->operator_line == VM_LINE_OURS)
+        failed = qemu_open_channel(fds, QEMU_FD_GUEST, &vm->ch.line, err);
     if (config->tty)
         return failed ? failed : qemu_open_channel(fds, QEMU_FD_TTY, &vm->ch.tty, err);
     if (!failed)
@@ -255,7 +257,7 @@ static void qemu_open_operators(const struct vm_config *config, struct qemu_fds 
 {
     if (config->monitor)
         fds->ours[QEMU_FD_MONITOR] = fcntl(config->monitor, F_DUPFD_CLOEXEC, FD_HIGH);
-    if (config->operator_line)
+    if (config->operator_line > 0)
         fds->ours[QEMU_FD_GUEST] = fcntl(config->operator_line, F_DUPFD_CLOEXEC, FD_HIGH);
 }
 

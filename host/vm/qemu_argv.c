@@ -104,7 +104,8 @@ static void qemu_add_ports_of_ours(const struct qemu_plan *plan, struct strs *ar
     }
     if (config->operator_line) {
         qemu_add(argv, "-chardev",
-                 str_printf("socket,id=guest,fd=%d,server=on,wait=off", QEMU_FD_GUEST));
+                 str_printf("socket,id=guest,fd=%d%s", QEMU_FD_GUEST,
+                            config->operator_line > 0 ? ",server=on,wait=off" : ""));
         qemu_add(argv, "-device",
                  str_printf("virtserialport,chardev=guest,name=ingot.guest,nr=%d", --ports));
     }

@@ -83,7 +83,7 @@ static u64 relay_now_ms(void)
 
 static void relay_signals(sigset_t *set)
 {
-    static const int held[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1};
+    static const int held[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1, SIGWINCH};
 
     sigemptyset(set);
     for (size_t i = 0; i < ARRAY_LEN(held); i++)
@@ -274,6 +274,17 @@ static void relay_diag(struct state *state)
         buf_add(state->relay->diag, bytes, (size_t)got);
 }
 
+/* The guest's terminal is as large as the user's. */
+static void relay_tell_size(const struct state *state)
+{
+    unsigned columns, rows;
+
+    if (state->relay->line != VM_LINE_OURS || !terminal_size(state->relay->in, &columns, &rows))
+        return;
+    char *request CLEANUP(mem_free) = str_printf("size %u %u\n", columns, rows);
+    relay_line_say(&state->line, request);
+}
+
 /* The guest stops with us and goes on with us. */
 static void relay_suspend(const struct state *state)
 {
@@ -285,6 +296,7 @@ static void relay_suspend(const struct state *state)
     kill(vm->pid, SIGCONT);
     if (vm->ch.tty >= 0)
         (void)terminal_raw(state->relay->in); /* as good as it was before, or it is gone */
+    relay_tell_size(state);
 }
 
 /* Is this signal what the one before was?  timeout(1) sends its own to us, then to the group that
@@ -319,6 +331,8 @@ static void relay_signal(struct state *state)
         return;
     if (info.ssi_signo == SIGTSTP)
         relay_suspend(state);
+    else if (info.ssi_signo == SIGWINCH)
+        relay_tell_size(state);
     else if (info.ssi_signo == SIGUSR1)
         state->relay->vm->vmm->stop(state->relay->vm);
     else
@@ -454,8 +468,10 @@ static void relay_init(struct state *state, const struct relay *relay)
     bool direct = !tty && ch->out < 0;
     flow_init(&state->out, tty ? ch->tty : ch->out, direct ? -1 : relay->out);
     flow_init(&state->err, tty ? -1 : ch->err, direct ? -1 : relay->err);
-    state->line = (struct relay_line){
-        .listening = ch->line < 0 ? -1 : relay->line, .guest = ch->line, .caller = -1};
+    state->line =
+        (struct relay_line){.listening = ch->line < 0 || relay->line <= 0 ? -1 : relay->line,
+                            .guest = ch->line,
+                            .caller = -1};
     state->timeout_at_ms = relay->timeout_ms ? relay_now_ms() + relay->timeout_ms : 0;
     if (relay->in < 0 && !direct)
         relay_input(state); /* an end of file right away */

@@ -21,7 +21,8 @@ struct relay {
     void *context;
     struct buf *diag; /* gets what the VMM complains about, 64 KiB at most */
     int in, out, err; /* the user's; @in is -1 for an input that is empty */
-    int line;         /* a listening socket for the operator's line; used where vm.ch.line is */
+    int line;         /* a listening socket for the operator's line, used where vm.ch.line is;
+                       * VM_LINE_OURS: it is told when the size of the terminal @in changes */
     u64 grace_ms;     /* from the first stop signal to the end of the VM */
     u64 timeout_ms;   /* from now to the end of the VM; 0 for never */
 };
@@ -35,8 +36,8 @@ enum relay_cause {
 };
 
 /**
- * From here on the signals that stop us (INT, TERM, HUP, QUIT, TSTP, USR1) wait for relay_run(),
- * and a broken pipe is an error instead of a signal.  Call it before the guest starts.
+ * From here on the signals that stop us (INT, TERM, HUP, QUIT, TSTP, USR1, WINCH) wait for
+ * relay_run(), and a broken pipe is an error instead of a signal.  Call it before the guest starts.
  */
 void relay_hold_signals(void);
 

@@ -3,6 +3,7 @@
 #include "lib/cleanup.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -71,6 +72,12 @@ static void give_answer(struct relay_line *line)
     }
     line->start += (size_t)put;
     line->len -= (size_t)put;
+}
+
+void relay_line_say(const struct relay_line *line, const char *request)
+{
+    if (line->guest >= 0)
+        (void)!send(line->guest, request, strlen(request), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void relay_line_take(struct relay_line *line, const struct pollfd set[RELAY_LINE_SLOTS])

@@ -23,5 +23,8 @@ void relay_line_poll(const struct relay_line *line, struct pollfd set[RELAY_LINE
 /** Do what poll() found in @set.  Never blocks. */
 void relay_line_take(struct relay_line *line, const struct pollfd set[RELAY_LINE_SLOTS]);
 
+/** Ask something whose answer nobody wants, where nobody else asks.  It may be lost. */
+void relay_line_say(const struct relay_line *line, const char *request);
+
 /** Hang up. */
 void relay_line_end(struct relay_line *line);

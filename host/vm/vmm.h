@@ -50,6 +50,8 @@ struct vm_share {
     bool readonly;
 };
 
+enum { VM_LINE_OURS = -1 };
+
 /** What to run.  All strings and arrays are borrowed until the guest has started. */
 struct vm_config {
     const char *name;   /* shown in the process list; NULL for none */
@@ -70,10 +72,12 @@ struct vm_config {
     const struct vm_net *net; /* NULL for none */
     const struct vm_disk *disks;
     size_t nr_disks;
-    int monitor;       /* a listening socket where who operates the VM finds its VMM; 0 for none */
-    int operator_line; /* a listening socket where he finds the guest's kernel; 0 for none */
-    bool report;       /* its kernel shall report (abi/report.h) */
-    bool incoming;     /* it goes on from a state, which arrive() gets */
+    int monitor; /* a listening socket where who operates the VM finds its VMM; 0 for none */
+    /** A listening socket where he finds the guest's kernel; 0 for none, VM_LINE_OURS: vm.ch.line
+     * alone. */
+    int operator_line;
+    bool report;   /* its kernel shall report (abi/report.h) */
+    bool incoming; /* it goes on from a state, which arrive() gets */
     bool moving;   /* from another VMM, which still has the ports and volumes: settle() follows */
     bool postcopy; /* it may switch over before it has sent all memory */
     bool unlinked; /* it goes on without a link, until who operates it gives it one */
@@ -88,7 +92,7 @@ struct vm_channels {
     int err;    /* program's standard error */
     int tty;    /* all three of a program on a terminal */
     int report; /* what its kernel reports; -1 also where that comes between the lines of the log */
-    int line;   /* the operator's line, where we pass on what is said there; else the VMM does */
+    int line;   /* the operator's line, where we speak there or pass it on; else the VMM does */
     int log;    /* kernel log; closed by the VMM's end, whatever its cause */
     int diag;   /* what the VMM itself complains about */
 };

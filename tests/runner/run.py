@@ -133,7 +133,7 @@ def second_interrupt_ends_the_vm():
     need(child.stdout.read(6) == b"ready\n", "no output")
     vmm = children(child.pid)
     child.send_signal(signal.SIGINT)
-    time.sleep(0.1)
+    time.sleep(0.3)  # at once it would be the same wish
     need(child.poll() is None, "it ended at the first signal")
     child.send_signal(signal.SIGINT)
     same(child.wait(5), 137, "status")
@@ -417,6 +417,35 @@ def guest_has_a_terminal(isolation):
     os.write(master, b"\x03")
     until(b"^C")
     same(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130, "status")
+
+
+WATCHER = """import os, signal, time
+heard = []
+signal.signal(signal.SIGWINCH, lambda *_: heard.append(os.get_terminal_size()))
+print('ready', flush=True)
+for i in range(2):
+    while len(heard) <= i:
+        time.sleep(0.02)
+    print('size', *heard[i], flush=True)
+"""
+
+
+def a_terminal_grows_and_shrinks(isolation):
+    """The program hears it, and finds the size that the user's terminal has."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(INGOT, [INGOT, "run", "--isolation", isolation, "-q", "/usr/bin/python3", "-c", WATCHER])
+    seen = b""
+    for text, size in ((b"ready\r\n", (44, 133)), (b"size 133 44\r\n", (12, 40)), (b"size 40 12\r\n", None)):
+        while text not in seen:
+            need(select.select([master], [], [], 30)[0], f"no {text}: {seen}")
+            try:
+                seen += os.read(master, 4096)
+            except OSError as end:
+                raise Failure(f"it ended before {text}: {seen}") from end
+        if size:
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    same(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, "status")
 
 
 def three_keys_end_a_guest_that_listens_to_nothing(isolation):
