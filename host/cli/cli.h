@@ -29,7 +29,8 @@ extern const struct command command_build, command_run, command_images, command_
     command_stop, command_kill, command_start, command_restart, command_wait, command_rm,
     command_rename, command_port, command_stats, command_top, command_events, command_pause,
     command_unpause, command_attach, command_exec, command_export, command_snapshot,
-    command_restore, command_migrate, command_receive, command_metrics, command_debug;
+    command_restore, command_migrate, command_receive, command_metrics, command_debug,
+    command_system;
 
 enum option_kind {
     OPTION_FLAG,   /* bool *: set to true; letters may be joined, `-it` */
@@ -72,6 +73,12 @@ void cli_tell_path(const char *word, const char *program);
 
 /** Check a `--format` value: NULL and "table" mean a table, "json" JSON; else -ERR_USAGE. */
 int cli_format(const char *format, bool *json, struct err *err);
+
+/**
+ * Images without a name that were not run for a week, and that no instance was made of, go, but for
+ * the newest hundred.  What fails is tried again another time.
+ */
+void cli_prune_old(void);
 
 /** "12.3 MB" for people, decimal units as Docker prints. Returns @out, of at least 16 bytes. */
 char *cli_size(unsigned long long bytes, char out[16]);

@@ -15,7 +15,7 @@ static const struct command *const commands[] = {
     &command_rm,       &command_rename,  &command_port,    &command_stats,   &command_top,
     &command_events,   &command_pause,   &command_unpause, &command_attach,  &command_exec,
     &command_snapshot, &command_restore, &command_export,  &command_debug,   &command_metrics,
-    &command_migrate,  &command_receive,
+    &command_migrate,  &command_receive, &command_system,
 };
 
 static void main_help(void)

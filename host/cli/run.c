@@ -235,6 +235,8 @@ static int run_main(int argc, char **argv, struct err *err)
         failed = run_resolve(&options, target, &image, err);
     if (failed)
         return failed;
+    if (image.fresh)
+        cli_prune_old();
     if (detach)
         return run_detached(&options, &image, argv + 2, &written, NULL, err);
     return run_image(&options, &image, argv + 2, err);

@@ -114,6 +114,7 @@ static int image_from_path(const char *text, const struct target *target, struct
         failed = store_load(&fresh, &entry, image, err);
     if (failed)
         return failed;
+    image->fresh = true;
 named:
     free(image->name);
     image->name = str_dup(text);

@@ -38,6 +38,7 @@ struct image {
     struct strs layers; /* host paths of the EROFS layers, lowest first; each a multiple of 4096 */
     struct strs links;  /* "PATH=TARGET": links to folders, which a layer above must respect */
     uint64_t size;      /* bytes of all layers */
+    bool fresh;         /* it was built just now, and has no name */
     struct image_config config;
 };
 

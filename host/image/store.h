@@ -120,6 +120,25 @@ int store_tag(const char *target, const char *name, struct err *err);
 int store_remove(const struct strs *targets, bool missing_ok, struct strs *untagged,
                  struct strs *deleted, struct err *err);
 
+/** What the store has. */
+struct store_usage {
+    size_t named, unnamed; /* entries of the index */
+    size_t unused;         /* of those without a name: no instance goes on from them either */
+    u64 bytes;             /* of all blobs of images */
+    u64 reclaimable;       /* of those that only unused images need */
+};
+
+/** Measure it. @used: ids of images that instances were made of. */
+int store_measure(const struct strs *used, struct store_usage *usage, struct err *err);
+
+/**
+ * Remove images that have no name, the oldest first, until @keep of them are left; those in @used
+ * (ids) stay, and those that somebody ran in the last @age seconds.
+ * @deleted: gets the ids
+ */
+int store_prune(const struct strs *used, size_t keep, time_t age, struct strs *deleted,
+                struct err *err);
+
 /** Path of the store, owned by the caller: INGOT_HOME, or below XDG_DATA_HOME; never NULL. */
 char *store_path(void);
 

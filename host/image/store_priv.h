@@ -49,5 +49,7 @@ const char *store_label(const struct store_entry *entry);
 int store_lock(struct store *store, int *lock, struct err *err);
 /** With the lock: list the manifest @digest under @name, if that is not NULL. */
 int store_add(struct store *store, const char *digest, const char *name, struct err *err);
+/** With the lock: write the index that @store holds, and remove what it does not need. */
+int store_settle(struct store *store, struct err *err);
 /** With the lock: remove what the index does not need. */
 void store_sweep_blobs(struct store *store);

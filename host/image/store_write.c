@@ -109,16 +109,18 @@ static void store_collect(const struct store *store, const struct store_entry *e
     }
 }
 
-/* Removes every file of @folder that @keep does not name, if it is older than @age seconds. */
+/* Removes every file of @folder (NULL: temporary ones of the store's own) that @keep does not name,
+ * if it is older than @age seconds. */
 static void store_sweep(const char *root, const char *folder, const struct strs *keep, time_t age)
 {
-    char *path CLEANUP(mem_free) = fs_join(root, folder);
+    char *path CLEANUP(mem_free) = folder ? fs_join(root, folder) : str_dup(root);
     time_t now = time(NULL);
     DIR *dir = opendir(path);
     struct stat st;
 
     for (const struct dirent *entry; dir && (entry = readdir(dir));) {
-        if (entry->d_name[0] == '.' || strs_has(keep, entry->d_name))
+        if (entry->d_name[0] == '.' || strs_has(keep, entry->d_name) ||
+            (!folder && !str_ends(entry->d_name, ".tmp")))
             continue;
         char *name CLEANUP(mem_free) = fs_join(path, entry->d_name);
         if (lstat(name, &st) == 0 && now - st.st_mtime >= age)
@@ -146,6 +148,7 @@ static void store_collect_garbage(const struct store *store)
     store_sweep(store->root, "blobs/sha256", &blobs, 0);
     store_sweep(store->root, "cache", &keys, SCRATCH_AGE_MAX);
     store_sweep(store->root, "tmp", &none, SCRATCH_AGE_MAX);
+    store_sweep(store->root, NULL, &none, SCRATCH_AGE_MAX);
     /* Notes are of an index that is no more, but for those of ids whose images are there. */
     for (size_t i = 0; i < blobs.len; i++)
         strs_take(&notes, store_note_name(blobs.at[i]));
@@ -305,6 +308,15 @@ int store_put(const struct store_image *new, char id[65], struct err *err)
     return failed;
 }
 
+int store_settle(struct store *store, struct err *err)
+{
+    int failed = store_write_index(store, err);
+
+    if (!failed)
+        store_collect_garbage(store);
+    return failed;
+}
+
 int store_add(struct store *store, const char *digest, const char *name, struct err *err)
 {
     char *path CLEANUP(mem_free) = store_blob_path(store->root, digest);
@@ -313,10 +325,7 @@ int store_add(struct store *store, const char *digest, const char *name, struct 
     if (stat(path, &st) < 0)
         return err_errno(err, errno, "%s", path);
     store_list(store, store_descriptor(STORE_MANIFEST_TYPE, digest, (u64)st.st_size), name, NULL);
-    int failed = store_write_index(store, err);
-    if (!failed)
-        store_collect_garbage(store);
-    return failed;
+    return store_settle(store, err);
 }
 
 void store_sweep_blobs(struct store *store)
@@ -409,9 +418,6 @@ int store_remove(const struct strs *targets, bool missing_ok, struct strs *untag
         *err = why;
         first = failed;
     }
-    failed = store_write_index(&store, first ? NULL : err);
-    if (failed)
-        return failed;
-    store_collect_garbage(&store);
-    return first;
+    failed = store_settle(&store, first ? NULL : err);
+    return failed ? failed : first;
 }

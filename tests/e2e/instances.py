@@ -531,6 +531,25 @@ def after_a_boot():
         need(lab.good("start", "--all").split() == ["a", "b"], "not those that their policy wants")
 
 
+def what_is_not_needed():
+    """Images without a name go, but not those that an instance was made of, running or not."""
+    with Lab() as lab:
+        lab.good("run", "--isolation", "process", "/bin/true")
+        lab.start("a")
+        lab.good("stop", "a")
+        lab.good("build", "-q", "/bin/date", "-t", "date:1")
+        images, instances, _ = json.loads(lab.good("system", "df", "--format", "json"))
+        need((images["Total"], images["Active"], instances["Total"], instances["Active"]) == (3, 2, 1, 0), f"{images} {instances}")
+        need(0 < images["Reclaimable"] < images["Size"] and instances["Reclaimable"] == instances["Size"] > 0, f"{images} {instances}")
+        need("RECLAIMABLE" in lab.good("system", "df"), "no table")
+        said = lab.good("system", "prune")
+        need(said.count("Deleted: sha256:") == 1 and "Total reclaimed space: " in said, said)
+        need(lab.good("images").count("date") == 1, "a name is lost")
+        lab.good("start", "a")
+        need("Deleted" not in lab.good("system", "prune", "-f"), "what is needed went")
+        lab.refused("system", "purge", why="neither df nor prune", status=2)
+
+
 def damaged_files():
     with Lab() as lab:
         lab.start("a")
@@ -556,5 +575,5 @@ def add_to(suite):
             suite.add(f"instance: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
     for test in (names_in_use, fifty_at_once, stopped_supervisor, policies, logs, log_rotation_and_following, log_daemons,
                  full_disk, attached, who_does_not_listen, signals_passed_on, in_the_foreground, what_cannot_start, health, waited_for, labels, debugger, health_of_an_image,
-                 after_a_boot, damaged_files):
+                 after_a_boot, what_is_not_needed, damaged_files):
         suite.add("instance: " + test.__name__.replace("_", " "), test)

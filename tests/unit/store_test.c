@@ -5,6 +5,8 @@
 #include "unit/test.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *home;
@@ -381,4 +383,79 @@ TEST(store_names_damage)
     EXPECT_EQ(load("a:1", &image, &err), -EINVAL, NULL);
     free(index);
     fs_tmpdir_remove(&home);
+}
+
+/* The ids of the images without a name, in order. */
+static size_t unnamed_ids(char ids[8][65])
+{
+    struct store store = {0};
+    struct err err = {0};
+    size_t found = 0;
+
+    REQUIRE(store_open(&store, &err) == 0, err.text);
+    for (size_t i = 0; i < store_count(&store); i++) {
+        struct store_entry entry = {0};
+        struct image image = {0};
+        REQUIRE(store_entry_at(&store, i, &entry) && !store_load(&store, &entry, &image, &err),
+                err.text);
+        if (!entry.name)
+            memcpy(ids[found++], image.id, 65);
+        image_free(&image);
+        store_entry_free(&entry);
+    }
+    store_close(&store);
+    return found;
+}
+
+TEST(store_prune_takes_the_oldest_that_nobody_needs)
+{
+    struct strs used = {0}, deleted = {0};
+    struct store_usage usage;
+    struct err err = {0};
+    char ids[8][65];
+
+    begin();
+    EXPECT_EQ(put("named:1", "named", &err), 0, err.text);
+    for (int i = 0; i < 4; i++)
+        EXPECT_EQ(put(NULL, (const char *[]){"aaaa", "bbbb", "cccc", "dddd"}[i], &err), 0,
+                  err.text);
+    EXPECT_EQ(unnamed_ids(ids), 4, "four without a name");
+    strs_add(&used, ids[0]);
+
+    EXPECT_EQ(store_prune(&used, 2, 3600, &deleted, &err), 0, err.text);
+    EXPECT_EQ(deleted.len, 0, "all of them are new");
+    EXPECT_EQ(store_prune(&used, 2, 0, &deleted, &err), 0, err.text);
+    EXPECT_EQ(deleted.len, 2, "two may stay");
+    EXPECT_STR(deleted.at[0], ids[1], "the first is used, the second goes");
+    EXPECT_STR(deleted.at[1], ids[2], "and the third");
+
+    EXPECT_EQ(store_measure(&used, &usage, &err), 0, err.text);
+    EXPECT_EQ(usage.named, 1, NULL);
+    EXPECT_EQ(usage.unnamed, 2, NULL);
+    EXPECT_EQ(usage.unused, 1, NULL);
+    EXPECT_TRUE(usage.reclaimable > 4 && usage.reclaimable < usage.bytes, "a layer and its JSON");
+
+    EXPECT_EQ(store_prune(&used, 0, 0, &deleted, &err), 0, err.text);
+    EXPECT_EQ(deleted.len, 3, "what is used stays");
+    EXPECT_EQ(count_blobs(), 6, "two images of three blobs");
+    strs_free(&used);
+    strs_free(&deleted);
+}
+
+TEST(store_sweeps_what_a_killed_writer_left)
+{
+    struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    struct err err = {0};
+
+    begin();
+    EXPECT_EQ(put("a:1", "one", &err), 0, err.text);
+    char *left = fs_join(home, "index.json.1234.tmp"), *busy = fs_join(home, "index.json.99.tmp");
+    EXPECT_EQ(fs_write(left, "x", 1, 0644, &err), 0, err.text);
+    EXPECT_EQ(fs_write(busy, "x", 1, 0644, &err), 0, err.text);
+    EXPECT_EQ(utimensat(AT_FDCWD, left, long_ago, 0), 0, NULL);
+    EXPECT_EQ(put("b:1", "two", &err), 0, err.text);
+    EXPECT_FALSE(fs_exists(left), "it is old");
+    EXPECT_TRUE(fs_exists(busy), "somebody may be at it");
+    free(left);
+    free(busy);
 }
