@@ -2,7 +2,7 @@
 """Ingot beside Linux guests: same QEMU, same options, same run.  Prints a markdown table and writes it to
 build/bench.md.
 
-    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process] [first-reply] [iperf] [ready] [smp] [scale] [storage]
+    bench/run.sh [boot] [calls] [start] [memory] [size] [process] [net] [net-process] [net-cpus] [first-reply] [iperf] [ready] [smp] [scale] [storage]
     all without arguments
 
 Instructions are counted by bench/plugin/insn.c and do not depend on how busy the machine is; times
@@ -18,6 +18,7 @@ from guests import BUILD, OUT, Floor, Ingot, linux_guests
 from instances import bench_instances
 from iperf import bench_iperf
 from net import bench_net
+from net_cpus import bench_net_cpus
 from net_process import bench_net_process
 from process import bench_process
 from ready import bench_ready
@@ -223,7 +224,7 @@ def bench_size(report, machines):
 def main():
     os.makedirs(OUT, exist_ok=True)
     parts = {"boot": bench_boot, "calls": bench_calls, "start": bench_start, "memory": bench_memory,
-             "size": bench_size, "process": bench_process, "net": bench_net, "net-process": bench_net_process,
+             "size": bench_size, "process": bench_process, "net": bench_net, "net-process": bench_net_process, "net-cpus": bench_net_cpus,
              "first-reply": bench_first_reply, "iperf": bench_iperf,
              "ready": bench_ready, "smp": bench_smp, "scale": bench_scale, "storage": bench_storage, "instances": bench_instances}
     chosen = sys.argv[1:] or list(parts)

@@ -47,7 +47,7 @@ def running(command, **kwargs):
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                              **kwargs)
     try:
-        yield
+        yield child
     finally:
         child.terminate()
         child.wait()

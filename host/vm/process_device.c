@@ -136,11 +136,10 @@ static int make_memory(const struct vm_config *config, int *memory)
     if (fd < 0 || ftruncate(fd, (off_t)(bytes + window_len)) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
-    void *window = mmap(NULL, window_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)bytes);
-    if (window == MAP_FAILED)
-        return -errno;
+    struct window *window CLEANUP(mem_free) = mem_new(window_len);
     write_window(window, config);
-    munmap(window, window_len);
+    if (pwrite(fd, window, window_len, (off_t)bytes) != (ssize_t)window_len)
+        return -ENOSPC;
     *memory = child_fd(fd);
     return *memory < 0 ? -errno : 0;
 }

@@ -43,6 +43,7 @@ import snapshots  # noqa: E402
 import storms  # noqa: E402
 import targets  # noqa: E402
 import tools  # noqa: E402
+import unwinding  # noqa: E402
 import volumes  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -149,6 +150,7 @@ def main():
     machines.add_to(suite, long)
     patches.add_to(suite)
     hosted.add_to(suite)
+    unwinding.add_to(suite)
     servers.add_to(suite)
     clients.add_to(suite)
     cpus.add_to(suite)
