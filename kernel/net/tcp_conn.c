@@ -1,6 +1,7 @@
 /* A connection's life: made, given its flow, established, closed, freed.  RFC 9293 3.3, 3.6. */
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "net/tcp_cookie.h"
 #include "net/tcp_priv.h"
 
 enum { IP4_HEADER = 20, IP6_HEADER = 40, MTU_MAX = 65535 };

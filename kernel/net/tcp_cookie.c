@@ -1,6 +1,7 @@
 /* Numbers that outsiders must not guess: initial sequence numbers (RFC 6528), where timestamps
  * begin (RFC 7323 7.1), and SYN cookies, which are an initial number that remembers what a request
  * would have (RFC 4987 3.6). */
+#include "net/tcp_cookie.h"
 #include "core/random.h"
 #include "net/tcp_priv.h"
 

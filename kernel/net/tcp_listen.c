@@ -2,6 +2,7 @@
  * cookies when there are too many, and the queue to accept from.  RFC 9293 3.10.7.2, RFC 4987. */
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "net/tcp_cookie.h"
 #include "net/tcp_priv.h"
 
 enum {

@@ -1,5 +1,6 @@
 /* What programs do with stream sockets but for moving bytes (tcp_stream.c): the operations of
  * socket.h, and readiness. */
+#include "net/tcp_cookie.h"
 #include "net/tcp_priv.h"
 #include "net/tcp_table.h"
 

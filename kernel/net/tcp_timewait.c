@@ -4,6 +4,7 @@
  * where there is no more room, it goes early. */
 #include "mm/heap.h"
 #include "mm/page.h"
+#include "net/tcp_cookie.h"
 #include "net/tcp_priv.h"
 
 enum { ISN_GAP = 1 << 16 };

@@ -1,5 +1,6 @@
 /* What TCP must do while data flows, by the documents that say so, and its tables; one peer made by
  * hand.  States are tcp_test.c's, streams over bad links tcp_sim_test.c's. */
+#include "net/tcp_cookie.h"
 #include "unit/tcp_peer.h"
 
 #include "lib/siphash.h"
