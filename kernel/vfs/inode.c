@@ -11,7 +11,7 @@
 #include "vfs/notify.h"
 #include "vfs/page_cache.h"
 
-enum { INODE_BUCKETS = 1024, READ_AHEAD_PAGES = 16 };
+enum { INODE_BUCKETS = 1024, READ_AHEAD_PAGES = 32 };
 
 bool (*fsnotify_put_handler)(struct inode *inode);
 
@@ -158,21 +158,34 @@ static u32 alloc_run(struct page **pages, u32 nr)
     return nr;
 }
 
-/* Read a run of pages that starts with the missing one at @index into the cache. */
-static int read_run(struct inode *inode, u64 index)
+/* What to read for who wants @index, which is missing: what is missing of the window that it lies
+ * in, as far as that is in one piece.  Windows are aligned, since programs touch files in no order,
+ * and faults map what lies around them. */
+static u64 missing_run(const struct inode *inode, u64 index, u32 *nr)
+{
+    u64 window = ALIGN_DOWN(index, READ_AHEAD_PAGES), first = index, end = index + 1;
+    u64 limit = min(DIV_UP(inode->size, PAGE_SIZE), window + READ_AHEAD_PAGES);
+
+    while (first > window && !page_cache_peek(inode->pages, first - 1))
+        first--;
+    while (end < limit && !page_cache_peek(inode->pages, end))
+        end++;
+    *nr = (u32)(end - first);
+    return first;
+}
+
+/* Read @want pages from @first on into the cache. */
+static int read_run(struct inode *inode, u64 first, u32 want)
 {
     struct page *pages[READ_AHEAD_PAGES];
-    u64 end = DIV_UP(inode->size, PAGE_SIZE);
-    u32 nr = alloc_run(pages, (u32)min(end - index, (u64)READ_AHEAD_PAGES));
+    u32 nr = alloc_run(pages, want);
 
-    if (!nr)
-        return -ENOMEM;
-    int err = inode->ops->readpages(inode, index, pages, nr);
+    int err = nr < want ? -ENOMEM : inode->ops->readpages(inode, first, pages, nr);
     for (u32 i = 0; i < nr; i++) {
-        int failed = err ? 0 : page_cache_insert(inode->pages, index + i, pages[i]);
+        int failed = err ? 0 : page_cache_insert(inode->pages, first + i, pages[i]);
         page_put(pages[i]);
-        if (failed && failed != -EEXIST && !i)
-            err = failed; /* the pages behind the first one were a guess */
+        if (failed && failed != -EEXIST)
+            err = failed;
     }
     return err;
 }
@@ -191,7 +204,11 @@ int inode_get_page(struct inode *inode, u64 index, struct page **out)
         }
         if (index >= DIV_UP(inode->size, PAGE_SIZE))
             return -EFAULT;
-        int err = read_run(inode, index);
+        u32 nr;
+        u64 first = missing_run(inode, index, &nr);
+        int err = read_run(inode, first, nr);
+        if (err && nr > 1)
+            err = read_run(inode, index, 1); /* the others were a guess */
         if (err)
             return err;
     }
