@@ -14,12 +14,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,19 +95,19 @@ static void doctor_isolation(struct report *report)
     struct kvm_info kvm;
 
     kvm_probe(&kvm);
+    bool seccomp = vmm_host_filters();
     snprintf(
-        vm->text, sizeof(vm->text), "%s",
+        vm->text, sizeof(vm->text), "%s%s",
         kvm.state == KVM_QUICK
             ? "isolated by the CPU's virtualisation, behind QEMU in its own sandbox; the default"
             : "isolated by QEMU's emulation, in its own sandbox; several times slower than "
-              "native, only with --isolation vm");
-    bool seccomp = prctl(PR_GET_SECCOMP) >= 0 &&
-                   prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0) < 0 && errno == EFAULT;
+              "native, only with --isolation vm",
+        seccomp ? "" : "; but this host refuses seccomp filters, so QEMU has no sandbox");
     process->verdict = seccomp ? DOCTOR_OK : DOCTOR_NOTE;
     snprintf(process->text, sizeof(process->text), "%s%s",
              seccomp ? "isolated by seccomp: no host system call from the program, 13 from its "
                        "kernel; the host's kernel is shared"
-                     : "not possible: this host has no seccomp filters",
+                     : "not possible: this host has no seccomp filters, or refuses them",
              seccomp && kvm.state != KVM_QUICK ? "; the default" : "");
 }
 

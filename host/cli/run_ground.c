@@ -26,17 +26,30 @@ static const char *ground_wish(const struct run_options *options)
 }
 
 /* Once until the machine boots again: it is the same every time. */
-static void ground_tell(const struct kvm_info *kvm)
+static void ground_tell(const char *which, const char *why, const char *what)
 {
     char said[8];
 
-    if (boot_cache_get("isolation-told", said, sizeof(said)))
+    if (boot_cache_get(which, said, sizeof(said)))
         return;
-    boot_cache_put("isolation-told", "1");
-    fprintf(stderr,
-            "ingot: no quick KVM here (%s), so programs run in a sandboxed process; "
-            "--isolation vm gives them an emulated VM (said once)\n",
-            kvm->why);
+    boot_cache_put(which, "1");
+    fprintf(stderr, "ingot: %s%s (said once)\n", why, what);
+}
+
+static void ground_tell_process(const struct kvm_info *kvm)
+{
+    char *why CLEANUP(mem_free) = str_printf("no quick KVM here (%s)", kvm->why);
+
+    ground_tell(
+        "isolation-told", why,
+        ", so programs run in a sandboxed process; --isolation vm gives them an emulated VM");
+}
+
+/* A host, or a container around us, that refuses what would hold us. */
+static void ground_tell_no_filters(void)
+{
+    ground_tell("filters-told", "this host refuses seccomp filters",
+                ", so programs run in a VM only, and QEMU without a sandbox of its own");
 }
 
 /* Programs that are good for nothing without others (kernel/sys/exec_allow.c has more, those which
@@ -114,8 +127,10 @@ static const struct vmm *ground_auto(const struct run_options *options, const st
     kvm_probe(&kvm);
     if (kvm.state == KVM_QUICK)
         return &qemu_vmm;
+    if (!vmm_host_filters())
+        return &qemu_vmm;
     if (!options->quiet)
-        ground_tell(&kvm);
+        ground_tell_process(&kvm);
     return &process_vmm;
 }
 
@@ -132,5 +147,7 @@ int run_choose_ground(const struct run_options *options, const struct image *ima
         *vmm = ground_auto(options, image);
     else
         return err_set(err, ERR_USAGE, "--isolation: '%s' is none of vm, process and auto", wish);
+    if (*vmm == &qemu_vmm && !options->quiet && !vmm_host_filters())
+        ground_tell_no_filters();
     return 0;
 }

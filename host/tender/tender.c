@@ -234,6 +234,8 @@ static void take_signals(const struct tender_kernel *kernel)
     sys6(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, sizeof(u64), 0, 0);
 }
 
+static const char no_timer[] = "the host makes no timer; 'ulimit -i' may be too low";
+
 /* The kernel finds its timers by the numbers that follow the first one's. */
 static void make_deadline_timer(u32 cpu)
 {
@@ -244,8 +246,9 @@ static void make_deadline_timer(u32 cpu)
         event.sigev_notify = SIGEV_THREAD_ID;
         event._sigev_un._tid = boot.cpus[cpu].tid;
     }
-    if (sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&id)))
-        tender_fail("no timer", 0);
+    long err = sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&id));
+    if (err)
+        tender_fail(no_timer, err);
     if (!cpu)
         boot.timer_id = id;
     else if (id != boot.timer_id + (s32)cpu)
@@ -262,9 +265,11 @@ static void make_timers(void)
 
     for (u32 i = 0; i < boot.nr_cpus; i++)
         make_deadline_timer(i);
-    if (sys3(__NR_timer_create, CLOCK_PROCESS_CPUTIME_ID, ptr(&tick_event), ptr(&id)) ||
-        sys6(__NR_timer_settime, (u64)id, 0, ptr(&tick), 0, 0, 0))
-        tender_fail("no timer", 0);
+    long err = sys3(__NR_timer_create, CLOCK_PROCESS_CPUTIME_ID, ptr(&tick_event), ptr(&id));
+    if (!err)
+        err = sys6(__NR_timer_settime, (u64)id, 0, ptr(&tick), 0, 0, 0);
+    if (err)
+        tender_fail(no_timer, err);
 }
 
 static void set_limit(u32 what, u64 value)

@@ -257,7 +257,10 @@ static int process_start(const struct vm_config *config, struct vm *vm, struct e
         goto fail;
     failed = child_spawn(&plan, &vm->pid);
     if (failed) {
-        failed = err_errno(err, -failed, "%s", plan.program);
+        failed = failed == -ENOSYS ? err_set(err, ENOSYS,
+                                             "a guest in a process needs Linux 5.11 (close_range); "
+                                             "--isolation vm does not")
+                                   : err_errno(err, -failed, "%s", plan.program);
         goto fail;
     }
     if (devices && process_may_delay(config))

@@ -246,8 +246,10 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
     strs_add(argv, "-no-user-config");
     strs_add(argv, "-no-reboot");
     qemu_add(argv, "-display", str_dup("none"));
-    qemu_add(argv, "-sandbox",
-             str_dup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+    if (vmm_host_filters()) /* else it does not know the option */
+        qemu_add(
+            argv, "-sandbox",
+            str_dup("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
     if (config->name)
         qemu_add(argv, "-name", str_printf("guest=%s", config->name));
     qemu_add(argv, "-machine", str_dup(plan->machine->options));

@@ -171,6 +171,10 @@ struct vmm {
 extern const struct vmm qemu_vmm;
 extern const struct vmm process_vmm; /* no VM: a sandboxed process of this machine */
 
+/** Does this host let a process filter its own system calls?  The process ground must, QEMU should.
+ */
+bool vmm_host_filters(void);
+
 /** AUTO made concrete for this machine; others stay as they are. */
 enum vm_accel vm_choose_accel(enum vm_accel wish);
 

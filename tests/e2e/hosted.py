@@ -19,7 +19,7 @@ int main(int argc, char **argv)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_seccomp, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, REFUSED, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -120,10 +120,31 @@ def same_text(result, text):
 
 def test_a_host_that_refuses_the_filter():
     with Home() as home:
-        launcher = compile_c(os.path.join(home.path, "launcher"), TENDER_REFUSED)
+        launcher = compile_c(os.path.join(home.path, "launcher"), TENDER_REFUSED, "-DREFUSED=__NR_seccomp")
         result = run([launcher, INGOT, "run", "-q", "--isolation", "process", "/bin/echo", "no"], env=home.env())
         need(result.status == 125 and "seccomp" in result.errors(), f"no word of the filter\n{result.show()}")
         need(not result.out, f"the program ran without a filter\n{result.show()}")
+        env = {**home.env(), "XDG_RUNTIME_DIR": home.path, "INGOT_ISOLATION": "auto"}
+        for lines in (1, 0):
+            result = run([launcher, INGOT, "run", "/bin/echo", "a VM"], env=env, timeout=120)
+            said = [line for line in result.errors().splitlines() if "refuses seccomp" in line]
+            need(result.text() == "a VM\n" and len(said) == lines, f"no VM in its place, or not said once\n{result.show()}")
+        told = run([launcher, INGOT, "doctor"], env=env, timeout=120).text()
+        need("refuses them" in told and "QEMU has no sandbox" in told, f"the doctor does not tell\n{told}")
+
+
+def test_a_host_that_makes_no_namespaces():
+    with Home() as home:
+        launcher = compile_c(os.path.join(home.path, "launcher"), TENDER_REFUSED, "-DREFUSED=__NR_unshare")
+        folder = os.path.join(home.path, "shared")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "file"), "w", encoding="ascii") as file:
+            file.write("through the device process\n")
+        result = run([launcher, INGOT, "run", "-q", "--isolation", "process", "-v", f"{folder}:/shared:ro", "/bin/cat", "/shared/file"],
+                     env=home.env())
+        same_text(result, "through the device process\n")
+        told = run([launcher, INGOT, "doctor"], env=home.env(), timeout=120).text()
+        need("makes no user namespaces" in told, f"the doctor does not tell\n{told}")
 
 
 def test_odd_code():
