@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct ps_options {
-    bool all, quiet;
+    bool all, quiet, full;
     const char *format;
     struct strs filters;
 };
@@ -17,6 +17,8 @@ struct ps_options {
 static const struct option_spec ps_specs[] = {
     {"all", 'a', OPTION_FLAG, offsetof(struct ps_options, all), NULL, "also those that have ended"},
     {"quiet", 'q', OPTION_FLAG, offsetof(struct ps_options, quiet), NULL, "print names only"},
+    {"no-trunc", 0, OPTION_FLAG, offsetof(struct ps_options, full), NULL,
+     "print images and commands whole"},
     {"format", 0, OPTION_TEXT, offsetof(struct ps_options, format), "table|json", "how to print"},
     {"filter", 'f', OPTION_TEXTS, offsetof(struct ps_options, filters), "KEY=VALUE",
      "only those with this label, name or status: label=NAME[=VALUE]; repeatable"},
@@ -77,10 +79,11 @@ static char *ps_ports(const json_t *config)
     return buf_take(&text);
 }
 
-/* At most @max bytes, and no half characters or control bytes. */
-static void ps_shorten(const char *text, size_t max, char *out)
+/* At most @max bytes, and no half characters or control bytes; the caller frees it. */
+static char *ps_shorten(const char *text, size_t max)
 {
     size_t len = strlen(text), cut = min(len, max);
+    char *out = mem_new(cut + sizeof("…"));
 
     if (len > max)
         for (cut = max - 1; cut && ((unsigned char)text[cut] & 0xc0) == 0x80;)
@@ -90,17 +93,20 @@ static void ps_shorten(const char *text, size_t max, char *out)
         if ((unsigned char)out[i] < 0x20)
             out[i] = ' ';
     strcpy(out + cut, len > max ? "…" : "");
+    return out;
 }
 
-static void ps_print(const struct ps_row *row)
+static void ps_print(const struct ps_row *row, bool full)
 {
     char *status CLEANUP(mem_free) = ps_status(&row->state);
     char *ports CLEANUP(mem_free) = ps_ports(row->config);
-    char age[32], image[32], command[40];
+    char age[32];
     s64 made = json_int(row->config, "Created", 0);
 
-    ps_shorten(json_str(row->config, "Image", "?"), 20, image);
-    ps_shorten(json_str(row->config, "Command", "?"), 24, command);
+    char *image CLEANUP(mem_free) =
+        ps_shorten(json_str(row->config, "Image", "?"), full ? SIZE_MAX : 20);
+    char *command CLEANUP(mem_free) =
+        ps_shorten(json_str(row->config, "Command", "?"), full ? SIZE_MAX : 24);
     char *created CLEANUP(mem_free) =
         str_printf("%s ago", instances_span(instance_clock() - made, age));
     printf("%-20s %-20s %-24s %-22s %-30s %s\n", row->name, image, command, created, status, ports);
@@ -179,7 +185,7 @@ static void ps_one(const char *name, const struct ps_options *options, json_t *l
     else if (options->quiet)
         puts(name);
     else
-        ps_print(&row);
+        ps_print(&row, options->full);
 }
 
 static void ps_options_fini(struct ps_options *options)

@@ -393,7 +393,11 @@ static int restore_run(int argc, char **argv, struct err *err)
 
     if (done)
         return min(done, 0);
-    if (words != 1)
+    if (words > 1)
+        return err_set(err, ERR_USAGE,
+                       "'%s' is too much: a snapshot knows its instance; write 'ingot restore %s'",
+                       argv[2], argv[2]);
+    if (!words)
         return err_set(err, ERR_USAGE, "which snapshot? 'ingot snapshot ls' lists them");
     supervisor_note_inherited(); /* before anything is opened */
     int failed = snapshot_open(&snapshot, argv[1], err);

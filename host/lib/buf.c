@@ -195,7 +195,8 @@ const char *str_nearest(const char *word, const char *const *candidates, size_t 
     size_t least = strlen(word) / 3 + 2; /* one slip is forgiven even in a word of two letters */
 
     for (size_t i = 0; i < count; i++) {
-        size_t distance = str_distance(word, candidates[i]);
+        bool begun = strlen(word) > 2 && str_starts(candidates[i], word);
+        size_t distance = begun ? 1 : str_distance(word, candidates[i]);
         if (distance < least) {
             least = distance;
             best = candidates[i];

@@ -72,6 +72,7 @@ bool str_ends(const char *string, const char *suffix);
 
 /**
  * The one of @count candidates that a misspelt @word most likely meant, or NULL if none is near
- * (more than a third of its letters differ).  Borrowed from @candidates.
+ * (more than a third of its letters differ, and
+ * none begins with it).  Borrowed from @candidates.
  */
 const char *str_nearest(const char *word, const char *const *candidates, size_t count);

@@ -496,6 +496,9 @@ def labels():
             words = [word for one in filters for word in ("--filter", one)]
             need(lab.good("ps", "-q", *words).split() == names.split(), f"{filters} is not {names}")
         lab.refused("ps", "--filter", "team=x", why="is none of", status=2)
+        lab.start("c", program=["/bin/sleep", "1000.0000000000000000000000001"])
+        need("0001" not in lab.good("ps") and "0001 " in lab.good("ps", "--no-trunc"), "not cut, or not whole")
+        lab.refused("run", "-d", "--health", "tcp:1", *SLEEP, why="did you mean '--health-cmd'?", status=2)
 
 
 def health_of_an_image():

@@ -196,6 +196,7 @@ def copies_on_one_bridge():
         need(net.ask("10.77.0.3", deadline=60)[0] == 1 and net.mac("10.77.0.3") == mac, "started again it has another MAC")
         lab.refused("restore", "one", "--name", "d", "--net", "none", why="its original has an interface")
         lab.refused("restore", "one", "--net", "user", why="--net: only for a copy", status=2)
+        lab.refused("restore", "a", "one", why="write 'ingot restore one'", status=2)
         need(lab.row("d") is None, "a copy that did not start is listed")
 
 

@@ -77,5 +77,8 @@ TEST(str_nearest_forgives_a_slip_and_no_more)
     EXPECT_STR(str_nearest("biuld", words, 5), "build", "two letters swapped");
     EXPECT_STR(str_nearest("rum", words, 5), "run", NULL);
     EXPECT_STR(str_nearest("imagse", words, 5), "images", NULL);
+    EXPECT_STR(str_nearest("imag", words, 5), "images", "it begins so");
+    EXPECT_STR(str_nearest("health", (const char *[]){"help", "health-cmd"}, 2), "health-cmd",
+               "rather than another with two slips");
     EXPECT_EQ(str_nearest("xyzzy", words, 5), NULL, NULL);
 }
