@@ -6,6 +6,7 @@
 #include "core/time.h"
 #include "core/timer.h"
 #include "net/config.h"
+#include "net/ip6.h"
 #include "net/mcast.h"
 #include "net/neigh.h"
 #include "net/net_priv.h"
@@ -26,6 +27,7 @@ static bool init_locked(void)
 {
     if (!tcp_init())
         return false;
+    slaac_init();
     netif_start_offers();
     neigh_init();
     frag_init();

@@ -271,6 +271,7 @@ static void take_router(struct pkt *pkt, const struct ip_info *info)
     slaac_hear(info->netif, SLAAC_ROUTER, &info->src, 0, (u16)be32_get(ra->icmp.word));
     take_router_options(pkt, info->netif);
     net_config_changed();
+    slaac_answered(info->netif);
 }
 
 void ndp_input(struct pkt *pkt, const struct ip_info *info)

@@ -3,6 +3,7 @@
 #include "abi/errno.h"
 #include "core/time.h"
 #include "lib/string.h"
+#include "net/ip6.h"
 #include "net/net_priv.h"
 #include "net/netlink.h"
 
@@ -246,5 +247,7 @@ int route_find_wait(const struct ip_addr *dst, const struct ip_addr *src, u32 if
     if (likely(err != -ENETUNREACH))
         return err;
     err = net_wait_configured();
+    if (!err && dst->family == ADDR_INET6)
+        err = slaac_wait();
     return err ? err : route_find(dst, src, ifindex, out);
 }

@@ -13,9 +13,11 @@
 #include "net/ip6.h"
 #include "net/mcast.h"
 #include "net/net_priv.h"
+#include "sched/wait.h"
 
 enum { SOLICITS = 3, HEARD_MAX = 16 };
 static const u64 solicit_interval_ns = 4 * NSEC_PER_SEC;
+static const u64 patience_ns = 100 * NSEC_PER_MSEC;
 static const u64 two_hours_ns = 7200 * NSEC_PER_SEC;
 
 /* What a router told of. */
@@ -32,10 +34,14 @@ struct slaac {
     struct timer timer;
     struct netif *netif;           /* [I] */
     u64 nonce;                     /* [I] marks our own probes: RFC 7527 */
+    bool answered;                 /* [A] a router has, since .begun_ns */
+    u64 begun_ns;                  /* [A] when the first one was asked */
     u32 solicits;                  /* [N] router solicitations sent */
     u64 solicit_ns;                /* [N] the next one, or TIME_NEVER */
     struct heard heard[HEARD_MAX]; /* [N] */
 };
+
+static struct waitq waiting; /* for routers */
 
 /* ---- the timer ---- */
 
@@ -319,6 +325,8 @@ bool slaac_is_own_probe(const struct netif *netif, u64 nonce)
 
 static void begin(struct slaac *s)
 {
+    __atomic_store_n(&s->answered, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->begun_ns, time_ns(), __ATOMIC_RELAXED);
     struct ip_addr own = ip6_link_local(s->netif);
 
     if (netif_add_addr(s->netif, &own, 64))
@@ -369,6 +377,50 @@ void slaac_restart(struct netif *netif)
 {
     begin(netif->slaac);
     tick(&netif->slaac->timer);
+}
+
+/* ---- who waits for a router ---- */
+
+void slaac_init(void)
+{
+    waitq_init(&waiting);
+}
+
+void slaac_answered(struct netif *netif)
+{
+    if (!netif->slaac)
+        return;
+    __atomic_store_n(&netif->slaac->answered, true, __ATOMIC_RELEASE);
+    waitq_wake_all(&waiting, 0);
+}
+
+/* Until when, the latest of all interfaces that have no answer yet. */
+static int note_patience(struct netif *netif, void *arg)
+{
+    const struct slaac *s = netif->slaac;
+    u64 *until = arg;
+
+    if (s && !__atomic_load_n(&s->answered, __ATOMIC_ACQUIRE))
+        *until = max(*until, __atomic_load_n(&s->begun_ns, __ATOMIC_RELAXED) + patience_ns);
+    return 0;
+}
+
+static u64 patience(void)
+{
+    u64 until = 0;
+
+    netif_for_each(note_patience, &until);
+    return until;
+}
+
+int slaac_wait(void)
+{
+    u64 until = patience();
+
+    if (until <= time_ns())
+        return 0;
+    int err = wait_event(&waiting, !patience(), true, until);
+    return err == -EINTR ? err : 0;
 }
 
 void slaac_link_up(struct netif *netif)

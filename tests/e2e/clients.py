@@ -3,6 +3,7 @@ servers that run natively beside it."""
 import contextlib
 import http.server
 import os
+import socket
 import ssl
 import tempfile
 import threading
@@ -17,12 +18,16 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server6(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 @contextlib.contextmanager
-def web_server(port, folder, chain=None):
+def web_server(port, folder, chain=None, kind=http.server.ThreadingHTTPServer, address=""):
     """A web server of this process's threads, over TLS with chain=(certificate, key)."""
     def handler(*args):
         return Quiet(*args, directory=folder)
-    with http.server.ThreadingHTTPServer(("", port), handler) as server:
+    with kind((address, port), handler) as server:
         if chain:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*chain)
@@ -77,6 +82,18 @@ def curl(way, folder, ground):
         closed = client.run("curl", "-sS", "-m", "30", "http://server.test:9/")
         need(closed.status == 7, f"a port nobody listens on: status {closed.status}\n{closed.show()}")
         need(closed.seconds < 10, f"a refusal took {closed.seconds:.0f} s")
+
+
+def curl_by_ip6(folder, ground):
+    """The user network's router tells of itself when asked, which the first connection waits for."""
+    site = Site(folder)
+    client = Client("user", folder, ground)
+    with web_server(8000, site.folder, kind=Server6, address="::1"):
+        for _ in range(3):
+            got = client.out("curl", "-sS", "-m", "30", "-g", "http://[fec0::2]:8000/large.bin")
+            same(got, site.large, "the file")
+        refused = client.run("curl", "-sS", "-m", "30", "-g", "http://[fec0::2]:9/")
+        need(refused.status == 7, f"a port nobody listens on: status {refused.status}\n{refused.show()}")
 
 
 def wget(way, folder, ground):
@@ -184,3 +201,5 @@ def add_to(suite):
     for test in CLIENTS:
         for ground, way in WAYS:
             suite.add(f"client: {test.__name__} by {way} in a {ground}", ask, test, way, ground)
+    for ground in ("vm", "process"):
+        suite.add(f"client: curl_by_ip6 in a {ground}", ask, lambda _, *where: curl_by_ip6(*where), "user", ground)
