@@ -12,7 +12,7 @@ static inline bool for_us(const struct netif *netif, const struct eth_hdr *hdr)
     return likely((dst ^ netif->mac_word) << 16 == 0) || (hdr->dst[0] & 1);
 }
 
-void eth_receive(struct netif *netif, struct pkt *pkt)
+static inline void receive_frame(struct netif *netif, struct pkt *pkt)
 {
     const struct eth_hdr *hdr = (const void *)pkt_linear(pkt, ETH_HDR_LEN);
 
@@ -46,4 +46,28 @@ void eth_receive(struct netif *netif, struct pkt *pkt)
         netif_count(netif)->rx_dropped++;
         pkt_free(pkt);
     }
+}
+
+static void receive_otherwise(struct netif *netif, struct pkt *pkt)
+{
+    if (netif->flags & NETIF_UP) {
+        ip_receive(netif, pkt);
+        return;
+    }
+    netif_count(netif)->rx_dropped++;
+    pkt_free(pkt);
+}
+
+void netif_receive(struct netif *netif, struct pkt *pkt)
+{
+    struct netif_stats *stats = netif_count(netif);
+    stats->rx_packets++;
+    stats->rx_bytes += pkt->total;
+    pkt->netif = netif;
+    if (unlikely(netif->tap))
+        netif->tap(netif, pkt, false);
+    if (likely((netif->flags & (NETIF_UP | NETIF_LOOPBACK)) == NETIF_UP))
+        receive_frame(netif, pkt);
+    else
+        receive_otherwise(netif, pkt);
 }

@@ -8,9 +8,6 @@ enum { LOOPBACK_INDEX = 1 };
 
 /* ---- Ethernet ---- */
 
-/** A frame from a device; takes @pkt. */
-void eth_receive(struct netif *netif, struct pkt *pkt);
-
 enum { ETH_HDR_LEN = sizeof(struct eth_hdr) };
 #define MAC_BROADCAST 0xffffffffffffull
 static inline u64 mac_load(const u8 *mac)

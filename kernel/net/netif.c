@@ -369,30 +369,6 @@ void netif_poll_all(void)
     }
 }
 
-static void receive_otherwise(struct netif *netif, struct pkt *pkt)
-{
-    if (netif->flags & NETIF_UP) {
-        ip_receive(netif, pkt);
-        return;
-    }
-    netif_count(netif)->rx_dropped++;
-    pkt_free(pkt);
-}
-
-void netif_receive(struct netif *netif, struct pkt *pkt)
-{
-    struct netif_stats *stats = netif_count(netif);
-    stats->rx_packets++;
-    stats->rx_bytes += pkt->total;
-    pkt->netif = netif;
-    if (unlikely(netif->tap))
-        netif->tap(netif, pkt, false);
-    if (likely((netif->flags & (NETIF_UP | NETIF_LOOPBACK)) == NETIF_UP))
-        eth_receive(netif, pkt);
-    else
-        receive_otherwise(netif, pkt);
-}
-
 void netif_receive_done(struct netif *netif)
 {
     (void)netif; /* what is gathered belongs to the CPU */

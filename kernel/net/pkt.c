@@ -90,15 +90,10 @@ struct pkt *pkt_alloc_page(struct page *page, u32 offset, u32 len)
     return pkt;
 }
 
-void pkt_free(struct pkt *pkt)
+static inline void keep_or_free(struct pkt *pkt)
 {
-    for (u32 i = 0; i < pkt->nr_frags; i++)
-        if (pkt->frags[i].page)
-            page_put(pkt->frags[i].page);
-    if (pkt->release)
-        pkt->release(pkt);
-
     struct pool *pool = &pools[cpu_id()];
+
     if (unlikely(pool->count >= POOL_KEEP)) {
         kfree(container_of(pkt, struct pkt_whole, pkt));
         return;
@@ -106,6 +101,24 @@ void pkt_free(struct pkt *pkt)
     pkt->node.next = pool->first;
     pool->first = &pkt->node;
     pool->count++;
+}
+
+static __attribute__((noinline)) void free_with_pages(struct pkt *pkt)
+{
+    for (u32 i = 0; i < pkt->nr_frags; i++)
+        if (pkt->frags[i].page)
+            page_put(pkt->frags[i].page);
+    if (pkt->release)
+        pkt->release(pkt);
+    keep_or_free(pkt);
+}
+
+void pkt_free(struct pkt *pkt)
+{
+    if (pkt->nr_frags || pkt->release)
+        free_with_pages(pkt);
+    else
+        keep_or_free(pkt);
 }
 
 void pkt_free_list(struct list_head *list)

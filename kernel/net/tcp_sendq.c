@@ -55,6 +55,16 @@ static int make_room(struct sendq *q)
     return 0;
 }
 
+static __attribute__((noinline)) int append_piece(struct sendq *q, struct page *page, u8 *data,
+                                                  u32 len)
+{
+    if (make_room(q))
+        return -ENOMEM;
+    q->frags[q->head + q->count++] = (struct send_frag){page, data, len};
+    q->bytes += len;
+    return 0;
+}
+
 int sendq_append(struct sendq *q, struct page *page, u8 *data, u32 len)
 {
     if (likely(!q->count)) { /* .head is 0, and there is always room for one */
@@ -71,11 +81,7 @@ int sendq_append(struct sendq *q, struct page *page, u8 *data, u32 len)
             page_put(page);
         return 0;
     }
-    if (make_room(q))
-        return -ENOMEM;
-    q->frags[q->head + q->count++] = (struct send_frag){page, data, len};
-    q->bytes += len;
-    return 0;
+    return append_piece(q, page, data, len);
 }
 
 /* The array is empty. */
