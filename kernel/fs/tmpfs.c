@@ -123,7 +123,13 @@ static int statfs(struct super_block *sb, struct statfs64 *out)
     return 0;
 }
 
-static const struct super_ops super_ops = {.evict = evict, .statfs = statfs};
+static void free_super(struct super_block *sb)
+{
+    kfree(sb->data);
+}
+
+static const struct super_ops super_ops = {
+    .evict = evict, .statfs = statfs, .empty = mem_empty, .free = free_super};
 
 static int make_root(struct super_block *sb, struct inode **out)
 {
@@ -157,7 +163,8 @@ struct super_block *mem_mount(const char *type, u64 magic, struct super_block *c
         return sb;
     inode_put(root);
 fail:
-    kfree(fs);
+    if (!sb || !sb->ops)
+        kfree(fs);
     super_destroy(sb);
     return NULL;
 }
@@ -174,6 +181,17 @@ struct super_block *tmpfs_mount_sized(u64 bytes)
     if (sb && bytes)
         ((struct mem_fs *)sb->data)->max_pages = DIV_UP(bytes, PAGE_SIZE);
     return sb;
+}
+
+int tmpfs_resize(struct super_block *sb, u64 bytes)
+{
+    struct mem_fs *fs = sb->data;
+    u64 pages = bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0);
+
+    if (__atomic_load_n(&fs->used_pages, __ATOMIC_RELAXED) > pages)
+        return -EINVAL;
+    __atomic_store_n(&fs->max_pages, pages, __ATOMIC_RELAXED);
+    return 0;
 }
 
 struct super_block *overlay_mount(struct super_block *const *layers, u32 nr)

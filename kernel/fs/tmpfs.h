@@ -11,6 +11,9 @@ struct super_block *tmpfs_mount(void);
 /** The same of at most @bytes, rounded up to whole pages; 0: half of all memory. */
 struct super_block *tmpfs_mount_sized(u64 bytes);
 
+/** Give one another limit, rounded up to whole pages. 0, or -EINVAL: more is in use. */
+int tmpfs_resize(struct super_block *sb, u64 bytes);
+
 /**
  * One that shows the directories of @layers (@nr roots, the top one first; the super blocks are
  * borrowed for good) merged, and keeps changes to itself. NULL: no memory.

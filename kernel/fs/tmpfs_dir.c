@@ -7,6 +7,7 @@
 #include "fs/tmpfs_priv.h"
 #include "lib/string.h"
 #include "mm/heap.h"
+#include "vfs/dentry.h"
 
 enum { FIRST_BUCKETS = 8 };
 
@@ -107,6 +108,27 @@ static void clear_entry(struct inode *dir, struct mem_entry *entry)
     if (!entry->covers)
         free_entry(dir, entry);
     inode_put(inode);
+}
+
+void mem_empty(struct super_block *sb)
+{
+    struct inode *root = sb->root->inode, *dir = root;
+
+    while (mem_of(root)->nr_entries) {
+        struct mem_inode *mem = mem_of(dir);
+        if (!mem->nr_entries) { /* nobody knows who is above it */
+            dir = root;
+            continue;
+        }
+        struct mem_entry *entry = list_first(&mem->entries, struct mem_entry, node);
+        struct inode *inode = entry->inode;
+        if (inode && S_ISDIR(inode->mode) && mem_of(inode)->nr_entries) {
+            dir = inode;
+            continue;
+        }
+        free_entry(dir, entry);
+        inode_put(inode);
+    }
 }
 
 void mem_free_entries(struct inode *dir)

@@ -19,7 +19,7 @@ enum { OVERLAY_LAYERS_MAX = 17, OVERLAY_LAYER_SHIFT = 40 };
 
 /* [I], [A]. */
 struct mem_fs {
-    u64 max_pages;                                  /* [I] */
+    u64 max_pages;                                  /* [A] */
     u64 used_pages;                                 /* [A] */
     u64 used_inodes;                                /* [A] */
     u32 nr_layers;                                  /* [I] */
@@ -91,6 +91,8 @@ void mem_uncharge(struct super_block *sb, u64 pages);
 extern const struct inode_ops mem_dir_ops;
 struct mem_entry *mem_find(struct inode *dir, const char *name, size_t len);
 void mem_free_entries(struct inode *dir);
+/** Free a tmpfs's files, however deep they are, when nobody can see them any more. */
+void mem_empty(struct super_block *sb);
 
 /* tmpfs_file.c */
 extern const struct inode_ops mem_file_ops_inode;

@@ -221,7 +221,7 @@ long sys_truncate(uaddr_t path, s64 len)
         err = -EISDIR;
     else if (!S_ISREG(mode))
         err = -EINVAL;
-    else if (at.mount->readonly)
+    else if (mount_is_readonly(at.mount))
         err = -EROFS;
     else
         err = inode_permission(at.dentry->inode, W_OK) ?: truncate(at.dentry->inode, (u64)len);

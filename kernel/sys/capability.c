@@ -6,6 +6,7 @@
 #include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/inode.h"
+#include "vfs/mount.h"
 
 static struct creds *creds(void)
 {
@@ -82,7 +83,7 @@ static void take_file_ids(const struct process *process, const struct file *file
 {
     const struct inode *inode = file->inode;
 
-    if (process->no_new_privs)
+    if (process->no_new_privs || (file->mount && mount_has(file->mount, MOUNT_NOSUID)))
         return;
     if (inode->mode & S_ISUID)
         c->euid = inode->uid;

@@ -18,6 +18,7 @@
 #include "sys/exec_priv.h"
 #include "sys/sys_priv.h"
 #include "vfs/busy.h"
+#include "vfs/mount.h"
 #include "vfs/path.h"
 #include "vfs/permission.h"
 
@@ -74,7 +75,9 @@ int exec_check(struct file *file, const char *path, struct exec_error *error)
 
     if ((mode & S_IFMT) == S_IFDIR)
         return exec_fail(error, -EACCES, "'%s': is a directory", path);
-    if ((mode & S_IFMT) != S_IFREG || !(mode & 0111) || inode_permission(file->inode, X_OK))
+    bool refused = file->mount && mount_has(file->mount, MOUNT_NOEXEC);
+    if ((mode & S_IFMT) != S_IFREG || !(mode & 0111) || refused ||
+        inode_permission(file->inode, X_OK))
         return fail_open(error, path, -EACCES);
     if (file_deny_write(file))
         return exec_fail(error, -ETXTBSY, "'%s': is open for writing", path);

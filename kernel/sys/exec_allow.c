@@ -8,6 +8,7 @@
 #include "vfs/dentry.h"
 #include "vfs/file.h"
 #include "vfs/inode.h"
+#include "vfs/mount.h"
 #include "vfs/path.h"
 
 enum { OWN_MAX = 2 };
@@ -92,7 +93,7 @@ static bool leads_to(const char *dir, const char *word, size_t len, struct file 
     if ((size_t)format(text, sizeof(text), "%s%.*s", dir, (int)len, word) >= sizeof(text) ||
         path_lookup_kernel(text, LOOKUP_FOLLOW | LOOKUP_QUIET, &path))
         return false;
-    bool same = path.dentry->inode == file->inode;
+    bool same = path.dentry->inode == file->inode && !path.mount->by_program;
     path_put(&path);
     return same;
 }
@@ -123,6 +124,8 @@ static bool word_allows(const char *word, size_t len, struct file *file, const c
     if (word_is(word, len, "@any"))
         return true;
     if (!is_of_image(file->inode)) /* what was written since may be anybody's */
+        return false;
+    if (file->mount && file->mount->by_program) /* and what was put in another's place */
         return false;
     return word_is(word, len, "@image") || names_file(word, len, file, real);
 }

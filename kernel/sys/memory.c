@@ -11,6 +11,7 @@
 #include "syscalls.h"
 #include "vfs/fd.h"
 #include "vfs/inode.h"
+#include "vfs/mount.h"
 
 #define MAP_KNOWN                                                                                  \
     (MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE |            \
@@ -42,6 +43,8 @@ static int check_file(struct file *file, u32 prot, u32 *flags)
             return -EACCES;
         *flags |= MM_MAP_NOWRITE;
     }
+    if (prot & PROT_EXEC && file->mount && mount_has(file->mount, MOUNT_NOEXEC))
+        return -EPERM;
     if (file->ops->mmap) {
         int err = file->ops->mmap(file, prot, *flags);
         if (err)

@@ -202,7 +202,7 @@ long sys_statfs(uaddr_t path, uaddr_t buf)
     int err = user_path(AT_FDCWD, path, LOOKUP_FOLLOW, &at);
     if (err)
         return err;
-    err = put_statfs(at.mount->sb, at.mount->readonly, buf);
+    err = put_statfs(at.mount->sb, mount_is_readonly(at.mount), buf);
     path_put(&at);
     return err;
 }
@@ -217,7 +217,7 @@ long sys_fstatfs(int fd, uaddr_t buf)
     struct inode *inode = ref.file->inode;
     int err = -ENOSYS;
     if (mount)
-        err = put_statfs(mount->sb, mount->readonly, buf);
+        err = put_statfs(mount->sb, mount_is_readonly(mount), buf);
     else if (inode && inode->sb)
         err = put_statfs(inode->sb, false, buf);
     fd_return(ref);

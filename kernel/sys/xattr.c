@@ -144,7 +144,8 @@ static long on_path(uaddr_t path, u32 lookup, struct xattr_call call)
     long result = user_path(AT_FDCWD, path, lookup, &at);
     if (result)
         return result;
-    result = call.writes && at.mount->readonly ? -EROFS : call.run(at.dentry->inode, &call);
+    result =
+        call.writes && mount_is_readonly(at.mount) ? -EROFS : call.run(at.dentry->inode, &call);
     path_put(&at);
     return result;
 }

@@ -138,7 +138,7 @@ int vfs_setattr_inode(struct inode *inode, const struct inode_attr *attr)
 
 int vfs_setattr(const struct path *path, const struct inode_attr *attr)
 {
-    if (path->mount->readonly)
+    if (mount_is_readonly(path->mount))
         return -EROFS;
     int err = vfs_setattr_inode(path->dentry->inode, attr);
     if (!err)
@@ -186,7 +186,7 @@ int vfs_access(const struct path *path, int mask, bool effective)
     const struct inode *inode = path->dentry->inode;
     bool plain = S_ISREG(inode->mode) || S_ISDIR(inode->mode) || S_ISLNK(inode->mode);
 
-    if (mask & W_OK && path->mount->readonly && plain)
+    if (mask & W_OK && mount_is_readonly(path->mount) && plain)
         return -EROFS;
     if (mask & X_OK && !S_ISDIR(inode->mode) && !(inode->mode & 0111))
         return -EACCES;

@@ -175,7 +175,7 @@ static char *build_name(const struct path *path, const struct path *root, char *
         !prepend(buf, &text, deleted, sizeof(deleted) - 1))
         return NULL;
     char *end = text;
-    while (at.dentry != root->dentry) {
+    while (at.dentry != root->dentry || at.mount != root->mount) {
         if (at.dentry == at.mount->root) {
             if (!at.mount->parent)
                 break;

@@ -150,6 +150,8 @@ struct super_ops {
     int (*sync)(struct super_block *sb);
     /** Write everything and leave the disk clean; whoever still has files on it gets errors. */
     void (*unmount)(struct super_block *sb);
+    /** Nobody can see it any more, though it stays: let go of what is in it. [none is needed] */
+    void (*empty)(struct super_block *sb);
     /** After .unmount and the last inode: free .data. */
     void (*free)(struct super_block *sb);
 };

@@ -1,5 +1,5 @@
-/* Kinds of file systems, super blocks, and what is mounted where.  Mounts are made at start and
- * stay; the list is only ever added to. */
+/* Kinds of file systems, super blocks, and what is mounted where.  The list of mounts is only ever
+ * added to; one that is unmounted is marked in it. */
 #include "vfs/mount.h"
 
 #include "abi/errno.h"
@@ -9,6 +9,7 @@
 #include "mm/heap.h"
 #include "vfs/dentry.h"
 #include "vfs/inode.h"
+#include "vfs/mount_priv.h"
 #include "vfs/page_cache.h"
 #include "vfs/path.h"
 
@@ -20,8 +21,8 @@ static struct {
 } kinds[KINDS_MAX]; /* [I] after start */
 static u32 nr_kinds;
 
-static struct list_head mounts = LIST_INIT(mounts); /* [N] */
-static u32 next_minor = 1;                          /* [A] of st_dev */
+struct list_head mount_list = LIST_INIT(mount_list); /* [N] */
+static u32 next_minor = 1;                           /* [A] of st_dev */
 
 void fs_register(const char *name, fs_mount_fn *mount)
 {
@@ -60,7 +61,7 @@ void super_destroy(struct super_block *sb)
     kfree(sb);
 }
 
-static struct mount *mount_create(struct super_block *sb, const char *source, bool readonly)
+struct mount *mount_create(struct super_block *sb, const char *source, u32 flags)
 {
     static u32 next_id = 20; /* as small numbers have meanings elsewhere */
     struct mount *mount = kzalloc(sizeof(*mount));
@@ -70,21 +71,72 @@ static struct mount *mount_create(struct super_block *sb, const char *source, bo
     mount->sb = sb;
     mount->root = sb->root;
     mount->source = source;
-    mount->readonly = readonly || sb->readonly;
+    mount->flags = flags | (sb->readonly ? MOUNT_READONLY : 0);
     mount->id = __atomic_add_fetch(&next_id, 1, __ATOMIC_RELAXED);
     return mount;
 }
 
 int mount_root(struct super_block *sb, const char *source)
 {
-    struct mount *mount = mount_create(sb, source, false);
+    struct mount *mount = mount_create(sb, source, 0);
     if (!mount)
         return -ENOMEM;
-    list_add_tail(&mounts, &mount->node);
+    list_add_tail(&mount_list, &mount->node);
     struct path root = {mount, mount->root};
     fs_set_root(&init_fs_context, &root);
     fs_set_cwd(&init_fs_context, &root);
     return 0;
+}
+
+struct mount *mount_on(const struct path *at)
+{
+    struct mount *mount = at->dentry->mounted;
+
+    while (mount && mount->parent != at->mount)
+        mount = mount->beside;
+    return mount;
+}
+
+/* The names from the file system's root down, right-aligned in @buf.  Name lock held. */
+static char *name_below_root(const struct dentry *dentry, char *buf, size_t size)
+{
+    char *text = buf + size - 1;
+
+    *text = '\0';
+    for (; dentry->parent != dentry; dentry = dentry->parent) {
+        if ((size_t)(text - buf) < dentry->name_len + 1u)
+            return NULL;
+        text -= dentry->name_len;
+        memcpy(text, dentry->name, dentry->name_len);
+        *--text = '/';
+    }
+    if (!*text)
+        *--text = '/';
+    return text;
+}
+
+bool mount_place(struct mount *mount, struct path *at, char *root)
+{
+    names_read_lock();
+    char *name = mount->parent ? name_below_root(mount->root, root, LINUX_PATH_MAX) : NULL;
+    if (name) {
+        *at = (struct path){mount->parent, mount->mountpoint};
+        dentry_get(at->dentry);
+        memmove(root, name, strlen(name) + 1);
+    }
+    names_read_unlock();
+    return name != NULL;
+}
+
+void mount_attach(struct mount *mount, const struct path *at)
+{
+    mount->parent = at->mount;
+    mount->mountpoint = at->dentry;
+    names_write_lock();
+    mount->beside = at->dentry->mounted;
+    at->dentry->mounted = mount;
+    list_add_tail(&mount_list, &mount->node);
+    names_write_unlock();
 }
 
 int mount_at(struct super_block *sb, const char *source, const char *path, bool readonly)
@@ -94,7 +146,7 @@ int mount_at(struct super_block *sb, const char *source, const char *path, bool 
     int err = path_lookup_kernel(path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &at);
     if (err)
         return err;
-    struct mount *mount = mount_create(sb, source, readonly);
+    struct mount *mount = mount_create(sb, source, readonly ? MOUNT_READONLY : 0);
     if (!mount) {
         path_put(&at);
         return -ENOMEM;
@@ -104,12 +156,8 @@ int mount_at(struct super_block *sb, const char *source, const char *path, bool 
         kfree(mount);
         return -EBUSY;
     }
-    mount->parent = at.mount;
-    mount->mountpoint = at.dentry; /* takes the reference */
-    names_write_lock();
-    at.dentry->mounted = mount;
-    list_add_tail(&mounts, &mount->node);
-    names_write_unlock();
+    mount->begun_readonly = readonly;
+    mount_attach(mount, &at); /* takes the reference */
     return 0;
 }
 
@@ -117,8 +165,8 @@ int mount_for_each(int (*fn)(struct mount *mount, void *arg), void *arg)
 {
     struct mount *mount;
 
-    list_for_each(mount, &mounts, node) {
-        int stop = fn(mount, arg);
+    list_for_each(mount, &mount_list, node) {
+        int stop = mount_is_gone(mount) ? 0 : fn(mount, arg);
         if (stop)
             return stop;
     }

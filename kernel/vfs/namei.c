@@ -70,7 +70,7 @@ static int check_create(const struct slot *slot, bool directory)
         return -ENOENT;
     if (slot->last.trailing && !directory)
         return -ENOENT;
-    return slot->dir.mount->readonly ? -EROFS : may_create_in(slot->dir.dentry->inode);
+    return mount_is_readonly(slot->dir.mount) ? -EROFS : may_create_in(slot->dir.dentry->inode);
 }
 
 static int create_node(int dirfd, const struct name_buf *name, u32 mode, u64 rdev,
@@ -197,7 +197,7 @@ static int check_remove(const struct slot *slot, bool directory)
         return -ENOTDIR;
     if (slot->dentry->mounted)
         return -EBUSY;
-    return slot->dir.mount->readonly ? -EROFS : 0;
+    return mount_is_readonly(slot->dir.mount) ? -EROFS : 0;
 }
 
 static int remove_locked(struct slot *slot, bool directory)
@@ -314,7 +314,7 @@ static int check_rename(const struct slot *old, const struct slot *new, u32 flag
         return -EEXIST;
     if (!replaced && flags & RENAME_EXCHANGE)
         return -ENOENT;
-    if (old->dir.mount->readonly)
+    if (mount_is_readonly(old->dir.mount))
         return -EROFS;
     int err = may_rename(old, new, flags);
     if (!err)

@@ -22,6 +22,8 @@ static int attach(struct inode *inode, struct file *file)
     case S_IFIFO:
         return pipe_open_fifo(inode, file);
     case S_IFCHR:
+        if (file->mount && mount_has(file->mount, MOUNT_NODEV))
+            return -EACCES;
         return char_device_open(inode, file);
     case S_IFBLK:
     case S_IFSOCK:
@@ -41,7 +43,7 @@ static int check_open(const struct path *path, const struct inode *inode, u32 fl
         return -EISDIR;
     if (!S_ISDIR(inode->mode) && flags & O_DIRECTORY)
         return -ENOTDIR;
-    if (writes && path->mount->readonly && S_ISREG(inode->mode))
+    if (writes && mount_is_readonly(path->mount) && S_ISREG(inode->mode))
         return -EROFS;
     int mask = (flags & O_ACCMODE) == O_WRONLY ? W_OK : R_OK;
     return inode_permission(inode, writes ? mask | W_OK : mask);
@@ -155,7 +157,7 @@ static int create_locked(const struct path *dir, const struct path_last *last, u
         err = -ENOENT;
     else if (last->trailing)
         err = -EISDIR;
-    else if (parent->ops->create && !dir->mount->readonly)
+    else if (parent->ops->create && !mount_is_readonly(dir->mount))
         err = may_create_in(parent)
                   ?: parent->ops->create(parent, dentry->name, last->len, mode, 0, &inode);
     if (err) {
@@ -220,10 +222,12 @@ static int open_last(struct path *dir, const struct path_last *last, u32 flags, 
     if (err)
         return err;
     struct path path = {dir->mount, dentry};
-    while (path.dentry->mounted) {
-        path.mount = path.dentry->mounted;
-        path.dentry = path.mount->root;
-    }
+    struct mount *mount;
+    names_read_lock();
+    while (path.dentry->mounted && (mount = mount_on(&path)))
+        path = (struct path){mount, mount->root};
+    dentry_get(path.dentry);
+    names_read_unlock();
     if (created)
         err = open_checked(&path, flags & ~(u32)O_TRUNC, out);
     else if (flags & O_EXCL)
@@ -236,6 +240,7 @@ static int open_last(struct path *dir, const struct path_last *last, u32 flags, 
         err = -EISDIR;
     else
         err = vfs_open_path(&path, flags, out);
+    path_put(&path);
     dentry_put(dentry);
     return err;
 }
@@ -276,7 +281,7 @@ static int open_tmpfile(const struct path *dir, u32 flags, u32 mode, struct file
 
     if ((flags & O_ACCMODE) == O_RDONLY)
         return -EINVAL;
-    if (dir->mount->readonly)
+    if (mount_is_readonly(dir->mount))
         return -EROFS;
     if (!parent->ops->tmpfile)
         return -EOPNOTSUPP;

@@ -86,14 +86,14 @@ static int walk_up(struct walk *w)
     struct path root = walk_root(w);
 
     while (w->at.dentry == w->at.mount->root) {
-        if (w->at.dentry == root.dentry || !w->at.mount->parent)
+        if ((w->at.dentry == root.dentry && w->at.mount == root.mount) || !w->at.mount->parent)
             return w->flags & LOOKUP_BENEATH ? -EXDEV : 0;
         if (w->flags & LOOKUP_NO_XDEV)
             return -EXDEV;
         w->at.dentry = w->at.mount->mountpoint;
         w->at.mount = w->at.mount->parent;
     }
-    if (w->at.dentry == root.dentry)
+    if (w->at.dentry == root.dentry && w->at.mount == root.mount)
         return w->flags & LOOKUP_BENEATH ? -EXDEV : 0;
     w->at.dentry = w->at.dentry->parent;
     return 0;
@@ -212,13 +212,13 @@ static int walk_into(struct walk *w, const char *name, u32 len, u32 hash, bool l
         return walk_link(w, child);
     }
     w->at.dentry = child;
-    while (unlikely(w->at.dentry->mounted != NULL)) {
+    struct mount *mount;
+    while (unlikely(w->at.dentry->mounted != NULL) && (mount = mount_on(&w->at))) {
         if (w->flags & LOOKUP_NO_XDEV) {
             names_read_unlock();
             return -EXDEV;
         }
-        w->at.mount = w->at.dentry->mounted;
-        w->at.dentry = w->at.mount->root;
+        w->at = (struct path){mount, mount->root};
     }
     return 0;
 }
