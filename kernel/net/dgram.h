@@ -18,6 +18,7 @@ struct ip_options {
     bool mcast_loop, mcast_all, v6_only, freebind, header_included;
     bool recv_pktinfo, recv_ttl, recv_tos, recv_err;      /* IPv4 packets' */
     bool recv_pktinfo6, recv_hops, recv_class, recv_err6; /* and IPv6 */
+    u16 frag_size6; /* IPV6_MTU: larger packets go in pieces; 0: what the route takes */
     u32 mcast_ifindex, unicast_ifindex;
     struct ip_addr mcast_source; /* family 0: the interface's */
 };

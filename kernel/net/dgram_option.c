@@ -232,6 +232,11 @@ static int set_ip6(struct dgram *d, int name, const void *value, u32 len)
         return membership(d, value, len, name == MCAST_JOIN_GROUP);
     case IPV6_MTU_DISCOVER:
         return set_pmtu_mode(d, number);
+    case IPV6_MTU:
+        if (number && (number < IP6_MIN_MTU || number > UINT16_MAX))
+            return -EINVAL;
+        ip->frag_size6 = (u16)number;
+        return 0;
     case IPV6_RECVERR:
         return set_flag(&ip->recv_err6, number);
     case IPV6_V6ONLY:

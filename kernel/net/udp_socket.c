@@ -110,6 +110,8 @@ static void choose_fragmenting(const struct udp_sock *u, struct dgram_target *t,
     u32 header = t->to.addr.family == ADDR_INET ? sizeof(struct ip4_hdr) : sizeof(struct ip6_hdr);
     u8 mode = u->dgram.ip.pmtu_mode;
 
+    if (unlikely(u->dgram.ip.frag_size6) && t->to.addr.family == ADDR_INET6)
+        t->route.mtu = min(t->route.mtu, (u32)u->dgram.ip.frag_size6);
     t->meta.fragment = mode == IP_PMTUDISC_DONT || mode == IP_PMTUDISC_OMIT ||
                        (mode == IP_PMTUDISC_WANT && total + header > t->route.mtu);
 }

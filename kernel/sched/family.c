@@ -395,6 +395,19 @@ void family_leave(struct process *p)
     list_for_each_safe(child, next, &gone, sibling) process_put(child);
 }
 
+bool family_has_daemon(void)
+{
+    int sid = current_process()->sid;
+    bool found = false;
+    struct process *p;
+    family_lock();
+    list_for_each(p, &family.all, all_node) {
+        found |= p->sid != sid && !p->zombie;
+    }
+    family_unlock();
+    return found;
+}
+
 void family_report_stop(int sig)
 {
     struct process *p = current_process();

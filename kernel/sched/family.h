@@ -30,6 +30,8 @@ int process_join(struct process *child, int exit_signal, bool sibling);
 
 /** The last thread of the current process is about to go: children, parent, zombie. */
 void family_leave(struct process *process);
+/** Has a process that goes on made a session of its own, as those do that daemon(3) leaves? */
+bool family_has_daemon(void);
 /** Tell the parent that the current process was stopped (@sig) or goes on (@sig is SIGCONT). */
 void family_report_stop(int sig);
 

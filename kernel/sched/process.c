@@ -3,6 +3,7 @@
 #include "sched/thread.h"
 
 #include "abi/errno.h"
+#include "core/log.h"
 #include "core/panic.h"
 #include "core/time.h"
 #include "lib/string.h"
@@ -150,6 +151,10 @@ static _Noreturn void end_machine(int status)
     int sig = status & 0x7f;
     if (sig)
         vm_end(VM_SIGNAL, sig);
+    if (!status && family_has_daemon())
+        log_warn("%s went into the background, and its end is the machine's: "
+                 "servers stay in the foreground (-f, -F, -D, 'daemon off;' ...)",
+                 current->name);
     vm_end(VM_EXIT, status >> 8 & 0xff);
 }
 

@@ -88,6 +88,14 @@ def test_programs_bring_what_no_header_names():
             need(result.status == 0 and wanted in result.text(), f"{program}: status {result.status}\n{result.show()}")
 
 
+def test_a_server_that_leaves_for_the_background_is_told_of():
+    fork = "import os, time\nif not os.fork():\n    {}\n    print(os.getppid(), flush=True)\n    time.sleep(60)\ntime.sleep(1)"
+    with Home() as home:
+        for call, told in (("os.setsid()", True), ("pass", False)):
+            result = home.ingot("run", "/usr/bin/python3", "-c", fork.format(call))
+            need(result.status == 0 and ("stay in the foreground" in result.errors()) == told, f"{call}\n{result.show()}")
+
+
 def add_to(suite):
     for name, function in sorted(globals().items()):
         if name.startswith("test_"):
