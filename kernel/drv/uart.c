@@ -1,12 +1,14 @@
 /* The first serial line, an NS16550A: console port "ttyS0" (National Semiconductor PC16550D).
  * Output is polled: it is a log and the poor man's console.  Input comes by interrupt into a ring,
- * always, because a break condition, which asks the program to stop, queues up behind it. */
+ * always, because a break condition, which asks the program to stop, queues up behind it.  The FIFO
+ * stays off: to turn it on empties it, and with it a break that comes in that moment. */
 #include "drv/uart.h"
 
 #include "arch/cpu.h"
 #include "arch/hooks.h"
 #include "core/irq.h"
 #include "core/log.h"
+#include "core/percpu.h"
 #include "core/spinlock.h"
 #include "drv/console_port.h"
 #include "lib/string.h"
@@ -24,7 +26,6 @@ enum {
 enum {
     RBR = 0,
     IER = 1,
-    FCR = 2,
     IIR = 2,
     LCR = 3,
     MCR = 4,
@@ -36,7 +37,6 @@ enum {
 enum {
     IER_DATA = 1 << 0,
     IER_LINE_STATUS = 1 << 2,
-    FCR_ENABLE_CLEAR = 0x07,
     LCR_8N1 = 0x03,
     MCR_DTR_RTS_OUT2 = 0x0b,
     LSR_DATA = 1 << 0,
@@ -50,27 +50,36 @@ static struct uart {
     u8 ring[RING_SIZE];   /* [L] */
     u32 head, tail;       /* [L] ever put in, ever taken out */
     bool drop_zero;       /* [C] boot CPU's safe points: the zero of a break is still to come */
+    bool break_seen;      /* [A] by console_write(), which reads the line's status */
+    struct cpu *cpu;      /* [I] that its interrupts go to */
+    u32 line;             /* [I] of .cpu's pending word */
 } uart;
 
-/* A break comes with a zero byte.  Some models show the break as soon as it arrives and leave the
- * zero in the FIFO, behind what came before. */
-static void take_byte(u8 status)
+static void keep_byte(u8 byte)
 {
-    u8 byte = inb(UART_BASE + RBR);
-
-    if (status & LSR_BREAK) {
-        log_info("ttyS0: break");
-        uart.drop_zero = true;
-        stop_requested();
-    }
-    if (!byte && uart.drop_zero) {
-        uart.drop_zero = false;
-        return;
-    }
     spin_lock(&uart.lock);
     if (uart.head - uart.tail < RING_SIZE)
         uart.ring[uart.head++ % RING_SIZE] = byte;
     spin_unlock(&uart.lock);
+}
+
+/* A break comes with a zero byte.  Some models show the break as soon as it arrives and leave the
+ * zero behind what came before. */
+static void take_break(void)
+{
+    log_info("ttyS0: break");
+    uart.drop_zero = true;
+    stop_requested();
+}
+
+static void take_byte(void)
+{
+    u8 byte = inb(UART_BASE + RBR);
+
+    if (!byte && uart.drop_zero)
+        uart.drop_zero = false;
+    else
+        keep_byte(byte);
 }
 
 /* The line is edge-triggered: only when nothing is left does it fall and may rise again. */
@@ -80,13 +89,25 @@ static void uart_interrupt(void *arg)
     bool any = false;
 
     (void)arg;
+    if (__atomic_exchange_n(&uart.break_seen, false, __ATOMIC_ACQ_REL))
+        take_break();
     while ((status = inb(UART_BASE + LSR)) != 0xff && (status & (LSR_DATA | LSR_BREAK))) {
-        take_byte(status);
+        if (status & LSR_BREAK)
+            take_break();
+        if (status & LSR_DATA)
+            take_byte();
         any = true;
     }
     inb(UART_BASE + IIR);
     if (any)
         waitq_wake_all(&uart.port.waitq, POLLIN);
+}
+
+/* Any context: a break that is read is not shown again. */
+static void note_break(void)
+{
+    __atomic_store_n(&uart.break_seen, true, __ATOMIC_RELEASE);
+    irq_pend_on(uart.cpu, uart.line);
 }
 
 static ssize_t uart_write(struct console_port *port, struct iov_iter *from)
@@ -144,16 +165,25 @@ static bool uart_present(void)
     return inb(UART_BASE + SCR) == 0x5a;
 }
 
+/* What came before the start.  An early message may have read a break away; its zero byte is still
+ * there. */
+static void take_early(void)
+{
+    u8 status = inb(UART_BASE + LSR);
+    u8 byte = status & LSR_DATA ? inb(UART_BASE + RBR) : 0;
+
+    if (byte)
+        keep_byte(byte);
+    if (status & LSR_BREAK || (status & LSR_DATA && !byte))
+        take_break();
+    uart.drop_zero = status & LSR_BREAK && byte;
+}
+
 void uart_init(void)
 {
     if (!uart_present())
         return;
-    /* Whoever asks us to stop before we can listen is heard, although the FIFO begins empty; an
-     * early message may have read the break away, its zero byte is still there. */
-    u8 status = inb(UART_BASE + LSR);
-    bool stop = status & LSR_BREAK || (status & LSR_DATA && !inb(UART_BASE + RBR));
     outb(UART_BASE + LCR, LCR_8N1);
-    outb(UART_BASE + FCR, FCR_ENABLE_CLEAR);
     outb(UART_BASE + MCR, MCR_DTR_RTS_OUT2);
     str_copy(uart.port.name, "ttyS0", sizeof(uart.port.name));
     uart.port.ops = &uart_ops;
@@ -165,7 +195,9 @@ void uart_init(void)
         log_warn("ttyS0: no interrupt, so no input and no stop by break");
         return;
     }
+    uart.cpu = this_cpu();
+    uart.line = (u32)line;
+    plat_uart_break = note_break;
+    take_early();
     outb(UART_BASE + IER, IER_DATA | IER_LINE_STATUS);
-    if (stop)
-        stop_requested();
 }

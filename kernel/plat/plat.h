@@ -268,6 +268,10 @@ struct plat_screen {
 /** What is written to the console is shown here as well; by the driver of the screen, else NULL. */
 extern void (*plat_screen_write)(const char *text, size_t len);
 
+/** [I] after start: the serial line's driver hears of a break that console_write() read away, which
+ * shows only once.  Any context.  NULL: there is none, and its zero byte is left. */
+extern void (*plat_uart_break)(void);
+
 /* What the boot found, in one form whatever the protocol.  Fixed after start. */
 struct boot_info {
     const char *cmdline; /* NUL-terminated */

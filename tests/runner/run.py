@@ -371,6 +371,18 @@ def guest_stops_whenever_interrupted(isolation):
         need(time.monotonic() - start < 5, f"after {delay_ms} ms: it took the grace time")
 
 
+def vm_that_writes_to_its_serial_line_stops():
+    """The line's status shows a break once, and whoever writes reads the status too."""
+    child = subprocess.Popen([INGOT, "run", "--isolation", "vm", "/bin/sh", "-c",
+                              "echo up; while :; do echo line; done >/dev/ttyS0"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    need(child.stdout.readline() == b"up\n", "no output")
+    time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    child.stdout.close()
+    same(child.wait(20), 128 + 15, "status")
+
+
 def guest_sleeps_with_us(isolation):
     child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + 20

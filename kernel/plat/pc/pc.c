@@ -13,6 +13,7 @@ enum {
     COM1 = 0x3f8,
     UART_THR = 0,
     UART_LSR = 5,
+    LSR_BREAK = 0x10,
     LSR_THRE = 0x20,
     DEBUG_EXIT = 0x501, /* QEMU's isa-debug-exit */
     KBD_COMMAND = 0x64,
@@ -64,12 +65,16 @@ static void pc_cpu_idle(void)
     pc_tlb_resume(cpu);
 }
 
+void (*plat_uart_break)(void);
+
 static void uart_put(char c)
 {
     for (u32 tries = 0; tries < 100000; tries++) {
         u8 status = inb(COM1 + UART_LSR);
         if (status == 0xff)
             return; /* nothing there */
+        if (unlikely(status & LSR_BREAK) && plat_uart_break)
+            plat_uart_break();
         if (status & LSR_THRE)
             break;
     }
