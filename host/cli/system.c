@@ -3,7 +3,8 @@
 #include "cli/cli.h"
 
 #include "image/store.h"
-#include "instance/instance.h"
+#include "instance/roots.h"
+#include "instance/snapshot.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 #include "lib/json.h"
@@ -11,6 +12,7 @@
 #include "volume/volume.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -43,9 +45,7 @@ struct system_row {
     u64 bytes, reclaimable;
 };
 
-/* The ids of images that instances were made of.  An instance that cannot be read is no excuse for
- * taking its image away. */
-static int system_used(struct strs *ids, struct err *err)
+static int system_add_instances(struct strs *ids, struct err *err)
 {
     struct strs names CLEANUP(strs_free) = {0};
 
@@ -60,6 +60,44 @@ static int system_used(struct strs *ids, struct err *err)
             return -err->code;
         strs_add(ids, json_str(config, "ImageId", ""));
     }
+    return failed;
+}
+
+/* They outlive their instances. */
+static int system_add_snapshots(struct strs *ids, struct err *err)
+{
+    struct strs names CLEANUP(strs_free) = {0};
+
+    int failed = snapshot_list(&names, err);
+    for (size_t i = 0; !failed && i < names.len; i++) {
+        struct snapshot snapshot CLEANUP(snapshot_close) = {0};
+        struct err useless = {0};
+        if (!snapshot_open(&snapshot, names.at[i], &useless))
+            strs_add(ids, json_str(snapshot.config, "ImageId", ""));
+    }
+    return failed;
+}
+
+/* The ids of images that instances and snapshots were made of, in all state directories.  An
+ * instance that cannot be read is no excuse for taking its image away. */
+static int system_used(struct strs *ids, struct err *err)
+{
+    const char *set = getenv("INGOT_STATE");
+    char *before CLEANUP(mem_free) = str_dup(set);
+    char *store CLEANUP(mem_free) = store_path();
+    struct strs roots CLEANUP(strs_free) = {0};
+
+    int failed = roots_list(store, &roots, err);
+    for (size_t i = 0; !failed && i < roots.len; i++) {
+        setenv("INGOT_STATE", roots.at[i], 1);
+        failed = system_add_instances(ids, err);
+        if (!failed)
+            failed = system_add_snapshots(ids, err);
+    }
+    if (before)
+        setenv("INGOT_STATE", before, 1);
+    else
+        unsetenv("INGOT_STATE");
     return failed;
 }
 
@@ -222,7 +260,8 @@ static const struct {
       NULL},
      system_df_run},
     {{"system prune", "", "[OPTIONS]", prune_specs,
-      "Deletes images that have no name and that no instance was made of: what 'ingot run FILE'\n"
+      "Deletes images that have no name and that no instance or snapshot was made of: what 'ingot "
+      "run FILE'\n"
       "made, which it makes again when it is wanted.",
       NULL},
      system_prune_run},

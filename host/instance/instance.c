@@ -2,6 +2,7 @@
  * renaming a folder that is whole, and given back by renaming it away. */
 #include "instance/instance.h"
 
+#include "instance/roots.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 
@@ -244,8 +245,10 @@ int instance_create(struct instance *instance, const char *name, const json_t *c
     if (!failed && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
         failed = errno == EEXIST ? in_use(name, err) : err_errno(err, errno, "%s", path);
     instance->name = str_dup(name);
-    if (!failed)
+    if (!failed) {
+        roots_note(config);
         return 0;
+    }
     fs_remove_tree(temporary);
     instance_close(instance);
     return failed;

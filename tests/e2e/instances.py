@@ -553,6 +553,24 @@ def what_is_not_needed():
         lab.refused("system", "purge", why="neither df nor prune", status=2)
 
 
+def what_others_need():
+    """A snapshot outlives its instance, and an instance may be in another state directory."""
+    with Lab() as lab:
+        lab.start("a", ground="vm", program=["/bin/sleep", "999"])
+        lab.good("snapshot", "a", "kept")
+        lab.good("rm", "-f", "a")
+        lab.start("b", program=["/usr/bin/tail", "-f", "/dev/null"])
+        lab.good("stop", "b")
+        here, lab.state = lab.state, os.path.join(lab.path, "other")
+        need("Deleted" not in lab.good("system", "prune"), "an image went that is needed")
+        lab.state = here
+        lab.good("restore", "kept", "--name", "c")
+        lab.good("start", "b")
+        lab.good("rm", "-f", "b", "c")
+        lab.good("snapshot", "rm", "kept")
+        need(lab.good("system", "prune").count("Deleted") == 2, "not both went")
+
+
 def damaged_files():
     with Lab() as lab:
         lab.start("a")
@@ -578,5 +596,5 @@ def add_to(suite):
             suite.add(f"instance: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
     for test in (names_in_use, fifty_at_once, stopped_supervisor, policies, logs, log_rotation_and_following, log_daemons,
                  full_disk, attached, who_does_not_listen, signals_passed_on, in_the_foreground, what_cannot_start, health, waited_for, labels, debugger, health_of_an_image,
-                 after_a_boot, what_is_not_needed, damaged_files):
+                 after_a_boot, what_is_not_needed, what_others_need, damaged_files):
         suite.add("instance: " + test.__name__.replace("_", " "), test)
