@@ -233,7 +233,7 @@ static int set_ip6(struct dgram *d, int name, const void *value, u32 len)
     case IPV6_MTU_DISCOVER:
         return set_pmtu_mode(d, number);
     case IPV6_MTU:
-        if (number && (number < IP6_MIN_MTU || number > UINT16_MAX))
+        if (number && (number < IP6_MIN_MTU || number > (s32)UINT16_MAX))
             return -EINVAL;
         ip->frag_size6 = (u16)number;
         return 0;

@@ -557,29 +557,6 @@ CASE(what_real_programs_set_is_taken_and_told)
     }
 }
 
-/* As unbound sets it, so that no router has to cut its answers. */
-CASE(pieces_of_datagrams_are_as_small_as_a_program_wants)
-{
-    struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    static char sent[4000], got[sizeof(sent)];
-    socklen_t len = sizeof(addr);
-    int in = socket(AF_INET6, SOCK_DGRAM, 0), out = socket(AF_INET6, SOCK_DGRAM, 0);
-
-    for (size_t i = 0; i < sizeof(sent); i++)
-        sent[i] = (char)(i * 7 >> 3);
-    CHECK_EQ(bind(in, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    CHECK_EQ(getsockname(in, (struct sockaddr *)&addr, &len), 0);
-    CHECK_ERR(setsockopt(out, SOL_IPV6, IPV6_MTU, &(int){1279}, sizeof(int)), EINVAL);
-    CHECK_EQ(setsockopt(out, SOL_IPV6, IPV6_MTU, &(int){0}, sizeof(int)), 0);
-    CHECK_EQ(setsockopt(out, SOL_IPV6, IPV6_MTU, &(int){1280}, sizeof(int)), 0);
-    CHECK_EQ(sendto(out, sent, sizeof(sent), 0, (struct sockaddr *)&addr, sizeof(addr)),
-             (ssize_t)sizeof(sent));
-    CHECK_EQ(recv(in, got, sizeof(got), 0), (ssize_t)sizeof(sent));
-    CHECK_EQ(memcmp(sent, got, sizeof(sent)), 0);
-    close(in);
-    close(out);
-}
-
 /* ---- ports that are shared ---- */
 
 enum { SHARERS = 4, FLOWS = 200 };
