@@ -76,13 +76,17 @@ static int run_signal_number(const char *text)
 
 static void run_add_seed(struct buf *params)
 {
+    static const char digits[] = "0123456789abcdef";
     unsigned char seed[SEED_BYTES];
 
     if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
         return;
     buf_puts(params, " ingot.entropy=");
-    for (size_t i = 0; i < sizeof(seed); i++)
-        buf_printf(params, "%02x", seed[i]);
+    char *at = buf_grow(params, 2 * sizeof(seed)); /* thirty calls of printf() are 8 us */
+    for (size_t i = 0; i < sizeof(seed); i++) {
+        *at++ = digits[seed[i] >> 4];
+        *at++ = digits[seed[i] & 15];
+    }
 }
 
 static void run_add_terminal(struct buf *params)

@@ -147,6 +147,35 @@ static bool image_is_path(const char *word)
     return word[0] == '/' || word[0] == '.';
 }
 
+/* What image_in_path() found in the store, for the image_resolve() of that word which follows. */
+static struct {
+    char *word;
+    struct store_entry entry;
+} found;
+
+static void drop_found(void)
+{
+    free(TAKE(found.word, NULL));
+    store_entry_free(&found.entry);
+}
+
+static void keep_found(const char *word, struct store_entry *entry)
+{
+    drop_found();
+    found.word = str_dup(word);
+    found.entry = TAKE(*entry, (struct store_entry){0});
+}
+
+static bool take_found(const char *word, struct store_entry *entry)
+{
+    bool same = found.word && strcmp(found.word, word) == 0;
+
+    if (same)
+        *entry = TAKE(found.entry, (struct store_entry){0});
+    drop_found(); /* whatever comes later looks for itself */
+    return same;
+}
+
 char *image_in_path(const char *word)
 {
     struct store store CLEANUP(store_close) = {0};
@@ -156,8 +185,10 @@ char *image_in_path(const char *word)
     if (strchr(word, '/'))
         return NULL;
     store_open_unread(&store);
-    if (store_find(&store, word, &entry, &none) == 0)
-        return NULL; /* quicker than looking through PATH */
+    if (store_find(&store, word, &entry, &none) == 0) { /* quicker than looking through PATH */
+        keep_found(word, &entry);
+        return NULL;
+    }
     char *program CLEANUP(mem_free) = target_in_path(word);
     if (!program || store_read(&store, &none))
         return NULL;
@@ -175,7 +206,7 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
     *image = (struct image){0};
     store_open_unread(&store);
     if (!image_is_path(text)) {
-        int failed = store_find(&store, text, &entry, &no_image);
+        int failed = take_found(text, &entry) ? 0 : store_find(&store, text, &entry, &no_image);
         if (failed)
             failed = store_read(&store, err);
         if (failed)
