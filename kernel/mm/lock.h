@@ -1,28 +1,50 @@
 /* The lock of an address space: one may change it, or several may look and resolve faults.  It may
- * be held across I/O, so waiters sleep.  Sleeping belongs to a higher room, which hands its two
- * functions down with mm_set_lock_hooks(). */
+ * be held across I/O, so waiters sleep, in order of arrival: who lets go hands it over to the
+ * first, and with him to all behind him who share it as he does.  Sleeping belongs to a higher
+ * room, which hands its functions down with mm_set_lock_hooks(). */
 #pragma once
 
-#include "core/lock_check.h"
-#include "lib/types.h"
+#include "core/spinlock.h"
+#include "lib/list.h"
 
 /* Bits of mm_lock.state; the others count those who share it. */
 #define MM_LOCK_OWNED  0x80000000u /* by one alone */
-#define MM_LOCK_WAITED 0x40000000u /* somebody sleeps; nobody else comes in to share it */
+#define MM_LOCK_WAITED 0x40000000u /* somebody waits; nobody else comes in before him */
 #define MM_LOCK_SHARED 0x3fffffffu
 
 struct mm_lock {
-    u32 state; /* [A] */
+    u32 state;                /* [A]; WAITED is set where .waiters are, and changes under [Q] */
+    struct spinlock queue;    /* Q: after all that spin but a run queue's */
+    struct list_head waiters; /* [Q] struct mm_waiter in order of arrival */
 };
 
-/** Sleep while *@word is @value, and wake everybody who sleeps on @word. */
+/* What a waiter does: once it is woken it has the lock, or is to try for it again. */
+enum mm_wake { MM_WAITS, MM_TRIES, MM_HAS_IT };
+
+/* On the stack of a thread that waits. */
+struct mm_waiter {
+    struct list_head node; /* [Q] */
+    void *thread;          /* [I] as the hooks know it */
+    bool shared;           /* [I] */
+    u32 tries;             /* [C] how often it has queued up */
+    enum mm_wake how;      /* [A] set under Q; MM_WAITS where it is in the queue */
+};
+
+static inline bool mm_waits(const struct mm_waiter *w)
+{
+    return __atomic_load_n(&w->how, __ATOMIC_ACQUIRE) == MM_WAITS;
+}
+
+/** Who runs; sleep while mm_waits(@waiter); wake that thread. */
 struct mm_lock_hooks {
-    void (*wait)(u32 *word, u32 value);
-    void (*wake)(u32 *word);
+    void *(*self)(void);
+    void (*wait)(struct mm_waiter *waiter);
+    void (*wake)(void *thread);
 };
 /** At start, before a second program thread exists. @hooks is borrowed for ever. */
 void mm_set_lock_hooks(const struct mm_lock_hooks *hooks);
 
+void mm_lock_init(struct mm_lock *lock);
 void mm_lock_slow(struct mm_lock *lock);
 void mm_lock_shared_slow(struct mm_lock *lock);
 void mm_unlock_slow(struct mm_lock *lock);

@@ -21,6 +21,7 @@ struct mm *mm_create(void)
         return NULL;
     }
     mm->refs = 1;
+    mm_lock_init(&mm->lock);
     area_init(mm);
     mm->mmap_top = USER_TOP;
     mm->stack_limit = MIB(8);

@@ -6,13 +6,17 @@
 #include "sched/family.h"
 #include "sched/sched_priv.h"
 
-enum { NAMED = 3, PAUSE_NS = 2000000 };
+enum {
+    NAMED = 3,
+    PAUSE_NS = 2000000,
+    PATIENCE_NS = 2000000000, /* who takes longer to end may wait for memory itself */
+};
 
 /* The greatest users, the first the greatest. */
 struct users {
     struct process *process[NAMED]; /* with references */
     u64 pages[NAMED];
-    bool dying; /* somebody is at its end already: memory will come */
+    int dying; /* somebody's pid who is at its end already: memory will come; 0: nobody */
 };
 
 static void insert(struct users *u, struct process *p, u64 pages)
@@ -32,6 +36,11 @@ static void insert(struct users *u, struct process *p, u64 pages)
     process_put(p);
 }
 
+static bool is_dying(const struct process *p)
+{
+    return p->exiting || p->pending.pending & sigmask(SIGKILL);
+}
+
 static void find_users(struct users *u)
 {
     int pid = 0;
@@ -39,8 +48,8 @@ static void find_users(struct users *u)
     for (struct process *p = process_next(0); p; p = process_next(pid)) {
         pid = p->pid;
         struct mm *mm = process_mm(p);
-        if (mm && p->parent && (p->exiting || p->pending.pending & sigmask(SIGKILL)))
-            u->dying = true;
+        if (mm && p->parent && is_dying(p))
+            u->dying = pid;
         if (mm)
             insert(u, p, mm_resident_pages(mm));
         else
@@ -71,7 +80,7 @@ static void name_users(const struct users *u, char *text, size_t size)
 static struct process *choose(const struct users *u)
 {
     for (int i = 0; i < NAMED; i++)
-        if (u->process[i] && u->process[i]->parent)
+        if (u->process[i] && u->process[i]->parent && !is_dying(u->process[i]))
             return u->process[i];
     return NULL;
 }
@@ -83,24 +92,56 @@ static void pause_a_little(void)
     thread_finish_sleep();
 }
 
-enum mm_rescue oom_kill(void)
+static void kill_process(struct process *victim, const struct users *users)
 {
-    struct users users = {0};
+    struct siginfo64 info = {.si_signo = SIGKILL, .si_code = SI_KERNEL};
     char text[160];
 
-    find_users(&users);
-    struct process *victim = users.dying ? NULL : choose(&users);
-    if (victim) {
-        name_users(&users, text, sizeof(text));
-        log_err("out of memory (%llu KiB in all): process %d is killed; most is held by %s",
-                (unsigned long long)boot_info.ram_bytes >> 10, victim->pid, text);
-        struct siginfo64 info = {.si_signo = SIGKILL, .si_code = SI_KERNEL};
-        (void)signal_send_process(victim, &info); /* no queued signal: cannot fail */
+    name_users(users, text, sizeof(text));
+    log_err("out of memory (%llu KiB in all): process %d is killed; most is held by %s",
+            (unsigned long long)boot_info.ram_bytes >> 10, victim->pid, text);
+    (void)signal_send_process(victim, &info); /* no queued signal: cannot fail */
+}
+
+/** Has @pid been at its end for long?  One caller at a time. */
+static bool takes_long(int pid)
+{
+    static int seen;
+    static u64 since_ns;
+    u64 now = time_ns();
+
+    if (pid != seen) {
+        seen = pid;
+        since_ns = now;
     }
-    bool hope = users.dying || victim;
+    return now - since_ns > PATIENCE_NS;
+}
+
+/** Whether there is hope: somebody ends, or is made to. */
+static bool choose_and_kill(void)
+{
+    struct users users = {0};
+
+    find_users(&users);
+    bool wait = users.dying && !takes_long(users.dying);
+    struct process *victim = wait ? NULL : choose(&users);
+    if (victim)
+        kill_process(victim, &users);
     for (int i = 0; i < NAMED; i++)
         if (users.process[i])
             process_put(users.process[i]);
+    return users.dying || victim;
+}
+
+enum mm_rescue oom_kill(void)
+{
+    static bool busy; /* [A] somebody chooses: several at once would kill several, or one again */
+    bool hope = true;
+
+    if (!__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE)) {
+        hope = choose_and_kill();
+        __atomic_store_n(&busy, false, __ATOMIC_RELEASE);
+    }
     if (signal_pending_set(current) & sigmask(SIGKILL) || current->work & WORK_EXIT)
         return MM_GIVE_UP;
     if (!hope)

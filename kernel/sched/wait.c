@@ -112,23 +112,30 @@ int thread_sleep_until(u64 deadline_ns)
 
 /* ---- for the locks of mm, which lies below ---- */
 
-static struct waitq word_waiters;
-
-static void word_wait(u32 *word, u32 value)
+static void *self(void)
 {
-    wait_event(&word_waiters, __atomic_load_n(word, __ATOMIC_ACQUIRE) != value, false, NO_DEADLINE);
+    return current;
 }
 
-static void word_wake(u32 *word)
+static void wait_for_mm(struct mm_waiter *w)
 {
-    (void)word; /* contention is rare: all look at their own */
-    waitq_wake_all(&word_waiters, 0);
+    for (;;) {
+        thread_prepare_sleep(false);
+        if (!mm_waits(w))
+            break;
+        thread_sleep_until(NO_DEADLINE);
+    }
+    thread_finish_sleep();
+}
+
+static void wake_for_mm(void *thread)
+{
+    thread_wake(thread);
 }
 
 void wait_init(void)
 {
-    static const struct mm_lock_hooks hooks = {word_wait, word_wake};
-    waitq_init(&word_waiters);
+    static const struct mm_lock_hooks hooks = {self, wait_for_mm, wake_for_mm};
     mm_set_lock_hooks(&hooks);
 }
 

@@ -149,7 +149,10 @@ static void wait_for_memory(struct process *child)
     if (!err || __atomic_load_n(&current->work, __ATOMIC_RELAXED) & WORK_EXIT ||
         signal_pending_set(current) & sigmask(SIGKILL))
         return;
-    wait_event(&child->vfork_wait, has_memory_back(child), false, NO_DEADLINE);
+    sigset64_t blocked = current->blocked;
+    signal_set_blocked(~(sigset64_t)0); /* but for what ends it: there is no blocking that */
+    (void)wait_event(&child->vfork_wait, has_memory_back(child), true, NO_DEADLINE);
+    signal_set_blocked(blocked);
 }
 
 static long check(const struct linux_clone_args *args)

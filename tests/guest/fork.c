@@ -168,6 +168,41 @@ CASE(vfork_lends_memory_and_waits)
     CHECK_EQ(WEXITSTATUS(status_of(pid)), 6);
 }
 
+/* Another signal comes first, which waits as long as the parent does. */
+CASE(a_parent_in_vfork_can_be_killed)
+{
+    int gate[2], ready[2];
+    char c;
+    NEED(pipe(gate) == 0 && pipe(ready) == 0);
+    pid_t pid = fork();
+    NEED(pid >= 0);
+    if (!pid) {
+        signal(SIGUSR1, ignore_it);
+        close(gate[1]);
+        if (!vfork()) {
+            syscall(SYS_write, ready[1], "r", 1);
+            syscall(SYS_read, gate[0], &c, 1); /* until the test lets go */
+            _exit(0);
+        }
+        _exit(1);
+    }
+    CHECK_EQ(read(ready[0], &c, 1), 1);
+    kill(pid, SIGUSR1);
+    usleep(20000); /* it has begun to wait again by then, or has not: both are to work */
+    kill(pid, SIGKILL);
+    int status = 0, tries = 0;
+    while (!waitpid(pid, &status, WNOHANG) && tries++ < 500)
+        usleep(10000);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    close(gate[1]);
+    if (tries >= 500)
+        waitpid(pid, NULL, 0);
+    waitpid(-1, NULL, 0); /* the orphan, where we are its new parent */
+    close(gate[0]);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 CASE(posix_spawn_starts_programs)
 {
     char *argv[] = {(char *)"w", (char *)"--do", (char *)"exit", (char *)"33", NULL};
