@@ -472,3 +472,52 @@ TEST(a_newer_syn_ends_time_wait)
 }
 
 /* ---- acknowledgements ---- */
+
+/* A connection of another port of the peer's that delays its ACKs. */
+static struct link_up patient(u16 port)
+{
+    peer_port = port;
+    struct link_up l = peer_connects(&peer_plain, 60000);
+    int off = 0;
+
+    world_close(l.listener);
+    l.sock->ops->setopt(l.sock, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+    return l;
+}
+
+static void hear_from(struct link_up *l, u16 port)
+{
+    peer_port = port;
+    peer_send(plain(l, TCP_ACK, 10));
+    l->theirs += 10;
+}
+
+TEST(each_connection_sends_its_delayed_ack_when_it_is_due)
+{
+    peer_start();
+    struct link_up l[4];
+
+    for (u16 i = 0; i < ARRAY_LEN(l); i++)
+        l[i] = patient((u16)(5000 + i));
+    peer_forget();
+    for (u16 i = 0; i < ARRAY_LEN(l); i++) {
+        hear_from(&l[i], (u16)(5000 + i));
+        peer_wait(TCP_SLACK);
+    }
+    NOTHING("all wait");
+    EXPECT_EQ(world_send(l[1].sock, "answer", 6, 0), 6, "one answers");
+    peer_forget();
+    world_close(l[2].sock); /* and one goes, resetting for the sake of what it has not read */
+    peer_forget();
+    peer_wait(TCP_DELACK - 3 * TCP_SLACK);
+    IS(peer_take(), TCP_ACK, l[0].ours, l[0].theirs, "the first is due");
+    NOTHING("the last is not yet");
+    peer_wait(3 * TCP_SLACK);
+    IS(peer_take(), TCP_ACK, l[3].ours, l[3].theirs, "now it is");
+    NOTHING("no other owes one");
+    EXPECT_TRUE(list_empty(&shards[0]->acks), "nobody waits");
+    for (u32 i = 0; i < ARRAY_LEN(l); i++)
+        if (i != 2)
+            world_close(l[i].sock);
+    peer_port = 0;
+}
