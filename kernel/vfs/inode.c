@@ -266,10 +266,7 @@ u32 inode_cached_run(struct inode *inode, u64 index, u32 n, paddr_t *pa)
     u32 run = direct_run(inode, index, n, pa);
     if (run)
         return run;
-    struct page *page = inode->pages ? page_cache_find(inode->pages, index) : NULL;
-    if (page)
-        *pa = page_to_phys(page);
-    return page != NULL;
+    return inode->pages ? page_cache_find_run(inode->pages, index, n, pa) : 0;
 }
 
 int inode_map_page(struct inode *inode, u64 index, bool write, paddr_t *pa)
