@@ -244,8 +244,8 @@ const struct command command_build = {
     .options = build_specs,
     .help = "TARGET is a Linux executable or script of this machine, by its path or by a name in\n"
             "PATH (./NAME is what this folder has), a C or C++ source file, or a\n"
-            "folder with an Ingotfile, CMakeLists.txt, meson.build, Makefile or C sources\n"
-            "(default: this folder).\n\n"
+            "project folder (default: this one): with an Ingotfile, of Cargo, Go, CMake, Meson or\n"
+            "make, of C sources, of Node, Python, Ruby or PHP, or of pages.\n\n"
             "  ingot build -t hello:1 examples/hello\n"
             "  ingot build -t tool --with zoneinfo python3",
     .run = build_run,

@@ -26,11 +26,26 @@ static const char *const project_meson[][8] = {
     {NULL},
 };
 
+static const char *const project_cargo[][8] = {{"cargo", "build", "--release", "--quiet"}, {NULL}};
+static const char *const project_go[][8] = {
+    {"go", "build", "-buildvcs=false", "-o", PROJECT_BUILD "/", "./..."},
+    {NULL},
+};
+
 static const char *const (*project_steps(enum target_kind kind))[8]
 {
-    return kind == TARGET_CMAKE   ? project_cmake
-           : kind == TARGET_MESON ? project_meson
-                                  : project_make;
+    switch (kind) {
+    case TARGET_CMAKE:
+        return project_cmake;
+    case TARGET_MESON:
+        return project_meson;
+    case TARGET_CARGO:
+        return project_cargo;
+    case TARGET_GO:
+        return project_go;
+    default:
+        return project_make;
+    }
 }
 
 static int project_step(const char *folder, const char *copy, const char *const *argv,
@@ -47,9 +62,10 @@ static int project_step(const char *folder, const char *copy, const char *const 
 }
 
 /* Copies the folder; what it consists of is what the build depends on. */
-static int project_copy(struct builder *b, const char *folder, const char *copy, struct err *err)
+static int project_copy(struct builder *b, const char *folder, bool cargo, const char *copy,
+                        struct err *err)
 {
-    static const char *const skip[] = {".git", PROJECT_BUILD, NULL};
+    const char *const skip[] = {".git", PROJECT_BUILD, cargo ? "target" : NULL, NULL};
     struct tree files CLEANUP(tree_free) = {0};
 
     int failed = tree_add_tree(&files, "/", folder, skip, err);
@@ -74,7 +90,8 @@ static bool project_is_program(const char *path)
 /* All programs in the copy, but for what build tools make to find out about the compiler. */
 static int project_programs(const char *copy, struct strs *programs, struct err *err)
 {
-    static const char *const skip[] = {"CMakeFiles", "meson-private", NULL};
+    static const char *const skip[] = {"CMakeFiles", "meson-private", "target/release/build",
+                                       "target/release/deps", NULL};
     struct tree files CLEANUP(tree_free) = {0};
 
     int failed = tree_add_tree(&files, "/", copy, skip, err);
@@ -120,7 +137,7 @@ int project_add(struct builder *b, const struct target *target, struct err *err)
     if (!folder)
         return -err->code;
     builder_progress(b, "building %s", target->path);
-    int failed = project_copy(b, folder, copy, err);
+    int failed = project_copy(b, folder, target->kind == TARGET_CARGO, copy, err);
     const char *const(*step)[8] = project_steps(target->kind);
     for (; !failed && (*step)[0]; step++)
         failed = project_step(target->path, copy, *step, err);

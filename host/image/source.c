@@ -4,6 +4,7 @@
 #include "image/builder.h"
 #include "image/project.h"
 #include "image/recipe.h"
+#include "image/scripts.h"
 #include "image/target.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -183,6 +184,8 @@ int source_add(struct builder *b, const struct target *target, struct err *err)
         return source_add_folder(b, target->path, name, err);
     case TARGET_INGOTFILE:
         return recipe_apply(b, target->path, target->recipe, err);
+    case TARGET_SCRIPTS:
+        return scripts_add(b, target->path, err);
     default:
         return project_add(b, target, err);
     }

@@ -1,5 +1,6 @@
 #include "image/target.h"
 
+#include "image/scripts.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 #include "lib/proc.h"
@@ -14,9 +15,9 @@ static const struct {
     const char *name;
     enum target_kind kind;
 } target_recipes[] = {
-    {"Ingotfile", TARGET_INGOTFILE}, {"CMakeLists.txt", TARGET_CMAKE},
-    {"meson.build", TARGET_MESON},   {"GNUmakefile", TARGET_MAKE},
-    {"Makefile", TARGET_MAKE},       {"makefile", TARGET_MAKE},
+    {"Ingotfile", TARGET_INGOTFILE},  {"Cargo.toml", TARGET_CARGO},  {"go.mod", TARGET_GO},
+    {"CMakeLists.txt", TARGET_CMAKE}, {"meson.build", TARGET_MESON}, {"GNUmakefile", TARGET_MAKE},
+    {"Makefile", TARGET_MAKE},        {"makefile", TARGET_MAKE},
 };
 
 static bool target_is_source(const char *path)
@@ -51,12 +52,19 @@ static int target_classify_dir(const char *path, struct target *target, struct e
         target->recipe = target->kind == TARGET_INGOTFILE ? TAKE(recipe, NULL) : NULL;
         return 0;
     }
-    target->kind = TARGET_SOURCES;
-    if (target_has_sources(path))
+    target->kind = target_has_sources(path) ? TARGET_SOURCES : TARGET_SCRIPTS;
+    if (target->kind == TARGET_SOURCES || scripts_know(path))
         return 0;
+    char *layout CLEANUP(mem_free) = fs_join(path, "oci-layout");
+    if (fs_exists(layout))
+        return err_set(err, ENOEXEC,
+                       "%s: a container image, which has to be unpacked first: 'podman export' or "
+                       "'umoci unpack', and an Ingotfile with 'COPY rootfs /'",
+                       path);
     return err_set(err, ENOEXEC,
-                   "%s: nothing to build: no Ingotfile, CMakeLists.txt, meson.build, Makefile or C "
-                   "source in it",
+                   "%s: nothing to build: no Ingotfile, no project of Cargo, Go, CMake, Meson or "
+                   "make, no C source, and nothing that starts scripts or pages (package.json, "
+                   "main.py, index.html ...)",
                    path);
 }
 

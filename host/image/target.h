@@ -10,6 +10,9 @@ enum target_kind {
     TARGET_MAKE,     /* a folder with a Makefile */
     TARGET_CMAKE,    /* ... CMakeLists.txt */
     TARGET_MESON,    /* ... meson.build */
+    TARGET_CARGO,    /* ... Cargo.toml */
+    TARGET_GO,       /* ... go.mod */
+    TARGET_SCRIPTS,  /* a folder of scripts or pages: scripts.h */
     TARGET_INGOTFILE /* ... Ingotfile; or such a file itself */
 };
 

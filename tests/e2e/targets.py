@@ -88,6 +88,60 @@ def test_programs_bring_what_no_header_names():
             need(result.status == 0 and wanted in result.text(), f"{program}: status {result.status}\n{result.show()}")
 
 
+PROJECTS = {  # files of a folder, and what it prints; a program that it needs
+    "node": ({"package.json": '{"scripts": {"start": "node srv.js a b"}, "dependencies": {"left": "1"}}',
+              "srv.js": "console.log(require('left'), process.argv.slice(2).join())", "node_modules/left/index.js": "module.exports = 7"},
+             "7 a,b\n", "node"),
+    "python": ({"requirements.txt": "Jinja2>=3  # installed\n", "main.py": "import jinja2, os\nprint(jinja2.__name__, os.getcwd(), open('d').read())",
+                "d": "data"}, "jinja2 /app data\n", "python3"),
+    "venv": ({"requirements.txt": "own\n", "app.py": "import own", ".venv/lib/python3.9/site-packages/own.py": "print('own')"}, "own\n", "python3"),
+    "pyproject": ({"pyproject.toml": '[project]\nname = "x"\n[project.scripts]\nx = "x.cli:main"\n', "src/x/__init__.py": "",
+                   "src/x/cli.py": "def main():\n    print('cli')\n    return 0"}, "cli\n", "python3"),
+    "ruby": ({"app.rb": "puts 'ruby'"}, "ruby\n", "ruby"),
+    "go": ({"go.mod": "module ex\ngo 1.19\n", "main.go": 'package main\nimport "fmt"\nfunc main() { fmt.Println("go") }\n'}, "go\n", "go"),
+    "cargo": ({"Cargo.toml": '[package]\nname = "r"\nversion = "0.1.0"\nedition = "2021"\n', "src/main.rs": 'fn main() { println!("rust"); }\n',
+               "target/old": ""}, "rust\n", "cargo"),
+}
+
+
+def test_project_folders():
+    with Home() as home, tempfile.TemporaryDirectory() as top:
+        for name, (files, wanted, program) in PROJECTS.items():
+            if not find(program):
+                continue
+            folder = os.path.join(top, name)
+            write(folder, files)
+            path = os.environ["PATH"] if name == "cargo" else f"/usr/bin:/bin:{os.environ['PATH']}"  # one rustc, with its cargo
+            said = home.good("run", "-q", folder, timeout=180, env={"PATH": path})
+            need(said == wanted, f"{name}: {said!r}")
+        need(not os.path.exists(f"{top}/cargo/Cargo.lock"), "built in the folder itself")
+
+
+def test_project_folders_that_lack_something():
+    lacking = (({"package.json": '{"dependencies": {"left": "1"}}', "index.js": ""}, "npm install"),
+               ({"package.json": '{"scripts": {"start": "tsc && node x.js"}}'}, "tsc && node x.js"),
+               ({"package.json": "{"}, "package.json"),
+               ({"requirements.txt": "no-such-thing-2==1\n", "main.py": ""}, "no-such-thing-2"),
+               ({"requirements.txt": ""}, "main.py"),
+               ({"oci-layout": "{}"}, "container image"),
+               ({"notes.txt": ""}, "nothing to build"))
+    with Home() as home:
+        for files, word in lacking:
+            with tempfile.TemporaryDirectory() as folder:
+                write(folder, files)
+                for command in ("run", "build"):
+                    result = home.ingot(command, folder)
+                    need(result.status == 1 and word in result.errors() and result.errors().count("\n") == 1,
+                         f"{word}\n{result.show()}")
+
+
+def test_a_folder_of_pages_is_served():
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        write(folder, {"index.html": "<h1>mine</h1>"})
+        with namespace(), background(INGOT, "run", "-p", "8000:8000", folder, env=home.env()):
+            until(lambda: ask("127.0.0.1", 8000, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK"))
+
+
 def test_a_server_that_leaves_for_the_background_is_told_of():
     fork = "import os, time\nif not os.fork():\n    {}\n    print(os.getppid(), flush=True)\n    time.sleep(60)\ntime.sleep(1)"
     with Home() as home:
