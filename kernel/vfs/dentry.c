@@ -269,16 +269,19 @@ void dentry_instantiate(struct dentry *dentry, struct inode *inode)
     names_write_unlock();
 }
 
-/* Names that are not in @dir and are remembered; name lock held for writing.  Returns them. */
+/* Names that are not in @dir, which is removed, and are remembered; name lock held for writing.
+ * Returns those that nobody uses; the others go with their last users. */
 static struct dentry *forget_absent(struct dentry *dir)
 {
     struct dentry *dentry, *next, *gone = NULL;
 
     list_for_each_safe(dentry, next, &absent.list, all)
     {
-        if (dentry->parent != dir || ref_count(&dentry->refs))
+        if (dentry->parent != dir)
             continue;
         forget(dentry);
+        if (ref_count(&dentry->refs))
+            continue;
         dentry->hash_next = gone;
         gone = dentry;
     }
@@ -339,7 +342,7 @@ static void take_name(struct dentry *to, struct dentry *from)
 void dentry_move(struct dentry *dentry, struct dentry *target, bool exchange)
 {
     struct dentry *old_parent = dentry->parent;
-    struct dentry *replaced = NULL;
+    struct dentry *replaced = NULL, *gone = NULL;
     u32 hash = dentry->hash;
 
     names_write_lock();
@@ -359,9 +362,12 @@ void dentry_move(struct dentry *dentry, struct dentry *target, bool exchange)
         dentry_get(dentry->parent);
         replaced = old_parent;
         age_remove(target);
+        if (target->inode && S_ISDIR(target->inode->mode))
+            gone = forget_absent(target);
     }
     hash_insert(dentry);
     names_write_unlock();
+    free_chain(gone);
     dentry_put(replaced);
 }
 

@@ -52,7 +52,9 @@ int lookup_locked(struct dentry *dir, const char *name, u32 len, u32 hash, struc
             inode_put(err ? NULL : inode);
             return -ENOMEM;
         }
-        if (!ops->uncached)
+        /* No name is remembered in a directory that was removed: the last of them would take the
+         * directory along wherever memory is short. */
+        if (!ops->uncached && (dentry->inode || dir->inode->nlink))
             dentry_add(dentry);
     }
     *out = dentry;

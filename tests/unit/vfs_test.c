@@ -11,6 +11,7 @@
 #include "vfs/fd.h"
 #include "vfs/lock.h"
 #include "vfs/mount.h"
+#include "vfs/notify.h"
 #include "vfs/page_cache.h"
 
 static void start(void)
@@ -156,6 +157,45 @@ TEST(a_removed_directory_takes_no_new_names)
     char text[64];
     EXPECT_TRUE(file_path_name(dir, text, sizeof(text)) > 0, NULL);
     EXPECT_STR(text, "/gone (deleted)", NULL);
+    world_destroy();
+}
+
+static int dead_puts;
+
+static bool count_dead_puts(struct inode *inode)
+{
+    (void)inode;
+    dead_puts++;
+    return false;
+}
+
+/* What was removed ends where it was let go of, never in the midst of some allocation. */
+TEST(names_remembered_below_a_removed_directory_do_not_keep_it)
+{
+    struct file *dir, *file;
+    struct name_buf name;
+
+    start();
+    vfs_mkdir("/removed", 0755);
+    vfs_mkdir("/replaced", 0755);
+    vfs_mkdir("/new", 0755);
+    vfs_mkdir("/open", 0755);
+    EXPECT_EQ(k_find("/removed/x", 0), -ENOENT, NULL);
+    EXPECT_EQ(k_find("/replaced/x", 0), -ENOENT, NULL);
+    EXPECT_EQ(k_find("/open/x", 0), -ENOENT, NULL);
+    REQUIRE(!k_open("/open", O_RDONLY | O_DIRECTORY, 0, &dir), NULL);
+    int fd = fd_install(dir, 0, false);
+    EXPECT_EQ(k_rmdir("/removed"), 0, NULL);
+    EXPECT_EQ(k_rename("/new", "/replaced", 0), 0, NULL);
+    EXPECT_EQ(k_rmdir("/open"), 0, NULL);
+    name_from_kernel(&name, "y");
+    EXPECT_EQ(vfs_openat(fd, &name, O_RDONLY, 0, 0, &file), -ENOENT, "looked up when it is gone");
+    fd_close(fd);
+    fsnotify_put_handler = count_dead_puts;
+    dentry_shrink(UINT64_MAX);
+    dentry_shrink(UINT64_MAX);
+    fsnotify_put_handler = NULL;
+    EXPECT_EQ(dead_puts, 0, "nothing of it is left");
     world_destroy();
 }
 
