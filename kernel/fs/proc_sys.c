@@ -99,7 +99,11 @@ static const struct pseudo_node kernel_nodes[] = {
     PSEUDO_VALUE("shmmax", "18446744073692774399\n", keep),
     PSEUDO_VALUE("shmall", "18446744073692774399\n", keep),
     PSEUDO_VALUE("shmmni", "4096\n", keep),
+    PSEUDO_VALUE("msgmax", "8192\n", keep),
+    PSEUDO_VALUE("msgmnb", "16384\n", keep),
+    PSEUDO_VALUE("msgmni", "32000\n", keep),
     PSEUDO_VALUE("sem", "32000\t1024000000\t500\t32000\n", keep),
+    PSEUDO_VALUE("numa_balancing", "0\n", keep),
     PSEUDO_VALUE("tainted", "0\n", keep),
     PSEUDO_DIR("random", random_nodes),
 };
@@ -116,6 +120,8 @@ static const struct pseudo_node vm_nodes[] = {
     PSEUDO_VALUE("drop_caches", "0\n", keep),
     PSEUDO_VALUE("vfs_cache_pressure", "100\n", keep),
     PSEUDO_VALUE("panic_on_oom", "0\n", keep),
+    PSEUDO_VALUE("overcommit_kbytes", "0\n", keep),
+    PSEUDO_VALUE("zone_reclaim_mode", "0\n", keep),
 };
 
 static const struct pseudo_node inotify_nodes[] = {
@@ -153,6 +159,10 @@ static const struct pseudo_node net_core_nodes[] = {
 static const struct pseudo_node net_ipv4_nodes[] = {
     PSEUDO_VALUE("ip_local_port_range", "32768\t60999\n", keep),
     PSEUDO_VALUE("ip_unprivileged_port_start", "0\n", keep),
+    PSEUDO_TEXT("ip_forward", "0\n"),
+    PSEUDO_TEXT("tcp_available_congestion_control", "cubic\n"),
+    PSEUDO_VALUE("tcp_congestion_control", "cubic\n", keep),
+    PSEUDO_VALUE("tcp_syncookies", "1\n", keep),
     PSEUDO_VALUE("tcp_fin_timeout", "60\n", keep),
     PSEUDO_VALUE("tcp_keepalive_time", "7200\n", keep),
     PSEUDO_VALUE("tcp_keepalive_intvl", "75\n", keep),
@@ -162,9 +172,14 @@ static const struct pseudo_node net_ipv4_nodes[] = {
     PSEUDO_VALUE("tcp_wmem", "4096\t16384\t4194304\n", keep),
 };
 
+static const struct pseudo_node net_ipv6_nodes[] = {
+    PSEUDO_VALUE("bindv6only", "0\n", keep),
+};
+
 static const struct pseudo_node net_nodes[] = {
     PSEUDO_DIR("core", net_core_nodes),
     PSEUDO_DIR("ipv4", net_ipv4_nodes),
+    PSEUDO_DIR("ipv6", net_ipv6_nodes),
 };
 
 const struct pseudo_node proc_sys_nodes[PROC_SYS_NODES] = {

@@ -126,7 +126,15 @@ static const struct pseudo_node node_nodes[] = {
     PSEUDO_DIR("node0", node0_nodes),
 };
 
+static const struct pseudo_node clock_nodes[] = {
+    PSEUDO_VALUE("current_clocksource", "tsc\n", keep),
+    PSEUDO_TEXT("available_clocksource", "tsc\n"),
+};
+
+static const struct pseudo_node clocksource_nodes[] = {PSEUDO_DIR("clocksource0", clock_nodes)};
+
 static const struct pseudo_node system_nodes[] = {
+    PSEUDO_DIR("clocksource", clocksource_nodes),
     PSEUDO_OPEN_DIR("cpu", cpu_nodes, find_cpu, next_cpu),
     PSEUDO_DIR("node", node_nodes),
 };

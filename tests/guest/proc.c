@@ -202,6 +202,11 @@ CASE(sysctl_files)
     CHECK(get_file("/proc/sys/vm/overcommit_memory")[0] != 0);
     CHECK(atol(get_file("/proc/sys/vm/max_map_count")) > 0);
     CHECK(atol(get_file("/proc/sys/fs/file-max")) > 0);
+    CHECK(atol(get_file("/proc/sys/kernel/msgmni")) > 0);
+    CHECK(get_file("/proc/sys/net/ipv4/tcp_congestion_control")[0] != 0);
+    CHECK(get_file("/proc/sys/vm/zone_reclaim_mode")[0] == '0');
+    const char *clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    CHECK(get_file(clock)[0] != 0);
     CHECK(atol(get_file("/proc/sys/kernel/threads-max")) > 0);
 }
 
