@@ -12,7 +12,7 @@ programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 libsqlite3-dev
           gawk jq openssl xz-utils zstd
           rustc procps tzdata ca-certificates libpython3-stdlib python3-jinja2 redis-server nginx-light memcached)
 # Small runtimes and servers, some 110 MB; and large ones.
-runtimes=(php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck graphviz tcc fish zsh unison-2.52 apache2-bin stress-ng sysbench)
+runtimes=(lua5.4 php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck graphviz tcc fish zsh unison-2.52 apache2-bin stress-ng sysbench)
 large=(openjdk-17-jdk-headless golang-go r-base-core guile-3.0 sbcl postgresql-15 mariadb-server-core
        mariadb-client-core groovy default-jre-headless libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients)
 # Servers and clients of the network tests, and what makes their networks.
