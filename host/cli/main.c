@@ -81,10 +81,12 @@ int main(int argc, char **argv)
         puts("ingot " INGOT_VERSION);
         return main_flush(0);
     }
-    const struct command *command = main_find(argv[1]);
+    bool help = strcmp(argv[1], "help") == 0; /* `ingot help run` */
+    const struct command *command = main_find(argv[1 + help]);
     if (!command)
-        return main_unknown(argv[1]);
-    int status = command->run(argc - 1, argv + 1, &err);
+        return main_unknown(argv[1 + help]);
+    char *words[] = {argv[1 + help], (char *)(uintptr_t) "--help", NULL};
+    int status = help ? command->run(2, words, &err) : command->run(argc - 1, argv + 1, &err);
     if (status >= 0)
         return main_flush(status);
     fflush(stdout);

@@ -19,13 +19,13 @@ char *store_path(void)
 {
     const char *ours = getenv("INGOT_HOME");
     const char *data = getenv("XDG_DATA_HOME");
-    const char *home = getenv("HOME");
 
     if (ours && *ours)
         return ours[0] == '/' ? str_dup(ours) : fs_join(".", ours);
     if (data && data[0] == '/')
         return fs_join(data, "ingot");
-    return fs_join(home && *home ? home : "/root", ".local/share/ingot");
+    char *home CLEANUP(mem_free) = fs_home();
+    return fs_join(home, ".local/share/ingot");
 }
 
 char *store_cache_path(const char *key)

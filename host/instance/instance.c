@@ -25,13 +25,13 @@ char *instance_root(void)
 {
     const char *ours = getenv("INGOT_STATE");
     const char *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
 
     if (ours && *ours)
         return ours[0] == '/' ? str_dup(ours) : fs_join(".", ours);
     if (state && state[0] == '/')
         return fs_join(state, "ingot");
-    return fs_join(home && *home ? home : "/root", ".local/state/ingot");
+    char *home CLEANUP(mem_free) = fs_home();
+    return fs_join(home, ".local/state/ingot");
 }
 
 static char *instance_folder(const char *name)

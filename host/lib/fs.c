@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -336,4 +338,18 @@ char *fs_real(const char *path, struct err *err)
     if (!real)
         err_errno(err, errno, "%s", path);
     return real;
+}
+
+char *fs_home(void)
+{
+    const char *home = getenv("HOME");
+    FILE *users = home && *home ? NULL : fopen("/etc/passwd", "re");
+    const struct passwd *user = NULL;
+
+    while (users && (user = fgetpwent(users)) && user->pw_uid != getuid())
+        ;
+    char *found = str_dup(home && *home ? home : user ? user->pw_dir : "/");
+    if (users)
+        fclose(users);
+    return found;
 }

@@ -68,3 +68,6 @@ bool fs_is_dir(const char *path);
 
 /** As realpath(3), owned by the caller; NULL with @err set when there is none. */
 char *fs_real(const char *path, struct err *err);
+
+/** The user's home folder: $HOME, else what passwd(5) says, else "/".  Owned by the caller. */
+char *fs_home(void);

@@ -221,6 +221,18 @@ def test_files_that_arguments_name():
             need(result.status == 1 and not result.out, f"{word} came along\n{result.show()}")
 
 
+def test_without_a_home_and_help_for_a_command():
+    with Home() as home:
+        env = {"HOME": "", "INGOT_HOME": "", "XDG_DATA_HOME": ""}
+        user = home.ingot("images", env={**env, "XDG_DATA_HOME": home.path})
+        need(user.status == 0, f"no word on where\n{user.show()}")
+        if os.getuid() == 0:
+            result = run(["setpriv", "--reuid=nobody", "--clear-groups", INGOT, "run", "/bin/true"], env=home.env(**env))
+            need(result.status == 1 and "/root" not in result.errors(), f"another's home\n{result.show()}")
+        need(home.good("help", "run") == home.good("run", "--help"), "not the help of the command")
+        need(home.ingot("help", "nosuch").status == 2, "help for what there is not")
+
+
 def test_many_and_long_arguments():
     with Home() as home:
         script = "echo $# ${#1} ${!#}"
