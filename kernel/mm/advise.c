@@ -114,14 +114,17 @@ static int advise_range(struct mm *mm, u64 start, u64 end, advise_fn *advise)
 /* A thread that ends gives back what its stack never had: that is seen side by side with others. */
 static bool has_nothing(struct mm *mm, u64 start, u64 end)
 {
-    bool none = true;
+    bool none;
 
     mm_lock_shared(&mm->lock);
-    while (none && start < end) {
-        const struct vma *vma = area_find(mm, start);
+    struct vma *vma = area_find(mm, start);
+    for (;;) {
         none = vma && vma->start <= start && !area_is_ground(vma) &&
                !area_may_have(vma, min(end, vma->end));
-        start = none ? vma->end : end;
+        if (!none || vma->end >= end)
+            break;
+        start = vma->end;
+        vma = area_next(vma);
     }
     mm_unlock_shared(&mm->lock);
     return none;

@@ -259,14 +259,17 @@ u64 mm_real_pc(struct mm *mm, u64 pc)
     return translate(mm, pc, false);
 }
 
-bool mm_shared_page(struct mm *mm, u64 addr, paddr_t *pa)
+static __attribute__((noinline)) bool find_shared_page(struct mm *mm, u64 addr, paddr_t *pa)
 {
-    if (!__atomic_load_n(&mm->shares, __ATOMIC_RELAXED))
-        return false;
     mm_lock(&mm->lock);
     const struct vma *vma = area_find(mm, addr);
     bool shared =
         vma && vma->start <= addr && vma->flags & MAP_SHARED && plat.query(&mm->as, addr, pa, NULL);
     mm_unlock(&mm->lock);
     return shared;
+}
+
+bool mm_shared_page(struct mm *mm, u64 addr, paddr_t *pa)
+{
+    return __atomic_load_n(&mm->shares, __ATOMIC_RELAXED) && find_shared_page(mm, addr, pa);
 }

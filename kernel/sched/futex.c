@@ -39,9 +39,8 @@ static_assert(FUTEX_BUCKETS == 1 << (64 - 57), "the hash yields this many bits")
 static __attribute__((noinline)) int shared_key(uaddr_t addr, struct futex_key *key)
 {
     u32 word;
-    int err = user_load32(addr, &word); /* now the page is there */
-    if (err)
-        return err;
+    if (user_get32(&word, addr)) /* else the page is there now */
+        return -EFAULT;
     paddr_t pa;
     if (mm_shared_page(mm_current(), addr, &pa))
         *key = (struct futex_key){FUTEX_PHYSICAL, pa};

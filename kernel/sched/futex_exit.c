@@ -41,6 +41,12 @@ static bool is_pi(u64 *entry)
 static void walk_robust_list(uaddr_t list)
 {
     struct linux_robust_list_head head;
+    u64 first, last;
+    if (user_get64(&first, list + offsetof(struct linux_robust_list_head, list)) ||
+        user_get64(&last, list + offsetof(struct linux_robust_list_head, list_op_pending)))
+        return;
+    if (likely(first == list && !last)) /* it holds none */
+        return;
     if (copy_from_user(&head, list, sizeof(head)))
         return;
     u64 pending = head.list_op_pending, entry = head.list;

@@ -11,13 +11,13 @@
 /** Where the copy takes a page first, the thread may go on elsewhere. */
 static int write_cpu(uaddr_t rseq)
 {
-    u32 ids[2];
+    u32 id;
     int err;
 
     do {
-        ids[0] = ids[1] = cpu_id();
-        err = copy_to_user(rseq, ids, sizeof(ids));
-    } while (!err && ids[0] != cpu_id());
+        id = cpu_id();
+        err = user_put64(rseq, (u64)id << 32 | id); /* .cpu_id_start and .cpu_id */
+    } while (!err && id != cpu_id());
     return err;
 }
 

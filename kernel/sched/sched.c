@@ -65,6 +65,17 @@ void sched_charge(struct thread *t, u64 now)
     charge(t, now);
 }
 
+u64 sched_charge_current(void)
+{
+    struct runqueue *rq = this_cpu()->rq;
+
+    spin_lock(&rq->lock);
+    charge(current, time_ns());
+    u64 ns = current->cpu_time_ns;
+    spin_unlock(&rq->lock);
+    return ns;
+}
+
 /** A CPU that idles and may run @t, or none: MAX_CPUS. */
 static u32 idle_cpu_for(const struct thread *t)
 {

@@ -110,6 +110,8 @@ void profile_take(const struct trap_frame *frame);
 struct runqueue *sched_lock_rq_of(struct thread *thread);
 /** Charge the running thread for the time since it was last charged. [L] held. */
 void sched_charge(struct thread *thread, u64 now);
+/** The current thread's CPU time until now. */
+u64 sched_charge_current(void);
 /** @thread, which is awake, in no queue and has left its CPU, may not run there any more. */
 void sched_move_elsewhere(struct thread *thread);
 

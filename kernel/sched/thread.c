@@ -315,7 +315,7 @@ static struct cpu_times divided_or_user(struct thread *t)
 {
     if (unlikely(__atomic_load_n(&sampling, __ATOMIC_RELAXED)))
         return thread_cpu_times(t);
-    return (struct cpu_times){.user_ns = thread_cpu_time(t)};
+    return (struct cpu_times){.user_ns = t == current ? sched_charge_current() : t->cpu_time_ns};
 }
 
 /** Take @t off its process. Returns true if it was the last thread. */
