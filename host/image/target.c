@@ -58,8 +58,8 @@ static int target_classify_dir(const char *path, struct target *target, struct e
     char *layout CLEANUP(mem_free) = fs_join(path, "oci-layout");
     if (fs_exists(layout))
         return err_set(err, ENOEXEC,
-                       "%s: a container image, which has to be unpacked first: 'podman export' or "
-                       "'umoci unpack', and an Ingotfile with 'COPY rootfs /'",
+                       "%s: a container image; unpack its files first: docs/guide/images.md, "
+                       "\"Container images\"",
                        path);
     return err_set(err, ENOEXEC,
                    "%s: nothing to build: no Ingotfile, no project of Cargo, Go, CMake, Meson or "

@@ -1,5 +1,7 @@
 """What a user may name: programs by their names in PATH, project folders."""
 import os
+import shutil
+import subprocess
 import tempfile
 
 from commands import Home
@@ -133,6 +135,22 @@ def test_project_folders_that_lack_something():
                     result = home.ingot(command, folder)
                     need(result.status == 1 and word in result.errors() and result.errors().count("\n") == 1,
                          f"{word}\n{result.show()}")
+
+
+def test_files_of_a_container_image():
+    """As docs/guide/images.md has it: its files below a folder, and what starts them in an Ingotfile; an archive is refused by name."""
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        os.makedirs(f"{folder}/rootfs/bin")
+        shutil.copy("/bin/busybox", f"{folder}/rootfs/bin/busybox")
+        for name in ("sh", "cat", "echo"):
+            os.symlink("busybox", f"{folder}/rootfs/bin/{name}")
+        write(folder, {"rootfs/etc/motd": "of the image\n",
+                       "Ingotfile": 'FROM scratch\nCOPY rootfs /\nENV WORD=word\nWORKDIR /etc\n'
+                                    'ENTRYPOINT ["/bin/sh", "-c", "echo $WORD | cat - motd"]\nEXEC @image\n'})
+        need(home.good("run", "-q", folder) == "word\nof the image\n", "not its files and settings")
+        subprocess.run(["tar", "-cf", f"{folder}/image.tar", "-C", folder, "rootfs"], check=True)
+        result = home.ingot("run", f"{folder}/image.tar")
+        need(result.status == 1 and "Container images" in result.errors(), f"no clear word\n{result.show()}")
 
 
 def test_a_folder_of_pages_is_served():
