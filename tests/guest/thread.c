@@ -301,6 +301,20 @@ static void *wait_word(void *arg)
     return NULL;
 }
 
+/* Until @count threads wait on .word, which is 0: those who do are moved away and back. */
+static void await_waiters(int count)
+{
+    static int aside;
+
+    for (int tries = 0; tries < 10000; tries++) {
+        long moved = futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)1000, &aside, 0);
+        futex(&aside, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)1000, &word, 0);
+        if (moved == count)
+            return;
+        sleep_ms(1);
+    }
+}
+
 CASE(futex_wait_and_wake)
 {
     pthread_t threads[4];
@@ -319,7 +333,7 @@ CASE(futex_wait_and_wake)
     CHECK_ERR(futex(&word, 99, 0, NULL, NULL, 0), ENOSYS);
     for (int i = 0; i < 4; i++)
         NEED(pthread_create(&threads[i], NULL, wait_word, NULL) == 0);
-    sleep_ms(30);
+    await_waiters(4);
     __atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
     CHECK_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 1);
     CHECK_EQ(futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0), 3);
@@ -341,7 +355,7 @@ CASE(futex_requeue_and_wake_op)
     word = word_b = 0;
     for (int i = 0; i < 3; i++)
         NEED(pthread_create(&threads[i], NULL, wait_once, NULL) == 0);
-    sleep_ms(30);
+    await_waiters(3);
     CHECK_ERR(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &word_b, 5), EAGAIN);
     CHECK_EQ(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)10, &word_b, 0), 3);
     CHECK_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0), 0);
