@@ -312,12 +312,13 @@ static void relay_stop(struct state *state, int signal_number)
 
     if (signal_number != SIGQUIT && relay_is_echo(state, now))
         return;
-    state->stopped_at_ms = now;
     if (signal_number == SIGQUIT || state->kill_at_ms || !state->relay->grace_ms) {
         state->kill_at_ms = now;
         return;
     }
     state->relay->vm->vmm->stop(state->relay->vm);
+    state->stopped_at_ms =
+        relay_now_ms(); /* a busy VMM takes its time: what came then is an echo */
     state->kill_at_ms = now + state->relay->grace_ms;
     if (signal_number == SIGINT && isatty(STDERR_FILENO))
         fprintf(stderr, "ingot: asked the program to stop; Ctrl-C again ends it at once\n");
