@@ -2,7 +2,6 @@
 costs of the processor, and how the work lies on the guest's CPUs, the first of which takes the devices' interrupts."""
 import os
 import shutil
-import subprocess
 import time
 
 from net import GUEST, LOAD, TAP, Namespace, missing
