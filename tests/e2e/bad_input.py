@@ -5,7 +5,6 @@ import re
 import signal
 import struct
 import subprocess
-import tempfile
 import time
 
 from commands import HELLO, Home

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from harness import INGOT, Failure, Skip, children_of, need
+from harness import INGOT, Failure, children_of, need
 from instances import Lab, until
 from netlab import GUEST, HOST, bridge, command, find, namespace, need_programs
 from snapshots import Guest
