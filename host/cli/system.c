@@ -11,6 +11,7 @@
 #include "lib/types.h"
 #include "volume/volume.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,9 +53,11 @@ static int system_add_instances(struct strs *ids, struct err *err)
     int failed = instance_list(&names, err);
     for (size_t i = 0; !failed && i < names.len; i++) {
         struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
-        struct err gone = {0};
-        if (instance_open(&instance, names.at[i], &gone))
-            continue; /* removed just now */
+        if (instance_open(&instance, names.at[i], err)) {
+            if (err->code == ENOENT)
+                continue; /* removed just now */
+            return -err->code;
+        }
         json_t *config CLEANUP(json_put) = instance_config(&instance, err);
         if (!config)
             return -err->code;
@@ -71,15 +74,18 @@ static int system_add_snapshots(struct strs *ids, struct err *err)
     int failed = snapshot_list(&names, err);
     for (size_t i = 0; !failed && i < names.len; i++) {
         struct snapshot snapshot CLEANUP(snapshot_close) = {0};
-        struct err useless = {0};
-        if (!snapshot_open(&snapshot, names.at[i], &useless))
-            strs_add(ids, json_str(snapshot.config, "ImageId", ""));
+        if (snapshot_open(&snapshot, names.at[i], err) && !snapshot.config) {
+            if (err->code == ENOENT)
+                continue;
+            return -err->code;
+        } /* else it may be of another version, which restores it */
+        strs_add(ids, json_str(snapshot.config, "ImageId", ""));
     }
     return failed;
 }
 
 /* The ids of images that instances and snapshots were made of, in all state directories.  An
- * instance that cannot be read is no excuse for taking its image away. */
+ * instance or a snapshot that cannot be read is no excuse for taking its image away. */
 static int system_used(struct strs *ids, struct err *err)
 {
     const char *set = getenv("INGOT_STATE");
