@@ -35,7 +35,7 @@ def wait_until_open(space):
 def in_vms(space, machines, best):
     server = Server("iperf3", ["-s"], {}, None, [])
     for machine in machines:
-        with guest(space, machine, server, False):
+        with guest(space, machine, server, None):
             wait_until_open(space)
             for title, options in DIRECTIONS.items():
                 keep_best(best, (machine.name, title), space, options)

@@ -4,8 +4,9 @@
  *     bench-load ADDRESS PORT CONNECTIONS REQUESTS REQUEST
  *
  * Waits until the server takes connections (60 s at most).  The first answer is read until it has
- * been quiet for QUIET_MS, and every later one must have as many bytes.  Prints the seconds that
- * REQUESTS took and the bytes of an answer. */
+ * been quiet for QUIET_MS, and every later one must have as many bytes.  Then each connection is
+ * made and asked once, as a server may take up few at a time, before the clock starts.  Prints the
+ * seconds that REQUESTS took and the bytes of an answer. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -82,19 +83,36 @@ static long learn(void)
     return total;
 }
 
-static void load(long connections, long requests, long answer)
-{
-    static long left[CONNECTIONS_MAX];
-    static int fds[CONNECTIONS_MAX];
-    struct epoll_event events[64];
-    long asked = 0, answered = 0;
-    int poll = epoll_create1(0);
+static long left[CONNECTIONS_MAX];
+static int fds[CONNECTIONS_MAX];
 
+static void connect_all(int poll, long connections)
+{
     for (long i = 0; i < connections; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
         fds[i] = open_link();
         epoll_ctl(poll, EPOLL_CTL_ADD, fds[i], &event);
     }
+}
+
+/* Some of an answer came. True: it was the rest of it. */
+static int take(uint32_t i)
+{
+    ssize_t got = recv(fds[i], buffer, sizeof(buffer), 0);
+
+    if (got <= 0 || got > left[i])
+        die("an answer ended early or is too long");
+    left[i] -= got;
+    if (left[i] && got < SMALL)
+        acknowledge(fds[i]);
+    return !left[i];
+}
+
+static void load(int poll, long connections, long requests, long answer)
+{
+    struct epoll_event events[64];
+    long asked = 0, answered = 0;
+
     for (long i = 0; i < connections && asked < requests; i++, asked++) {
         left[i] = answer;
         ask(fds[i]);
@@ -105,13 +123,7 @@ static void load(long connections, long requests, long answer)
             die("no answer any more");
         for (int e = 0; e < ready; e++) {
             uint32_t i = events[e].data.u32;
-            ssize_t got = recv(fds[i], buffer, sizeof(buffer), 0);
-            if (got <= 0 || got > left[i])
-                die("an answer ended early or is too long");
-            left[i] -= got;
-            if (left[i] && got < SMALL)
-                acknowledge(fds[i]);
-            if (left[i])
+            if (!take(i))
                 continue;
             answered++;
             if (asked < requests) {
@@ -137,8 +149,11 @@ int main(int argc, char **argv)
     long answer = learn();
     if (!answer)
         die("no answer");
+    int poll = epoll_create1(0);
+    connect_all(poll, connections);
+    load(poll, connections, connections, answer);
     double start = now();
-    load(connections, requests, answer);
+    load(poll, connections, requests, answer);
     printf("%.6f %ld\n", now() - start, answer);
     return 0;
 }

@@ -3,18 +3,21 @@ requests a second.  A namespace of our own holds the tap, the guest and the load
 import contextlib
 import glob
 import os
+import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from guests import BUILD
+from guests import BUILD, vmm_ms
 
 HOST, GUEST, TAP = "10.77.0.1", "10.77.0.2", "bench0"
 LOAD = os.path.join(BUILD, "bench", "bench-load")
 CONNECTIONS = 50
+SLICES, SLICE_S = 7, 0.6
 REDIS_CONF = "protected-mode no\nsave \"\"\nappendonly no\n"
 NGINX_CONF = ("user root;\ndaemon off;\nmaster_process off;\npid /tmp/nginx.pid;\nerror_log stderr;\nevents {}\n"
               "http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000;\n"
@@ -26,27 +29,39 @@ class Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def log_message(self, *args):
         pass
+ThreadingHTTPServer.request_queue_size = 128
 ThreadingHTTPServer(("", 8000), partial(Handler, directory="/site")).serve_forever()
 """
 NODE_SERVER = 'require("http").createServer((request, response) => response.end("hello\\n")).listen(8000);'
 
 
 class Load:
-    """One kind of request to a server: how it is made, how often, and the goals: kernel instructions,
-    and requests a second to those of each opponent."""
+    """One kind of request to a server: how it is made (a command of an address and a count), how often where instructions are
+    counted, and the goals: kernel instructions, and requests a second to those of each opponent.  warm: seconds of requests
+    before any that count, for programs that compile themselves as they run."""
 
-    def __init__(self, title, requests, goal, ratios, command):
-        self.title, self.requests, self.goal, self.ratios, self.command = title, requests, goal, ratios, command
+    def __init__(self, title, requests, goal, ratios, to, warm=0.5):
+        self.title, self.requests, self.goal, self.ratios, self.to, self.warm = title, requests, goal, ratios, to, warm
+
+    def command(self, count, address=GUEST):
+        return self.to(address, count)
+
+    def ask(self, space, count, address=GUEST):
+        """Seconds from the first request to the last answer, as the program that asks took them: not those of its start."""
+        text = space.run(*self.command(count, address), timeout=300).stdout
+        rates = re.findall(r"([\d.]+) requests per second", text)
+        return count / float(rates[-1]) if rates else float(text.split()[0])
 
 
 def redis_load(title, test, depth, requests, goal, ratios=()):
-    command = ["redis-benchmark", "-h", GUEST, "-q", "-t", test, "-c", str(CONNECTIONS), "-P", str(depth), "-n"]
-    return Load(title, requests, goal, ratios, lambda count: [*command, str(count)])
-
-
-def plain_load(title, port, request, requests, goal, ratios=(), connections=CONNECTIONS):
+    words = ["-q", "-t", test, "-c", str(CONNECTIONS), "-P", str(depth), "-n"]
     return Load(title, requests, goal, ratios,
-                lambda count: [LOAD, GUEST, str(port), str(connections), str(count), request])
+                lambda address, count: ["redis-benchmark", "-h", address, *words, str(count)])
+
+
+def plain_load(title, port, request, requests, goal, ratios=(), connections=CONNECTIONS, warm=0.5):
+    return Load(title, requests, goal, ratios,
+                lambda address, count: [LOAD, address, str(port), str(connections), str(count), request], warm)
 
 
 def http_get(path):
@@ -77,10 +92,10 @@ SERVERS = [
         plain_load("memcached get", 11211, "get k\r\n", 2500, 3500)]),
     Server("/usr/bin/python3", ["/server.py"], {"/server.py": PYTHON_SERVER.encode(), "/site/small.html": b"x" * 612},
            (8000, http_get("/small.html")),
-           [plain_load("python http.server, 612 B", 8000, http_get("/small.html"), 200, None, (1.2, 1.2))],
+           [plain_load("python http.server, 612 B", 8000, http_get("/small.html"), 200, None, (1.2, 1.2), warm=2)],
            memory=384, folders=["/usr/lib/python3.11"]),
     Server("node", ["/server.js"], {"/server.js": NODE_SERVER.encode()}, (8000, http_get("/")),
-           [plain_load("node, hello", 8000, http_get("/"), 600, None, (1.2, 1.2))], memory=768),
+           [plain_load("node, hello", 8000, http_get("/"), 600, None, (1.2, 1.2), warm=20)], memory=768),
 ]
 
 
@@ -97,10 +112,10 @@ def missing():
 
 
 class Namespace:
-    """A network namespace with a tap for one guest at a time."""
+    """A network namespace with a tap, for one guest at a time; others can be added."""
 
     def __init__(self):
-        self.name = f"ingot-bench-{os.getpid()}"
+        self.name, self.taps = f"ingot-bench-{os.getpid()}", set()
 
     def run(self, *command, **kwargs):
         return subprocess.run(self.inside(command), check=True, capture_output=True, text=True, **kwargs)
@@ -108,19 +123,25 @@ class Namespace:
     def inside(self, command):
         return ["ip", "netns", "exec", self.name, *command]
 
-    def wait_for_tap(self):
+    def add_tap(self, name, address):
+        """A tap whose host's side has the address."""
+        for words in (("tuntap", "add", name, "mode", "tap"), ("addr", "add", address + "/24", "dev", name),
+                      ("link", "set", name, "up")):
+            self.run("ip", *words)
+        self.taps.add(name)
+
+    def wait_for_tap(self, name=TAP):
         """Until the last guest, which was killed, has let go of it."""
         for _ in range(100):
-            if "NO-CARRIER" in self.run("ip", "link", "show", TAP).stdout:
+            if "NO-CARRIER" in self.run("ip", "link", "show", name).stdout:
                 return
             time.sleep(0.05)
 
     def __enter__(self):
         subprocess.run(["ip", "netns", "add", self.name], check=True, capture_output=True)
         try:
-            for words in (("link", "set", "lo", "up"), ("tuntap", "add", TAP, "mode", "tap"),
-                          ("addr", "add", HOST + "/24", "dev", TAP), ("link", "set", TAP, "up")):
-                self.run("ip", *words)
+            self.run("ip", "link", "set", "lo", "up")
+            self.add_tap(TAP, HOST)
         except subprocess.CalledProcessError:
             self.__exit__()
             raise
@@ -173,13 +194,14 @@ def write_files(folder, server):
 
 
 @contextlib.contextmanager
-def guest(space, machine, server, counted, plugin_words=""):
-    """A server in a guest until it answers; yields its Counters, or None where it is not counted."""
+def guest(space, machine, server, plugin_words, tap=TAP, address=GUEST):
+    """A server in a guest until it answers; yields (its process, its Counters or None). plugin_words: of the plugin that
+    counts, None without it."""
     program = shutil.which(server.program)
-    space.wait_for_tap()
+    space.wait_for_tap(tap)
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+b") as log:
-        counters = Counters(folder) if counted else None
-        command = machine.server_command(program, server.args, write_files(folder, server), TAP, GUEST,
+        counters = None if plugin_words is None else Counters(folder)
+        command = machine.server_command(program, server.args, write_files(folder, server), tap, address,
                                          server.memory, server.folders)
         child = subprocess.Popen(space.inside(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  env=machine.environment(os.path.join(folder, "start"),
@@ -188,8 +210,8 @@ def guest(space, machine, server, counted, plugin_words=""):
         try:
             if server.first:
                 port, request = server.first
-                space.run(LOAD, GUEST, str(port), "1", "1", request, timeout=90)
-            yield counters
+                space.run(LOAD, address, str(port), "1", "1", request, timeout=90)
+            yield child, counters
         except (subprocess.SubprocessError, RuntimeError) as error:
             log.seek(0)
             raise RuntimeError(f"{error} {getattr(error, 'stderr', '')}\n"
@@ -210,17 +232,6 @@ def instructions(space, counters, load):
     return tuple((points[2][i] - 2 * points[1][i] + points[0][i]) / load.requests for i in (0, 1))
 
 
-def rate(space, load):
-    """Requests a second, connecting included: the best of two."""
-    count, best = 2 * load.requests, 0
-    for _ in range(2):
-        start = time.monotonic()
-        text = space.run(*load.command(count), timeout=300).stdout.split()
-        own = float(text[0]) if load.command(1)[0] == LOAD else time.monotonic() - start
-        best = max(best, count / own)
-    return best
-
-
 def vmm_time(space, name="qemu"):
     """Microseconds of processor that all threads of the namespace's QEMU, or of who is called @name, have had."""
     total = 0
@@ -235,35 +246,56 @@ def vmm_time(space, name="qemu"):
     return total
 
 
-def speed(space, load):
-    """(requests a second, microseconds of QEMU's processor time a request): a busy machine makes the
-    first less and leaves the second mostly as it is."""
-    space.run(*load.command(load.requests), timeout=300)
-    before = vmm_time(space)
-    best = rate(space, load)
-    return best, (vmm_time(space) - before) / (4 * load.requests)
+class Turn:
+    """One of the guests that run side by side, of which one is asked at a time."""
+
+    def __init__(self, machine, child, address):
+        self.name, self.child, self.address = machine.name, child, address
+        self.counts, self.slices = {}, {}
+
+    def warm(self, space, load):
+        """Requests until it has had them for as long as it takes to be warm; they tell how many a slice has."""
+        count, took, end = load.requests, 0, time.monotonic() + load.warm
+        while time.monotonic() < end or not took:
+            took = load.ask(space, count, self.address)
+            count = max(CONNECTIONS, int(count / took * SLICE_S))
+        self.counts[load.title], self.slices[load.title] = count, []
+
+    def ask(self, space, load):
+        """A slice: requests a second, and the microseconds of QEMU's processor time that each took."""
+        count, before = self.counts[load.title], vmm_ms(self.child.pid)
+        took = load.ask(space, count, self.address)
+        self.slices[load.title].append((count / took, (vmm_ms(self.child.pid) - before) * 1e3 / count))
 
 
-def measure_turns(space, machines, server, rounds):
-    """The machines in turn, each a few times: (machine name, load title) -> the best (requests a second, time)."""
-    best = {}
-    for _ in range(rounds):
-        for machine in machines:
-            with guest(space, machine, server, False):
-                for load in server.loads:
-                    now, old = speed(space, load), best.get((machine.name, load.title), (0, 1e9))
-                    best[machine.name, load.title] = max(old[0], now[0]), min(old[1], now[1])
-    return best
+def measure_turns(space, machines, server, slices):
+    """All machines at once, asked in turn: (machine name, load title) -> the medians of (requests a second, time)."""
+    with contextlib.ExitStack() as stack:
+        turns = []
+        for i, machine in enumerate(machines):
+            tap, address = (TAP, GUEST) if not i else (f"bench{i}", f"10.77.{i}.2")
+            if i and tap not in space.taps:
+                space.add_tap(tap, f"10.77.{i}.1")
+            child, _ = stack.enter_context(guest(space, machine, server, None, tap, address))
+            turns.append(Turn(machine, child, address))
+        for load in server.loads:
+            for turn in turns:
+                turn.warm(space, load)
+            for _ in range(slices):
+                for turn in turns:
+                    turn.ask(space, load)
+        return {(turn.name, title): tuple(statistics.median(values) for values in zip(*slices))
+                for turn in turns for title, slices in turn.slices.items()}
 
 
-def measure(space, machines, server, rounds):
+def measure(space, machines, server, slices):
     """machine name, load title -> (kernel, program, requests a second, µs of processor)"""
     found = {}
     for machine in machines:
-        with guest(space, machine, server, True) as counters:
+        with guest(space, machine, server, "") as (_, counters):
             for load in server.loads:
                 found[machine.name, load.title] = instructions(space, counters, load)
-    for key, fast in measure_turns(space, machines, server, rounds).items():
+    for key, fast in measure_turns(space, machines, server, slices).items():
         found[key] += fast
     return found
 
@@ -303,7 +335,7 @@ def bench_net(report, machines):
                 report.add(f"net: {server.program} skipped: it is not installed, or not asked for.")
                 continue
             try:
-                found = measure(space, chosen, server, int(os.environ.get("BENCH_ROUNDS", "3")))
+                found = measure(space, chosen, server, int(os.environ.get("BENCH_ROUNDS", SLICES)))
                 rows += [cells(load, chosen, found) for load in server.loads]
             except (RuntimeError, subprocess.SubprocessError) as error:
                 report.add(f"net: {server.program} failed: {error}")

@@ -41,7 +41,7 @@ def read_profile(text):
 
 def collect(space, machine, server, load):
     """kernel address, from the image's start -> executions a request"""
-    with net.guest(space, machine, server, True, ",profile=on") as counters:
+    with net.guest(space, machine, server, ",profile=on") as (_, counters):
         space.run(*load.command(load.requests // 4), timeout=300)
         counters.read()
         profiles = [read_profile(counters.last_profile())]
