@@ -92,7 +92,7 @@ SERVERS = [
         plain_load("memcached get", 11211, "get k\r\n", 2500, 3500)]),
     Server("/usr/bin/python3", ["/server.py"], {"/server.py": PYTHON_SERVER.encode(), "/site/small.html": b"x" * 612},
            (8000, http_get("/small.html")),
-           [plain_load("python http.server, 612 B", 8000, http_get("/small.html"), 200, None, (1.2, 1.2), warm=2)],
+           [plain_load("python http.server, 612 B", 8000, http_get("/small.html"), 1000, None, (1.2, 1.2), warm=2)],
            memory=384, folders=["/usr/lib/python3.11"]),
     Server("node", ["/server.js"], {"/server.js": NODE_SERVER.encode()}, (8000, http_get("/")),
            [plain_load("node, hello", 8000, http_get("/"), 600, None, (1.2, 1.2), warm=20)], memory=768),
