@@ -14,7 +14,7 @@ set follow-fork-mode child
 tbreak tender_install_filter
 set detach-on-fork on
 # System calls, page faults, timers: all in a day's work.
-handle SIGSYS SIGSEGV SIGALRM SIGVTALRM nostop noprint pass
+handle SIGSYS SIGSEGV SIGALRM SIGPROF nostop noprint pass
 # The kernel's symbols, once there is a tender to put it where they say.
 python
 import gdb

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 enum { MAX_CODE = 128, MAX_POLLFDS = 5 };
 
@@ -163,8 +164,11 @@ void tender_install_filter(const struct tender_kernel *kernel, u32 max_fd,
                       (u32)(operator? boot->operator_fd : boot->doorbell_fd),
                       boot->nr_devices + operator);
     allow_between(&f, __NR_ppoll, 1, 0, MAX_POLLFDS);
-    allow_between(&f, __NR_timer_settime, 0, (u32)boot->timer_id,
-                  (u32)boot->timer_id + boot->nr_cpus - 1);
+    if (boot->nr_cpus > 1)
+        allow_between(&f, __NR_timer_settime, 0, (u32)boot->timer_id,
+                      (u32)boot->timer_id + boot->nr_cpus - 1);
+    else
+        allow_between(&f, __NR_setitimer, 0, ITIMER_REAL, ITIMER_REAL);
     allow_between(&f, __NR_getrusage, 0, RUSAGE_SELF, RUSAGE_SELF);
     allow(&f, __NR_rt_sigreturn);
     allow(&f, __NR_exit_group);

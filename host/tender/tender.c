@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 
 #define VMAP_GUARD 0x000000010000ull
@@ -234,21 +235,16 @@ static void take_signals(const struct tender_kernel *kernel)
     sys6(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, sizeof(u64), 0, 0);
 }
 
-static const char no_timer[] = "the host makes no timer; 'ulimit -i' may be too low";
-
 /* The kernel finds its timers by the numbers that follow the first one's. */
 static void make_deadline_timer(u32 cpu)
 {
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TIMER};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = HOSTED_SIG_TIMER};
     s32 id = 0;
 
-    if (boot.nr_cpus > 1) {
-        event.sigev_notify = SIGEV_THREAD_ID;
-        event._sigev_un._tid = boot.cpus[cpu].tid;
-    }
+    event._sigev_un._tid = boot.cpus[cpu].tid;
     long err = sys3(__NR_timer_create, CLOCK_MONOTONIC, ptr(&event), ptr(&id));
     if (err)
-        tender_fail(no_timer, err);
+        tender_fail("the host makes no timer; 'ulimit -i' may be too low", err);
     if (!cpu)
         boot.timer_id = id;
     else if (id != boot.timer_id + (s32)cpu)
@@ -256,20 +252,17 @@ static void make_deadline_timer(u32 cpu)
 }
 
 /* One a CPU for deadlines, and one that ticks while the guest computes: what must be looked at now
- * and then costs an idle one nothing. */
+ * and then costs an idle one nothing.  A CPU that is alone has its process's interval timer, which
+ * is there already, as the ticking one is. */
 static void make_timers(void)
 {
-    struct sigevent tick_event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = HOSTED_SIG_TICK};
-    struct itimerspec tick = {{0, HOSTED_TICK_NS}, {0, HOSTED_TICK_NS}};
-    s32 id = 0;
+    const struct itimerval tick = {{0, HOSTED_TICK_US}, {0, HOSTED_TICK_US}};
 
-    for (u32 i = 0; i < boot.nr_cpus; i++)
+    for (u32 i = 0; i < boot.nr_cpus && boot.nr_cpus > 1; i++)
         make_deadline_timer(i);
-    long err = sys3(__NR_timer_create, CLOCK_PROCESS_CPUTIME_ID, ptr(&tick_event), ptr(&id));
-    if (!err)
-        err = sys6(__NR_timer_settime, (u64)id, 0, ptr(&tick), 0, 0, 0);
+    long err = sys3(__NR_setitimer, ITIMER_PROF, ptr(&tick), 0);
     if (err)
-        tender_fail(no_timer, err);
+        tender_fail("the host's timer of CPU time cannot be set", err);
 }
 
 static void set_limit(u32 what, u64 value)

@@ -40,7 +40,7 @@ struct hosted_region {
 
 enum {
     HOSTED_MAGIC = 0x746f6749,
-    HOSTED_VERSION = 5,
+    HOSTED_VERSION = 6,
     HOSTED_MAX_REGIONS = 24,
     HOSTED_MAX_CPUS = 64,
     HOSTED_SEED = 32,
@@ -81,9 +81,9 @@ enum {
     HOSTED_SIG_STOP = 15,
     HOSTED_SIG_KICK = 16, /* one CPU to another: look at your pending word, */
     HOSTED_SIG_HALT = 17, /* or tell where you are */
-    HOSTED_SIG_TICK = 26, /* another HOSTED_TICK_NS of CPU time are used up */
+    HOSTED_SIG_TICK = 27, /* another HOSTED_TICK_US of CPU time are used up */
 };
-enum { HOSTED_TICK_NS = 10000000 };
+enum { HOSTED_TICK_US = 10000 };
 
 /* What the runner knows of the CPU, from a file of its own.  It costs CPUIDs, which take
  * microseconds each where the host is a VM itself, and a measurement. */
@@ -119,7 +119,7 @@ struct hosted_boot {
     u32 features;
     u32 file_streams; /* bit n: stream n is a file, which never makes anybody wait */
     s32 log_fd;
-    s32 timer_id; /* of the first CPU; the others' follow */
+    s32 timer_id; /* with several CPUs, the first one's; the others' follow */
     u32 nr_regions;
     u32 nr_devices; /* of the window; 0: there is no device process */
     u64 window;     /* address of the window (abi/window.h), whose CPUs' words lie in page 0 */

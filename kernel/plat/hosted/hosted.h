@@ -19,6 +19,7 @@ enum {
     HOST_MUNMAP = 11,
     HOST_MREMAP = 25,
     HOST_MADVISE = 28,
+    HOST_SETITIMER = 38,
     HOST_GETRUSAGE = 98,
     HOST_ARCH_PRCTL = 158,
     HOST_TIMER_SETTIME = 223,
@@ -28,7 +29,7 @@ enum {
     HOST_MEMBARRIER = 324,
 };
 
-enum { HOST_DONTNEED = 4 }; /* of madvise */
+enum { HOST_DONTNEED = 4, HOST_ITIMER_REAL = 0 }; /* of madvise, of setitimer */
 
 struct host_pollfd {
     s32 fd;

@@ -49,18 +49,37 @@ void hosted_cpu_init(void)
     set_gs((u64)(uintptr_t)cpu);
 }
 
+/* The process's own interval timer counts microseconds: rather one too late. */
+static void arm_alone(u64 delay_ns)
+{
+    u64 us = DIV_UP(delay_ns, 1000ul);
+    const struct linux_itimerval when = {.it_value = {(s64)(us / 1000000), (s64)(us % 1000000)}};
+
+    host_call(HOST_SETITIMER, HOST_ITIMER_REAL, (u64)(uintptr_t)&when, 0, 0, 0, 0);
+}
+
+static void arm_one_of_many(u64 delay_ns)
+{
+    const struct {
+        struct linux_timespec interval, value;
+    } when = {.value = ns_to_timespec(delay_ns)};
+
+    host_call(HOST_TIMER_SETTIME, (u64)(s64)hosted_boot->timer_id + cpu_id(), 0,
+              (u64)(uintptr_t)&when, 0, 0, 0);
+}
+
 void hosted_timer_arm(u64 deadline_ns)
 {
-    struct {
-        struct linux_timespec interval, value;
-    } when = {0};
+    u64 delay_ns = 0; /* none */
 
     if (deadline_ns != TIME_NEVER) {
         u64 now = time_ns();
-        when.value = ns_to_timespec(deadline_ns > now ? deadline_ns - now : 1);
+        delay_ns = deadline_ns > now ? deadline_ns - now : 1;
     }
-    host_call(HOST_TIMER_SETTIME, (u64)(s64)hosted_boot->timer_id + cpu_id(), 0,
-              (u64)(uintptr_t)&when, 0, 0, 0);
+    if (hosted_boot->nr_cpus > 1)
+        arm_one_of_many(delay_ns);
+    else
+        arm_alone(delay_ns);
 }
 
 /* ---- the others ---- */
