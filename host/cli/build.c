@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "image/config.h"
+#include "image/container.h"
 #include "image/reference.h"
 #include "image/store.h"
 #include "image/target.h"
@@ -146,6 +147,10 @@ static int build_names(const struct build_options *options, const struct target 
     }
     if (names->len)
         return 0;
+    if (target->kind == TARGET_CONTAINER) {
+        strs_take(names, container_name(target));
+        return 0;
+    }
     char *cwd CLEANUP(mem_free) = fs_real(".", err);
     if (!cwd)
         return -err->code;
@@ -167,6 +172,10 @@ static int build_target(const char *word, const struct build_options *options,
 
     if (program && !options->quiet)
         cli_tell_path(word, program);
+    if (container_word(word, &target->path, &target->which)) {
+        target->kind = TARGET_CONTAINER;
+        return 0;
+    }
     if (!fs_exists(path))
         return strchr(word, '/') ? err_errno(err, ENOENT, "%s", word)
                                  : err_set(err, ENOENT, "%s: no program in PATH, no file", word);
@@ -245,7 +254,9 @@ const struct command command_build = {
     .help = "TARGET is a Linux executable or script of this machine, by its path or by a name in\n"
             "PATH (./NAME is what this folder has), a C or C++ source file, or a\n"
             "project folder (default: this one): with an Ingotfile, of Cargo, Go, CMake, Meson or\n"
-            "make, of C sources, of Node, Python, Ruby or PHP, or of pages.\n\n"
+            "make, of C sources, of Node, Python, Ruby or PHP, or of pages; or what docker save, "
+            "podman\n"
+            "and buildah write: FILE.tar, oci:DIR[:NAME], docker-archive:FILE[:NAME].\n\n"
             "  ingot build -t hello:1 examples/hello\n"
             "  ingot build -t tool --with zoneinfo python3",
     .run = build_run,

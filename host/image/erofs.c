@@ -28,6 +28,15 @@ static time_t stage_newest(const struct tree *tree)
     return newest;
 }
 
+/* Owners of 17 bits and more fit in the larger kind of inode only. */
+static bool stage_has_large_ids(const struct tree *tree)
+{
+    for (size_t i = 0; i < tree->len; i++)
+        if (tree->nodes[i]->uid > UINT16_MAX || tree->nodes[i]->gid > UINT16_MAX)
+            return true;
+    return false;
+}
+
 /* No space is what mkfs.erofs says in numbers only, so look for ourselves. */
 static int erofs_explain(const char *scratch, struct err *err)
 {
@@ -50,6 +59,7 @@ static int erofs_write_hints(const char *path, struct err *err)
 struct erofs_job {
     const char *stage, *out, *hints;
     time_t newest;
+    bool large_ids;
     enum erofs_compression compression;
 };
 
@@ -60,9 +70,14 @@ static int erofs_make(const struct erofs_job *job, struct err *err)
         str_printf("PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
     char *hints CLEANUP(mem_free) = str_printf("--compress-hints=%s", job->hints);
     const char *const env[] = {epoch, path, "LC_ALL=C", NULL};
-    const char *argv[] = {"mkfs.erofs", "-d1",        "--quiet", "-x-1",     "-U",
-                          EROFS_UUID,   "--all-root", job->out,  job->stage, "-Enoinline_data",
-                          NULL,         NULL,         NULL};
+    const char *argv[] = {
+        "mkfs.erofs", "-d1",
+        "--quiet",    "-x-1",
+        "-U",         EROFS_UUID,
+        "--all-root", job->out,
+        job->stage,   job->large_ids ? "-Enoinline_data,force-inode-extended" : "-Enoinline_data",
+        NULL,         NULL,
+        NULL};
     bool lzma = job->compression == EROFS_COMPRESSION_LZMA;
 
     if (lzma || job->compression == EROFS_COMPRESSION_LZ4) {
@@ -90,7 +105,8 @@ int erofs_write(struct tree *tree, enum erofs_compression compression, const cha
 {
     char *stage CLEANUP(mem_free) = fs_join(scratch, "root");
     char *hints CLEANUP(mem_free) = fs_join(scratch, "hints");
-    const struct erofs_job job = {stage, out, hints, stage_newest(tree), compression};
+    const struct erofs_job job = {
+        stage, out, hints, stage_newest(tree), stage_has_large_ids(tree), compression};
 
     int failed = tree_write(tree, stage, err);
     if (!failed)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 static int owner_put(int fd, u64 at, const void *bytes, size_t len, const char *path,
@@ -20,6 +21,17 @@ static int owner_put(int fd, u64 at, const void *bytes, size_t len, const char *
     return done == (ssize_t)len ? 0 : err_errno(err, done < 0 ? errno : EIO, "%s", path);
 }
 
+/* What this program has to read while it makes a layer. */
+static mode_t owner_mode(const struct tree_node *node)
+{
+    return node->kind == TREE_DIR ? 0500 : node->kind == TREE_FILE && node->scratch ? 0400 : 0;
+}
+
+static bool owner_differs(const struct tree_node *node)
+{
+    return node->uid || node->gid || owner_mode(node) & ~node->mode;
+}
+
 static int owner_set(const struct erofs_view *view, int fd, const struct tree_node *node,
                      const char *path, struct err *err)
 {
@@ -27,6 +39,13 @@ static int owner_set(const struct erofs_view *view, int fd, const struct tree_no
 
     if (!erofs_inode(view, node->path, &at))
         return err_set(err, EINVAL, "%s: the layer lacks what it was made of", node->path);
+    struct erofs_inode_compact there;
+    memcpy(&there, view->data + at, sizeof(there));
+    const u16 mode = le16_get(there.mode) & (u16) ~(owner_mode(node) & ~node->mode);
+    int failed = owner_put(fd, at + offsetof(struct erofs_inode_compact, mode), &mode, sizeof(mode),
+                           path, err);
+    if (failed)
+        return failed;
     if (view->data[at] & EROFS_INODE_EXTENDED) {
         const u32 ids[] = {node->uid, node->gid};
         static_assert(offsetof(struct erofs_inode_extended, gid) ==
@@ -35,7 +54,7 @@ static int owner_set(const struct erofs_view *view, int fd, const struct tree_no
         return owner_put(fd, at + offsetof(struct erofs_inode_extended, uid), ids, sizeof(ids),
                          path, err);
     }
-    const u16 ids[] = {(u16)node->uid, (u16)node->gid};
+    const u16 ids[] = {(u16)node->uid, (u16)node->gid}; /* erofs_write() saw to it that they fit */
     return owner_put(fd, at + offsetof(struct erofs_inode_compact, uid), ids, sizeof(ids), path,
                      err);
 }
@@ -64,7 +83,7 @@ int erofs_set_owners(const struct tree *tree, const char *path, struct err *err)
 
     for (size_t i = 0; i < tree->len && !failed; i++) {
         const struct tree_node *node = tree->nodes[i];
-        if (!node->uid && !node->gid)
+        if (!owner_differs(node))
             continue;
         if (fd < 0) {
             failed = elf_map(path, &map, err);

@@ -6,5 +6,6 @@
 
 struct tree;
 
-/** Write the owners that @tree has, where they are not root, into the layer in file @path. */
+/** Write the owners that @tree has, where they are not root, into the layer in file @path, and
+ * modes by which this program could not have read what it made the layer of. */
 int erofs_set_owners(const struct tree *tree, const char *path, struct err *err);

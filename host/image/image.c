@@ -4,6 +4,7 @@
 #include "abi/patch.h"
 #include "image/builder.h"
 #include "image/cache.h"
+#include "image/container.h"
 #include "image/erofs.h"
 #include "image/extras.h"
 #include "image/reference.h"
@@ -48,6 +49,7 @@ static int target_key(const struct target *target, const struct image_opts *opts
     const char *table = extras_table(&table_len);
     struct sha256_hex table_hex = sha256_bytes(table, table_len);
     strs_take(&words, path_clean(cwd, target->path));
+    strs_add(&words, target->which ? target->which : "");
     strs_take(&words, str_printf("made %d", IMAGE_MADE));
     strs_add(&words, table_hex.text);
     strs_add(&words, opts && opts->program ? opts->program : "");
@@ -126,6 +128,8 @@ static int image_unknown(const char *text, const struct store *store, struct err
 {
     struct strs names CLEANUP(strs_free) = {0};
 
+    if (container_prefixed(text))
+        return err_set(err, ENOENT, "%s: no such file or folder, and no image of that name", text);
     if (strchr(text, '/'))
         return err_set(err, ENOENT, "%s: no such file, and no image of that name", text);
     for (size_t i = 0; i < store_count(store); i++) {
@@ -141,10 +145,19 @@ static int image_unknown(const char *text, const struct store *store, struct err
                    text);
 }
 
+/* Does @word say itself that it is a container image of this machine?  Else it is one called
+ * "oci:1", perhaps. */
+static bool image_is_container(const char *word)
+{
+    char *path CLEANUP(mem_free) = NULL, *which CLEANUP(mem_free) = NULL;
+
+    return container_word(word, &path, &which) && fs_exists(path);
+}
+
 /* Is @word a path by itself, whatever the store has? */
 static bool image_is_path(const char *word)
 {
-    return word[0] == '/' || word[0] == '.';
+    return word[0] == '/' || word[0] == '.' || image_is_container(word);
 }
 
 /* What image_in_path() found in the store, for the image_resolve() of that word which follows. */
@@ -218,7 +231,7 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
         if (failed != -ENOENT)
             return err_set(err, no_image.code, "%s", no_image.text);
     }
-    char *named CLEANUP(mem_free) = target_named(text);
+    char *named CLEANUP(mem_free) = image_is_container(text) ? str_dup(text) : target_named(text);
     if (!named) {
         int failed = store_read(&store, err);
         return failed ? failed : image_unknown(text, &store, err);

@@ -36,16 +36,6 @@ static bool program_has_elf(const char *path)
            memcmp(map.data, ELFMAG, SELFMAG) == 0;
 }
 
-/* POSIX ustar and GNU tar: "docker save" and its kin write such archives. */
-static bool program_is_tar(const char *path)
-{
-    enum { TAR_MAGIC_AT = 257 };
-    struct elf_map map CLEANUP(elf_unmap) = {0};
-
-    return elf_map(path, &map, NULL) == 0 && map.len > TAR_MAGIC_AT + 5 &&
-           memcmp((const u8 *)map.data + TAR_MAGIC_AT, "ustar", 5) == 0;
-}
-
 /* What `env NAME` would start; wrapper scripts are passed over for the program behind them. */
 static char *program_in_path(const char *name, bool (*fits)(const char *path))
 {
@@ -136,12 +126,6 @@ static int program_add_elf(struct builder *b, const char *path, struct strs *arg
         return err_set(err, ENOEXEC,
                        "%s: a script without a first line '#!%s'; try 'ingot run %s %s'", path,
                        interpreter, interpreter, path);
-    if (program_is_tar(path))
-        return err_set(
-            err, ENOEXEC,
-            "%s: an archive, not a program; of a container image unpack the files first: "
-            "docs/guide/images.md, \"Container images\"",
-            path);
     if (access(path, X_OK) < 0 && !program_has_elf(path))
         return err_set(err, ENOEXEC, "%s: neither a program nor a script", path);
     if (access(path, X_OK) < 0)

@@ -2,6 +2,7 @@
 
 #include "image/builder.h"
 #include "image/config.h"
+#include "image/container.h"
 #include "image/ingotfile.h"
 #include "image/source.h"
 #include "image/store.h"
@@ -19,12 +20,27 @@ struct recipe {
     char *context; /* absolute, links resolved; owned */
 };
 
+/* FROM oci:FOLDER and its kin: relative ones begin in the context. */
+static int recipe_from_container(struct recipe *r, const char *word, struct err *err)
+{
+    struct target target CLEANUP(target_free) = {0};
+    const char *rest = strchr(word, ':') + 1;
+    char *full CLEANUP(mem_free) =
+        *rest == '/' ? str_dup(word)
+                     : str_printf("%.*s%s/%s", (int)(rest - word), word, r->context, rest);
+
+    int failed = target_classify(full, &target, err);
+    return failed ? failed : container_add(r->b, &target, err);
+}
+
 static int recipe_from(struct recipe *r, const struct ingot_line *line, struct err *err)
 {
     struct image image CLEANUP(image_free) = {0};
     struct store store CLEANUP(store_close) = {0};
     struct store_entry entry CLEANUP(store_entry_free) = {0};
 
+    if (container_prefixed(line->args.at[0]))
+        return recipe_from_container(r, line->args.at[0], err);
     if (strcmp(line->args.at[0], "scratch") == 0)
         return 0;
     int failed = store_open(&store, err);

@@ -2,6 +2,7 @@
 #include "image/source.h"
 
 #include "image/builder.h"
+#include "image/container.h"
 #include "image/project.h"
 #include "image/recipe.h"
 #include "image/scripts.h"
@@ -184,6 +185,8 @@ int source_add(struct builder *b, const struct target *target, struct err *err)
         return source_add_folder(b, target->path, name, err);
     case TARGET_INGOTFILE:
         return recipe_apply(b, target->path, target->recipe, err);
+    case TARGET_CONTAINER:
+        return container_add(b, target, err);
     case TARGET_SCRIPTS:
         return scripts_add(b, target->path, err);
     default:

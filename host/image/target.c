@@ -1,5 +1,6 @@
 #include "image/target.h"
 
+#include "image/container.h"
 #include "image/scripts.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -52,15 +53,13 @@ static int target_classify_dir(const char *path, struct target *target, struct e
         target->recipe = target->kind == TARGET_INGOTFILE ? TAKE(recipe, NULL) : NULL;
         return 0;
     }
+    if (container_at(path)) {
+        target->kind = TARGET_CONTAINER;
+        return 0;
+    }
     target->kind = target_has_sources(path) ? TARGET_SOURCES : TARGET_SCRIPTS;
     if (target->kind == TARGET_SOURCES || scripts_know(path))
         return 0;
-    char *layout CLEANUP(mem_free) = fs_join(path, "oci-layout");
-    if (fs_exists(layout))
-        return err_set(err, ENOEXEC,
-                       "%s: a container image; unpack its files first: docs/guide/images.md, "
-                       "\"Container images\"",
-                       path);
     return err_set(err, ENOEXEC,
                    "%s: nothing to build: no Ingotfile, no project of Cargo, Go, CMake, Meson or "
                    "make, no C source, and nothing that starts scripts or pages (package.json, "
@@ -74,6 +73,9 @@ int target_classify(const char *path, struct target *target, struct err *err)
     const char *name = slash ? slash + 1 : path;
     int failed = 0;
 
+    *target = (struct target){.kind = TARGET_CONTAINER};
+    if (container_word(path, &target->path, &target->which))
+        return 0;
     *target = (struct target){.path = str_dup(path), .kind = TARGET_PROGRAM};
     if (fs_is_dir(path)) {
         failed = target_classify_dir(path, target, err);
@@ -83,6 +85,8 @@ int target_classify(const char *path, struct target *target, struct err *err)
         target->path = slash ? str_printf("%.*s", (int)(slash - path + 1), path) : str_dup(".");
     } else if (target_is_source(path)) {
         target->kind = TARGET_SOURCE;
+    } else if (container_at(path)) {
+        target->kind = TARGET_CONTAINER;
     }
     if (failed)
         target_free(target);
@@ -93,6 +97,7 @@ void target_free(struct target *target)
 {
     free(target->path);
     free(target->recipe);
+    free(target->which);
     *target = (struct target){0};
 }
 

@@ -4,25 +4,28 @@
 #include "image/image.h"
 
 enum target_kind {
-    TARGET_PROGRAM,  /* an ELF executable or a script */
-    TARGET_SOURCE,   /* one C or C++ file */
-    TARGET_SOURCES,  /* a folder of C or C++ files that make one program */
-    TARGET_MAKE,     /* a folder with a Makefile */
-    TARGET_CMAKE,    /* ... CMakeLists.txt */
-    TARGET_MESON,    /* ... meson.build */
-    TARGET_CARGO,    /* ... Cargo.toml */
-    TARGET_GO,       /* ... go.mod */
-    TARGET_SCRIPTS,  /* a folder of scripts or pages: scripts.h */
-    TARGET_INGOTFILE /* ... Ingotfile; or such a file itself */
+    TARGET_PROGRAM,   /* an ELF executable or a script */
+    TARGET_SOURCE,    /* one C or C++ file */
+    TARGET_SOURCES,   /* a folder of C or C++ files that make one program */
+    TARGET_MAKE,      /* a folder with a Makefile */
+    TARGET_CMAKE,     /* ... CMakeLists.txt */
+    TARGET_MESON,     /* ... meson.build */
+    TARGET_CARGO,     /* ... Cargo.toml */
+    TARGET_GO,        /* ... go.mod */
+    TARGET_SCRIPTS,   /* a folder of scripts or pages: scripts.h */
+    TARGET_INGOTFILE, /* ... Ingotfile; or such a file itself */
+    TARGET_CONTAINER, /* an image of Docker, podman or buildah: container.h */
 };
 
 struct target {
     enum target_kind kind;
     char *path;   /* as given; for TARGET_INGOTFILE the folder that COPY takes files from */
     char *recipe; /* TARGET_INGOTFILE: path of the Ingotfile */
+    char *which;  /* TARGET_CONTAINER: name of the image there; NULL: the only one */
 };
 
-/** Look at an existing path.  ENOEXEC if nothing can be made of it, with what was expected. */
+/** Look at an existing path, or at what container_word() takes.  ENOEXEC if nothing can be made of
+ * it, with what was expected. */
 int target_classify(const char *path, struct target *target, struct err *err);
 
 /** Free what @target owns; fit for CLEANUP. */

@@ -1,4 +1,4 @@
-#include "image/tree.h"
+#include "image/tree_priv.h"
 
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -17,7 +17,7 @@ enum {
     TREE_DEPTH_MAX = 64,      /* folders below each other */
 };
 
-static void tree_node_free(struct tree_node *node)
+void tree_node_free(struct tree_node *node)
 {
     free(node->path);
     free(node->source);
@@ -77,7 +77,7 @@ static u32 *tree_bucket(const struct tree *tree, const char *path)
     return &tree->buckets[at];
 }
 
-static void tree_rehash(struct tree *tree, size_t nr_buckets)
+void tree_rehash(struct tree *tree, size_t nr_buckets)
 {
     free(tree->buckets);
     tree->buckets = mem_new(nr_buckets * sizeof(*tree->buckets));
@@ -86,7 +86,7 @@ static void tree_rehash(struct tree *tree, size_t nr_buckets)
         *tree_bucket(tree, tree->nodes[i]->path) = (u32)i + 1;
 }
 
-static struct tree_node *tree_exact(const struct tree *tree, const char *path)
+struct tree_node *tree_exact(const struct tree *tree, const char *path)
 {
     if (!tree->nr_buckets)
         return NULL;
@@ -94,8 +94,7 @@ static struct tree_node *tree_exact(const struct tree *tree, const char *path)
     return *bucket ? tree->nodes[*bucket - 1] : NULL;
 }
 
-/* Takes @path, which must be canonical and new. */
-static struct tree_node *tree_insert(struct tree *tree, char *path, enum tree_kind kind)
+struct tree_node *tree_insert(struct tree *tree, char *path, enum tree_kind kind)
 {
     struct tree_node *node = mem_new(sizeof(*node));
 
@@ -132,7 +131,7 @@ char *path_clean(const char *base, const char *path)
     return out.len ? buf_take(&out) : str_dup("/");
 }
 
-static char *path_parent(const char *path)
+char *path_parent(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
@@ -153,16 +152,16 @@ static const char *tree_link_at(const struct tree *tree, const char *path)
     return NULL;
 }
 
-/* @path as the guest resolves it: links in the tree followed, the last one only if asked.
- * Returns NULL for a loop. */
-static char *tree_canonical(const struct tree *tree, const char *path, bool follow_last, int links)
+/* As tree_canonical(). @links: how many may be followed yet, in all */
+static char *canonical_within(const struct tree *tree, const char *path, bool follow_last,
+                              int *links)
 {
     char *clean CLEANUP(mem_free) = path_clean("/", path);
 
     if (strcmp(clean, "/") == 0)
         return TAKE(clean, NULL);
     char *above CLEANUP(mem_free) = path_parent(clean);
-    char *parent CLEANUP(mem_free) = tree_canonical(tree, above, true, links);
+    char *parent CLEANUP(mem_free) = canonical_within(tree, above, true, links);
     if (!parent)
         return NULL;
     char *here = fs_join(parent, fs_name(clean));
@@ -171,25 +170,31 @@ static char *tree_canonical(const struct tree *tree, const char *path, bool foll
         return here;
     char *target CLEANUP(mem_free) = path_clean(parent, link);
     free(here);
-    return links == TREE_LINKS_MAX ? NULL : tree_canonical(tree, target, true, links + 1);
+    return (*links)-- ? canonical_within(tree, target, true, links) : NULL;
+}
+
+char *tree_canonical(const struct tree *tree, const char *path, bool follow_last)
+{
+    int links = TREE_LINKS_MAX;
+
+    return canonical_within(tree, path, follow_last, &links);
 }
 
 struct tree_node *tree_find(const struct tree *tree, const char *path)
 {
-    char *canonical CLEANUP(mem_free) = tree_canonical(tree, path, false, 0);
+    char *canonical CLEANUP(mem_free) = tree_canonical(tree, path, false);
 
     return canonical ? tree_exact(tree, canonical) : NULL;
 }
 
 struct tree_node *tree_follow(const struct tree *tree, const char *path)
 {
-    char *canonical CLEANUP(mem_free) = tree_canonical(tree, path, true, 0);
+    char *canonical CLEANUP(mem_free) = tree_canonical(tree, path, true);
 
     return canonical ? tree_exact(tree, canonical) : NULL;
 }
 
-/* Adds the folders of canonical @path that are not there yet. */
-static int tree_make_dirs(struct tree *tree, const char *path, struct err *err)
+int tree_make_dirs(struct tree *tree, const char *path, struct err *err)
 {
     const struct tree_node *node = tree_exact(tree, path);
 
@@ -209,7 +214,7 @@ static int tree_make_dirs(struct tree *tree, const char *path, struct err *err)
 
 int tree_add_dir(struct tree *tree, const char *path, mode_t mode, struct err *err)
 {
-    char *canonical CLEANUP(mem_free) = tree_canonical(tree, path, true, 0);
+    char *canonical CLEANUP(mem_free) = tree_canonical(tree, path, true);
 
     if (!canonical)
         return err_errno(err, ELOOP, "%s", path);
@@ -223,7 +228,7 @@ int tree_add_dir(struct tree *tree, const char *path, mode_t mode, struct err *e
 static int tree_place(struct tree *tree, const char *path, enum tree_kind kind,
                       struct tree_node **out, struct err *err)
 {
-    char *canonical = tree_canonical(tree, path, kind != TREE_LINK, 0);
+    char *canonical = tree_canonical(tree, path, kind != TREE_LINK);
 
     if (!canonical)
         return err_errno(err, ELOOP, "%s", path);
@@ -242,6 +247,7 @@ static int tree_place(struct tree *tree, const char *path, enum tree_kind kind,
     buf_free(&node->data);
     node->source = NULL;
     node->kind = kind;
+    node->scratch = false;
     node->uid = node->gid = 0;
     node->mtime = (struct timespec){.tv_sec = TREE_EPOCH};
     *out = node;

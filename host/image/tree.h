@@ -26,6 +26,7 @@ struct tree_node {
     mode_t mode;           /* permission bits, 07777 */
     u32 uid, gid;          /* root, but for what belongs to a user of the system (1 to 999) */
     struct timespec mtime; /* of files; folders and links get one fixed time */
+    bool scratch;          /* TREE_FILE: source is the build's own, and is linked, not copied */
 };
 
 struct tree {
@@ -82,6 +83,31 @@ int tree_add_host(struct tree *tree, const char *path, struct err *err);
  */
 int tree_add_tree(struct tree *tree, const char *guest, const char *host, const char *const *skip,
                   struct err *err);
+
+/** One path as a layer of a container image has it.  Strings are borrowed. */
+struct tree_entry {
+    enum tree_kind kind;   /* not TREE_DATA */
+    const char *path;      /* absolute; links on the way are followed, the last one not */
+    const char *source;    /* TREE_FILE: a scratch file, for nobody else; TREE_LINK: target */
+    mode_t mode;           /* permission bits */
+    u32 uid, gid;          /* whatever they are */
+    struct timespec mtime; /* of links and folders, too */
+};
+
+/** Put it into the tree in place of what was there; a folder stays, with what is in it. EISDIR:
+ * a folder would have to go. */
+int tree_put(struct tree *tree, const struct tree_entry *entry, struct err *err);
+
+/** Give the file at @target one more name.  ENOENT: there is none. */
+int tree_put_hard_link(struct tree *tree, const char *path, const char *target, struct err *err);
+
+/** Where @path stands in the tree, links on the way followed, the last one not; NULL: a loop.
+ * Owned by the caller. */
+char *tree_place_of(const struct tree *tree, const char *path);
+
+/** Remove what stands at the places @gone, with all below, and what is below the places @emptied.
+ */
+void tree_drop(struct tree *tree, struct strs *gone, struct strs *emptied);
 
 /** Append "PATH=TARGET" for every link to a folder, those below included. */
 void tree_links(const struct tree *tree, struct strs *out);

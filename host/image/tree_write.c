@@ -16,6 +16,20 @@ static int stage_times(const char *path, const struct timespec *mtime, struct er
     return 0;
 }
 
+/* The names of one file are one inode, as in the layer that they came from. */
+static int stage_link(const struct tree_node *node, const char *path, struct err *err)
+{
+    int failed = 0;
+
+    if (link(node->source, path) < 0)
+        failed =
+            errno == EMLINK ? fs_copy(node->source, path, err) : err_errno(err, errno, "%s", path);
+    /* Whoever makes the layer has to read it; erofs_set_owners() gives it its own mode. */
+    if (!failed && chmod(path, node->mode | 0400) < 0)
+        failed = err_errno(err, errno, "%s", path);
+    return failed;
+}
+
 static int stage_node(const struct tree_node *node, const char *path, struct err *err)
 {
     int failed = 0;
@@ -33,7 +47,7 @@ static int stage_node(const struct tree_node *node, const char *path, struct err
         failed = fs_write(path, node->data.data, node->data.len, node->mode, err);
         break;
     case TREE_FILE:
-        failed = fs_copy(node->source, path, err);
+        failed = node->scratch ? stage_link(node, path, err) : fs_copy(node->source, path, err);
         break;
     }
     return failed ? failed : stage_times(path, &node->mtime, err);

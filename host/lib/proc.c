@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@ static const struct {
     {"qemu-img", "qemu-utils"},
     {"xorriso", "xorriso"},
     {"tar", "tar"},
+    {"gzip", "gzip"},
+    {"zstd", "zstd"},
     {"fsck.erofs", "erofs-utils"},
     {"qemu-system-x86_64", "qemu-system-x86"},
     {"qemu-img", "qemu-utils"},
@@ -94,6 +97,8 @@ static void proc_exec(const struct proc *proc, const char *path, int out, int er
 
     for (size_t i = 0; i < ARRAY_LEN(endings); i++)
         signal(endings[i], SIG_DFL);
+    if (proc->out_limit)
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){proc->out_limit, proc->out_limit});
     dup2(null, 0);
     dup2(out >= 0 ? out : null, 1);
     if (errors >= 0)
@@ -184,12 +189,18 @@ int proc_run(const struct proc *proc, struct err *err)
     int failed = proc_pipes_open(&pipes, proc->out, proc->errors && !merged, err);
     if (failed)
         return failed;
+    int file CLEANUP(fd_close) = -1;
+    if (proc->out_path) {
+        file = open(proc->out_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (file < 0)
+            return err_errno(err, errno, "%s", proc->out_path);
+    }
     pid_t pid = fork();
     if (pid < 0)
         return err_errno(err, errno, "%s: fork", proc->argv[0]);
     if (pid == 0)
-        proc_exec(proc, path, pipes.out[1], merged ? pipes.out[1] : pipes.errors[1],
-                  pipes.report[1]);
+        proc_exec(proc, path, file >= 0 ? file : pipes.out[1],
+                  merged ? pipes.out[1] : pipes.errors[1], pipes.report[1]);
     proc_child = pid;
     proc_pipe_keep_reader(pipes.out);
     proc_pipe_keep_reader(pipes.errors);

@@ -5,12 +5,15 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct proc {
     const char *const *argv; /* argv[0] is looked up in PATH; NULL-terminated; borrowed */
     const char *cwd;         /* NULL: ours */
     struct buf *out;         /* gets its standard output; NULL: discarded */
+    const char *out_path;    /* a new file that gets it instead; NULL: none */
+    uint64_t out_limit;      /* bytes that a file may have which it writes; 0: any */
     struct buf *errors;      /* gets its standard error; may equal out; NULL: ours */
     const char *const *env;  /* NULL: ours; else a whole environment */
 };

@@ -19,6 +19,7 @@ import bad_input  # noqa: E402
 import bombs  # noqa: E402
 import clients  # noqa: E402
 import commands  # noqa: E402
+import containers  # noqa: E402
 import cpus  # noqa: E402
 import crashes  # noqa: E402
 import cuts  # noqa: E402
@@ -172,6 +173,7 @@ def main():
     metrics.add_to(suite)
     migrations.add_to(suite)
     targets.add_to(suite)
+    containers.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)
     debug_kernel.add_to(suite, long)

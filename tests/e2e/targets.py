@@ -125,7 +125,7 @@ def test_project_folders_that_lack_something():
                ({"package.json": "{"}, "package.json"),
                ({"requirements.txt": "no-such-thing-2==1\n", "main.py": ""}, "no-such-thing-2"),
                ({"requirements.txt": ""}, "main.py"),
-               ({"oci-layout": "{}"}, "container image"),
+               ({"oci-layout": "{}"}, "no container image"),
                ({"notes.txt": ""}, "nothing to build"))
     with Home() as home:
         for files, word in lacking:
@@ -138,7 +138,7 @@ def test_project_folders_that_lack_something():
 
 
 def test_files_of_a_container_image():
-    """As docs/guide/images.md has it: its files below a folder, and what starts them in an Ingotfile; an archive is refused by name."""
+    """As docs/guide/images.md has it: its files below a folder, and what starts them in an Ingotfile; an archive of files alone is refused by name."""
     with Home() as home, tempfile.TemporaryDirectory() as folder:
         os.makedirs(f"{folder}/rootfs/bin")
         shutil.copy("/bin/busybox", f"{folder}/rootfs/bin/busybox")
@@ -150,7 +150,7 @@ def test_files_of_a_container_image():
         need(home.good("run", "-q", folder) == "word\nof the image\n", "not its files and settings")
         subprocess.run(["tar", "-cf", f"{folder}/image.tar", "-C", folder, "rootfs"], check=True)
         result = home.ingot("run", f"{folder}/image.tar")
-        need(result.status == 1 and "Container images" in result.errors(), f"no clear word\n{result.show()}")
+        need(result.status == 1 and "no container image" in result.errors(), f"no clear word\n{result.show()}")
 
 
 def test_a_folder_of_pages_is_served():

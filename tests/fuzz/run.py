@@ -77,6 +77,7 @@ TARGETS = {
     "ext4": ("kernel", EXT4, []),
     "net": ("kernel", NET, []),
     "tcp": ("kernel", [*TCP, *FAKES, "kernel/arch/x86_64/layout.c"], []),
+    "layer": ("host", ["host/image/layer.c", "host/image/tar.c", "host/image/tree.c", "host/image/tree_layer.c", *HOST_LIB], ["-ljansson"]),
     "image_config": ("host", ["host/image/config.c", *HOST_LIB], ["-ljansson"]),
 }
 
