@@ -34,8 +34,12 @@ struct place {
 static FILE *out;
 static const char *control;
 static int nr_cpus;
-static uint64_t counts[MAX_CPUS][PARTS], halts[MAX_CPUS]; /* each by its own CPU */
-static struct place *places[BUCKETS];                     /* by address >> BUCKET_SHIFT */
+/* Each by its own CPU, in lines of the cache of its own: else the CPUs would wait for each other at
+ * every instruction, and locks be held longer than they are. */
+static struct {
+    uint64_t parts[PARTS], halt;
+} __attribute__((aligned(128))) counts[MAX_CPUS];
+static struct place *places[BUCKETS]; /* by address >> BUCKET_SHIFT */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct place **bucket_of(uint64_t address)
@@ -45,7 +49,9 @@ static struct place **bucket_of(uint64_t address)
 
 static uint64_t all_of(unsigned int cpu)
 {
-    return counts[cpu][KERNEL] + counts[cpu][WAIT] + counts[cpu][USER];
+    const uint64_t *parts = counts[cpu].parts;
+
+    return parts[KERNEL] + parts[WAIT] + parts[USER];
 }
 
 static void on_insn(unsigned int cpu, void *userdata)
@@ -53,21 +59,28 @@ static void on_insn(unsigned int cpu, void *userdata)
     const struct place *place = userdata;
 
     if (cpu < MAX_CPUS)
-        counts[cpu][place->part]++;
+        counts[cpu].parts[place->part]++;
+}
+
+/* A block of the program's; the few that end in a fault are counted whole. */
+static void on_user_block(unsigned int cpu, void *userdata)
+{
+    if (cpu < MAX_CPUS)
+        counts[cpu].parts[USER] += (uintptr_t)userdata;
 }
 
 static void on_halt(unsigned int cpu, void *userdata)
 {
     (void)userdata;
-    if (cpu < MAX_CPUS && !halts[cpu])
-        halts[cpu] = all_of(cpu);
+    if (cpu < MAX_CPUS && !counts[cpu].halt)
+        counts[cpu].halt = all_of(cpu);
 }
 
 static void write_counts(void)
 {
     for (int i = 0; i < nr_cpus; i++)
-        fprintf(out, " %" PRIu64 " %" PRIu64 " %" PRIu64, counts[i][KERNEL], counts[i][WAIT],
-                counts[i][USER]);
+        fprintf(out, " %" PRIu64 " %" PRIu64 " %" PRIu64, counts[i].parts[KERNEL],
+                counts[i].parts[WAIT], counts[i].parts[USER]);
     fputc('\n', out);
 }
 
@@ -141,7 +154,7 @@ static struct place *place_of(uint64_t address)
     if (!place)
         abort();
     place->address = address;
-    place->part = address >> 63 ? KERNEL : USER;
+    place->part = KERNEL;
     place->next = *bucket;
     *bucket = place;
     return place;
@@ -150,8 +163,14 @@ static struct place *place_of(uint64_t address)
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     (void)id;
+    size_t n = qemu_plugin_tb_n_insns(tb);
+    bool user = !(qemu_plugin_tb_vaddr(tb) >> 63);
+
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
+    if (user)
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_user_block, QEMU_PLUGIN_CB_NO_REGS,
+                                             (void *)(uintptr_t)n);
+    for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         const unsigned char *bytes = qemu_plugin_insn_data(insn);
         size_t size = qemu_plugin_insn_size(insn);
@@ -161,9 +180,11 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         if (marker >= 0)
             qemu_plugin_register_vcpu_insn_exec_cb(insn, on_marker, QEMU_PLUGIN_CB_NO_REGS,
                                                    (void *)(uintptr_t)marker);
+        if (user)
+            continue;
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, QEMU_PLUGIN_CB_NO_REGS,
                                                place_of(address));
-        if (size == 1 && bytes[0] == HLT && address >> 63)
+        if (size == 1 && bytes[0] == HLT)
             qemu_plugin_register_vcpu_insn_exec_cb(insn, on_halt, QEMU_PLUGIN_CB_NO_REGS, NULL);
         if (size == 2 && bytes[0] == 0xf3 && bytes[1] == 0x90)
             note_pause(address);
@@ -176,7 +197,7 @@ static void on_end(qemu_plugin_id_t id, void *userdata)
     (void)id, (void)userdata;
     for (unsigned int i = 0; i < MAX_CPUS; i++)
         if (all_of(i))
-            fprintf(out, "cpu %u %" PRIu64 " %" PRIu64 "\n", i, all_of(i), halts[i]);
+            fprintf(out, "cpu %u %" PRIu64 " %" PRIu64 "\n", i, all_of(i), counts[i].halt);
     fclose(out);
 }
 

@@ -8,6 +8,12 @@
 #include "sched/futex_priv.h"
 #include "sched/sched_priv.h"
 
+enum {
+    LOOK_US = 2,        /* about what a switch away and back, a wait and a wake cost */
+    LOOK_ALONE_US = 20, /* where the CPU would do nothing else */
+    MAX_LEFT_OUT = 5,   /* log 2 of the waits without a look after looks in vain */
+};
+
 static struct futex_bucket buckets[FUTEX_BUCKETS];
 
 void futex_init(void)
@@ -193,6 +199,65 @@ int futex_sleep(struct futex_waiter *w, u64 deadline_ns)
 
 /* ---- wait ---- */
 
+/** Does another CPU run a thread of this process, which may be about to change a word? */
+static inline bool runs_elsewhere(void)
+{
+    const struct mm *mm = mm_current();
+
+    cpu_for_each_in(i, cpus_busy_elsewhere()) {
+        if (__atomic_load_n(&cpus[i]->mm, __ATOMIC_RELAXED) == mm)
+            return true;
+    }
+    return false;
+}
+
+static inline bool look_until_changed(uaddr_t addr, u32 val)
+{
+    bool others_wait = __atomic_load_n(&this_cpu()->rq->nr_queued, __ATOMIC_RELAXED);
+    u64 until = rdtsc() + (boot_info.tsc_khz * (others_wait ? LOOK_US : LOOK_ALONE_US) >> 10);
+    u32 seen;
+
+    do {
+        if (user_get32(&seen, addr))
+            return false;
+        if (seen != val)
+            return true;
+        cpu_relax();
+    } while (!irq_is_pending() && rdtsc() < until);
+    return false;
+}
+
+/* Looks in vain are left out more and more often. */
+static __attribute__((noinline)) bool look_rarely(struct futex_bucket *b, uaddr_t addr, u32 val)
+{
+    u32 missed = __atomic_load_n(&b->looks_missed, __ATOMIC_RELAXED);
+    u32 left_out = __atomic_load_n(&b->looks_left_out, __ATOMIC_RELAXED) + 1u;
+    bool looks = left_out >= 1u << missed;
+
+    __atomic_store_n(&b->looks_left_out, looks ? 0 : (u8)left_out, __ATOMIC_RELAXED);
+    if (!looks)
+        return false;
+    bool changed = look_until_changed(addr, val);
+    missed = changed ? 0 : min(missed + 1, (u32)MAX_LEFT_OUT);
+    __atomic_store_n(&b->looks_missed, (u8)missed, __ATOMIC_RELAXED);
+    return changed;
+}
+
+/* Who holds a lock for less than it takes to sleep and be woken is waited for here. Woken each time
+ * by who wants the lock again at once, threads would hand it over at every turn. */
+static __attribute__((noinline)) bool changes_soon(uaddr_t addr, u32 val)
+{
+    if (unlikely(!IS_ALIGNED(addr, 4)) || !runs_elsewhere())
+        return false;
+    struct futex_bucket *b = bucket_at(addr);
+    if (unlikely(__atomic_load_n(&b->looks_missed, __ATOMIC_RELAXED)))
+        return look_rarely(b, addr, val);
+    if (likely(look_until_changed(addr, val)))
+        return true;
+    __atomic_store_n(&b->looks_missed, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
 static inline int queue_if_equal(struct futex_waiter *w, uaddr_t addr, u32 val)
 {
     u32 seen;
@@ -229,11 +294,10 @@ static __attribute__((noinline)) int end_wait(int err, uaddr_t addr, bool shared
     return -ERESTART_RESTARTBLOCK;
 }
 
-int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
+static __attribute__((noinline)) int wait_asleep(uaddr_t addr, bool shared, u32 val, u32 bitset,
+                                                 u64 deadline_ns)
 {
     struct futex_waiter w;
-    if (!bitset)
-        return -EINVAL;
     int err = get_key(addr, shared, &w.key);
     if (unlikely(err))
         return err;
@@ -245,6 +309,15 @@ int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
     if (likely(!err) || unqueue(&w))
         return 0;
     return end_wait(err, addr, shared, val, bitset, deadline_ns);
+}
+
+int futex_wait(uaddr_t addr, bool shared, u32 val, u32 bitset, u64 deadline_ns)
+{
+    if (unlikely(!bitset))
+        return -EINVAL;
+    if (cpu_count > 1 && cpus_busy_elsewhere() && changes_soon(addr, val))
+        return -EAGAIN;
+    return wait_asleep(addr, shared, val, bitset, deadline_ns);
 }
 
 /** Take the first @count of @waiters out. The index of one that was woken, or -1. */

@@ -16,6 +16,8 @@ struct futex_bucket {
     struct mutex lock;
     struct list_head waiters; /* [B] in order of arrival */
     u32 nr_waiters;           /* [A] counted up before the word is looked at */
+    u8 looks_missed;          /* [A] looks in a row that did not see the word change */
+    u8 looks_left_out;        /* [A] waits since the last look */
 } __attribute__((aligned(64)));
 
 /* On the waiting thread's stack. */

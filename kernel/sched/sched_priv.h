@@ -117,6 +117,12 @@ void sched_move_elsewhere(struct thread *thread);
 
 /** One bit a CPU; only kept where there are several. [A] */
 extern u64 cpus_idle;
+/** The other CPUs that have something to do. */
+static inline u64 cpus_busy_elsewhere(void)
+{
+    return __atomic_load_n(&cpus_online, __ATOMIC_RELAXED) &
+           ~__atomic_load_n(&cpus_idle, __ATOMIC_RELAXED) & ~cpu_bit(cpu_id());
+}
 /** An empty queue, @cpu's. */
 void runqueue_init(struct runqueue *rq, struct cpu *cpu);
 /** Fill what the scheduler keeps of a new thread. */

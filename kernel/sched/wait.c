@@ -141,7 +141,10 @@ void wait_init(void)
 
 /* ---- mutex: the owner's address, with bit 0 set while somebody waits ---- */
 
-enum { MUTEX_WAITED = 1 };
+enum {
+    MUTEX_WAITED = 1,
+    SPIN_US = 5, /* some switches away and back */
+};
 
 struct mutex_waiter {
     struct list_head node;
@@ -216,10 +219,39 @@ bool mutex_trylock(struct mutex *m)
     return taken;
 }
 
+/** Is @thread, which may be gone, on another CPU just now? */
+static bool runs_elsewhere(uintptr_t thread)
+{
+    cpu_for_each_in(i, cpus_busy_elsewhere()) {
+        if ((uintptr_t)__atomic_load_n(&cpus[i]->arch.thread, __ATOMIC_RELAXED) == thread)
+            return true;
+    }
+    return false;
+}
+
+/* Nearly all are held for far less than it takes to sleep and be woken; and a lock that is handed
+ * over to a sleeper is one that everybody else comes to sleep for. */
+static bool take_soon(struct mutex *m)
+{
+    u64 until = rdtsc() + boot_info.tsc_khz * SPIN_US / 1000;
+
+    do {
+        uintptr_t owner = mutex_owner(m);
+        if (!owner && take_if_free(m))
+            return true;
+        if (owner & MUTEX_WAITED || (owner && !runs_elsewhere(owner)))
+            return false;
+        cpu_relax();
+    } while (rdtsc() < until);
+    return false;
+}
+
 /** Queue up; the unlocking thread hands the mutex over. */
 static __attribute__((noinline)) void mutex_lock_slow(struct mutex *m)
 {
     assert(!mutex_held(m));
+    if (cpu_count > 1 && take_soon(m))
+        return;
     struct mutex_waiter waiter = {.thread = current};
     spin_lock(&m->lock);
     for (;;) { /* either it has become free, or its owner learns that we wait */
