@@ -8,7 +8,8 @@
 
 /**
  * A command.  argv[0] is the command's name.  Returns the exit status (0...255), or a negative
- * code with @err set: main prints `ingot NAME: text` and exits 2 for ERR_USAGE, else 1.
+ * code with @err set: main prints `ingot NAME: text` and exits 2 for ERR_USAGE, else
+ * .failed_status.
  * `--help` is handled by cli_options().
  */
 typedef int (*command_fn)(int argc, char **argv, struct err *err);
@@ -22,6 +23,7 @@ struct command {
     const struct option_spec *options; /* ends with a NULL name */
     const char *help; /* more text for `ingot NAME --help`: examples; may be NULL */
     command_fn run;
+    int failed_status; /* 0 is for 1 */
 };
 
 extern const struct command command_build, command_run, command_images, command_rmi,

@@ -104,6 +104,7 @@ static int images_list(const struct images_options *options, bool json, const ch
                        struct err *err)
 {
     struct store store CLEANUP(store_close) = {0};
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
     json_t *list CLEANUP(json_put) = json ? json_array() : NULL;
 
     int failed = store_open(&store, err);
@@ -112,9 +113,8 @@ static int images_list(const struct images_options *options, bool json, const ch
     if (!json && !options->quiet)
         printf("%-24s %-12s %-*s %-16s %s\n", "NAME", "TAG", options->full ? 64 : 12, "ID",
                "CREATED", "SIZE");
-    for (size_t i = 0; i < store_count(&store); i++) {
-        struct store_entry entry CLEANUP(store_entry_free) = {0};
-        if (!store_entry_at(&store, i, &entry) || (!entry.name && !options->all))
+    for (size_t i = 0; store_next(&store, &i, &entry);) {
+        if (!entry.name && !options->all)
             continue;
         size_t len = only ? strlen(only) : 0;
         if (only && !(entry.name && strncmp(entry.name, only, len) == 0 &&

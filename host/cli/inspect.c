@@ -29,12 +29,11 @@ static const struct option_spec inspect_specs[] = {
 static json_t *inspect_names(const struct store *store, const char *digest)
 {
     json_t *names = json_array();
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
 
-    for (size_t i = 0; i < store_count(store); i++) {
-        struct store_entry entry CLEANUP(store_entry_free) = {0};
-        if (store_entry_at(store, i, &entry) && entry.name && strcmp(entry.digest, digest) == 0)
+    for (size_t i = 0; store_next(store, &i, &entry);)
+        if (entry.name && strcmp(entry.digest, digest) == 0)
             json_array_append_new(names, json_string(entry.name));
-    }
     return names;
 }
 

@@ -91,5 +91,7 @@ int main(int argc, char **argv)
         return main_flush(status);
     fflush(stdout);
     fprintf(stderr, "ingot %s: %s\n", command->name, err.text);
-    return err.code == ERR_USAGE ? 2 : 1;
+    if (err.code == ERR_USAGE)
+        return 2;
+    return command->failed_status ? command->failed_status : 1;
 }

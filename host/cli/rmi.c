@@ -27,12 +27,10 @@ static const struct option_spec rmi_specs[] = {
 static int rmi_all_targets(struct strs *targets, struct err *err)
 {
     struct store store CLEANUP(store_close) = {0};
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
 
     int failed = store_open(&store, err);
-    for (size_t i = 0; !failed && i < store_count(&store); i++) {
-        struct store_entry entry CLEANUP(store_entry_free) = {0};
-        if (!store_entry_at(&store, i, &entry))
-            continue;
+    for (size_t i = 0; !failed && store_next(&store, &i, &entry);) {
         json_t *manifest CLEANUP(json_put) = store_manifest(&store, &entry, NULL);
         const char *digest = json_str(json_object_get(manifest, "config"), "digest", "");
         if (entry.name)

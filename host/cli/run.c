@@ -326,7 +326,8 @@ const struct command command_run = {
     .options = run_option_specs,
     .help =
         "The program's output, input and exit status are those of this command;\n"
-        "125 means that the guest failed, 126 and 127 that its program could not start.\n\n"
+        "125 means that ingot or the guest failed, 126 and 127 that the image's program could not\n"
+        "start.\n\n"
         "TARGET is an image of the store, else a program, by its path or by a name in PATH, else\n"
         "a C or C++ file, a project folder or a container image (FILE.tar, oci:DIR); ./NAME is "
         "always\n"
@@ -337,4 +338,5 @@ const struct command command_run = {
         "  ingot run python3 app.py\n"
         "  ingot run -e NAME=x -m 64M --file ./a.txt:/data/a.txt cat /data/a.txt",
     .run = run_main,
+    .failed_status = RUN_STATUS_FAILED,
 };

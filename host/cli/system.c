@@ -46,41 +46,46 @@ struct system_row {
     u64 bytes, reclaimable;
 };
 
-static int system_add_instances(struct strs *ids, struct err *err)
+/* Adds the image's id of an instance, if that is still there. */
+static int system_add_instance(const char *name, struct strs *ids, struct err *err)
 {
-    struct strs names CLEANUP(strs_free) = {0};
+    struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
 
-    int failed = instance_list(&names, err);
-    for (size_t i = 0; !failed && i < names.len; i++) {
-        struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
-        if (instance_open(&instance, names.at[i], err)) {
-            if (err->code == ENOENT)
-                continue; /* removed just now */
-            return -err->code;
-        }
-        json_t *config CLEANUP(json_put) = instance_config(&instance, err);
-        if (!config)
-            return -err->code;
-        strs_add(ids, json_str(config, "ImageId", ""));
-    }
-    return failed;
+    if (instance_open(&instance, name, err))
+        return err->code == ENOENT ? 0 : -err->code;
+    json_t *config CLEANUP(json_put) = instance_config(&instance, err);
+    if (!config)
+        return -err->code;
+    strs_add(ids, json_str(config, "ImageId", ""));
+    return 0;
 }
 
-/* They outlive their instances. */
-static int system_add_snapshots(struct strs *ids, struct err *err)
+/* The same of a snapshot, which outlives its instance. */
+static int system_add_snapshot(const char *name, struct strs *ids, struct err *err)
+{
+    struct snapshot snapshot CLEANUP(snapshot_close) = {0};
+
+    if (snapshot_open(&snapshot, name, err) && !snapshot.config)
+        return err->code == ENOENT ? 0 : -err->code;
+    strs_add(ids, json_str(snapshot.config, "ImageId", "")); /* it may be of another version */
+    return 0;
+}
+
+static const struct system_kind {
+    int (*list)(struct strs *names, struct err *err);
+    int (*add)(const char *name, struct strs *ids, struct err *err);
+} system_kinds[] = {
+    {instance_list, system_add_instance},
+    {snapshot_list, system_add_snapshot},
+};
+
+static int system_add_images(const struct system_kind *kind, struct strs *ids, struct err *err)
 {
     struct strs names CLEANUP(strs_free) = {0};
 
-    int failed = snapshot_list(&names, err);
-    for (size_t i = 0; !failed && i < names.len; i++) {
-        struct snapshot snapshot CLEANUP(snapshot_close) = {0};
-        if (snapshot_open(&snapshot, names.at[i], err) && !snapshot.config) {
-            if (err->code == ENOENT)
-                continue;
-            return -err->code;
-        } /* else it may be of another version, which restores it */
-        strs_add(ids, json_str(snapshot.config, "ImageId", ""));
-    }
+    int failed = kind->list(&names, err);
+    for (size_t i = 0; !failed && i < names.len; i++)
+        failed = kind->add(names.at[i], ids, err);
     return failed;
 }
 
@@ -96,9 +101,8 @@ static int system_used(struct strs *ids, struct err *err)
     int failed = roots_list(store, &roots, err);
     for (size_t i = 0; !failed && i < roots.len; i++) {
         setenv("INGOT_STATE", roots.at[i], 1);
-        failed = system_add_instances(ids, err);
-        if (!failed)
-            failed = system_add_snapshots(ids, err);
+        for (size_t kind = 0; !failed && kind < ARRAY_LEN(system_kinds); kind++)
+            failed = system_add_images(&system_kinds[kind], ids, err);
     }
     if (before)
         setenv("INGOT_STATE", before, 1);
@@ -263,13 +267,13 @@ static const struct {
     {{"system df", "", "[OPTIONS]", df_specs,
       "RECLAIMABLE: images that 'ingot system prune' removes, instances that have ended, volumes\n"
       "that no guest has ('ingot rm' and 'ingot volume prune' remove those).",
-      NULL},
+      NULL, 0},
      system_df_run},
     {{"system prune", "", "[OPTIONS]", prune_specs,
       "Deletes images that have no name and that no instance or snapshot was made of: what 'ingot "
       "run FILE'\n"
       "made, which it makes again when it is wanted.",
-      NULL},
+      NULL, 0},
      system_prune_run},
 };
 

@@ -219,15 +219,15 @@ static const struct {
     struct command command; /* for its options and its help; run goes through .act */
     int (*act)(const struct volume_options *options, int words, char **argv, struct err *err);
 } volume_verbs[] = {
-    {{"volume create", "", "[OPTIONS] NAME", create_specs, NULL, NULL}, volume_create_run},
-    {{"volume ls", "", "[OPTIONS]", ls_specs, NULL, NULL}, volume_ls_run},
-    {{"volume inspect", "", "NAME...", no_specs, NULL, NULL}, volume_inspect_run},
+    {{"volume create", "", "[OPTIONS] NAME", create_specs, NULL, NULL, 0}, volume_create_run},
+    {{"volume ls", "", "[OPTIONS]", ls_specs, NULL, NULL, 0}, volume_ls_run},
+    {{"volume inspect", "", "NAME...", no_specs, NULL, NULL, 0}, volume_inspect_run},
     {{"volume cp", "", "FROM TO", no_specs,
-      "One of FROM and TO is NAME:/PATH, in a volume that no guest has.", NULL},
+      "One of FROM and TO is NAME:/PATH, in a volume that no guest has.", NULL, 0},
      volume_cp_run},
-    {{"volume rm", "", "[OPTIONS] NAME...", remove_specs, NULL, NULL}, volume_rm_run},
+    {{"volume rm", "", "[OPTIONS] NAME...", remove_specs, NULL, NULL, 0}, volume_rm_run},
     {{"volume prune", "", "[OPTIONS]", prune_specs,
-      "Deletes every volume that no guest has at this moment.", NULL},
+      "Deletes every volume that no guest has at this moment.", NULL, 0},
      volume_prune_run},
 };
 

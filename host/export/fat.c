@@ -9,6 +9,7 @@ enum {
     TABLES = 2,
     ROOT_ENTRIES = 16, /* one sector */
     ENTRY = 32,
+    LEAST_CLUSTER = 16, /* sectors: the chain of a file's clusters is nearly as long when packed */
     FIRST_FILE_CLUSTER = 4, /* behind \EFI and \EFI\BOOT */
     FAT12_MAX = 4084,       /* clusters; what has more is FAT16 */
     FAT16_MAX = 65524,
@@ -24,7 +25,7 @@ static u64 part(u64 size, u64 of)
 
 void fat_plan(struct fat *fat, u64 file_size)
 {
-    *fat = (struct fat){.file_size = file_size, .cluster_sectors = 1};
+    *fat = (struct fat){.file_size = file_size, .cluster_sectors = LEAST_CLUSTER};
     u64 clusters;
     while ((clusters = 2 + part(file_size, fat->cluster_sectors * SECTOR)) > FAT16_MAX)
         fat->cluster_sectors *= 2;

@@ -127,16 +127,15 @@ named:
 static int image_unknown(const char *text, const struct store *store, struct err *err)
 {
     struct strs names CLEANUP(strs_free) = {0};
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
 
     if (container_prefixed(text))
         return err_set(err, ENOENT, "%s: no such file or folder, and no image of that name", text);
     if (strchr(text, '/'))
         return err_set(err, ENOENT, "%s: no such file, and no image of that name", text);
-    for (size_t i = 0; i < store_count(store); i++) {
-        struct store_entry entry CLEANUP(store_entry_free) = {0};
-        if (store_entry_at(store, i, &entry) && entry.name)
+    for (size_t i = 0; store_next(store, &i, &entry);)
+        if (entry.name)
             strs_add(&names, entry.name);
-    }
     const char *nearest = str_nearest(text, (const char *const *)names.at, names.len);
     if (nearest)
         return err_set(err, ENOENT, "no image '%s'; did you mean '%s'?", text, nearest);

@@ -133,6 +133,15 @@ bool store_entry_at(const struct store *store, size_t i, struct store_entry *ent
     return true;
 }
 
+bool store_next(const struct store *store, size_t *i, struct store_entry *entry)
+{
+    store_entry_free(entry);
+    while (*i < store_count(store))
+        if (store_entry_at(store, (*i)++, entry))
+            return true;
+    return false;
+}
+
 /* A small blob as JSON, if it is what its digest says. */
 static json_t *store_read_blob(const struct store *store, const json_t *descriptor,
                                const char *what, struct err *err)
@@ -228,11 +237,9 @@ static int store_find_id(const struct store *store, const char *prefix, struct s
                          struct err *err)
 {
     char first[SHA256_HEX + 1] = "";
+    struct store_entry candidate CLEANUP(store_entry_free) = {0};
 
-    for (size_t i = 0; i < store_count(store); i++) {
-        struct store_entry candidate CLEANUP(store_entry_free) = {0};
-        if (!store_entry_at(store, i, &candidate))
-            continue;
+    for (size_t i = 0; store_next(store, &i, &candidate);) {
         json_t *manifest CLEANUP(json_put) = store_manifest(store, &candidate, NULL);
         const char *id = store_digest(json_object_get(manifest, "config"));
         if (!id || !str_starts(id, prefix))

@@ -53,6 +53,10 @@ size_t store_count(const struct store *store);
 /** Entry number @i; false if it is damaged. On success the entry is the caller's. */
 bool store_entry_at(const struct store *store, size_t i, struct store_entry *entry);
 
+/** The next entry that is not damaged, from number *@i on; false at the end.  Frees what @entry
+ * held: `for (size_t i = 0; store_next(store, &i, &entry);)` with an entry that is all zero. */
+bool store_next(const struct store *store, size_t *i, struct store_entry *entry);
+
 /**
  * The image that @target names: name, name:tag, or at least 4 digits of an image id.
  * Returns 0, -ENOENT, -EEXIST when several ids begin so; a damaged manifest is EINVAL.

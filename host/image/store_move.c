@@ -106,11 +106,11 @@ static int check(const struct store *store, const struct store_parts *parts, con
 
 static bool has_name(const struct store *store, const char *name)
 {
-    for (size_t i = 0; name && i < store_count(store); i++) {
-        struct store_entry entry CLEANUP(store_entry_free) = {0};
-        if (store_entry_at(store, i, &entry) && entry.name && strcmp(entry.name, name) == 0)
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
+
+    for (size_t i = 0; name && store_next(store, &i, &entry);)
+        if (entry.name && strcmp(entry.name, name) == 0)
             return true;
-    }
     return false;
 }
 

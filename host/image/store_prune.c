@@ -64,14 +64,12 @@ static bool is_unused(const struct store_entry *entry, const json_t *manifest,
 int store_measure(const struct strs *used, struct store_usage *usage, struct err *err)
 {
     struct store store CLEANUP(store_close) = {0};
+    struct store_entry entry CLEANUP(store_entry_free) = {0};
     struct blobs all CLEANUP(blobs_fini) = {0}, needed CLEANUP(blobs_fini) = {0};
 
     *usage = (struct store_usage){0};
     int failed = store_open(&store, err);
-    for (size_t i = 0; !failed && i < store_count(&store); i++) {
-        struct store_entry entry CLEANUP(store_entry_free) = {0};
-        if (!store_entry_at(&store, i, &entry))
-            continue;
+    for (size_t i = 0; !failed && store_next(&store, &i, &entry);) {
         json_t *manifest CLEANUP(json_put) = store_manifest(&store, &entry, NULL);
         bool unused = is_unused(&entry, manifest, used);
         usage->named += entry.name != NULL;

@@ -47,8 +47,9 @@ def test_an_empty_file():
 
 def test_no_such_file():
     with Home() as home:
-        one_line(home.ingot("run", "/no/such/program"), "/no/such/program")
-        one_line(home.ingot("run", "no-such-program-anywhere"), "no-such-program-anywhere")
+        one_line(home.ingot("run", "/no/such/program"), "/no/such/program", statuses=(125,))
+        one_line(home.ingot("run", "-d", "no-such-program-anywhere"), "no-such-program-anywhere", statuses=(125,))
+        one_line(home.ingot("build", "/no/such/program"), "/no/such/program", statuses=(1,))
 
 
 def test_a_directory_without_a_project():

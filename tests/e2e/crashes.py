@@ -163,7 +163,7 @@ def no_folder_for_it():
         with open(os.path.join(home.path, "file"), "wb"):
             pass
         result = home.ingot("run", "--crash-dir", os.path.join(home.path, "file"), PROGRAM)
-        need(result.status == 1 and "--crash-dir" in result.errors() and len(result.errors().splitlines()) == 1,
+        need(result.status == 125 and "--crash-dir" in result.errors() and len(result.errors().splitlines()) == 1,
              f"not refused in a line\n{result.show()}")
         result = home.ingot("run", "--isolation", "process", PROGRAM, "abort")
         need("--crash-dir DIR keeps a core file" in result.errors(), f"not told how\n{result.show()}")

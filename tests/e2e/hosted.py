@@ -177,14 +177,14 @@ def test_small_memory_is_enough_or_refused():
         for size in ("2M", "3M", "5M", "7M"):
             same_text(process(home, "-m", size, "/bin/echo", size), size + "\n")
         result = process(home, "-m", "1M", "/bin/echo", "no")
-        need(result.status == 1 and "2 MiB is the least" in result.errors(), f"not refused\n{result.show()}")
+        need(result.status == 125 and "2 MiB is the least" in result.errors(), f"not refused\n{result.show()}")
 
 
 def test_more_memory_than_the_machine_has():
     with Home() as home:
         for isolation in ("process", "vm"):
             result = home.ingot("run", "--isolation", isolation, "-m", "9000G", "/bin/echo", "no")
-            need(result.status == 1 and "this machine has" in result.errors(), f"not refused\n{result.show()}")
+            need(result.status == 125 and "this machine has" in result.errors(), f"not refused\n{result.show()}")
 
 
 def test_a_debugger_sees_kernel_and_program():

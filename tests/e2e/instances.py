@@ -60,8 +60,9 @@ class Lab(Home):
         need(row and row["State"] == state, f"{name} is not {state}: {row}")
         return row
 
-    def refused(self, *words, why, status=1):
+    def refused(self, *words, why, status=None):
         result = self.ingot(*words)
+        status = status or (125 if words[0] == "run" else 1)
         need(result.status == status, f"status {result.status}, not {status}\n{result.show()}")
         need(why in result.errors() and len(result.errors().splitlines()) == 1, f"no '{why}'\n{result.show()}")
 

@@ -16,8 +16,8 @@ BAD = [  # options, status, what the line says
     (["--net", "bridge"], 2, r"--net: 'bridge' is none of none, user and tap:NAME"),
     (["--net", "tap:"], 2, r"--net: 'tap:' wants the name"),
     (["--net", "tap:a-name-that-is-far-too-long"], 2, r"wants the name of an interface"),
-    (["--net", "tap:nowhere0"], 1, r"no interface 'nowhere0'; make it with: ip tuntap add nowhere0 mode tap"),
-    (["--net", "tap:lo,ip=10.0.0.2/24"], 1, r"--net: tap 'lo'"),
+    (["--net", "tap:nowhere0"], 125, r"no interface 'nowhere0'; make it with: ip tuntap add nowhere0 mode tap"),
+    (["--net", "tap:lo,ip=10.0.0.2/24"], 125, r"--net: tap 'lo'"),
     (["--net", "tap:tap0,ip=10.0.0"], 2, r"ip='10\.0\.0' is no IPv4 address"),
     (["--net", "tap:tap0,ip=10.0.0.2/33"], 2, r"prefix of 1 to 32"),
     (["--net", "tap:tap0,gw=router"], 2, r"gw='router' is no IPv4 address"),
@@ -28,10 +28,10 @@ BAD = [  # options, status, what the line says
     (["-p", "8080:http"], 2, r"ports are 1 to 65535"),
     (["-p", "8080:80/sctp"], 2, r"'sctp' is neither tcp nor udp"),
     (["-p", "localhost:8080:80"], 2, r"'localhost' is no IPv4 address"),
-    (["-p", "192.0.2.1:8080:80"], 1, r"port 8080 of 192\.0\.2\.1"),
-    (["--net", "none", "-p", "8080:80"], 1, r"--net none has no ports"),
-    (["--pcap", "/nowhere/at/all"], 1, r"--pcap.*/nowhere/at/all"),
-    (["--net", "none", "--pcap", "/tmp/file"], 1, r"--pcap: .*no network"),
+    (["-p", "192.0.2.1:8080:80"], 125, r"port 8080 of 192\.0\.2\.1"),
+    (["--net", "none", "-p", "8080:80"], 125, r"--net none has no ports"),
+    (["--pcap", "/nowhere/at/all"], 125, r"--pcap.*/nowhere/at/all"),
+    (["--net", "none", "--pcap", "/tmp/file"], 125, r"--pcap: .*no network"),
 ]
 
 
@@ -62,7 +62,7 @@ def taken_tap(ground):
     with namespace(TAP):
         with guest(["sleep", "30"], net_options("tap"), ground=ground) as first:
             until(lambda: first.need_alive() or ping_once(GUEST))
-            refused(ground, net_options("tap"), 1, r"--net: tap 'tap0'.*busy")
+            refused(ground, net_options("tap"), 125, r"--net: tap 'tap0'.*busy")
 
 
 def ping_once(address):

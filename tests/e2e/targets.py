@@ -30,7 +30,7 @@ def test_programs_by_name():
         need("here" in home.good("run", "./echo", cwd=folder), "not this folder's")
         need(home.good("run", "only", cwd=folder) == "#!/bin/cat\n", "not this folder's, where PATH has none")
         result = home.ingot("run", "no-such-program", cwd=folder)
-        need(result.status == 1 and "no program in PATH" in result.errors(), f"no clear word\n{result.show()}")
+        need(result.status == 125 and "no program in PATH" in result.errors(), f"no clear word\n{result.show()}")
         home.good("build", "-q", "cat")
         need("cat" in home.good("images"), "built by another name")
         home.good("build", "-q", "-t", "echo", "./only", cwd=folder)
@@ -131,9 +131,9 @@ def test_project_folders_that_lack_something():
         for files, word in lacking:
             with tempfile.TemporaryDirectory() as folder:
                 write(folder, files)
-                for command in ("run", "build"):
+                for command, status in (("run", 125), ("build", 1)):
                     result = home.ingot(command, folder)
-                    need(result.status == 1 and word in result.errors() and result.errors().count("\n") == 1,
+                    need(result.status == status and word in result.errors() and result.errors().count("\n") == 1,
                          f"{word}\n{result.show()}")
 
 
@@ -150,7 +150,8 @@ def test_files_of_a_container_image():
         need(home.good("run", "-q", folder) == "word\nof the image\n", "not its files and settings")
         subprocess.run(["tar", "-cf", f"{folder}/image.tar", "-C", folder, "rootfs"], check=True)
         result = home.ingot("run", f"{folder}/image.tar")
-        need(result.status == 1 and "no container image" in result.errors(), f"no clear word\n{result.show()}")
+        need(result.status == 125 and "no container image" in result.errors(), f"no clear word
+{result.show()}")
 
 
 def test_a_folder_of_pages_is_served():
