@@ -383,6 +383,21 @@ def vm_that_writes_to_its_serial_line_stops():
     same(child.wait(20), 128 + 15, "status")
 
 
+def slow_reader_loses_nothing_of_the_serial_line():
+    """A byte a message, of which a socket holds a few hundred: the guest waits for us."""
+    child = subprocess.Popen([INGOT, "run", "--isolation", "vm", "/bin/sh", "-c",
+                              "echo up; sleep 0.2; seq 1000 1999 >/dev/ttyS0"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    need(child.stdout.readline() == b"up\n", "no output")
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    child.send_signal(signal.SIGCONT)
+    _, errors = child.communicate(timeout=20)
+    same(child.returncode, 0, "status")
+    want = [f"ingot: guest: {i}" for i in range(1000, 2000)]
+    same([line for line in errors.decode().splitlines() if "guest: " in line], want, "lines")
+
+
 def guest_sleeps_with_us(isolation):
     child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + 20

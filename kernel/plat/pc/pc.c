@@ -67,18 +67,28 @@ static void pc_cpu_idle(void)
 
 void (*plat_uart_break)(void);
 
-static void uart_put(char c)
+/* Does the line take a byte?  A reader of it that is slow for a moment must not cost any; one that
+ * reads no more is waited for once. */
+static bool uart_wait(void)
 {
-    for (u32 tries = 0; tries < 100000; tries++) {
+    enum { PATIENCE = 4000000, NO_PATIENCE = 100 }; /* looks, of 0.2 to 2 us each */
+    static bool stuck;                              /* [A] */
+    u32 limit = __atomic_load_n(&stuck, __ATOMIC_RELAXED) ? NO_PATIENCE : PATIENCE;
+
+    for (u32 tries = 0; tries < limit; tries++) {
         u8 status = inb(COM1 + UART_LSR);
         if (status == 0xff)
-            return; /* nothing there */
+            return false; /* nothing there */
         if (unlikely(status & LSR_BREAK) && plat_uart_break)
             plat_uart_break();
-        if (status & LSR_THRE)
-            break;
+        if (likely(status & LSR_THRE)) {
+            if (unlikely(limit == NO_PATIENCE))
+                __atomic_store_n(&stuck, false, __ATOMIC_RELAXED);
+            return true;
+        }
     }
-    outb(COM1 + UART_THR, (u8)c);
+    __atomic_store_n(&stuck, true, __ATOMIC_RELAXED);
+    return false;
 }
 
 void (*plat_screen_write)(const char *text, size_t len);
@@ -88,7 +98,8 @@ static void pc_console_write(const char *text, size_t len)
     if (unlikely(plat_screen_write))
         plat_screen_write(text, len);
     for (size_t i = 0; i < len; i++)
-        uart_put(text[i]);
+        if (uart_wait())
+            outb(COM1 + UART_THR, (u8)text[i]);
 }
 
 static bool random_word(u64 *v)
