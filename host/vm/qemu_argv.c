@@ -237,6 +237,18 @@ static void qemu_add_cpu(const struct qemu_plan *plan, struct strs *argv)
         qemu_add(argv, "-smp", str_printf("%u,sockets=1", plan->config->cpus));
 }
 
+/* Emulated, the processor's own thread takes what a driver asks to the device: a wake of QEMU's
+ * main thread for each request costs more.  With KVM that would be a dear exit for the guest. */
+static void qemu_add_transport(const struct qemu_plan *plan, struct strs *argv)
+{
+    bool mmio = plan->machine->mmio;
+
+    if (mmio) /* version 2 of the transport, as every other VMM has it */
+        qemu_add(argv, "-global", str_dup("virtio-mmio.force-legacy=off"));
+    if (plan->config->accel != VM_ACCEL_KVM)
+        qemu_add(argv, "-global", str_printf("virtio-%s.ioeventfd=off", mmio ? "mmio" : "pci"));
+}
+
 void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
 {
     const struct vm_config *config = plan->config;
@@ -254,8 +266,7 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
         qemu_add(argv, "-name", str_printf("guest=%s", config->name));
     qemu_add(argv, "-machine", str_dup(plan->machine->options));
     qemu_add_cpu(plan, argv);
-    if (plan->machine->mmio) /* version 2 of the transport, as every other VMM has it */
-        qemu_add(argv, "-global", str_dup("virtio-mmio.force-legacy=off"));
+    qemu_add_transport(plan, argv);
     qemu_add_console(plan, argv);
     qemu_add_layers(plan, argv);
     if (config->net && config->net->kind != VM_NET_NONE)

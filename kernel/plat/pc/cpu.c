@@ -13,6 +13,7 @@ enum {
     IST_DF = 3,
     IST_MC = 4,
     GATE_INTERRUPT = 0x8e,
+    FIRST_GROWTH = 64, /* page faults of a CPU before the first pc_tlb_grow() */
 };
 
 struct gate {
@@ -91,6 +92,8 @@ void pc_cpu_setup(struct cpu *cpu)
     struct pc_cpu *pc = pc_cpu_of(cpu);
 
     cpu->arch.panic_stack_top = pc->fault_stack + sizeof(pc->fault_stack);
+    if (arch_features.tcg)
+        pc->faults_to_growth = pc->growth_step = FIRST_GROWTH;
     load_tables(pc);
     wrmsr(MSR_GS_BASE, (uintptr_t)cpu);
     arch_cpu_setup();

@@ -4,6 +4,8 @@
 #include "core/percpu.h"
 #include "plat/plat.h"
 
+struct pc_cpu;
+
 /* Page-table entry bits (SDM 3A 4.5). */
 enum {
     PTE_P = 1 << 0,
@@ -58,6 +60,10 @@ void pc_tlb_flush(struct plat_as *as, u64 va, u64 len, bool tables);
 void pc_tlb_barrier(void);
 /* No CPU has @as loaded when this returns; nobody switches to it any more. */
 void pc_tlb_leave(struct plat_as *as);
+/* TCG's TLB, 256 entries at first, doubles where a flush finds seven tenths of it in use, and at no
+ * other time: a program that touches more and more pages gets its flush at 64, 128, 256 ... faults,
+ * each of which is several entries. */
+void pc_tlb_grow(struct pc_cpu *pc);
 /* Before and after a CPU sleeps: meanwhile it need not be interrupted. */
 void pc_tlb_rest(struct cpu *cpu);
 void pc_tlb_resume(struct cpu *cpu);

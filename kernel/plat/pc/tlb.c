@@ -35,6 +35,13 @@ static void flush_everything(void)
                      : "memory");
 }
 
+void pc_tlb_grow(struct pc_cpu *pc)
+{
+    pc->faults_to_growth = pc->growth_step;
+    pc->growth_step *= 2;
+    flush_everything();
+}
+
 static void flush_here(u64 start, u64 end)
 {
     if ((end - start) / PAGE_SIZE > FLUSH_SINGLE) {

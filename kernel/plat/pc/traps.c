@@ -173,6 +173,17 @@ void plat_take_trap(struct trap_frame *frame, u64 addr)
         kernel_trap(frame, addr);
 }
 
+static u64 read_fault_address(void)
+{
+    struct pc_cpu *pc = pc_cpu_of(this_cpu());
+    u64 addr;
+
+    __asm__ volatile("mov %%cr2, %0" : "=r"(addr));
+    if (unlikely(--pc->faults_to_growth == 0))
+        pc_tlb_grow(pc);
+    return addr;
+}
+
 static bool stop_was_asked(void)
 {
     return __atomic_exchange_n(&pc_cpu_of(this_cpu())->stop_asked, false, __ATOMIC_SEQ_CST);
@@ -187,7 +198,7 @@ void trap_dispatch(struct trap_frame *frame)
         return;
     }
     if (frame->vector == TRAP_PF)
-        __asm__ volatile("mov %%cr2, %0" : "=r"(addr));
+        addr = read_fault_address();
     if (frame->vector == TRAP_NMI || frame->vector == TRAP_DF || frame->vector == TRAP_MC)
         kernel_trap(frame, addr);
     if (frame->rflags & RFLAGS_IF)
