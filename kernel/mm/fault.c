@@ -247,21 +247,15 @@ static bool is_sole(const struct page *page)
     return page->flags & PAGE_ANON && __atomic_load_n(&page->refs, __ATOMIC_ACQUIRE) == 1 + pins;
 }
 
-/* Copy on write, or the write at last of a page that nobody shares any more. */
-static int write_private(struct mm *mm, struct vma *vma, u64 va, paddr_t old, u32 mapped)
+/* @va, which shares @old of @page (NULL: it has none), gets a copy of its own. */
+static int replace_by_copy(struct mm *mm, struct vma *vma, u64 va, paddr_t old,
+                           const struct page *page)
 {
-    u32 prot = plat_prot_of(vma->prot);
-    u64 size = mapped & PLAT_HUGE ? HUGE_SIZE : PAGE_SIZE;
-    struct page *page = page_of_phys(ALIGN_DOWN(old, size));
-
-    if (page && is_sole(page))
-        return plat.protect(&mm->as, ALIGN_DOWN(va, size), size, prot);
-
     struct page *copy = copy_of(old);
     if (!copy)
         return -ENOMEM;
     copy->flags = PAGE_ANON;
-    int err = plat.replace(&mm->as, va, page_to_phys(copy), prot);
+    int err = plat.replace(&mm->as, va, page_to_phys(copy), plat_prot_of(vma->prot));
     if (err) {
         copy->flags = 0;
         page_put(copy);
@@ -270,6 +264,45 @@ static int write_private(struct mm *mm, struct vma *vma, u64 va, paddr_t old, u3
     if (!page || !(page->flags & PAGE_ANON))
         page_account(offsetof(struct page_stats, anon), 1);
     put_phys(old);
+    return 0;
+}
+
+/* A program that writes page after page of a private file has the next ones copied too, where they
+ * are mapped already and memory is plentiful: nothing here can fail the fault. */
+static void copy_ahead(struct mm *mm, struct vma *vma, u64 va)
+{
+    u64 end = min(vma->end, va + (PAGE_SIZE << AHEAD_ORDER));
+
+    if (page_free_estimate() <= page_total() / 4)
+        return;
+    for (; va < end; va += PAGE_SIZE) {
+        paddr_t pa;
+        u32 prot;
+        if (!plat.query(&mm->as, va, &pa, &prot) || !(prot & PLAT_READ) ||
+            prot & (PLAT_WRITE | PLAT_HUGE))
+            break;
+        const struct page *page = page_of_phys(pa);
+        if ((page && page->flags & PAGE_ANON) || replace_by_copy(mm, vma, va, pa, page))
+            break;
+    }
+    this_cpu()->next_touch = va;
+}
+
+/* Copy on write, or the write at last of a page that nobody shares any more. */
+static int write_private(struct mm *mm, struct vma *vma, u64 va, paddr_t old, u32 mapped)
+{
+    u64 size = mapped & PLAT_HUGE ? HUGE_SIZE : PAGE_SIZE;
+    const struct page *page = page_of_phys(ALIGN_DOWN(old, size));
+
+    if (page && is_sole(page))
+        return plat.protect(&mm->as, ALIGN_DOWN(va, size), size, plat_prot_of(vma->prot));
+    int err = replace_by_copy(mm, vma, va, old, page);
+    if (unlikely(err))
+        return err;
+    u64 expected = this_cpu()->next_touch;
+    this_cpu()->next_touch = va + PAGE_SIZE;
+    if (va == expected && vma->backing)
+        copy_ahead(mm, vma, va + PAGE_SIZE);
     return 0;
 }
 

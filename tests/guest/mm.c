@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
+#include <sys/wait.h>
 
 enum { PAGE = 4096 };
 
@@ -232,6 +233,42 @@ CASE(a_private_file_mapping_is_copied_on_write)
     p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, PAGE);
     CHECK(p != MAP_FAILED && p[0] == 'b');
     munmap(p, PAGE);
+    close(fd);
+}
+
+/* Page after page, as who relocates an archive: the kernel may copy ahead of the writer. */
+CASE(a_private_file_mapping_is_written_in_order)
+{
+    enum { PAGES = 40 };
+    char page[PAGE];
+    int fd = make_file("mpo", 0);
+    for (int i = 0; i < PAGES; i++) {
+        memset(page, 'A' + i, PAGE);
+        CHECK_EQ(write(fd, page, PAGE), PAGE);
+    }
+    char *p = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    NEED(p != MAP_FAILED);
+    for (int i = 0; i < PAGES; i++)
+        CHECK_EQ(p[i * PAGE], 'A' + i);
+    CHECK_EQ(mprotect(p + 30 * PAGE, PAGE, PROT_READ), 0);
+    for (int i = 0; i < 20; i++)
+        p[i * PAGE + 7] = '!';
+    for (int i = 0; i < PAGES; i++) {
+        CHECK_EQ(p[i * PAGE], 'A' + i);
+        CHECK_EQ(p[i * PAGE + 7], i < 20 ? '!' : 'A' + i);
+        CHECK(pread(fd, page, 8, i * PAGE) == 8 && page[7] == 'A' + i);
+    }
+    pid_t child = fork(); /* to whom what was copied ahead is its own too; none in a process */
+    if (child == 0) {
+        for (int i = 0; i < 30; i++)
+            p[i * PAGE] = '?';
+        _exit(0);
+    }
+    int status;
+    CHECK(child < 0 || (waitpid(child, &status, 0) == child && status == 0));
+    for (int i = 0; i < PAGES; i++)
+        CHECK_EQ(p[i * PAGE], 'A' + i);
+    CHECK_EQ(munmap(p, PAGES * PAGE), 0);
     close(fd);
 }
 
