@@ -22,6 +22,8 @@ static const struct option_spec run_option_specs[] = {
     {"memory", 'm', OPTION_TEXT, OPTION(memory), "SIZE", "memory of the guest (256M)"},
     {"cpus", 0, OPTION_NUMBER, OPTION(cpus), "N", "CPUs of the guest (1)"},
     {"workdir", 'w', OPTION_TEXT, OPTION(workdir), "DIR", "working directory in the guest"},
+    {"user", 'u', OPTION_TEXT, OPTION(user), "USER[:GROUP]",
+     "start it as this user of the image, by name or number"},
     {"hostname", 0, OPTION_TEXT, OPTION(hostname), "NAME", "host name of the guest"},
     {"entrypoint", 0, OPTION_TEXT, OPTION(entrypoint), "PATH", "start this program instead"},
     {"file", 0, OPTION_TEXTS, OPTION(files), "HOST:GUEST", "add a file or a folder"},

@@ -5,6 +5,7 @@
  * config of their own, in a layer made for this run. */
 #include "cli/run_priv.h"
 
+#include "image/config.h"
 #include "image/image.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
@@ -143,6 +144,8 @@ static int run_add_kernel_words(struct run_guest *guest, const struct run_option
         buf_puts(params, " ingot.net=used");
     if (options->workdir)
         cmdline_add_pair(params, "ingot.cwd", options->workdir);
+    if (options->user)
+        cmdline_add_pair(params, "ingot.user", options->user);
     if (options->stop_signal) {
         int number = run_signal_number(options->stop_signal);
         if (!number)
@@ -200,11 +203,11 @@ static char *run_config_text(const struct run_options *options, const struct ima
         strs_add_all(&cmd, &from->cmd);
     strs_add_all(&all_env, &from->env);
     strs_add_all(&all_env, env);
-    json_t *root CLEANUP(json_put) = json_pack(
-        "{s:{s:o, s:o, s:o, s:s, s:s, s:s}}", "config", "Entrypoint", json_from_strs(&entrypoint),
-        "Cmd", json_from_strs(&cmd), "Env", json_from_strs(&all_env), "WorkingDir",
-        from->workdir ? from->workdir : "/", "StopSignal",
-        from->stopsignal ? from->stopsignal : "SIGTERM", "User", from->user ? from->user : "");
+    json_t *config = config_json(from);
+    json_object_set_new(config, "Entrypoint", json_from_strs(&entrypoint));
+    json_object_set_new(config, "Cmd", json_from_strs(&cmd));
+    json_object_set_new(config, "Env", json_from_strs(&all_env));
+    json_t *root CLEANUP(json_put) = json_pack("{s:o}", "config", config);
     return root ? json_text(root, 0) : NULL;
 }
 

@@ -23,7 +23,7 @@ struct run_state {
 struct run_options {
     struct strs env, env_files, files, append, with, publish, exec, volumes, tmpfs, log_opts,
         labels, imports;
-    const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name;
+    const char *memory, *workdir, *hostname, *entrypoint, *stop_signal, *name, *user;
     const char *kernel, *machine, *isolation, *accel, *trace, *program, *net, *pcap;
     const char *restart, *log_driver;
     const char *crash_dir, *profile, *boot_chart;

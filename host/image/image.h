@@ -22,7 +22,7 @@ struct image_config {
     struct strs env;             /* "NAME=VALUE" */
     char *workdir;               /* absolute; never NULL after parsing ("/" if unset) */
     char *stopsignal;            /* "SIGTERM", "15"; never NULL after parsing */
-    char *user;                  /* "" if unset; kept, not acted upon */
+    char *user;                  /* USER[:GROUP], looked up by the kernel; "" if unset: root */
     struct strs exposed;         /* "6379/tcp" */
     struct strs volumes;         /* absolute guest paths */
     struct strs labels;          /* "key=value" */

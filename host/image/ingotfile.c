@@ -31,6 +31,7 @@ static const struct {
     [INGOT_PROGRAM] = {"PROGRAM", 1, INGOT_WORDS_MAX, "PROGRAM PATH [ARG...]", false, true},
     [INGOT_ENV] = {"ENV", 1, INGOT_WORDS_MAX, "ENV NAME=VALUE...", true, false},
     [INGOT_WORKDIR] = {"WORKDIR", 1, 1, "WORKDIR PATH", false, false},
+    [INGOT_USER] = {"USER", 1, 1, "USER NAME[:GROUP]", false, false},
     [INGOT_EXPOSE] = {"EXPOSE", 1, INGOT_WORDS_MAX, "EXPOSE PORT[/tcp]...", false, false},
     [INGOT_VOLUME] = {"VOLUME", 1, INGOT_WORDS_MAX, "VOLUME PATH...", false, true},
     [INGOT_ENTRYPOINT] = {"ENTRYPOINT", 1, INGOT_WORDS_MAX, "ENTRYPOINT [\"PROGRAM\", \"ARG\"]",
@@ -52,7 +53,6 @@ static const struct {
     {"RUN", "nothing runs inside an image while it is built; build outside and COPY the result"},
     {"ADD", "write COPY; unpack or download before"},
     {"ARG", "write the value, or use ENV"},
-    {"USER", "the program has a machine of its own and runs as root of it; leave the line out"},
     {"SHELL", "there is no shell in an image; leave the line out"},
     {"ONBUILD", "not supported; write the line where it is wanted"},
     {"MAINTAINER", "write LABEL maintainer=NAME"},
@@ -197,10 +197,11 @@ static int ingot_unknown(const struct ingot_parser *p, int line, const char *wor
     const char *nearest = str_nearest(upper, names, INGOT_VERBS);
     if (nearest)
         return ingot_fail(p, line, "unknown keyword '%.40s'; did you mean %s?", word, nearest);
-    return ingot_fail(p, line,
-                      "unknown keyword '%.40s'; there are FROM COPY PROGRAM ENV WORKDIR EXPOSE "
-                      "VOLUME ENTRYPOINT CMD STOPSIGNAL EXEC HEALTHCHECK COMPRESS LABEL",
-                      word);
+    return ingot_fail(
+        p, line,
+        "unknown keyword '%.40s'; there are FROM COPY PROGRAM ENV WORKDIR USER EXPOSE "
+        "VOLUME ENTRYPOINT CMD STOPSIGNAL EXEC HEALTHCHECK COMPRESS LABEL",
+        word);
 }
 
 static int ingot_verb_of(const char *word)

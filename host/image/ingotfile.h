@@ -13,6 +13,7 @@ enum ingot_verb {
     INGOT_PROGRAM,     /* PROGRAM PATH [ARG...]: an executable or a source file, with its closure */
     INGOT_ENV,         /* ENV NAME=VALUE... */
     INGOT_WORKDIR,     /* WORKDIR PATH */
+    INGOT_USER,        /* USER NAME[:GROUP] */
     INGOT_EXPOSE,      /* EXPOSE PORT[/tcp|/udp]... */
     INGOT_VOLUME,      /* VOLUME PATH... */
     INGOT_ENTRYPOINT,  /* ENTRYPOINT ["PROGRAM", "ARG"] | PROGRAM ARG */

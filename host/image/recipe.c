@@ -292,6 +292,10 @@ static int recipe_line(struct recipe *r, const struct ingot_line *line, struct e
         free(config->stopsignal);
         config->stopsignal = str_dup(words->at[0]);
         return 0;
+    case INGOT_USER:
+        free(config->user);
+        config->user = str_dup(words->at[0]);
+        return 0;
     case INGOT_COMPRESS: /* the command line's word is the last */
         if (r->b->opts->compression == EROFS_COMPRESSION_DEFAULT)
             r->b->compression = erofs_compression_named(words->at[0]);

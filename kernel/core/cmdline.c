@@ -74,8 +74,9 @@ const char *cmdline_next(const char *key, u32 *pos)
     size_t len = strlen(key);
 
     while (*pos < boot_line.nr_options) {
-        const char *w = boot_line.words[(*pos)++];
-        if (*w == *key && !strncmp(w, key, len) && w[len] == '=')
+        u32 i = (*pos)++;
+        const char *w = boot_line.words[i];
+        if (boot_line.key_len[i] == len && w[len] == '=' && !memcmp(w, key, len))
             return w + len + 1;
     }
     return NULL;

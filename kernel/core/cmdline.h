@@ -10,6 +10,7 @@ enum { CMDLINE_MAX_WORDS = 512 };
 struct cmdline {
     u32 nr_options;                 /* words before "--" */
     u32 nr_words;                   /* all, without the "--" itself; arguments follow the options */
+    u16 key_len[CMDLINE_MAX_WORDS]; /* of options: bytes before the '=', or all of the word */
     char *words[CMDLINE_MAX_WORDS]; /* into the buffer; quotes and escapes resolved */
 };
 

@@ -72,6 +72,16 @@ static int read_word(const char **p, char *to, char **end)
     return quoted ? -EINVAL : err;
 }
 
+/* Bytes before the '=', or all. */
+static size_t key_length(const char *word)
+{
+    size_t len = 0;
+
+    while (word[len] && word[len] != '=')
+        len++;
+    return len;
+}
+
 int cmdline_parse(struct cmdline *cl, char *text)
 {
     const char *p = text;
@@ -98,9 +108,11 @@ int cmdline_parse(struct cmdline *cl, char *text)
             dashes = true;
             continue;
         }
+        if (!dashes) {
+            cl->key_len[cl->nr_words] = (u16)key_length(word);
+            cl->nr_options = cl->nr_words + 1;
+        }
         cl->words[cl->nr_words++] = word;
-        if (!dashes)
-            cl->nr_options = cl->nr_words;
     }
 }
 
@@ -110,88 +122,91 @@ const char *cmdline_find(const struct cmdline *cl, const char *key)
 
     for (u32 i = cl->nr_options; i-- > 0;) {
         const char *w = cl->words[i];
-        if (*w != *key || strncmp(w, key, len))
-            continue;
-        if (w[len] == '=')
-            return w + len + 1;
-        if (!w[len])
-            return w + len;
+        if (cl->key_len[i] == len && !memcmp(w, key, len)) /* most differ in length */
+            return w[len] ? w + len + 1 : w + len;
     }
     return NULL;
 }
 
 /* What we act on, and what Linux guests commonly get and we may ignore. */
-static const char *const kernel_words[] = {
-    "console",
-    "loglevel",
-    "quiet",
-    "debug",
-    "root",
-    "rootfstype",
-    "rootflags",
-    "ro",
-    "rw",
-    "init",
-    "ip",
-    "tsc_early_khz",
-    "tsc",
-    "panic",
-    "reboot",
-    "earlyprintk",
-    "earlycon",
-    "nokaslr",
-    "acpi",
-    "pci",
-    "virtio_mmio.device",
-    "noapic",
-    "nolapic",
-    "rdinit",
-    "mitigations",
-    "nomodule",
-    "no_timer_check",
-    "noreplace-smp",
-    "maxcpus",
-    "clocksource",
-    "i8042.noaux",
-    "i8042.nomux",
-    "i8042.dumbkbd",
-    "i8042.nopnp",
-    "random.trust_cpu",
-    "ingot.config",
-    "ingot.cwd",
-    "ingot.hostname",
-    "ingot.trace",
-    "ingot.missing",
-    "ingot.screen",
-    "ingot.seal",
-    "ingot.exec",
-    "ingot.single",
-    "ingot.pids",
-    "ingot.stopsignal",
-    "ingot.entropy",
-    "ingot.layer",
-    "ingot.mount",
-    "ingot.share",
-    "ingot.tmpfs",
-    "ingot.columns",
-    "ingot.rows",
-    "ingot.ip6",
-    "ingot.net",
-    "ingot.profile",
-    "ingot.report",
-    "BOOT_IMAGE",
-    "initrd",
-    "rcupdate.rcu_expedited",
+#define WORD(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+static const struct {
+    const char *text;
+    size_t len;
+} kernel_words[] = {
+    WORD("console"),
+    WORD("loglevel"),
+    WORD("quiet"),
+    WORD("debug"),
+    WORD("root"),
+    WORD("rootfstype"),
+    WORD("rootflags"),
+    WORD("ro"),
+    WORD("rw"),
+    WORD("init"),
+    WORD("ip"),
+    WORD("tsc_early_khz"),
+    WORD("tsc"),
+    WORD("panic"),
+    WORD("reboot"),
+    WORD("earlyprintk"),
+    WORD("earlycon"),
+    WORD("nokaslr"),
+    WORD("acpi"),
+    WORD("pci"),
+    WORD("virtio_mmio.device"),
+    WORD("noapic"),
+    WORD("nolapic"),
+    WORD("rdinit"),
+    WORD("mitigations"),
+    WORD("nomodule"),
+    WORD("no_timer_check"),
+    WORD("noreplace-smp"),
+    WORD("maxcpus"),
+    WORD("clocksource"),
+    WORD("i8042.noaux"),
+    WORD("i8042.nomux"),
+    WORD("i8042.dumbkbd"),
+    WORD("i8042.nopnp"),
+    WORD("random.trust_cpu"),
+    WORD("ingot.config"),
+    WORD("ingot.cwd"),
+    WORD("ingot.hostname"),
+    WORD("ingot.trace"),
+    WORD("ingot.missing"),
+    WORD("ingot.screen"),
+    WORD("ingot.seal"),
+    WORD("ingot.exec"),
+    WORD("ingot.single"),
+    WORD("ingot.pids"),
+    WORD("ingot.stopsignal"),
+    WORD("ingot.user"),
+    WORD("ingot.entropy"),
+    WORD("ingot.layer"),
+    WORD("ingot.mount"),
+    WORD("ingot.share"),
+    WORD("ingot.tmpfs"),
+    WORD("ingot.columns"),
+    WORD("ingot.rows"),
+    WORD("ingot.ip6"),
+    WORD("ingot.net"),
+    WORD("ingot.profile"),
+    WORD("ingot.report"),
+    WORD("BOOT_IMAGE"),
+    WORD("initrd"),
+    WORD("rcupdate.rcu_expedited"),
 };
+#undef WORD
 
 bool cmdline_is_kernel_word(const char *word)
 {
-    const char *eq = strchr(word, '=');
-    size_t len = eq ? (size_t)(eq - word) : strlen(word);
+    size_t len = key_length(word);
 
     for (size_t i = 0; i < ARRAY_LEN(kernel_words); i++)
-        if (*kernel_words[i] == *word && !strncmp(kernel_words[i], word, len) &&
-            !kernel_words[i][len])
+        if (kernel_words[i].len == len && !memcmp(kernel_words[i].text, word, len))
             return true;
     return false;
 }

@@ -183,6 +183,8 @@ static int take_object(struct program_config *config, const struct json_node *no
     if (!err)
         err = replace_string(&config->cwd, json_string(json_member(nodes, object, "WorkingDir")));
     if (!err)
+        err = replace_string(&config->user, json_string(json_member(nodes, object, "User")));
+    if (!err)
         err = replace_string(&config->stop_signal,
                              json_string(json_member(nodes, object, "StopSignal")));
     return err ? err : take_argv(config, nodes, object);
@@ -196,6 +198,8 @@ static int take_cmdline(struct program_config *config)
 
     if (!err)
         err = replace_string(&config->stop_signal, cmdline_get("ingot.stopsignal"));
+    if (!err)
+        err = replace_string(&config->user, cmdline_get("ingot.user"));
     while (!err && (word = cmdline_next_env(&pos)))
         err = set_env(&config->env, word);
     return err;

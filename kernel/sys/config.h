@@ -17,6 +17,7 @@ struct program_config {
     char *stop_signal;       /* owns; NULL: none named */
     char *exec;              /* owns; label org.ingot.exec: see sys/exec_allow.h; NULL: none */
     char *instance;          /* owns; label org.ingot.config: see sys/instance.h; NULL: none */
+    char *user;              /* owns; see sys/user.h; NULL: root */
     u32 nr_fixed;            /* words of argv that are not arguments */
     bool wx_strict;          /* label org.ingot.wx=strict */
     bool seal;               /* label org.ingot.seal=1 */

@@ -21,6 +21,7 @@
 #include "sys/instance.h"
 #include "sys/socket_file.h"
 #include "sys/sys_priv.h"
+#include "sys/user.h"
 #include "vfs/dentry.h"
 #include "vfs/fd.h"
 #include "vfs/path.h"
@@ -100,6 +101,22 @@ static bool stdio_is_terminal(void)
     return terminal;
 }
 
+/* @path with the folders above it.  Errors show when it is entered. */
+static void make_directories(const char *path)
+{
+    char *part = kstrdup(path);
+
+    if (!part)
+        return;
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        (void)vfs_mkdir(part, 0755);
+        *slash = '/';
+    }
+    (void)vfs_mkdir(part, 0755);
+    kfree(part);
+}
+
 /* As Docker does, the working directory is made if it is missing. */
 static void enter_directory(struct fs_context *fs, const char *path)
 {
@@ -109,8 +126,10 @@ static void enter_directory(struct fs_context *fs, const char *path)
         return;
     int err = path_lookup_kernel(path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &place);
 
-    if (err == -ENOENT && !vfs_mkdir(path, 0755))
+    if (err == -ENOENT) {
+        make_directories(path);
         err = path_lookup_kernel(path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &place);
+    }
     if (err)
         fatal_error("working directory '%s': %s", path,
                     err == -ENOENT ? "no such file or directory" : "cannot be entered");
@@ -235,6 +254,8 @@ _Noreturn void start_program(void)
     processes_init();
     set_stop_signal(config.stop_signal);
     enter_directory(process->fs, config.cwd);
+    if (config.user)
+        user_become(process, &config);
     struct thread *thread = load_program(process, &config);
     if (unlikely(chart_wanted))
         tell_of_start();
@@ -244,6 +265,7 @@ _Noreturn void start_program(void)
     kfree(config.cwd);
     kfree(config.stop_signal);
     kfree(config.exec);
+    kfree(config.user);
     kfree(config.instance);
     current->mm = NULL;
     mm_switch(NULL);

@@ -49,7 +49,7 @@ def busybox():
         program = file.read()
     return layer(member("bin", mode=0o755), member("bin/busybox", program, 0o755),
                  *(member(f"bin/{name}", b"", type=tarfile.SYMTYPE, linkname="busybox")
-                   for name in ("sh", "cat", "ls", "stat", "id", "echo", "wc", "sleep", "kill")))
+                   for name in ("sh", "cat", "ls", "stat", "id", "grep", "tr", "tail", "echo", "wc", "sleep", "kill")))
 
 
 def digest(data):
@@ -150,6 +150,39 @@ def test_settings_are_those_of_the_image():
         with open(os.path.join(folder, "Ingotfile"), "w", encoding="ascii") as file:
             file.write("FROM oci:oci\nCMD [\"from\"]\n")
         need(home.good("run", "-q", folder, cwd=folder) == "/opt/start one from b c /made/by/it\n", "in an Ingotfile")
+
+
+PEOPLE = layer(member("etc", mode=0o755), member("etc/passwd", b"root:x:0:0::/root:/bin/sh\nbad line\nweb:x:101:102:W:/srv/web:/bin/sh\n"),
+               member("etc/group", b"root:x:0:\nweb:x:102:\nlog:x:7:root,web\nother:x:8:root\n"),
+               member("srv/web", mode=0o700, uid=101, gid=102), member("secret", b"x", 0o600))
+
+
+def test_the_user_of_the_image_starts_it():
+    """By name and number, with its groups and HOME; its files are its own, root's are not, and its standard output can be opened."""
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        path = image(folder, [busybox(), PEOPLE], {"Entrypoint": ["/bin/sh", "-c", "id; echo $HOME >/dev/stdout; cd /srv/web && cat /secret"], "User": "web"})
+        for words, said, why in ((("-q",), "uid=101(web) gid=102(web) groups=7(log)\n/srv/web\n", "/secret"),
+                                 (("-u", "root"), "uid=0(root) gid=0(root) groups=7(log),8(other)\n/root\nx", ""),
+                                 (("-u", "101:other"), "uid=101(web) gid=8(other)\n/srv/web\n", "/secret"),
+                                 (("-u", "5:6", "-e", "HOME=/x"), "uid=5 gid=6\n/x\n", "/srv/web"),
+                                 (("-u", "nobody"), "", "user 'nobody'"),
+                                 (("-u", "web:none"), "", "group 'none'")):
+            result = home.ingot("run", *words, path)
+            need(result.text() == said and why in result.errors(), f"{words}\n{result.show()}")
+        said = home.good("run", "--isolation", "process", "--entrypoint", "/bin/id", path)
+        need(said == "uid=101(web) gid=102(web) groups=7(log)\n", f"in a process: {said}")
+        with open(os.path.join(folder, "Ingotfile"), "w", encoding="ascii") as file:
+            file.write("FROM oci:oci\nUSER 7:7\nENTRYPOINT /bin/id\n")
+        need(home.good("run", "-q", folder) == "uid=7 gid=7(log)\n", "of an Ingotfile")
+        need(home.good("run", "-q", "-w", "/a/b/c", "--entrypoint", "/bin/busybox", "-u", "0", path, "pwd") == "/a/b/c\n", "a folder for it")
+
+
+def test_more_words_than_a_command_line_holds_keep_the_labels():
+    """What the image says of its programs and its user holds then, too."""
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        path = image(folder, [busybox(), PEOPLE], {"Entrypoint": ["/bin/busybox", "env"], "User": "web"})
+        said = home.good("run", "-q", "-e", "LONG=" + "x" * 5000, path, "/bin/id", "-u")
+        need(said == "101\n", said)
 
 
 def archive(folder, path, name):

@@ -29,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free_list(&config.env);
     kfree(config.cwd);
     kfree(config.stop_signal);
+    kfree(config.user);
     free(json);
     return 0;
 }

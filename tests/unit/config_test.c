@@ -19,6 +19,7 @@ static void free_config(void)
     kfree(config.env.items);
     kfree(config.cwd);
     kfree(config.stop_signal);
+    kfree(config.user);
 }
 
 static int load(const char *json, const char *boot_line)
@@ -44,7 +45,8 @@ static const char *joined(const struct string_list *list)
 
 static const char image[] =
     "{\"config\":{\"Entrypoint\":[\"/bin/server\",\"-v\"],\"Cmd\":[\"start\"],"
-    "\"Env\":[\"A=1\",\"B=two\"],\"WorkingDir\":\"/srv\",\"StopSignal\":\"SIGINT\"}}";
+    "\"Env\":[\"A=1\",\"B=two\"],\"WorkingDir\":\"/"
+    "srv\",\"StopSignal\":\"SIGINT\",\"User\":\"web\"}}";
 
 TEST(config_takes_entrypoint_and_cmd)
 {
@@ -52,6 +54,7 @@ TEST(config_takes_entrypoint_and_cmd)
     EXPECT_STR(joined(&config.argv), "/bin/server -v start", NULL);
     EXPECT_STR(config.cwd, "/srv", NULL);
     EXPECT_STR(config.stop_signal, "SIGINT", NULL);
+    EXPECT_STR(config.user, "web", NULL);
     EXPECT_STR(config_env(&config, "B"), "two", NULL);
     EXPECT_TRUE(config_env(&config, "PATH"), "a default");
     free_config();
@@ -59,11 +62,13 @@ TEST(config_takes_entrypoint_and_cmd)
 
 TEST(config_lets_the_command_line_win)
 {
-    EXPECT_EQ(load(image, "A=9 ingot.cwd=/x ingot.stopsignal=15 -- stop now"), 0, NULL);
+    EXPECT_EQ(load(image, "A=9 ingot.cwd=/x ingot.stopsignal=15 ingot.user=7:8 -- stop now"), 0,
+              NULL);
     EXPECT_STR(joined(&config.argv), "/bin/server -v stop now", "arguments replace Cmd");
     EXPECT_STR(config_env(&config, "A"), "9", NULL);
     EXPECT_STR(config.cwd, "/x", NULL);
     EXPECT_STR(config.stop_signal, "15", NULL);
+    EXPECT_STR(config.user, "7:8", NULL);
     free_config();
     EXPECT_EQ(load(image, "init=/bin/other -- one"), 0, NULL);
     EXPECT_STR(joined(&config.argv), "/bin/other one", "init= ignores both");

@@ -18,7 +18,8 @@ TEST(ingotfile_reads_every_keyword)
 
     REQUIRE(
         parse("# comment\nFROM scratch\nCOPY a b /c/\nPROGRAM ./x --flag\nENV A=1 B=\"two words\"\n"
-              "WORKDIR /srv\nEXPOSE 80/tcp 53/udp\nVOLUME /data\nENTRYPOINT [\"/x\", \"-v\"]\n"
+              "WORKDIR /srv\nUSER a:b\nEXPOSE 80/tcp 53/udp\nVOLUME /data\nENTRYPOINT [\"/x\", "
+              "\"-v\"]\n"
               "CMD [\"go\"]\nSTOPSIGNAL SIGINT\nEXEC sh @image\nHEALTHCHECK tcp:80\nCOMPRESS "
               "lz4\nLABEL k=v\n",
               &file) == 0,
@@ -28,7 +29,7 @@ TEST(ingotfile_reads_every_keyword)
     EXPECT_EQ(file.lines[1].line, 3, "counted from 1, comments too");
     EXPECT_EQ(file.lines[1].args.len, 3, NULL);
     EXPECT_STR(file.lines[3].args.at[1], "B=two words", NULL);
-    EXPECT_STR(file.lines[7].args.at[1], "-v", NULL);
+    EXPECT_STR(file.lines[8].args.at[1], "-v", NULL);
     ingotfile_free(&file);
 }
 
