@@ -37,6 +37,12 @@ check_syscalls() {
         { echo "run: make docs/syscalls.md"; return 1; }
 }
 
+# Programs that no run of this machine may reach are at least programs.
+check_scripts() {
+    sources '*.py' | xargs -r python3 -c 'import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]' &&
+        sources '*.sh' | xargs -r -n1 bash -n
+}
+
 check_spelling() {
     sources | grep -vE '\.(bin|xz|gz|img)$|/corpus/' |
         xargs -r codespell -q 3 --ignore-words tools/codespell.ignore
@@ -50,7 +56,7 @@ check_clang() {
 }
 
 export -f sources
-for check in format arrows headers length marks syscalls spelling clang; do
+for check in format arrows headers length marks syscalls scripts spelling clang; do
     case $check in
     arrows) run_test "check: arrows" 60 python3 tools/check_arrows.py ;;
     *)

@@ -150,8 +150,7 @@ def test_files_of_a_container_image():
         need(home.good("run", "-q", folder) == "word\nof the image\n", "not its files and settings")
         subprocess.run(["tar", "-cf", f"{folder}/image.tar", "-C", folder, "rootfs"], check=True)
         result = home.ingot("run", f"{folder}/image.tar")
-        need(result.status == 125 and "no container image" in result.errors(), f"no clear word
-{result.show()}")
+        need(result.status == 125 and "no container image" in result.errors(), f"no clear word\n{result.show()}")
 
 
 def test_a_folder_of_pages_is_served():

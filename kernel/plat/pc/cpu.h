@@ -36,8 +36,8 @@ struct pc_cpu {
     struct tlb_wishes tlb;
     u64 faults_to_growth; /* [C] page faults until pc_tlb_grow(); 0: none ever */
     u64 growth_step;      /* [C] page faults between the last two */
-    bool polls;      /* [A] looks at its pending word all the time: no interrupt is needed */
-    bool stop_asked; /* [A] the next NMI is another CPU's wish */
+    bool polls;           /* [A] looks at its pending word all the time: no interrupt is needed */
+    bool stop_asked;      /* [A] the next NMI is another CPU's wish */
     alignas(16) u8 common_stack[1024]; /* a frame passes through; the TLB's handler runs here */
     alignas(16) u8 nmi_stack[4096];
     alignas(16) u8 fault_stack[4096]; /* #DF and #MC: both end in panic */
