@@ -1,6 +1,8 @@
 /* The instructions of the kernel that a guest in a process executes, each once, in the order of
- * their first turn: `bench-steps TENDER ARGUMENTS...` prints their offsets in the image.  One step
- * at a time, without random addresses; descriptors are passed on. */
+ * their first turn: `bench-steps TENDER ARGUMENTS...` prints their offsets in the image, and behind
+ * a '=' those of the words of its memory that are not zero in the end.  One step at a time, without
+ * random addresses; descriptors are passed on. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +41,20 @@ static void look(pid_t pid)
     }
 }
 
+static void tell_memory(pid_t pid)
+{
+    static unsigned long words[IMAGE_MAX / sizeof(long)];
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+    int fd = open(path, O_RDONLY);
+    ssize_t len = pread(fd, words, sizeof(words), KERNEL);
+    for (ssize_t i = 0; i < len / (ssize_t)sizeof(long); i++)
+        if (words[i])
+            fprintf(stderr, "=%zx\n", (size_t)i * sizeof(long));
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     int status = 0, sig = 0;
@@ -47,12 +63,15 @@ int main(int argc, char **argv)
         return 2;
     pid_t pid = start(argv + 1);
     waitpid(pid, &status, 0);
+    ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACEEXIT);
     while (WIFSTOPPED(status)) {
         ptrace(PTRACE_SINGLESTEP, pid, NULL, sig);
         if (waitpid(pid, &status, 0) < 0)
             break;
         sig = WIFSTOPPED(status) && WSTOPSIG(status) != SIGTRAP ? WSTOPSIG(status) : 0;
-        if (WIFSTOPPED(status))
+        if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
+            tell_memory(pid);
+        else if (WIFSTOPPED(status))
             look(pid);
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;

@@ -29,10 +29,9 @@ static void map_at(u64 at, u64 len, u32 prot, u32 flags, s32 fd, u64 offset)
 }
 
 /* Data is read, not mapped: that is a mapping and a page of a file less, and what lies behind it is
- * one with it. */
-static void map_data(u64 at, u64 end, const Elf64_Phdr *p)
+ * one with it.  Into pages that are there already. */
+static void read_data(u64 at, const Elf64_Phdr *p)
 {
-    map_at(at, end - at, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (sys6(__NR_pread64, FD_KERNEL, at, p->p_filesz, p->p_offset, 0, 0) != (long)p->p_filesz)
         tender_fail("cannot read the kernel", 0);
 }
@@ -47,7 +46,8 @@ static void map_segment(const struct hosted_boot *boot, u64 private_end, const E
                                                    : PROT_READ | PROT_WRITE;
 
     if (p->p_flags & PF_W)
-        map_data(at, end > private_end ? end : private_end, p);
+        map_at(at, (end > private_end ? end : private_end) - at, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     else
         map_at(at, end - at, prot, MAP_PRIVATE, FD_KERNEL, p->p_offset);
 }
@@ -92,12 +92,15 @@ void tender_map_kernel(struct hosted_boot *boot, u64 private_end, struct tender_
 {
     const Elf64_Ehdr *h = (const void *)header;
     const Elf64_Phdr *p = (const void *)(header + h->e_phoff);
+    const Elf64_Phdr *data = NULL;
     const struct hosted_note *note = NULL;
     u64 base = boot->kernel_base;
 
     for (u32 i = 0; i < h->e_phnum; i++) {
         if (p[i].p_type == PT_LOAD)
             map_segment(boot, private_end, &p[i]);
+        if (p[i].p_type == PT_LOAD && p[i].p_flags & PF_W)
+            data = &p[i];
         if (p[i].p_type == PT_LOAD && p[i].p_flags == PF_R)
             boot->regions[boot->nr_regions++] =
                 (struct hosted_region){.pa = boot->kernel_pa + p[i].p_vaddr - first_byte,
@@ -107,7 +110,7 @@ void tender_map_kernel(struct hosted_boot *boot, u64 private_end, struct tender_
         if (p[i].p_type == PT_NOTE)
             note = find_note(base + p[i].p_vaddr - first_byte, p[i].p_filesz);
     }
-    if (!note)
+    if (!note || !data)
         tender_fail("the kernel cannot run as a process: it is another version", 0);
     *kernel = (struct tender_kernel){
         .base = base,
@@ -119,7 +122,7 @@ void tender_map_kernel(struct hosted_boot *boot, u64 private_end, struct tender_
         .signal_stack = base + note->signal_stack,
         .signal_stack_size = note->signal_stack_size,
         .cpu_entry = base + note->cpu_entry,
-        .hot_start = base + note->hot_start,
-        .hot_end = base + note->hot_end,
     };
+    tender_touch(base + note->hot_start, note->hot_end - note->hot_start);
+    read_data(base + data->p_vaddr - first_byte, data);
 }

@@ -118,8 +118,7 @@ static void map_private(u64 from, u64 to)
         tender_fail("no memory for the kernel", 0);
 }
 
-/* What is written to anyway, at once: a fault less for each page.  Older hosts cannot. */
-static void touch(u64 at, u64 len)
+void tender_touch(u64 at, u64 len)
 {
     enum { POPULATE_WRITE = 23 };
 
@@ -397,9 +396,8 @@ _Noreturn void tender_main(u64 *stack)
     map_window(memory_fd);
     map_layers((u32)layers);
     tender_map_kernel(&boot, private_end, &kernel);
-    touch(kernel.hot_start, kernel.hot_end - kernel.hot_start);
     if (boot.head_len)
-        touch(boot.direct_base + boot.head_pa, HEAD_TOUCHED);
+        tender_touch(boot.direct_base + boot.head_pa, HEAD_TOUCHED);
     look_at_streams();
     take_signals(&kernel);
     if (boot.nr_cpus > 1)

@@ -53,12 +53,16 @@ _Noreturn void tender_fail(const char *why, long error);
 struct tender_kernel {
     u64 base;
     u64 entry, stub_start, stub_end, on_signal, restorer, signal_stack, signal_stack_size;
-    u64 cpu_entry, hot_start, hot_end;
+    u64 cpu_entry;
 };
 
 /** Look at the kernel file's header: how many bytes of addresses it takes, a number of pages, and
  * its @place if its addresses are true there only, else 0. */
 u64 tender_open_kernel(u64 *place);
+
+/** Have the host make whole pages that are written to anyway at once: a fault less for each.  Older
+ * hosts cannot, and wait for the fault. */
+void tender_touch(u64 at, u64 len);
 
 /** Map the kernel file at boot->kernel_base and find its note; fills @boot's part of it.  Private
  * memory goes on behind the kernel's data up to address @private_end, if that is behind it.  After

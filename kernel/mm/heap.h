@@ -19,8 +19,8 @@ void kfree(const void *ptr);
 char *kstrdup(const char *s);
 
 /** A kernel stack of KSTACK_SIZE bytes with an unmapped guard below, from a pool. NULL: no memory.
- */
-enum { KSTACK_SIZE = 16384 };
+ * The KSTACK_KEPT bytes at its top are the pool's. */
+enum { KSTACK_SIZE = 16384, KSTACK_KEPT = 16 };
 void *kstack_alloc(void);
 /** Give back what kstack_alloc() returned. */
 void kstack_free(void *stack);

@@ -76,6 +76,12 @@ static void *kept_take(void)
     return stack;
 }
 
+/* Which pages are behind a stack: above it, where a page is written to anyway. */
+static struct page **note_of(void *stack)
+{
+    return (struct page **)(void *)((char *)stack + KSTACK_SIZE - KSTACK_KEPT);
+}
+
 void *kstack_alloc(void)
 {
     void *stack = kept_take();
@@ -90,10 +96,11 @@ void *kstack_alloc(void)
         goto free_pages;
     if (plat.kernel_map(va, page_to_phys(pages), KSTACK_SIZE, PLAT_READ | PLAT_WRITE))
         goto free_slot;
-    *(struct page **)(uintptr_t)va = pages; /* the deepest word: see kstack_free() */
-    pages->owner = (void *)(uintptr_t)va;
+    stack = (void *)(uintptr_t)va;
+    *note_of(stack) = pages;
+    pages->owner = stack;
     page_account(offsetof(struct page_stats, kernel_stacks), STACK_PAGES);
-    return (void *)(uintptr_t)va;
+    return stack;
 
 free_slot:
     slot_give(va);
@@ -108,8 +115,7 @@ void kstack_free(void *stack)
 
     if (!stack)
         return;
-    /* If the word is gone the stack ran to its very end: that must not pass unseen. */
-    struct page *pages = *(struct page **)stack;
+    struct page *pages = *note_of(stack);
     assert((u64)(uintptr_t)pages >= direct_map_base && pages->owner == stack);
 
     spin_lock(&pool.lock);

@@ -16,12 +16,26 @@ enum {
 
 static struct futex_bucket buckets[FUTEX_BUCKETS];
 
-void futex_init(void)
+static bool are_ready; /* [A] */
+static struct spinlock ready_lock;
+
+/* Two pages, which a program that never waits does not touch. */
+static __attribute__((noinline, cold)) void make_ready(void)
 {
-    for (unsigned i = 0; i < FUTEX_BUCKETS; i++) {
+    spin_lock(&ready_lock);
+    for (unsigned i = 0; i < FUTEX_BUCKETS && !are_ready; i++) {
         mutex_init(&buckets[i].lock);
         list_init(&buckets[i].waiters);
     }
+    __atomic_store_n(&are_ready, true, __ATOMIC_RELEASE);
+    spin_unlock(&ready_lock);
+}
+
+/** Before a lock of a bucket is taken, unless somebody waits in it. */
+static inline void be_ready(void)
+{
+    if (unlikely(!__atomic_load_n(&are_ready, __ATOMIC_ACQUIRE)))
+        make_ready();
 }
 
 struct futex_bucket *futex_bucket_at(unsigned index)
@@ -37,6 +51,7 @@ static inline struct futex_bucket *bucket_at(u64 addr)
 
 struct futex_bucket *futex_bucket_of(const struct futex_key *key)
 {
+    be_ready();
     return bucket_at(key->addr);
 }
 static_assert(FUTEX_BUCKETS == 1 << (64 - 57), "the hash yields this many bits");
@@ -89,6 +104,7 @@ void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 
 
 static inline struct futex_bucket *lock_and_queue(struct futex_waiter *w)
 {
+    be_ready();
     struct futex_bucket *b = bucket_at(w->key.addr);
     __atomic_fetch_add(&b->nr_waiters, 1, __ATOMIC_SEQ_CST);
     mutex_lock_inline(&b->lock);

@@ -45,7 +45,5 @@ int futex_wait_requeue_pi(uaddr_t addr, bool shared, u32 val, u64 deadline_ns, u
  * otherwise). */
 int futex_cmp_requeue_pi(uaddr_t from, bool shared, uaddr_t to, int nr_move, u32 expected);
 
-/** At start. */
-void futex_init(void);
 /** The thread leaves its memory, by its end or by execve: robust futexes, clear_child_tid. */
 void futex_leave_memory(struct thread *thread);

@@ -733,6 +733,5 @@ void sched_init(void)
 #endif
     irq_set_handler(PEND_KICK, kicked, NULL);
     wait_init();
-    futex_init();
     posix_timers_init();
 }

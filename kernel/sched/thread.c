@@ -199,7 +199,7 @@ static struct thread *thread_alloc(void)
             return NULL;
         }
     }
-    t->kstack_top = (char *)t->kstack + KSTACK_SIZE;
+    t->kstack_top = (char *)t->kstack + KSTACK_SIZE - KSTACK_KEPT;
     return t;
 }
 

@@ -257,13 +257,19 @@ long sys_faccessat2(int dirfd, uaddr_t path, int mode, int flags)
 
 static long copy_link(const struct path *at, uaddr_t buf, size_t size)
 {
-    char *text = kmalloc(size);
-    if (!text)
-        return -ENOMEM;
-    ssize_t n = vfs_readlink(at, text, size);
+    char near[128], *text = near;
+    ssize_t n = vfs_readlink(at, near, min(size, sizeof(near)));
+
+    if ((n == (ssize_t)sizeof(near) || n == -ENAMETOOLONG) && size > sizeof(near)) {
+        text = kmalloc(size);
+        if (!text)
+            return -ENOMEM;
+        n = vfs_readlink(at, text, size);
+    }
     if (n > 0 && copy_to_user(buf, text, (size_t)n))
         n = -EFAULT;
-    kfree(text);
+    if (text != near)
+        kfree(text);
     return n;
 }
 

@@ -12,6 +12,8 @@
 #include "vfs/permission.h"
 #include "vfs/walk.h"
 
+enum { SHORT_LINK = 128 }; /* bytes; longer ones of files without a size are asked for twice */
+
 /* Where a walk stands.  Under the name lock .at needs no reference, as .held or a descendant or
  * ancestor of it keeps what it must; between two stretches under the lock .held is .at.dentry. */
 struct walk {
@@ -109,16 +111,23 @@ static void walk_jump(struct walk *w, struct path path)
     w->held = path.dentry;
 }
 
-/* The link's text, then what was left: the new text, of which *@link_len bytes are the link. */
+/* The link's text, then what was left: the new text.  Links without a size are short, mostly. */
 static int join_link(struct inode *link, const char *rest, char **out)
 {
     size_t rest_len = strlen(rest);
-    size_t room = link->size && link->size < LINUX_PATH_MAX ? link->size + 1 : LINUX_PATH_MAX;
+    size_t room = link->size ? min(link->size + 1, (u64)LINUX_PATH_MAX) : SHORT_LINK;
     char *text = kmalloc(room + rest_len + 16);
 
     if (!text)
         return -ENOMEM;
     ssize_t n = link->ops->readlink ? link->ops->readlink(link, text, room) : -EINVAL;
+    if ((n == SHORT_LINK || n == -ENAMETOOLONG) && !link->size) {
+        kfree(text);
+        text = kmalloc(LINUX_PATH_MAX + rest_len + 16);
+        if (!text)
+            return -ENOMEM;
+        n = link->ops->readlink(link, text, LINUX_PATH_MAX);
+    }
     if (n <= 0) {
         kfree(text);
         return n ? (int)n : -ENOENT;
