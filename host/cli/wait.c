@@ -144,6 +144,6 @@ const struct command command_wait = {
     .summary = "Wait until instances have ended for good, or are ready",
     .usage = "[OPTIONS] NAME...",
     .options = wait_specs,
-    .help = "Prints the exit status of each that has ended, or the name of each that is ready.\n",
+    .help = "Prints the exit status of each that has ended, or the name of each that is ready.",
     .run = wait_run,
 };

@@ -258,6 +258,36 @@ def test_compressed_images():
         need(result.status == 2 and "'zip'" in result.errors(), f"no clear word\n{result.show()}")
 
 
+def test_every_option_is_in_its_manual_page():
+    """What --help of a command lists, by its long and its short name; and a page has no others."""
+    folder = os.path.join(ROOT, "docs", "man")
+
+    def page(name):
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8") as file:
+            return re.sub(r"\\f[A-Z]", "", file.read().replace("\\-", "-"))
+    instances = page("ingot-instances.7")
+    with Home() as home:
+        commands = re.findall(r"^  ([a-z]+)  ", home.good("--help"), re.M)
+        need(len(commands) > 30, f"commands: {commands}")
+        for command in commands:
+            text = home.good(command, "--help")
+            need(not text.endswith("\n\n"), f"{command} --help ends with an empty line")
+            own = page(f"ingot-{command}.1")
+            pages = own + instances if command == "run" or not own else own
+            options = re.findall(r"^\s+(?:-(\w), |    )--([a-z-]+)", text, re.M)
+            need(options, f"{command}: no options\n{text}")
+            for short, name in options:
+                need(name == "help" or re.search(rf"--{name}\b", pages), f"{command} --{name}: in no page")
+                need(name == "help" or not short or re.search(rf"-{short}\b", pages), f"{command} -{short}: in no page")
+            if own:
+                there = set(re.findall(r"^\.(?:B|BR|BI)[^\n]*?--([a-z-]+)", own[own.find(".SH OPTIONS"):], re.M)) if ".SH OPTIONS" in own else set()
+                strange = there - {name for _, name in options}
+                need(not strange or command in ("build", "run", "volume"), f"{command}: its page tells of {strange}")
+
+
 def add_to(suite):
     for name, function in sorted(globals().items()):
         if name.startswith("test_"):
