@@ -219,14 +219,19 @@ static const struct {
     struct command command; /* for its options and its help; run goes through .act */
     int (*act)(const struct volume_options *options, int words, char **argv, struct err *err);
 } volume_verbs[] = {
-    {{"volume create", "", "[OPTIONS] NAME", create_specs, NULL, NULL, 0}, volume_create_run},
-    {{"volume ls", "", "[OPTIONS]", ls_specs, NULL, NULL, 0}, volume_ls_run},
-    {{"volume inspect", "", "NAME...", no_specs, NULL, NULL, 0}, volume_inspect_run},
-    {{"volume cp", "", "FROM TO", no_specs,
+    {{"volume create", "Make a volume", "[OPTIONS] NAME", create_specs, NULL, NULL, 0},
+     volume_create_run},
+    {{"volume ls", "List volumes", "[OPTIONS]", ls_specs, NULL, NULL, 0}, volume_ls_run},
+    {{"volume inspect", "Show everything about volumes, as JSON", "NAME...", no_specs, NULL, NULL,
+      0},
+     volume_inspect_run},
+    {{"volume cp", "Copy files into a volume or out of it", "FROM TO", no_specs,
       "One of FROM and TO is NAME:/PATH, in a volume that no guest has.", NULL, 0},
      volume_cp_run},
-    {{"volume rm", "", "[OPTIONS] NAME...", remove_specs, NULL, NULL, 0}, volume_rm_run},
-    {{"volume prune", "", "[OPTIONS]", prune_specs,
+    {{"volume rm", "Remove volumes with what they hold", "[OPTIONS] NAME...", remove_specs, NULL,
+      NULL, 0},
+     volume_rm_run},
+    {{"volume prune", "Remove all volumes that nobody uses", "[OPTIONS]", prune_specs,
       "Deletes every volume that no guest has at this moment.", NULL, 0},
      volume_prune_run},
 };

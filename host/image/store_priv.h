@@ -49,6 +49,8 @@ const char *store_label(const struct store_entry *entry);
 int store_lock(struct store *store, int *lock, struct err *err);
 /** With the lock: list the manifest @digest under @name, if that is not NULL. */
 int store_add(struct store *store, const char *digest, const char *name, struct err *err);
+/** Does an entry of the index name the manifest @digest? */
+bool store_lists(const struct store *store, const char *digest);
 /** With the lock: write the index that @store holds, and remove what it does not need. */
 int store_settle(struct store *store, struct err *err);
 /** With the lock: remove what the index does not need. */

@@ -84,7 +84,7 @@ int store_measure(const struct strs *used, struct store_usage *usage, struct err
     return failed;
 }
 
-/* Take entry @i off the index, if that is allowed. */
+/* Take entry @i off the index, if that is allowed.  An image that has a name besides stays. */
 static bool prune_one(struct store *store, size_t i, const struct strs *used, time_t before,
                       struct strs *deleted)
 {
@@ -96,8 +96,9 @@ static bool prune_one(struct store *store, size_t i, const struct strs *used, ti
     if (!is_unused(&entry, manifest, used) || last_use(store, manifest) > before)
         return false;
     const char *id = store_digest(json_object_get(manifest, "config"));
-    strs_add(deleted, id ? id : entry.digest);
     json_array_remove(store_manifests(store), i);
+    if (!store_lists(store, entry.digest))
+        strs_add(deleted, id ? id : entry.digest);
     return true;
 }
 
@@ -120,11 +121,12 @@ int store_prune(const struct strs *used, size_t keep, time_t age, struct strs *d
     int failed = store_lock(&store, &lock, err);
     if (failed)
         return failed;
+    const size_t had = store_count(&store);
     size_t unnamed = count_unnamed(&store);
     for (size_t i = 0; i < store_count(&store) && unnamed > keep;) /* the oldest come first */
         if (prune_one(&store, i, used, before, deleted))
             unnamed--;
         else
             i++;
-    return deleted->len ? store_settle(&store, err) : 0;
+    return store_count(&store) < had ? store_settle(&store, err) : 0;
 }

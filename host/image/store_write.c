@@ -364,7 +364,7 @@ static void store_unlist(struct store *store, const char *digest, const char *na
     }
 }
 
-static bool store_lists(const struct store *store, const char *digest)
+bool store_lists(const struct store *store, const char *digest)
 {
     for (size_t i = 0; i < store_count(store); i++) {
         const char *hex = store_digest(json_array_get(store_manifests(store), i));

@@ -109,7 +109,7 @@ static const struct pseudo_node kernel_nodes[] = {
 };
 
 static const struct pseudo_node vm_nodes[] = {
-    PSEUDO_VALUE("overcommit_memory", "0\n", keep),
+    PSEUDO_VALUE("overcommit_memory", "1\n", keep), /* no mapping is refused for its size */
     PSEUDO_VALUE("overcommit_ratio", "50\n", keep),
     PSEUDO_VALUE("max_map_count", "65530\n", keep),
     PSEUDO_VALUE("mmap_min_addr", "65536\n", keep),

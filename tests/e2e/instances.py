@@ -546,6 +546,7 @@ def what_is_not_needed():
         need((images["Total"], images["Active"], instances["Total"], instances["Active"]) == (3, 2, 1, 0), f"{images} {instances}")
         need(0 < images["Reclaimable"] < images["Size"] and instances["Reclaimable"] == instances["Size"] > 0, f"{images} {instances}")
         need("RECLAIMABLE" in lab.good("system", "df"), "no table")
+        lab.good("run", "--isolation", "process", "/bin/date")  # the same image without a name: it stays
         said = lab.good("system", "prune")
         need(said.count("Deleted: sha256:") == 1 and "Total reclaimed space: " in said, said)
         need(lab.good("images").count("date") == 1, "a name is lost")
