@@ -13,6 +13,8 @@ enum {
     FLUSH_SINGLE = 32, /* beyond so many pages the whole TLB goes */
     X2APIC_EOI = 0x80b,
     CR4_PGE = 1 << 7,
+    GROWTH_PAGES = 4, /* for each fault: those mapped with it, and the kernel's */
+    GROWTH_PAGES_MAX = 8192,
 };
 
 static inline void flush_page(u64 va)
@@ -35,11 +37,28 @@ static void flush_everything(void)
                      : "memory");
 }
 
+static const struct mem_region *largest_region(void)
+{
+    const struct mem_region *largest = boot_info.regions;
+
+    for (u32 i = 1; i < boot_info.nr_regions; i++)
+        if (boot_info.regions[i].len > largest->len)
+            largest = &boot_info.regions[i];
+    return largest;
+}
+
+/* Any pages will do to have the TLB in use: in a row they fill it without holes. */
 void pc_tlb_grow(struct pc_cpu *pc)
 {
+    const struct mem_region *ram = largest_region();
+    u64 pages = min(pc->growth_step * GROWTH_PAGES, (u64)GROWTH_PAGES_MAX);
+    u64 len = min(pages * PAGE_SIZE, ram->len);
+
+    for (u64 at = 0; at < len; at += PAGE_SIZE)
+        (void)*(const volatile u8 *)phys_to_virt(ram->base + at);
     pc->faults_to_growth = pc->growth_step;
     pc->growth_step *= 2;
-    flush_everything();
+    flush_program(); /* TCG forgets the kernel's as well */
 }
 
 static void flush_here(u64 start, u64 end)
