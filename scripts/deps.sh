@@ -17,7 +17,8 @@ large=(openjdk-17-jdk-headless golang-go r-base-core guile-3.0 sbcl postgresql-1
        mariadb-client-core groovy default-jre-headless libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients)
 # Servers and clients of the network tests, and what makes their networks.
 network=(iproute2 curl wget netcat-openbsd openssh-server openssh-client iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto
-         mosquitto-clients dnsmasq-base lighttpd varnish tinyproxy)
+         mosquitto-clients dnsmasq-base lighttpd varnish tinyproxy
+         squid gunicorn)
 [ "${1:-}" = --runtimes ] || large=()
 
 # What `ingot export` calls, and what judges its disks.

@@ -316,6 +316,75 @@ def varnish(way, folder, ground):
         need(b"X-Hits: " in head and b"X-Hits: 0" not in head, f"not from the cache: {head!r}")
 
 
+def varnish_by_default(way, folder, ground):
+    """As its package starts it: it has the compiler make its configuration, in the guest."""
+    if ground != "vm" or way != "user":
+        raise Skip("the other way and ground have been seen")
+    need_programs("varnishd", "gcc")
+    site = Site(folder)
+    words = ["varnishd", "-F", "-a", ":80", "-b", OUTSIDE[way] + ":8099", "-s", "malloc,32M"]
+    with background("python3", "-m", "http.server", "8099", cwd=site.folder), \
+            guest(words, net_options(way, [80]), ground=ground, memory="384M", stops=False):
+        until(lambda: ask(INSIDE[way], 80, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\n"), deadline=90)
+        site.check(f"http://{INSIDE[way]}")
+
+
+SQUID = """http_port 3128
+http_access allow all
+cache_mem 16 MB
+access_log none
+cache_log stdio:/dev/stderr
+pid_filename none
+pinger_enable off
+refresh_pattern . 10 100% 20
+shutdown_lifetime 0 seconds
+"""
+
+
+def squid(way, folder, ground):
+    """A proxy: the process that watches and the one that serves."""
+    if ground != "vm":
+        raise Skip("a sandboxed process is one process")
+    need_programs("squid")
+    site = Site(folder)
+    config, _ = write(folder, "squid.conf", SQUID)
+    options = [*net_options(way, [3128]), "--file", f"{config}:/s.conf"]
+    with background("python3", "-m", "http.server", "8099", cwd=site.folder), \
+            guest(["squid", "--foreground", "-f", "/s.conf"], options, ground=ground, memory="256M", stops=False):
+        page = f"http://{OUTSIDE[way]}:8099/index.html"
+        proxy = f"http://{INSIDE[way]}:3128"
+        until(lambda: ask(INSIDE[way], 3128, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"), deadline=60)
+        for _ in range(2):
+            same(fetch("-x", proxy, page), site.page, "the page through the proxy")
+        head = fetch("-x", proxy, "-I", page)
+        need(b"X-Cache: HIT" in head, f"not from its memory: {head!r}")
+
+
+GUNICORN = """import os
+def app(environ, start):
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d %d\\n" % (os.getpid(), len(body))]
+"""
+
+
+def gunicorn(way, folder, ground):
+    """A master and two workers that it forks."""
+    if ground != "vm":
+        raise Skip("a sandboxed process is one process")
+    need_programs("gunicorn")
+    app, _ = write(folder, "app.py", GUNICORN)
+    options = [*net_options(way, [8000]), "--file", f"{app}:/srv/app.py"]
+    words = ["gunicorn", "-w", "2", "-b", "0.0.0.0:8000", "--chdir", "/srv", "app:app"]
+    path, _ = write(folder, "body", os.urandom(300_000))
+    with guest(words, options, ground=ground, memory="256M"):
+        until(lambda: ask(INSIDE[way], 8000, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\n"), deadline=60)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: fetch("--data-binary", f"@{path}", f"http://{INSIDE[way]}:8000/"), range(40)))
+        need({got.split()[1] for got in answers} == {b"300000"}, f"not all that was sent: {answers[0]!r}")
+        need(len({got.split()[0] for got in answers}) == 2, "one worker did it all")
+
+
 APACHE = """ServerName server.test
 User www-data
 Group www-data
@@ -405,7 +474,7 @@ def php_fpm(way, folder, ground):
 
 
 SERVERS = (redis, memcached, nginx, nginx_workers, apache, apache_prefork, php_fpm, python, node, go, haproxy, mosquitto, iperf3, dnsmasq, lighttpd,
-           varnish)
+           varnish, varnish_by_default, squid, gunicorn)
 
 
 def without_rights():
