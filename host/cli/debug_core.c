@@ -46,10 +46,8 @@ static char *find_program(const char *text)
     if (!slash)
         return NULL;
     slash = strchr(slash, '/');
-    char *mapped = str_printf("%.*s", (int)strcspn(slash, "\n"), slash);
-    if (!fs_exists(mapped))
-        mem_free(&mapped);
-    return mapped;
+    char *mapped CLEANUP(mem_free) = str_printf("%.*s", (int)strcspn(slash, "\n"), slash);
+    return fs_exists(mapped) ? TAKE(mapped, NULL) : NULL;
 }
 
 static int add_kernel(struct strs *argv, const char *text, struct err *err)

@@ -264,12 +264,13 @@ static const struct {
     struct command command; /* for its options and its help; run goes through .act */
     int (*act)(const struct system_options *options, struct err *err);
 } system_verbs[] = {
-    {{"system df", "", "[OPTIONS]", df_specs,
+    {{"system df", "Show what images, instances and volumes take of the disk", "[OPTIONS]",
+      df_specs,
       "RECLAIMABLE: images that 'ingot system prune' removes, instances that have ended, volumes\n"
       "that no guest has ('ingot rm' and 'ingot volume prune' remove those).",
       NULL, 0},
      system_df_run},
-    {{"system prune", "", "[OPTIONS]", prune_specs,
+    {{"system prune", "Remove images that nobody needs", "[OPTIONS]", prune_specs,
       "Deletes images that have no name and that no instance or snapshot was made of: what 'ingot "
       "run FILE'\n"
       "made, which it makes again when it is wanted.",

@@ -130,6 +130,17 @@ def kernel_that_panics(ground):
             need(result.status == 1 and why in result.errors() and len(result.errors().splitlines()) == 1, result.show())
 
 
+def program_that_is_only_in_the_image():
+    """What was compiled for the image: gdb has the core file alone, and the command ends as gdb does."""
+    with Home() as home:
+        source, folder = os.path.join(home.path, "fall.c"), os.path.join(home.path, "crashes")
+        with open(source, "w", encoding="ascii") as file:
+            file.write("int main(void)\n{\n    __builtin_trap();\n}\n")
+        home.ingot("run", "--crash-dir", folder, source)
+        said = home.good("debug", "--core", os.path.join(folder, "crash-1.core"), "-nx", "-batch", "-ex", "info registers rip")
+        need("SIGILL" in said and "rip " in said, said)
+
+
 def full_disk(ground):
     with Home() as home:
         folder = os.path.join(home.path, "crashes")
@@ -174,5 +185,5 @@ def add_to(suite):
     for ground in ("process", "vm"):
         for test in (explained, aborted, thread_that_crashes, busy_on_another_cpu, limits_are_kept, kernel_that_panics, full_disk, of_an_instance):
             suite.add(f"crash: {test.__name__.replace('_', ' ')} ({ground})", test, ground)
-    for test in (child_that_crashes, number_is_bounded, no_folder_for_it):
+    for test in (child_that_crashes, number_is_bounded, no_folder_for_it, program_that_is_only_in_the_image):
         suite.add("crash: " + test.__name__.replace("_", " "), test)
