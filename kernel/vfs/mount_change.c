@@ -138,7 +138,7 @@ int mount_add(struct super_block *sb, struct dentry *root, const char *source, u
 struct census {
     const struct mount *mount;
     u32 inside; /* mounted in it */
-    u32 same;   /* other mounts of its file system */
+    u32 same;   /* other mounts of its file system, those that are gone left out */
 };
 
 static int count_visit(struct mount *mount, void *arg)
@@ -146,7 +146,7 @@ static int count_visit(struct mount *mount, void *arg)
     struct census *c = arg;
 
     c->inside += mount->parent == c->mount;
-    c->same += mount->sb == c->mount->sb && mount != c->mount;
+    c->same += mount->sb == c->mount->sb && mount != c->mount && !mount_is_gone(mount);
     return 0;
 }
 
@@ -162,8 +162,10 @@ static struct census census_of(const struct mount *mount)
  * mean no use. */
 static bool is_used(const struct super_block *sb, u32 known)
 {
-    while (ref_count(&sb->root->refs) > known && dentry_shrink(UINT64_MAX))
-        ; /* names that nobody uses, those without children first */
+    u32 idle = 0; /* passes that freed nothing: one may only have taken second chances away */
+
+    while (ref_count(&sb->root->refs) > known && idle < 2) /* those without children go first */
+        idle = dentry_shrink(UINT64_MAX) ? 0 : idle + 1;
     return ref_count(&sb->root->refs) > known;
 }
 

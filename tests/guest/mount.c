@@ -108,6 +108,7 @@ CASE(what_is_unmounted_gives_its_memory_back)
     if (!begin())
         return;
     make_dir("m");
+    make_dir("b");
     memset(bytes, 1, sizeof(bytes));
     for (int i = 0; i < TURNS; i++) {
         NEED(!mount("m", in("m"), "tmpfs", 0, NULL));
@@ -116,7 +117,12 @@ CASE(what_is_unmounted_gives_its_memory_back)
         NEED(fd >= 0);
         NEED(write(fd, bytes, sizeof(bytes)) == BYTES);
         close(fd);
-        NEED(!umount(in("m")));
+        if (i) { /* shown twice, and unmounted one after the other */
+            NEED(!mount(in("m"), in("b"), NULL, MS_BIND, NULL));
+            NEED(!umount(in(i % 2 ? "m" : "b")));
+            CHECK(is_file(in(i % 2 ? "b/d/e/f" : "m/d/e/f")));
+        }
+        NEED(!umount(in(i % 2 ? "b" : "m")));
     }
 }
 
