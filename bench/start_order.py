@@ -61,10 +61,11 @@ def steps(env, target):
     return [int(line, 16) for line in lines if line[0] != "="], [int(line[1:], 16) for line in lines if line[0] == "="]
 
 
-def add_names(order, known, offsets):
+def add_names(order, known, offsets, size):
+    """To @order those of @known that have a byte of the @size from one of @offsets on."""
     starts = [row[0] for row in known]
     for offset in offsets:
-        row = known[max(bisect.bisect(starts, offset + 7) - 1, 0)]
+        row = known[max(bisect.bisect(starts, offset + size - 1) - 1, 0)]
         if offset < row[0] + row[1] and row[2] not in order:
             order.append(row[2])
 
@@ -83,8 +84,8 @@ def main():
         for program in (process.HELLO, process.HELLO + "-dynamic"):
             subprocess.run([process.INGOT, "build", "-q", "-t", "start:1", program], check=True, env=env, stdout=subprocess.DEVNULL)
             what_ran, what_written = steps(env, "start:1")
-            add_names(ran, code, what_ran)
-            add_names(written, data, what_written)
+            add_names(ran, code, what_ran, 1)
+            add_names(written, data, what_written, 8)
     small = {row[2] for row in data if row[1] <= LARGE}
     written += [row[2] for row in data if row[1] <= SMALLEST and row[2] not in written]
     write("start_order.lds", "What a small program's start and end run, in that order", [f"*(.text.{name})" for name in ran])

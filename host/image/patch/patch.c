@@ -12,9 +12,9 @@
 enum {
     INSN_LEN = 2, /* of `syscall` and of `cpuid` */
 
-    /* A mapping costs a process 4 us and its faults: nearly all of a text in one of them, for some
+    /* A mapping costs a process 4 us and its faults: most of a text in one of them, for some
      * 100 KB of a static program and 700 of libc. */
-    JOIN_MAX = 24,
+    JOIN_MAX = 32,
 };
 
 void maker_free(struct maker *m)

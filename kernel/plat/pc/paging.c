@@ -140,28 +140,53 @@ u32 pc_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot)
     return mapped;
 }
 
+/* One leaf of 2 MiB. */
+static int map_huge(struct plat_as *as, u64 *top, u64 va, u64 leaf)
+{
+    u64 *e = entry_make(as, top, va, LEVEL_PD);
+
+    if (!e)
+        return -ENOMEM;
+    if (is_table(*e, LEVEL_PD)) { /* left over from small pages, and empty by contract */
+        u64 table = *e & PTE_PA_MASK;
+        *e = 0;
+        forget_table(as, e);
+        flush_tables(as, va, HUGE_SIZE);
+        table_page_release(table, false);
+    }
+    if (as)
+        as->huge = true;
+    *e = leaf;
+    return 0;
+}
+
+/* @len bytes of one part of a table: there is one way to all of them. */
+static int map_part(struct plat_as *as, u64 *top, u64 va, u64 len, u64 leaf)
+{
+    u64 *e = entry_make(as, top, va, LEVEL_PT);
+
+    if (!e)
+        return -ENOMEM;
+    for (; len; len -= PAGE_SIZE, leaf += PAGE_SIZE)
+        *e++ = leaf;
+    return 0;
+}
+
 static int map_range(struct plat_as *as, u64 *top, u64 va, u64 pa, u64 len, u64 bits, u32 prot)
 {
-    while (len) {
+    int err = 0;
+
+    for (u64 step; len && !err; va += step, pa += step, len -= step) {
         bool huge = !((va | pa) & (HUGE_SIZE - 1)) && len >= HUGE_SIZE;
-        u32 level = huge ? LEVEL_PD : LEVEL_PT;
-        u64 *e = entry_make(as, top, va, level);
-        if (!e)
-            return -ENOMEM;
-        if (huge && is_table(*e, level)) { /* left over from small pages, and empty by contract */
-            u64 table = *e & PTE_PA_MASK;
-            *e = 0;
-            forget_table(as, e);
-            flush_tables(as, va, HUGE_SIZE);
-            table_page_release(table, false);
+        if (huge) {
+            step = HUGE_SIZE;
+            err = map_huge(as, top, va, pa | leaf_bits(prot, LEVEL_PD) | bits);
+        } else {
+            step = min(len, (PART - index_of(va, LEVEL_PT) % PART) * PAGE_SIZE);
+            err = map_part(as, top, va, step, pa | leaf_bits(prot, LEVEL_PT) | bits);
         }
-        if (huge && as)
-            as->huge = true;
-        *e = pa | leaf_bits(prot, level) | bits;
-        u64 step = span_of(level);
-        va += step, pa += step, len -= step;
     }
-    return 0;
+    return err;
 }
 
 int pc_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
