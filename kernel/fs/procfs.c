@@ -118,7 +118,8 @@ static const struct pseudo_node root_nodes[] = {
                 VERSION_SYSNAME " version " VERSION_RELEASE " (ingot) " VERSION_BUILD "\n"),
     PSEUDO_FILE("cmdline", show_cmdline),
     PSEUDO_TEXT("filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tdevtmpfs\nnodev\tproc\n"
-                               "nodev\tpipefs\nnodev\toverlay\n\terofs\n"),
+                               "nodev\tcgroup2\nnodev\tpipefs\nnodev\toverlay\nnodev\t9p\n\text4\n"
+                               "\terofs\n"),
     PSEUDO_LINK("mounts", "self/mounts"),
     PSEUDO_LINK("net", "self/net"),
     PSEUDO_FILE("devices", show_devices),

@@ -4,11 +4,13 @@
 
 #include "abi/errno.h"
 #include "core/percpu.h"
+#include "core/time.h"
 #include "fs/proc.h"
 #include "fs/proc_net.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/page.h"
+#include "sched/thread.h"
 #include "vfs/mount.h"
 
 enum { CGROUP2_MAGIC = 0x63677270 };
@@ -144,6 +146,7 @@ static const struct pseudo_node devices_nodes[] = {PSEUDO_DIR("system", system_n
 static const struct pseudo_node huge_nodes[] = {
     PSEUDO_VALUE("enabled", "[always] madvise never\n", keep),
     PSEUDO_VALUE("defrag", "always defer defer+madvise [madvise] never\n", keep),
+    PSEUDO_VALUE("shmem_enabled", "always within_size advise [never] deny force\n", keep),
     PSEUDO_TEXT("hpage_pmd_size", "2097152\n"),
     PSEUDO_VALUE("use_zero_page", "0\n", keep),
 };
@@ -169,6 +172,56 @@ static int show_memory_current(struct text *out,
     return 0;
 }
 
+static int show_memory_stat(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    struct page_stats s;
+
+    page_get_stats(&s);
+    const struct {
+        const char *name;
+        u64 pages;
+    } lines[] = {
+        {"anon", s.anon},
+        {"file", s.page_cache},
+        {"kernel", s.slab + s.kernel_stacks + s.page_tables},
+        {"kernel_stack", s.kernel_stacks},
+        {"pagetables", s.page_tables},
+        {"inactive_anon", 0},
+        {"active_anon", s.anon},
+        {"inactive_file", 0},
+        {"active_file", s.page_cache},
+        {"slab_reclaimable", 0},
+        {"slab_unreclaimable", s.slab},
+        {"slab", s.slab},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+        text_add(out, "%s %lu\n", lines[i].name, (unsigned long)(lines[i].pages * PAGE_SIZE));
+    return 0;
+}
+
+static int show_cpu_stat(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    struct sched_stats s;
+
+    cpu_times_begin();
+    sched_get_stats(&s);
+    u64 all = time_ns() * cpu_count, used = all - min(s.idle_ns, all);
+    u64 system = min(s.system_ns, used);
+    text_add(out, "usage_usec %lu\nuser_usec %lu\nsystem_usec %lu\n", (unsigned long)(used / 1000),
+             (unsigned long)((used - system) / 1000), (unsigned long)(system / 1000));
+    text_add(out, "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\n");
+    return 0;
+}
+
+static int show_pids(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    struct sched_stats s;
+
+    sched_get_stats(&s);
+    text_add(out, "%u\n", s.threads);
+    return 0;
+}
+
 /* A container's own cgroup, as its root shows itself inside: cgroup-v2. */
 static const struct pseudo_node cgroup_nodes[] = {
     PSEUDO_TEXT("cgroup.controllers", "cpu memory pids\n"),
@@ -181,15 +234,15 @@ static const struct pseudo_node cgroup_nodes[] = {
     PSEUDO_VALUE("memory.swap.max", "0\n", keep),
     PSEUDO_FILE("memory.current", show_memory_current),
     PSEUDO_TEXT("memory.swap.current", "0\n"),
-    PSEUDO_TEXT("memory.stat", "anon 0\nfile 0\ninactive_file 0\n"),
+    PSEUDO_FILE("memory.stat", show_memory_stat),
     PSEUDO_TEXT("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n"),
     PSEUDO_VALUE("cpu.max", "max 100000\n", keep),
     PSEUDO_VALUE("cpu.weight", "100\n", keep),
-    PSEUDO_TEXT("cpu.stat", "usage_usec 0\nuser_usec 0\nsystem_usec 0\n"),
+    PSEUDO_FILE("cpu.stat", show_cpu_stat),
     PSEUDO_FILE("cpuset.cpus.effective", show_cpus),
     PSEUDO_TEXT("cpuset.mems.effective", "0\n"),
     PSEUDO_VALUE("pids.max", "max\n", keep),
-    PSEUDO_TEXT("pids.current", "1\n"),
+    PSEUDO_FILE("pids.current", show_pids),
 };
 
 static const struct pseudo_node fs_nodes[] = {PSEUDO_DIR("cgroup", cgroup_nodes)};

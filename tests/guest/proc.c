@@ -221,6 +221,34 @@ CASE(processors_in_sys)
     CHECK(sysconf(_SC_PHYS_PAGES) > 0);
 }
 
+static unsigned long named(const char *path, const char *name)
+{
+    const char *at = strstr(get_file(path), name);
+    return at ? strtoul(at + strlen(name), NULL, 10) : 0;
+}
+
+/* What runtimes and monitors take for their container's use. */
+CASE(cgroup_counts_processor_and_memory)
+{
+    enum { LEN = 8 << 20 };
+    if (access("/sys/fs/cgroup/memory.stat", R_OK)) /* version 1, or the root of them all */
+        return;
+    unsigned long cpu = named("/sys/fs/cgroup/cpu.stat", "usage_usec ");
+    unsigned long anon = named("/sys/fs/cgroup/memory.stat", "anon ");
+    char *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED(p != MAP_FAILED);
+    memset(p, 1, LEN);
+    struct timespec start, now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+    do
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 30000000);
+    CHECK(named("/sys/fs/cgroup/cpu.stat", "usage_usec ") >= cpu + 25000);
+    CHECK(named("/sys/fs/cgroup/memory.stat", "anon ") >= anon + LEN / 2 || !anon);
+    CHECK(strtoul(get_file("/sys/fs/cgroup/pids.current"), NULL, 10) >= 1);
+    munmap(p, LEN);
+}
+
 CASE(device_files)
 {
     char buf[64];
