@@ -228,7 +228,7 @@ def test_without_a_home_and_help_for_a_command():
         need(user.status == 0, f"no word on where\n{user.show()}")
         if os.getuid() == 0:
             result = run(["setpriv", "--reuid=nobody", "--clear-groups", INGOT, "run", "/bin/true"], env=home.env(**env))
-            need(result.status == 1 and "/root" not in result.errors(), f"another's home\n{result.show()}")
+            need(result.status == 125 and "/root" not in result.errors(), f"another's home\n{result.show()}")
         need(home.good("help", "run") == home.good("run", "--help"), "not the help of the command")
         need(home.ingot("help", "nosuch").status == 2, "help for what there is not")
 

@@ -54,7 +54,7 @@ def taken_ports(ground):
         udp.bind(("127.0.0.1", 0))
         for link, suffix in ((tcp, ""), (udp, "/udp")):
             port = link.getsockname()[1]
-            refused(ground, ["-p", f"127.0.0.1:{port}:80{suffix}"], 1, rf"port {port} of 127\.0\.0\.1 is taken")
+            refused(ground, ["-p", f"127.0.0.1:{port}:80{suffix}"], 125, rf"port {port} of 127\.0\.0\.1 is taken")
 
 
 def taken_tap(ground):

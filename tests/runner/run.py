@@ -390,7 +390,7 @@ def slow_reader_loses_nothing_of_the_serial_line():
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     need(child.stdout.readline() == b"up\n", "no output")
     child.send_signal(signal.SIGSTOP)
-    time.sleep(0.5)
+    time.sleep(1.5)
     child.send_signal(signal.SIGCONT)
     _, errors = child.communicate(timeout=20)
     same(child.returncode, 0, "status")

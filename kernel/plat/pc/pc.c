@@ -14,7 +14,8 @@ enum {
     UART_THR = 0,
     UART_LSR = 5,
     LSR_BREAK = 0x10,
-    LSR_THRE = 0x20,
+    LSR_THRE = 0x20,    /* takes a byte */
+    LSR_TEMT = 0x40,    /* has sent all of them */
     DEBUG_EXIT = 0x501, /* QEMU's isa-debug-exit */
     KBD_COMMAND = 0x64,
     KBD_PULSE_RESET = 0xfe,
@@ -67,28 +68,39 @@ static void pc_cpu_idle(void)
 
 void (*plat_uart_break)(void);
 
-/* Does the line take a byte?  A reader of it that is slow for a moment must not cost any; one that
- * reads no more is waited for once. */
-static bool uart_wait(void)
+/* Looks at the line until it has @wanted, a bit of its status, but @limit times at most. */
+static bool uart_look(u8 wanted, u32 limit)
 {
-    enum { PATIENCE = 4000000, NO_PATIENCE = 100 }; /* looks, of 0.2 to 2 us each */
-    static bool stuck;                              /* [A] */
-    u32 limit = __atomic_load_n(&stuck, __ATOMIC_RELAXED) ? NO_PATIENCE : PATIENCE;
-
     for (u32 tries = 0; tries < limit; tries++) {
         u8 status = inb(COM1 + UART_LSR);
         if (status == 0xff)
             return false; /* nothing there */
         if (unlikely(status & LSR_BREAK) && plat_uart_break)
             plat_uart_break();
-        if (likely(status & LSR_THRE)) {
-            if (unlikely(limit == NO_PATIENCE))
-                __atomic_store_n(&stuck, false, __ATOMIC_RELAXED);
+        if (likely(status & wanted))
             return true;
-        }
     }
-    __atomic_store_n(&stuck, true, __ATOMIC_RELAXED);
     return false;
+}
+
+/* A reader of the line that is slow for a moment must not cost any byte; one that reads no more is
+ * waited for once. */
+static bool uart_wait(u8 wanted)
+{
+    enum { LOOKS = 100, PATIENCE_MS = 3000, KHZ_UNKNOWN = 1000000 };
+    static bool stuck; /* [A] */
+    bool ready = uart_look(wanted, LOOKS);
+
+    if (likely(ready) && likely(!__atomic_load_n(&stuck, __ATOMIC_RELAXED)))
+        return true;
+    if (!ready && !__atomic_load_n(&stuck, __ATOMIC_RELAXED)) {
+        u64 khz = boot_info.tsc_khz ? boot_info.tsc_khz : KHZ_UNKNOWN;
+        u64 until = rdtsc() + khz * PATIENCE_MS;
+        while (!ready && rdtsc() < until)
+            ready = uart_look(wanted, LOOKS);
+    }
+    __atomic_store_n(&stuck, !ready, __ATOMIC_RELAXED);
+    return ready;
 }
 
 void (*plat_screen_write)(const char *text, size_t len);
@@ -98,7 +110,7 @@ static void pc_console_write(const char *text, size_t len)
     if (unlikely(plat_screen_write))
         plat_screen_write(text, len);
     for (size_t i = 0; i < len; i++)
-        if (uart_wait())
+        if (uart_wait(LSR_THRE))
             outb(COM1 + UART_THR, (u8)text[i]);
 }
 
@@ -140,6 +152,7 @@ static void triple_fault(void)
 
 __attribute__((noreturn)) static void pc_power_off(u32 code)
 {
+    uart_wait(LSR_TEMT); /* what the line has not sent ends with the machine */
     outb(DEBUG_EXIT, (u8)code);
     pc_acpi_power_off();
     outb(KBD_COMMAND, KBD_PULSE_RESET);

@@ -4,7 +4,9 @@ sleep 100 &
 mine=$!
 setpriv --reuid=65534 --regid=65534 --clear-groups sleep 200 &
 theirs=$!
-until [ "$(ps -o comm= -p $theirs)" = sleep ]; do :; done
+for pid in $mine $theirs; do
+    until [ "$(ps -o comm= -p $pid)" = sleep ]; do :; done
+done
 renice -n 19 -p $mine $theirs >/dev/null # whatever this script itself was started with
 ps -o uid=,comm=,args=,stat=,nlwp=,ni= -p $mine,$theirs
 ps -o ppid= -p $theirs | grep -qw $$ && echo ours
