@@ -41,10 +41,31 @@ static const struct command *main_find(const char *name)
     return NULL;
 }
 
+/* Commands of container tools that have another name here, or none. */
+static const struct {
+    const char *name, *answer;
+} main_elsewhere[] = {
+    {"pull", "there is no registry client; 'skopeo copy docker://IMAGE oci:DIR', then 'ingot run "
+             "oci:DIR'"},
+    {"push", "there is no registry client; 'ingot export' writes disks and boot files"},
+    {"load", "write 'ingot build FILE.tar', or run the file as it is"},
+    {"import", "write 'ingot build FILE.tar', or an Ingotfile with COPY"},
+    {"save", "write 'ingot export'"},
+    {"create", "write 'ingot run -d', or 'ingot volume create'"},
+    {"cp", "write 'ingot volume cp'; into a run files go by --file and -v"},
+    {"info", "write 'ingot doctor'"},
+    {"version", "write 'ingot --version'"},
+};
+
 static int main_unknown(const char *word)
 {
     const char *names[ARRAY_LEN(commands)];
 
+    for (size_t i = 0; i < ARRAY_LEN(main_elsewhere); i++)
+        if (strcmp(word, main_elsewhere[i].name) == 0) {
+            fprintf(stderr, "ingot: no command '%s': %s\n", word, main_elsewhere[i].answer);
+            return 2;
+        }
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         names[i] = commands[i]->name;
     const char *nearest = str_nearest(word, names, ARRAY_LEN(names));

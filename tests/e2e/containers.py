@@ -174,6 +174,8 @@ def test_the_user_of_the_image_starts_it():
         with open(os.path.join(folder, "Ingotfile"), "w", encoding="ascii") as file:
             file.write("FROM oci:oci\nUSER 7:7\nENTRYPOINT /bin/id\n")
         need(home.good("run", "-q", folder) == "uid=7 gid=7(log)\n", "of an Ingotfile")
+        home.good("build", "-q", "-t", "small", "--compress", "lz4", path)
+        need("uid=101(web) gid=102(web)" in home.ingot("run", "small").text(), "compressed")
         need(home.good("run", "-q", "-w", "/a/b/c", "--entrypoint", "/bin/busybox", "-u", "0", path, "pwd") == "/a/b/c\n", "a folder for it")
 
 
@@ -305,6 +307,13 @@ def test_what_podman_saves():
             subprocess.run([*podman, "save", "-q", "--format", form, "-o", f"{folder}/{form}", "local/it:1"], check=True, capture_output=True)
             need(home.good("run", "-q", f"{folder}/{form}") == "hi\n", form)
             need(home.good("build", f"{folder}/{form}").startswith("it:1 "), f"{form}: its name")
+
+
+def test_commands_of_container_tools_say_what_to_write_here():
+    with Home() as home:
+        for word, answer in (("pull", "skopeo copy"), ("load", "ingot build FILE.tar"), ("version", "ingot --version")):
+            result = home.ingot(word, "alpine")
+            need(result.status == 2 and answer in result.errors() and result.errors().count("\n") == 1, f"{word}\n{result.show()}")
 
 
 def add_to(suite):
