@@ -398,16 +398,26 @@ def slow_reader_loses_nothing_of_the_serial_line():
     same([line for line in errors.decode().splitlines() if "guest: " in line], want, "lines")
 
 
+def build_sleep():
+    """Make the image, so that the children of a run are those that carry the guest."""
+    subprocess.run([INGOT, "run", "-q", "--isolation", "process", "/bin/sleep", "0"], stdin=subprocess.DEVNULL, check=True, timeout=60)
+
+
+def states_of(pids):
+    return [open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] for pid in pids]
+
+
 def guest_sleeps_with_us(isolation):
+    build_sleep()
     child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + 20
     while not (vmm := children(child.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
     child.send_signal(signal.SIGTSTP)
-    time.sleep(0.3)
-    states = [open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
-              for pid in [child.pid, *vmm]]
+    deadline = time.monotonic() + 10
+    while (states := states_of([child.pid, *vmm])) != ["T", "T"] and time.monotonic() < deadline:
+        time.sleep(0.05)
     child.send_signal(signal.SIGCONT)
     same(child.wait(20), 0, "status")
     same(states, ["T", "T"], "states")
@@ -497,21 +507,27 @@ def sandbox_and_device_of(pid):
 
 
 def start_with_network():
+    build_sleep()
     child = subprocess.Popen([INGOT, "run", "--isolation", "process", "--net", "user", "/bin/sleep", "60"],
                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    for _ in range(100):
+    for _ in range(400):
         sandbox, device = sandbox_and_device_of(child.pid)
         if device:
             with open(f"/proc/{device}/status", encoding="ascii") as file:
                 if "Seccomp:\t2" in file.read():
                     return child, sandbox, device
         time.sleep(0.05)
-    raise Failure("no device process")
+    child.kill()
+    raise Failure(f"no device process: {child.communicate()[1]}")
 
 
 def process_without_network_has_no_device_process():
+    build_sleep()
     child = subprocess.Popen([INGOT, "run", "--isolation", "process", "/bin/sleep", "60"], stdin=subprocess.DEVNULL)
-    time.sleep(0.5)
+    deadline = time.monotonic() + 20
+    while not children(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)  # for whom else might come
     sandbox, device = sandbox_and_device_of(child.pid)
     child.kill()
     child.wait(20)
