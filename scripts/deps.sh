@@ -4,7 +4,7 @@
 #     deps.sh --runtimes      also the large runtimes and servers (about 1 GB), whose tests are skipped without
 set -euo pipefail
 
-build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev libarchive-dev libzydis-dev libslirp-dev)
+build=(gcc g++ make meson ninja-build pkg-config libc6-dev python3 libjansson-dev libzydis-dev libslirp-dev)
 run=(qemu-system-x86 erofs-utils e2fsprogs)
 check=(clang clang-format libclang-rt-14-dev codespell git gdb)
 # Programs that the tests run unmodified, as a user would.
