@@ -6,6 +6,7 @@
 #include "abi/elf.h"
 #include "abi/fold.h"
 #include "abi/linux_boot.h"
+#include "export/absolute.h"
 #include "export/bytes.h"
 #include "export/fold.h"
 #include "lib/cleanup.h"
@@ -61,6 +62,18 @@ static int boot_segment(const struct buf *elf, const struct elf64_phdr *p, struc
     return 0;
 }
 
+/* The kernel makes it good before it enters that code. */
+static void boot_absolute(u8 *kernel, u64 size, u64 image_size)
+{
+    struct absolute_form form;
+
+    memcpy(&form, kernel + BOOT_ABSOLUTE, sizeof(form));
+    if (form.begin < form.end && form.end < size) {
+        absolute_make(kernel, form.begin, form.end, image_size, &form);
+        memcpy(kernel + BOOT_ABSOLUTE, &form, sizeof(form));
+    }
+}
+
 static int boot_read_kernel(const char *kernel, struct boot_file *out, u64 *image_size,
                             struct err *err)
 {
@@ -88,6 +101,7 @@ static int boot_read_kernel(const char *kernel, struct boot_file *out, u64 *imag
     if (padding)
         memset(buf_grow(&out->head, padding), 0, padding);
     out->kernel_size = out->head.len - BOOT_SETUP_SIZE;
+    boot_absolute((u8 *)out->head.data + BOOT_SETUP_SIZE, out->kernel_size, *image_size);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "export/fold.h"
 
 #include "abi/fold.h"
+#include "export/absolute.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,9 @@ void fold(const u8 *data, size_t len, struct buf *out)
     fold_add_run(&f, len - f.done, 0, 0);
     head.nr_runs = f.nr_runs;
     head.literals = (u32)f.literals.len;
+    if (f.literals.len > FOLD_LEAST)
+        absolute_make((u8 *)f.literals.data, 0, f.literals.len - sizeof(u32), f.literals.len,
+                      &head.absolute);
     buf_add(out, &head, sizeof(head));
     buf_add(out, f.runs.data, f.runs.len);
     if (f.literals.len)

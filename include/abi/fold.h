@@ -7,9 +7,10 @@
  * the image into memory of its own at the start. */
 #pragma once
 
+#include "abi/absolute.h"
 #include "lib/types.h"
 
-#define FOLD_MAGIC 0x646c6f4649474e49ul /* "INGIFold" */
+#define FOLD_MAGIC 0x326c6f4649474e49ul /* "INGIFol2" */
 
 enum { FOLD_LIMIT = 64 << 20 }; /* larger roots are stored as they are */
 
@@ -17,12 +18,14 @@ struct fold_header {
     u64 magic;
     u64 size; /* of the image, whole pages */
     u32 nr_runs;
-    u32 literals; /* bytes in all */
+    u32 literals;                  /* bytes in all */
+    struct absolute_form absolute; /* of the literals; what it has ends four bytes before them */
+    u32 unused;
 };
 
 struct fold_run {
     u32 literals, copy, back; /* bytes */
 };
 
-static_assert(sizeof(struct fold_header) == 24 && sizeof(struct fold_run) == 12,
+static_assert(sizeof(struct fold_header) == 40 && sizeof(struct fold_run) == 12,
               "both sides agree");

@@ -65,6 +65,7 @@ enum {
     BOOT_ENTRY_32 = 0x000,
     BOOT_ENTRY_64 = 0x200,
     BOOT_ENTRY_EFI = 0x300,
+    BOOT_ABSOLUTE = 0x320, /* struct absolute_form (abi/absolute.h), its range filled in */
     BOOT_KERNEL_ADDRESS = 0x100000,
 };
 

@@ -10,6 +10,7 @@
 
 #define BOOT_ENTRY_64  0x200
 #define BOOT_ENTRY_EFI 0x300
+#define BOOT_ABSOLUTE  0x320
 
 #define BOOT_STACK_SIZE 16384
 
@@ -62,7 +63,7 @@ enter_long_mode:
     cmpl $0x40000083, %eax
     jne 2b
 
-    movl $0x20, %eax            /* CR4.PAE */
+    movl $0x220, %eax           /* CR4: PAE, OSFXSR */
     movl %eax, %cr4
     lea boot_pml4 - here(%ebp), %eax
     movl %eax, %cr3
@@ -113,7 +114,7 @@ start64:
     rdmsr
     orl $0x801, %eax
     wrmsr
-    movl $0x20, %eax            /* CR4.PAE; no PGE, so that nothing of the loader's stays */
+    movl $0x220, %eax           /* CR4: PAE, OSFXSR; no PGE, so that nothing of the loader's stays */
     movq %rax, %cr4
     lea boot_pml4(%rip), %rax
     movq %rax, %cr3
@@ -138,6 +139,11 @@ efi_start:                      /* RCX = image handle, RDX = system table */
     popq %rbp
     ret
 
+    .org BOOT_ABSOLUTE
+absolute:                       /* abi/absolute.h: of the image; `ingot export` sets the rest */
+    .long kernel_code - here, kernel_code_end - here
+    .byte 0, 0, 0, 0
+
 in_long_mode:
     movl $SEL_DATA, %eax
     movl %eax, %ss
@@ -146,7 +152,12 @@ in_long_mode:
     xorl %eax, %eax
     movl %eax, %fs
     movl %eax, %gs
-    movl %ebx, %edi
+    cmpb $0, absolute+10(%rip)
+    je 3f
+    lea here(%rip), %rdi
+    lea absolute(%rip), %rsi
+    call absolute_undo
+3:  movl %ebx, %edi
     xorl %ebp, %ebp
     call pc_boot_early          /* returns how far up the image goes; loads the final tables */
     addq %rax, %rsp

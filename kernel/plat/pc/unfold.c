@@ -2,13 +2,14 @@
 
 #include "abi/fold.h"
 #include "lib/string.h"
+#include "plat/pc/absolute.h"
 #include "plat/pc/memory_map.h"
 
 /* Where the parts of a folded image lie, and what is left of each. */
 struct folded {
     const u8 *runs;
     u32 nr_runs;
-    const u8 *literals;
+    u8 *literals;
     u64 nr_literals;
 };
 
@@ -46,7 +47,13 @@ static bool unfold_parts(struct folded *from, u8 *out, u64 size)
     return at == size && !from->nr_literals;
 }
 
-bool unfold(const u8 *data, u64 len, u8 *out)
+static bool absolute_is_within(const struct absolute_form *form, u32 literals)
+{
+    return form->begin <= form->end && (form->end - form->begin) % ABSOLUTE_BLOCK == 0 &&
+           form->end < literals && literals - form->end >= sizeof(u32);
+}
+
+bool unfold(u8 *data, u64 len, u8 *out)
 {
     struct fold_header head;
     u64 size = unfold_size(data, len);
@@ -54,9 +61,14 @@ bool unfold(const u8 *data, u64 len, u8 *out)
     if (!size)
         return false;
     memcpy(&head, data, sizeof(head));
-    const u8 *runs = data + sizeof(head);
+    u8 *runs = data + sizeof(head);
     struct folded from = {runs, head.nr_runs, runs + head.nr_runs * sizeof(struct fold_run),
                           head.literals};
+    if (head.absolute.count) {
+        if (!absolute_is_within(&head.absolute, head.literals))
+            return false;
+        absolute_undo(from.literals, &head.absolute);
+    }
     return unfold_parts(&from, out, size);
 }
 
@@ -75,7 +87,7 @@ static u64 take_end(struct boot_info *bi, u64 len)
 
 void unfold_initrd(struct boot_info *bi)
 {
-    const u8 *data = phys_to_virt(bi->initrd_pa);
+    u8 *data = phys_to_virt(bi->initrd_pa);
     u64 size = unfold_size(data, bi->initrd_len);
 
     if (!size)

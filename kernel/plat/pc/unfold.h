@@ -12,7 +12,7 @@ struct boot_info;
 u64 unfold_size(const u8 *data, u64 len);
 
 /** Unfold @data into @out, which has unfold_size() bytes.  False if it is damaged. */
-bool unfold(const u8 *data, u64 len, u8 *out);
+bool unfold(u8 *data, u64 len, u8 *out);
 
 /**
  * Put the unfolded image in the place of a folded initrd, whose memory is RAM again.  If that
