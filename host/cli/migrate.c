@@ -68,6 +68,8 @@ struct move {
     bool arrived;            /* it runs there */
     u64 started_at;          /* ticks */
     u64 stopped_at;          /* if we stopped the guest, and not QEMU; else 0 */
+    const char *net;         /* of the instance here, as --net has it; borrowed */
+    struct frames frames;
     struct volume_moves volumes;
     struct image_move image;
     struct qmp qmp;
@@ -84,6 +86,7 @@ static void end_helper(pid_t *pid)
 
 static void move_end(struct move *move)
 {
+    frames_end(&move->frames);
     qmp_close(&move->qmp);
     fd_close(&move->words);
     fd_close(&move->state);
@@ -254,6 +257,8 @@ static int wait_sent(struct move *move, json_t **answer, struct err *err)
         const char *status = json_str(*answer, "status", "");
         if (strcmp(status, "completed") == 0)
             return 0;
+        if (!move->stopped_at && strcmp(status, "active") == 0 && !move->options->postcopy)
+            frames_forget(&move->frames); /* it runs here and has them */
         if (!move->arrived && has_arrived(move, &result, err)) {
             if (result)
                 return result;
@@ -408,6 +413,9 @@ static int bring(struct move *move, const struct instance *instance, const json_
         failed = wait_ready(move, err);
     if (!failed)
         failed = set_up(move, instance, downtime_ms, err);
+    if (!failed && !move->place->host)
+        frames_hear(&move->frames, move->net,
+                    json_str(json_object_get(arrival, "Config"), "Net", ""));
     if (!failed)
         failed = start_sending(move, err);
     if (!failed)
@@ -443,6 +451,8 @@ static int move_guest(struct move *move, struct instance *instance, const json_t
 
     if (failed)
         failed = ask_after(move, failed, err);
+    if (!failed)
+        frames_pass_on(&move->frames);
     u64 arrived = ticks_ms();
     bool stays = !failed || move->arrived || is_uncertain(failed, err);
     volume_moves_end(&move->volumes, stays);
@@ -452,6 +462,7 @@ static int move_guest(struct move *move, struct instance *instance, const json_t
     u64 still =
         move->stopped_at ? arrived - move->stopped_at : (u64)json_int(answer, "downtime", 0);
     failed = leave(instance, move->place, err);
+    frames_pass_on(&move->frames); /* until now somebody may have believed that it is here */
     if (failed)
         return failed;
     puts(json_str(arrival, "Name", ""));
@@ -513,8 +524,13 @@ static int migrate(const char *name, const struct place *place,
                    const struct migrate_options *options, struct err *err)
 {
     struct instance instance CLEANUP(instance_close) = {.dir = -1, .lock = -1};
-    struct move move CLEANUP(move_end) = {
-        .name = name, .place = place, .options = options, .words = -1, .state = -1, .qmp.fd = -1};
+    struct move move CLEANUP(move_end) = {.name = name,
+                                          .place = place,
+                                          .options = options,
+                                          .words = -1,
+                                          .state = -1,
+                                          .frames = {-1, -1, NULL},
+                                          .qmp.fd = -1};
     unsigned long long downtime = DOWNTIME_MS;
     int failed =
         options->downtime ? cli_duration("downtime", options->downtime, &downtime, err) : 0;
@@ -534,6 +550,8 @@ static int migrate(const char *name, const struct place *place,
     failed = set_token(config, err);
     if (failed)
         return failed;
+    char *net CLEANUP(mem_free) = str_dup(json_str(config, "Net", ""));
+    move.net = net;
     if (options->net)
         json_object_set_new(config, "Net", json_string(options->net));
     json_t *arrival CLEANUP(json_put) =

@@ -32,6 +32,23 @@ enum fate {
 #define FATE_RUNS_WORD "runs"
 #define FATE_GONE_WORD "gone"
 
+/** What a guest's tap is sent while it moves to another tap of this machine. */
+struct frames {
+    int heard, to;   /* sockets; -1 for none */
+    const char *net; /* the new tap; borrowed */
+};
+
+/** Keep what is sent to tap @from from now on; @from and @to as --net has them.  Where they are no
+ * taps, or we may not, nothing is kept. */
+void frames_hear(struct frames *frames, const char *from, const char *to);
+
+/** The guest got what was kept until now. */
+void frames_forget(struct frames *frames);
+
+/** Send what was kept, and what came since the last time, to the new tap. */
+void frames_pass_on(struct frames *frames);
+void frames_end(struct frames *frames);
+
 /** The volumes of a guest on their way to another machine. Zero is none. */
 struct volume_moves {
     struct volume_move *at; /* owned */

@@ -136,6 +136,49 @@ def post_copy_under_load():
     under_load("--postcopy")
 
 
+ECHO = """import socket
+link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+link.bind(("", 7))
+while True: link.sendto(*link.recvfrom(100))"""
+
+
+def frames_at_the_old_tap_arrive():
+    """Datagrams are sent by nobody twice: what waited while the guest stood still, or came to where it was, is passed on."""
+    with bridge(), Two() as lab, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        lab.start("echo", "-m", "64M", "--net", tap_word("tap0"), ground="vm", program=["/usr/bin/python3", "-c", ECHO])
+        client.connect((GUEST, 7))
+        client.settimeout(0.5)
+        answers, stop = set(), threading.Event()
+
+        def ask():
+            with contextlib.suppress(OSError):
+                client.send(b"first")
+                return client.recv(100)
+
+        until(ask, 30)
+
+        def listen():
+            while not stop.is_set():
+                with contextlib.suppress(OSError):
+                    answers.add(client.recv(100))
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        mover = threading.Thread(target=lambda: stood_still(lab.ingot("migrate", "--net", tap_word("tap1"), "echo", lab.other)))
+        mover.start()
+        sent = set()
+        while mover.is_alive() or len(sent) < 100:
+            sent.add(b"%d" % len(sent))
+            client.send(b"%d" % (len(sent) - 1))
+            time.sleep(0.005)
+        mover.join()
+        until(lambda: sent <= answers, 5)
+        stop.set()
+        listener.join()
+        lab.need_only([], ["echo"])
+        need(sent <= answers, f"of {len(sent)} lost: {sorted(sent - answers)}")
+
+
 def with_ports():
     with Two() as lab:
         guest = Guest(lab, "a")
@@ -426,7 +469,7 @@ def by_ssh_with_a_volume():
 
 
 def add_to(suite):
-    for test in (pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle,
+    for test in (frames_at_the_old_tap_arrive, pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle,
                  word_lost, somebody_else_waits, what_cannot_be,
                  by_ssh, by_ssh_with_a_volume):
         suite.add("migration: " + test.__name__.replace("_", " "), test)
