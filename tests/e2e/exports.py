@@ -128,7 +128,7 @@ def folded():
         boots("-drive", f"file={out},format=raw,if=virtio")
         with open(out, "r+b") as disk:
             data = disk.read()
-            at = data.rfind(b"INGIFold")  # the kernel knows the word too
+            at = data.rfind(b"INGIFol2")  # the kernel knows the word too
             need(at > 0, "the root is not folded")
             disk.seek(at + 24 + 7)  # the copy of the first run: far too long
             disk.write(b"\x80")
