@@ -259,7 +259,7 @@ class Linux(Machine):
         initrd = os.path.join(OUT, os.path.basename(program) + "-server.cpio")
         with open(initrd, "wb") as file:
             file.write(cpio.initramfs(os.path.join(BUILD, "bench", "bench-init"), contents))
-        options = ["-global", "virtio-mmio.force-legacy=off", "-netdev",
+        options = ["-global", "virtio-mmio.force-legacy=off", "-global", "virtio-mmio.ioeventfd=off", "-netdev",
                    f"tap,id=net,ifname={tap},script=no,downscript=no", "-device", "virtio-net-device,netdev=net"]
         return self.command(memory, initrd, f"ip={address}:::255.255.255.0::eth0:off -- "
                              + " ".join([program, *args]), options)
@@ -310,7 +310,7 @@ class Ingot(Machine):
 
 def drive(path):
     """The runner's own options of a volume (host/vm/qemu_argv.c)."""
-    return ["-global", "virtio-mmio.force-legacy=off", "-drive",
+    return ["-global", "virtio-mmio.force-legacy=off", "-global", "virtio-mmio.ioeventfd=off", "-drive",
             f"if=none,id=volume0,format=raw,file.locking=off,cache=writeback,discard=unmap,werror=report,file={path}",
             "-device", "virtio-blk-device,drive=volume0"]
 
