@@ -108,3 +108,11 @@ size_t log_read(u64 *pos, char *buf, size_t size)
     spin_unlock(&lock);
     return n;
 }
+
+u64 log_end(void)
+{
+    spin_lock(&lock);
+    u64 end = ring_end;
+    spin_unlock(&lock);
+    return end;
+}

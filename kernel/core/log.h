@@ -59,3 +59,5 @@ void log_bytes(const void *a, size_t na, const void *b, size_t nb);
  * Returns the number of bytes, 0 at the end.
  */
 size_t log_read(u64 *pos, char *buf, size_t size);
+/** The position behind the last line. */
+u64 log_end(void);

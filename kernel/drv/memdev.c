@@ -2,12 +2,22 @@
 #include "drv/memdev.h"
 
 #include "abi/errno.h"
+#include "abi/fcntl.h"
 #include "core/log.h"
 #include "core/random.h"
+#include "core/time.h"
+#include "lib/format.h"
 #include "lib/string.h"
+#include "sched/thread.h"
+#include "sched/wait.h"
 #include "vfs/device.h"
 
-enum { MAJOR_MEM = 1, CHUNK = 256 };
+enum {
+    MAJOR_MEM = 1,
+    CHUNK = 256,
+    PRIORITY = 6,             /* of each line: it is not kept */
+    KMSG_LOOK_NS = 100000000, /* who waits for a line looks so often: the log wakes nobody */
+};
 
 static ssize_t null_read(struct file *file __attribute__((unused)),
                          struct iov_iter *to __attribute__((unused)),
@@ -82,16 +92,81 @@ static ssize_t random_write(struct file *file __attribute__((unused)), struct io
     return (ssize_t)done;
 }
 
+/* Sleep until there is more of the log behind *@from. The bytes read, or -EAGAIN or -ERESTARTSYS.
+ */
+static ssize_t wait_for_log(const struct file *file, u64 *from, char *buf, size_t size)
+{
+    for (;;) {
+        size_t n = log_read(from, buf, size);
+        if (n)
+            return (ssize_t)n;
+        if (file->flags & O_NONBLOCK)
+            return -EAGAIN;
+        thread_prepare_sleep(true);
+        int err = thread_sleep_until(time_after_ns(KMSG_LOOK_NS));
+        thread_finish_sleep();
+        if (err == -EINTR)
+            return -ERESTARTSYS;
+    }
+}
+
+/* The microseconds in "[    1.234567] "; @line moves behind it. */
+static u64 take_time(const char **line)
+{
+    const char *p = *line;
+    u64 us = 0;
+
+    if (*p++ != '[')
+        return 0;
+    for (; *p == ' ' || *p == '.' || (*p >= '0' && *p <= '9'); p++)
+        us = *p >= '0' ? us * 10 + (u64)(*p - '0') : us;
+    if (p[0] != ']' || p[1] != ' ')
+        return 0;
+    *line = p + 2;
+    return us;
+}
+
+/* A line as Documentation/ABI/testing/dev-kmsg has it; its number is its place in the log. */
 static ssize_t kmsg_read(struct file *file, struct iov_iter *to, s64 *pos __attribute__((unused)))
 {
-    char buf[CHUNK];
-    u64 from = (u64)file->pos;
-    size_t n = log_read(&from, buf, min(to->left, sizeof(buf)));
+    char buf[2 * CHUNK + 1], head[64];
+    u64 behind = (u64)file->pos;
+    ssize_t n = wait_for_log(file, &behind, buf, sizeof(buf) - 1);
 
-    if (iter_write(to, buf, n) != n)
+    if (n < 0)
+        return n;
+    u64 first = behind - (u64)n;
+    char *end = memchr(buf, '\n', (size_t)n);
+    if (!end)
+        *(end = buf + n) = '\n'; /* too long, or cut in two */
+    const char *text = buf;
+    u64 us = take_time(&text);
+    size_t head_len = (size_t)format(head, sizeof(head), "%u,%lu,%lu,-;", PRIORITY, first, us);
+    size_t text_len = (size_t)(end + 1 - text);
+    if (head_len + text_len > to->left)
+        return -EINVAL;
+    if (iter_write(to, head, head_len) != head_len || iter_write(to, text, text_len) != text_len)
         return -EFAULT;
-    file->pos = (s64)from;
-    return (ssize_t)n;
+    file->pos = (s64)min(first + (u64)(end - buf) + 1, behind);
+    return (ssize_t)(head_len + text_len);
+}
+
+/* To the first line that is kept, or behind the last. */
+static s64 kmsg_seek(struct file *file, s64 offset, int whence)
+{
+    if (offset)
+        return -ESPIPE;
+    switch (whence) {
+    case SEEK_SET:
+    case SEEK_DATA: /* since it was cleared, which it never is */
+        file->pos = 0;
+        return 0;
+    case SEEK_END:
+        file->pos = (s64)log_end();
+        return 0; /* as on Linux */
+    default:
+        return -EINVAL;
+    }
 }
 
 static ssize_t kmsg_write(struct file *file __attribute__((unused)), struct iov_iter *from,
@@ -115,7 +190,7 @@ static const struct file_ops zero_ops = {
 static const struct file_ops full_ops = {.read = zero_read, .write = full_write, .seek = null_seek};
 static const struct file_ops random_ops = {
     .read = random_read, .write = random_write, .seek = null_seek};
-static const struct file_ops kmsg_ops = {.read = kmsg_read, .write = kmsg_write};
+static const struct file_ops kmsg_ops = {.read = kmsg_read, .write = kmsg_write, .seek = kmsg_seek};
 
 static struct char_device devices[] = {
     {.name = "null", .rdev = MAJOR_MEM << 8 | 3, .mode = 0666, .ops = &null_ops},

@@ -284,6 +284,40 @@ CASE(device_files)
           lstat("/dev/fd", &st) == 0);
 }
 
+/* stress-ng asks so whether a process was killed for memory, and would read for ever. */
+CASE(the_log_is_read_line_by_line_and_ends)
+{
+    char line[1024];
+    unsigned priority;
+    unsigned long long number, us;
+    char flag;
+    int fd = open("/dev/kmsg", O_RDWR | O_NONBLOCK);
+
+    if (fd < 0) {
+        CHECK(errno == EPERM || errno == EACCES || errno == ENOENT); /* a container's root */
+        return;
+    }
+    CHECK_EQ(lseek(fd, 0, SEEK_END), 0);
+    CHECK_ERR(read(fd, line, sizeof(line) - 1), EAGAIN);
+    CHECK_EQ(write(fd, "a line\n", 7), 7); /* which Linux may be told to drop */
+    CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+    CHECK_ERR(read(fd, line, 3), EINVAL);
+    ssize_t n;
+    int lines = 0, bad = 0;
+    while ((n = read(fd, line, sizeof(line) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
+        if (n < 0)
+            continue; /* overtaken */
+        line[n] = '\0';
+        lines++;
+        bad += sscanf(line, "%u,%llu,%llu,%c", &priority, &number, &us, &flag) != 4 ||
+               !strchr(line, ';') || line[n - 1] != '\n';
+    }
+    CHECK(n < 0 && errno == EAGAIN);
+    CHECK(lines > 0);
+    CHECK_EQ(bad, 0);
+    close(fd);
+}
+
 CASE(files_in_etc)
 {
     struct stat st;
