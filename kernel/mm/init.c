@@ -57,5 +57,6 @@ void mm_init(void)
         fatal_error("out of memory: %llu KiB are too little to start",
                     (unsigned long long)boot_info.ram_bytes >> 10);
     heap_init();
+    kstack_init();
     plat.rest = ground_rest;
 }

@@ -1,134 +1,175 @@
 /* Kernel stacks.  Each has a slot in the vmap area, from its end down: one guard page that is never
- * mapped, then the stack.  A few freed ones stay mapped, since threads come and go; the rest give
- * their pages back.
- */
+ * mapped, then the stack.  Freed ones stay mapped, since threads come and go; when there are many,
+ * most of them give their pages back together, as every CPU is asked to forget where they were. */
 #include "core/panic.h"
 #include "core/spinlock.h"
 #include "mm/heap.h"
-#include "mm/page.h"
+#include "mm/mm_priv.h"
+#include "mm/page_priv.h"
 
 enum {
     SLOT_SIZE = 4096 + KSTACK_SIZE,
     MAX_SLOTS = 32768,
-    KEEP = 4, /* mapped stacks kept for the next thread */
+    KEEP = 4,  /* mapped stacks kept for the next threads */
+    MANY = 32, /* so many are too many */
     STACK_ORDER = 2,
     STACK_PAGES = 1 << STACK_ORDER,
 };
 static_assert(STACK_PAGES * 4096 == KSTACK_SIZE, "one block a stack");
+
+/* A place for a stack; it is never freed. */
+struct slot {
+    u64 va;             /* [I] */
+    struct page *pages; /* what is mapped there */
+    struct slot *next;  /* [L] in one of the lists */
+};
 
 /* [L] all, under .lock. */
 static struct {
     struct spinlock lock;
     u32 nr_used; /* slots below this one have been used */
     u32 nr_kept;
-    void *kept[KEEP];
-    void *free_slot; /* struct free_slot of a slot without pages, linked */
+    struct slot *kept; /* mapped stacks of nobody */
+    struct slot *free; /* slots without pages */
 } pool;
 
-/* Where a free slot is remembered: it has no pages of its own. */
-struct free_slot {
-    struct free_slot *next;
-    u64 va;
-};
-
-/* The address of a slot's stack, 0: none left. */
-static u64 slot_take(void)
+static struct slot *slot_create(void)
 {
-    struct free_slot *slot;
-    u64 va = 0;
-
-    spin_lock(&pool.lock);
-    slot = pool.free_slot;
-    if (slot)
-        pool.free_slot = slot->next;
-    else if (pool.nr_used < MAX_SLOTS)
-        va = vmap_base + vmap_size - (u64)++pool.nr_used * SLOT_SIZE + PAGE_SIZE;
-    spin_unlock(&pool.lock);
-    if (slot) {
-        va = slot->va;
-        kfree(slot);
-    }
-    return va;
-}
-
-/* Without memory to remember it, the slot's addresses are lost, not its pages. */
-static void slot_give(u64 va)
-{
-    struct free_slot *slot = kmalloc(sizeof(*slot));
+    struct slot *slot = kmalloc(sizeof(*slot));
+    u32 number;
 
     if (!slot)
-        return;
-    slot->va = va;
+        return NULL;
     spin_lock(&pool.lock);
-    slot->next = pool.free_slot;
-    pool.free_slot = slot;
+    number = pool.nr_used < MAX_SLOTS ? ++pool.nr_used : 0;
+    spin_unlock(&pool.lock);
+    if (!number) {
+        kfree(slot);
+        return NULL;
+    }
+    slot->va = vmap_base + vmap_size - (u64)number * SLOT_SIZE + PAGE_SIZE;
+    return slot;
+}
+
+static struct slot *list_take(struct slot **list)
+{
+    struct slot *slot = *list;
+
+    if (slot)
+        *list = slot->next;
+    return slot;
+}
+
+static void list_give(struct slot **list, struct slot *slot)
+{
+    slot->next = *list;
+    *list = slot;
+}
+
+static struct slot *kept_take(void)
+{
+    spin_lock(&pool.lock);
+    struct slot *slot = list_take(&pool.kept);
+    pool.nr_kept -= slot != NULL;
+    spin_unlock(&pool.lock);
+    return slot;
+}
+
+static struct slot *free_take(void)
+{
+    spin_lock(&pool.lock);
+    struct slot *slot = list_take(&pool.free);
+    spin_unlock(&pool.lock);
+    return slot ? slot : slot_create();
+}
+
+static void free_give(struct slot *slot)
+{
+    spin_lock(&pool.lock);
+    list_give(&pool.free, slot);
     spin_unlock(&pool.lock);
 }
 
-static void *kept_take(void)
+/* Which slot a stack is in: above it, where a page is written to anyway. */
+static struct slot **note_of(void *stack)
 {
-    void *stack = NULL;
-
-    spin_lock(&pool.lock);
-    if (pool.nr_kept)
-        stack = pool.kept[--pool.nr_kept];
-    spin_unlock(&pool.lock);
-    return stack;
-}
-
-/* Which pages are behind a stack: above it, where a page is written to anyway. */
-static struct page **note_of(void *stack)
-{
-    return (struct page **)(void *)((char *)stack + KSTACK_SIZE - KSTACK_KEPT);
+    return (struct slot **)(void *)((char *)stack + KSTACK_SIZE - KSTACK_KEPT);
 }
 
 void *kstack_alloc(void)
 {
-    void *stack = kept_take();
-    if (stack)
-        return stack;
+    struct slot *slot = kept_take();
+    if (slot)
+        return (void *)(uintptr_t)slot->va;
 
     struct page *pages = page_alloc(STACK_ORDER, 0);
     if (!pages)
         return NULL;
-    u64 va = slot_take();
-    if (!va)
+    slot = free_take();
+    if (!slot)
         goto free_pages;
-    if (plat.kernel_map(va, page_to_phys(pages), KSTACK_SIZE, PLAT_READ | PLAT_WRITE))
+    if (plat.kernel_map(slot->va, page_to_phys(pages), KSTACK_SIZE, PLAT_READ | PLAT_WRITE))
         goto free_slot;
-    stack = (void *)(uintptr_t)va;
-    *note_of(stack) = pages;
-    pages->owner = stack;
+    slot->pages = pages;
+    *note_of((void *)(uintptr_t)slot->va) = slot;
     page_account(offsetof(struct page_stats, kernel_stacks), STACK_PAGES);
-    return stack;
+    return (void *)(uintptr_t)slot->va;
 
 free_slot:
-    slot_give(va);
+    free_give(slot);
 free_pages:
     page_put(pages);
     return NULL;
 }
 
-void kstack_free(void *stack)
+/* Take kept stacks away until there are @left.  Returns how many pages that gave. */
+static u64 give_back(u32 left)
 {
-    bool kept = false;
-
-    if (!stack)
-        return;
-    struct page *pages = *note_of(stack);
-    assert((u64)(uintptr_t)pages >= direct_map_base && pages->owner == stack);
+    struct slot *slots[MANY];
+    u64 starts[MANY];
+    u32 n = 0;
 
     spin_lock(&pool.lock);
-    if (pool.nr_kept < KEEP) {
-        pool.kept[pool.nr_kept++] = stack;
-        kept = true;
+    for (; pool.nr_kept > left && n < MANY; pool.nr_kept--, n++) {
+        slots[n] = list_take(&pool.kept);
+        starts[n] = slots[n]->va;
     }
     spin_unlock(&pool.lock);
-    if (kept)
+    if (!n)
+        return 0;
+    plat.kernel_unmap(starts, n, KSTACK_SIZE);
+    for (u32 i = 0; i < n; i++) {
+        page_put(slots[i]->pages);
+        free_give(slots[i]);
+    }
+    page_account(offsetof(struct page_stats, kernel_stacks), -(s64)n * STACK_PAGES);
+    return (u64)n * STACK_PAGES;
+}
+
+void kstack_free(void *stack)
+{
+    if (!stack)
         return;
-    plat.kernel_unmap((u64)(uintptr_t)stack, KSTACK_SIZE);
-    slot_give((u64)(uintptr_t)stack);
-    page_account(offsetof(struct page_stats, kernel_stacks), -STACK_PAGES);
-    pages->owner = NULL;
-    page_put(pages);
+    struct slot *slot = *note_of(stack);
+    assert((u64)(uintptr_t)slot >= direct_map_base && slot->va == (u64)(uintptr_t)stack);
+
+    spin_lock(&pool.lock);
+    list_give(&pool.kept, slot);
+    bool many = ++pool.nr_kept >= MANY;
+    spin_unlock(&pool.lock);
+    if (unlikely(many))
+        (void)give_back(KEEP);
+}
+
+static u64 shrink(u64 want)
+{
+    (void)want; /* one shoot-down for one is as dear as for all */
+    return give_back(0);
+}
+
+void kstack_init(void)
+{
+    static struct shrinker shrinker = {.shrink = shrink};
+
+    page_register_shrinker(&shrinker);
 }

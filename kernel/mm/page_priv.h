@@ -25,6 +25,8 @@ void page_init_cpu(struct page_cpu *lists);
 
 /** Start the heap, after pages. */
 void heap_init(void);
+/* Let kept kernel stacks go where memory is short. */
+void kstack_init(void);
 /** Bytes of a CPU's part of it, which begins as zeros. */
 size_t heap_cpu_size(void);
 

@@ -210,8 +210,8 @@ struct plat_ops {
     /** Map pages in the kernel's vmap area [vmap_base, vmap_base + vmap_size).  0 or -ENOMEM.  A
      * ground may put other memory there: what lies at @pa is not to be looked at any more. */
     int (*kernel_map)(u64 va, u64 pa, u64 len, u32 prot);
-    /** Remove them, on all CPUs. */
-    void (*kernel_unmap)(u64 va, u64 len);
+    /** Remove @n such ranges of @len bytes each, on all CPUs. */
+    void (*kernel_unmap)(const u64 *starts, u32 n, u64 len);
     /** Reach device registers; uncached, for ever.  NULL if the range is RAM or there is no memory.
      */
     void *(*map_device)(u64 pa, u64 len);

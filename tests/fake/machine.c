@@ -260,9 +260,9 @@ static int fake_kernel_map(u64 va, u64 pa, u64 len, u32 prot)
     return fault_point(-12, "kernel page tables");
 }
 
-static void fake_kernel_unmap(u64 va, u64 len)
+static void fake_kernel_unmap(const u64 *starts, u32 n, u64 len)
 {
-    (void)va, (void)len;
+    (void)starts, (void)n, (void)len;
 }
 
 bool machine_array_first;

@@ -90,7 +90,7 @@ int hosted_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *a
 int hosted_protect(struct plat_as *as, u64 va, u64 len, u32 prot);
 int hosted_move(struct plat_as *as, u64 from, u64 to, u64 len);
 int hosted_kernel_map(u64 va, u64 pa, u64 len, u32 prot);
-void hosted_kernel_unmap(u64 va, u64 len);
+void hosted_kernel_unmap(const u64 *starts, u32 n, u64 len);
 extern const struct plat_areas hosted_areas;
 
 /* signal.c */

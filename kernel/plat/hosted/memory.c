@@ -353,7 +353,8 @@ int hosted_kernel_map(u64 va, u64 pa, u64 len, u32 prot)
     return call_mmap(va, len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-void hosted_kernel_unmap(u64 va, u64 len)
+void hosted_kernel_unmap(const u64 *starts, u32 n, u64 len)
 {
-    hide(va, len);
+    for (u32 i = 0; i < n; i++)
+        hide(starts[i], len);
 }

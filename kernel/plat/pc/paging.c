@@ -482,18 +482,27 @@ int pc_kernel_map(u64 va, u64 pa, u64 len, u32 prot)
     return map_range(NULL, kernel_pml4, va, pa, len, PTE_G, prot);
 }
 
-void pc_kernel_unmap(u64 va, u64 len)
+static void kernel_unmap(u64 va, u64 end)
 {
-    u64 start = va;
-
-    for (u64 end = va + len; va < end; va += PAGE_SIZE) {
+    for (; va < end; va += PAGE_SIZE) {
         u32 level;
         u64 *e = entry_find(kernel_pml4, va, &level);
         if (level != LEVEL_PT)
             continue;
         __atomic_exchange_n(e, 0, __ATOMIC_SEQ_CST);
     }
-    flush_range(NULL, start, len);
+}
+
+void pc_kernel_unmap(const u64 *starts, u32 n, u64 len)
+{
+    u64 start = UINT64_MAX, end = 0;
+
+    for (u32 i = 0; i < n; i++) {
+        kernel_unmap(starts[i], starts[i] + len);
+        start = min(start, starts[i]);
+        end = max(end, starts[i] + len);
+    }
+    flush_range(NULL, start, end - start);
 }
 
 /* Device registers appear in the direct map at their own address, uncached, by whole 2 MiB pages:
