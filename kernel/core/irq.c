@@ -53,6 +53,9 @@ void irq_run_pending(void)
     u32 *pending = &this_cpu()->arch.pending;
     u32 bits;
 
+#ifdef INGOT_DEBUG
+    lock_check_safe_point();
+#endif
     while ((bits = __atomic_exchange_n(pending, 0, __ATOMIC_SEQ_CST)))
         for (; bits; bits &= bits - 1)
             for (struct handler *h = lines[__builtin_ctz(bits)]; h; h = h->next)

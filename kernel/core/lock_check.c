@@ -6,6 +6,9 @@
 #include "core/percpu.h"
 
 enum { WORDS = LOCK_CLASSES_MAX / 64 };
+/* Of a class. */
+enum { TAKEN_IN_INTERRUPT = 1, TAKEN_WITH_INTERRUPTS = 2 };
+enum { RFLAGS_IF = 1 << 9 };
 
 static struct lock_class *classes[LOCK_CLASSES_MAX]; /* [G]; 0 is nobody's */
 static u32 nr_classes = 1;                           /* [G] written, [A] read */
@@ -13,6 +16,7 @@ static u64 after[LOCK_CLASSES_MAX][WORDS];           /* [G] written, [A] read: t
 static u32 graph_lock;                               /* G; none of those that are checked */
 static struct locks_held spinning[MAX_CPUS];         /* [C] */
 static struct locks_held *(*held_by_thread)(void);
+static bool in_interrupt[MAX_CPUS]; /* [C] */
 static bool off;
 
 void lock_check_set_thread(struct locks_held *(*fn)(void))
@@ -120,6 +124,31 @@ static void check_against(const struct locks_held *h, const void *lock, struct l
     }
 }
 
+/* Interrupts are taken where the lock is held, and one of them takes it. */
+static void check_context(struct lock_class *class)
+{
+    u64 flags;
+    u32 here = 0;
+
+    __asm__ volatile("pushfq\n popq %0" : "=r"(flags));
+    if (in_interrupt[cpu_id()])
+        here = TAKEN_IN_INTERRUPT;
+    else if (flags & RFLAGS_IF)
+        here = TAKEN_WITH_INTERRUPTS;
+    u32 all = here | __atomic_load_n(&class->contexts, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&class->contexts, here, __ATOMIC_RELAXED);
+    if (all != (TAKEN_IN_INTERRUPT | TAKEN_WITH_INTERRUPTS))
+        return;
+    lock_check_off();
+    panic("lock %s (%s:%u) is taken in an interrupt, and elsewhere with interrupts on", class->name,
+          class->file, class->line);
+}
+
+void lock_check_interrupt(bool begins)
+{
+    in_interrupt[cpu_id()] = begins;
+}
+
 void lock_check_order(const void *lock, struct lock_class *class, bool sleeps)
 {
     if (is_off())
@@ -128,8 +157,10 @@ void lock_check_order(const void *lock, struct lock_class *class, bool sleeps)
     if (sleeps)
         lock_check_may_sleep();
     check_against(held(true), lock, class);
-    if (!sleeps)
+    if (!sleeps) {
         check_against(held(false), lock, class);
+        check_context(class);
+    }
 }
 
 void lock_check_taken(const void *lock, struct lock_class *class, bool sleeps, u64 wait_ticks)
@@ -175,6 +206,35 @@ void lock_check_released(const void *lock, bool sleeps)
             h->locks[i] = h->locks[i + 1];
         return;
     }
+}
+
+/* Giving memory back is a lock that is taken at every allocation, and held by the caches. */
+static struct lock_class reclaim_class = LOCK_CLASS(memory that caches give back);
+
+void lock_check_may_reclaim(void)
+{
+    if (!is_off())
+        lock_check_order(&reclaim_class, &reclaim_class, false);
+}
+
+void lock_check_reclaim(bool begins)
+{
+    if (begins)
+        lock_check_taken(&reclaim_class, &reclaim_class, false, 0);
+    else
+        lock_check_released(&reclaim_class, false);
+}
+
+void lock_check_safe_point(void)
+{
+    const struct locks_held *h = held(false);
+
+    if (is_off() || !h->count)
+        return;
+    const struct lock_class *class = h->locks[h->count - 1].class;
+    lock_check_off();
+    panic("interrupts are seen to with lock %s (%s:%u) held", class->name, class->file,
+          class->line);
 }
 
 void lock_check_may_sleep(void)

@@ -19,6 +19,7 @@ struct lock_class {
     u64 wait_ticks; /* of the TSC, in all */
     u64 hold_ticks; /* spinning ones only */
     u64 hold_max;
+    u32 contexts; /* [A] in which it was taken; see lock_check.c */
 };
 
 #define LOCK_CLASS(lock)                                                                           \
@@ -48,6 +49,17 @@ void lock_check_taken(const void *lock, struct lock_class *class, bool sleeps, u
 void lock_check_released(const void *lock, bool sleeps);
 /** The caller may sleep: panics if its CPU holds a lock that spins. */
 void lock_check_may_sleep(void);
+/** At every allocation that may have caches give memory back: who holds a lock that one of them
+ * takes would wait for itself where memory is short; panics though it is not. */
+void lock_check_may_reclaim(void);
+/** Around what caches do to give memory back, where nothing may sleep. */
+void lock_check_reclaim(bool begins);
+/** Handlers of interrupts run here: panics if the CPU holds a lock that spins, which one of them
+ * may take. */
+void lock_check_safe_point(void);
+/** Around what an interrupt does at once: a lock that it takes must not be held elsewhere with
+ * interrupts on. */
+void lock_check_interrupt(bool begins);
 /** Nothing is checked any more: the machine panics. */
 void lock_check_off(void);
 /** The class with this number, from 1 on; NULL: there are no more. */

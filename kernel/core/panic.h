@@ -47,7 +47,10 @@ _Noreturn void assert_failed(const char *what, const char *file, int line);
 #define debug_assert(x) assert(x)
 /** The caller may sleep; the debug kernel ends here if it must not. */
 #define may_sleep() lock_check_may_sleep()
+/** The caller may make caches give memory back. */
+#define may_reclaim() lock_check_may_reclaim()
 #else
 #define debug_assert(x) ((void)sizeof(x))
 #define may_sleep()     ((void)0)
+#define may_reclaim()   ((void)0)
 #endif

@@ -325,6 +325,7 @@ static __attribute__((noinline)) void *alloc_slow(size_t size)
 
 void *kmalloc(size_t size)
 {
+    may_reclaim();
     if (unlikely(size > CLASS_MAX))
         return alloc_slow(size);
     u32 i = class_index(size);

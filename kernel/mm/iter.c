@@ -134,7 +134,7 @@ size_t iter_read_any(struct iov_iter *it, void *dst, size_t n)
 
 size_t iter_write_bulk(struct iov_iter *it, const void *src, size_t n)
 {
-    may_sleep();
+    iter_may_sleep(it);
     if (likely(iter_is_plain(it, n)))
         return iter_advance(it, n - arch_copy_user_bulk((void *)(uintptr_t)it->at, src, n));
     return iter_write_any(it, src, n);
@@ -142,7 +142,7 @@ size_t iter_write_bulk(struct iov_iter *it, const void *src, size_t n)
 
 size_t iter_read_bulk(struct iov_iter *it, void *dst, size_t n)
 {
-    may_sleep();
+    iter_may_sleep(it);
     if (likely(iter_is_plain(it, n)))
         return iter_advance(it, n - arch_copy_user_bulk(dst, (const void *)(uintptr_t)it->at, n));
     return iter_read_any(it, dst, n);

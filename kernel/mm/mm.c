@@ -83,6 +83,7 @@ static void mm_destroy(struct mm *mm)
 
 void mm_put(struct mm *mm)
 {
+    may_sleep();
     if (__atomic_sub_fetch(&mm->refs, 1, __ATOMIC_ACQ_REL) == 0)
         mm_destroy(mm);
 }

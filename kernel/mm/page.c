@@ -240,11 +240,17 @@ static u64 shrink_caches(u64 want)
     struct shrinker *shrinker;
     u64 got = 0;
 
+#ifdef INGOT_DEBUG
+    lock_check_reclaim(true);
+#endif
     list_for_each(shrinker, &shrinkers, node) {
         got += shrinker->shrink(want - got);
         if (got >= want)
             break;
     }
+#ifdef INGOT_DEBUG
+    lock_check_reclaim(false);
+#endif
     return got;
 }
 
@@ -271,8 +277,25 @@ static u64 shrink(u64 want)
     return got;
 }
 
+#ifdef INGOT_DEBUG
+/* Caches are asked now and then though there is memory, by whoever happens to want some. */
+static void practise(unsigned flags)
+{
+    static u32 turns;
+
+    if (!(flags & PAGE_NORECLAIM) && __atomic_add_fetch(&turns, 1, __ATOMIC_RELAXED) % 64 == 0)
+        shrink_caches(1);
+}
+#else
+static void practise(unsigned flags)
+{
+    (void)flags;
+}
+#endif
+
 static bool refill(struct page_cpu *lists, unsigned flags)
 {
+    practise(flags);
     while (!refill_once(lists)) {
         if (use_clean(lists))
             return true;
@@ -305,6 +328,8 @@ struct page *page_alloc(unsigned order, unsigned flags)
 {
     struct page *page;
 
+    if (!(flags & PAGE_NORECLAIM))
+        may_reclaim();
     if (likely(order == 0)) {
         struct page_cpu *lists = this_cpu()->pages;
         if (flags & PAGE_ZERO && lists->nr_clean) {

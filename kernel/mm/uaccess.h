@@ -110,11 +110,17 @@ static inline size_t iter_advance(struct iov_iter *it, size_t n)
 /* The other cases of iter_write() and iter_read(). */
 size_t iter_write_any(struct iov_iter *it, const void *src, size_t n);
 size_t iter_read_any(struct iov_iter *it, void *dst, size_t n);
+/** Only what moves to or from the program may. */
+static inline void iter_may_sleep(const struct iov_iter *it)
+{
+    if (!it->iov || !it->kernel)
+        may_sleep();
+}
 /** Move up to @n bytes from @src into the iterator and advance. Bytes moved; short only on a fault.
  */
 static inline size_t iter_write(struct iov_iter *it, const void *src, size_t n)
 {
-    may_sleep();
+    iter_may_sleep(it);
     if (likely(iter_is_plain(it, n)))
         return iter_advance(it, n - arch_copy_user((void *)(uintptr_t)it->at, src, n));
     return iter_write_any(it, src, n);
@@ -122,7 +128,7 @@ static inline size_t iter_write(struct iov_iter *it, const void *src, size_t n)
 /** Move up to @n bytes out of the iterator to @dst and advance. */
 static inline size_t iter_read(struct iov_iter *it, void *dst, size_t n)
 {
-    may_sleep();
+    iter_may_sleep(it);
     if (likely(iter_is_plain(it, n)))
         return iter_advance(it, n - arch_copy_user(dst, (const void *)(uintptr_t)it->at, n));
     return iter_read_any(it, dst, n);

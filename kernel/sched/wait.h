@@ -3,6 +3,7 @@
  * readiness primitive: every descriptor that can be waited for has one queue and a ready() mask. */
 #pragma once
 
+#include "core/panic.h"
 #include "core/percpu.h"
 #include "lib/list.h"
 
@@ -70,6 +71,7 @@ static inline void waitq_wake_all(struct waitq *q, u32 events)
 #define wait_event(q, condition, interruptible, deadline_ns)                                       \
     ({                                                                                             \
         int wait_result_ = 0;                                                                      \
+        may_sleep();                                                                               \
         if (!(condition)) {                                                                        \
             struct wait_entry wait_entry_;                                                         \
             wait_entry_init(&wait_entry_);                                                         \

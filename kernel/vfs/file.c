@@ -165,6 +165,7 @@ void file_allow_write(struct file *file)
 
 void file_put(struct file *file)
 {
+    may_sleep();
     if (ref_put(&file->refs))
         file_release(file);
 }

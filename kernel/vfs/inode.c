@@ -109,6 +109,8 @@ void inode_put(struct inode *inode)
 {
     if (!inode)
         return;
+    if (!inode->nlink)
+        may_sleep(); /* if it is the last reference: freeing what it has */
     bool (*watched)(struct inode *) = fsnotify_put_handler;
     if (unlikely(watched != NULL) && !inode->nlink && watched(inode))
         return;

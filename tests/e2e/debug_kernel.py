@@ -13,7 +13,7 @@ import programs  # noqa: E402
 
 KERNEL = os.path.join(BUILD, "ingot-kernel-debug")
 GUEST_OUT = os.path.join(BUILD, "tests", "guest")
-FAMILIES = ["thread", "aio", "smp", "fork", "signal", "pipe", "poll", "mm", "file", "unix", "socket", "bad"]
+FAMILIES = ["thread", "aio", "smp", "fork", "signal", "pipe", "poll", "mm", "file", "unix", "socket", "packet", "bad"]
 QUICK = ["thread", "smp"]
 
 

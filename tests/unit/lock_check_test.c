@@ -32,9 +32,9 @@ static struct locks_held *by_thread(void)
 }
 
 static int words[3];
-static struct lock_class first = {"first", "x.c", 1, 0, 0, 0, 0, 0, 0};
-static struct lock_class second = {"second", "x.c", 2, 0, 0, 0, 0, 0, 0};
-static struct lock_class third = {"third", "x.c", 3, 0, 0, 0, 0, 0, 0};
+static struct lock_class first = {.name = "first", .file = "x.c", .line = 1};
+static struct lock_class second = {.name = "second", .file = "x.c", .line = 2};
+static struct lock_class third = {.name = "third", .file = "x.c", .line = 3};
 
 static void start(void)
 {
@@ -105,6 +105,65 @@ TEST(to_sleep_with_a_lock_that_spins_is_reported)
         REQUIRE(false, "not reported");
     }
     EXPECT_TRUE(strstr(said, "may sleep with lock first") != NULL, said);
+}
+
+TEST(memory_wanted_with_a_lock_that_caches_take_is_reported)
+{
+    start();
+    lock_check_may_reclaim();
+    lock_check_reclaim(true);
+    take(0, &first, false);
+    release(0, false);
+    lock_check_reclaim(false);
+    take(1, &second, false);
+    lock_check_may_reclaim(); /* no cache wants that one */
+    release(1, false);
+    take(0, &first, false);
+    if (!setjmp(on_panic)) {
+        lock_check_may_reclaim();
+        REQUIRE(false, "not reported");
+    }
+    EXPECT_TRUE(strstr(said, "memory that caches give back") != NULL, said);
+}
+
+TEST(to_sleep_while_caches_give_memory_back_is_reported)
+{
+    start();
+    lock_check_reclaim(true);
+    if (!setjmp(on_panic)) {
+        lock_check_may_sleep();
+        REQUIRE(false, "not reported");
+    }
+    EXPECT_TRUE(strstr(said, "may sleep with lock") != NULL, said);
+}
+
+TEST(handlers_that_run_with_a_lock_held_are_reported)
+{
+    start();
+    take(0, &first, true);
+    lock_check_safe_point(); /* one that sleeps may be held */
+    take(1, &second, false);
+    if (!setjmp(on_panic)) {
+        lock_check_safe_point();
+        REQUIRE(false, "not reported");
+    }
+    EXPECT_TRUE(strstr(said, "lock second (x.c:2) held") != NULL, said);
+}
+
+TEST(a_lock_of_an_interrupt_taken_with_interrupts_on_is_reported)
+{
+    start();
+    lock_check_interrupt(true);
+    take(0, &first, false);
+    release(0, false);
+    lock_check_interrupt(false);
+    take(1, &second, false);
+    release(1, false);
+    if (!setjmp(on_panic)) {
+        take(0, &first, false);
+        REQUIRE(false, "not reported");
+    }
+    EXPECT_TRUE(strstr(said, "lock first (x.c:1) is taken in an interrupt") != NULL, said);
 }
 
 TEST(one_order_and_locks_of_one_class_are_fine)

@@ -112,7 +112,13 @@ static void answer(struct cpu *cpu)
 
 void tlb_interrupt(void)
 {
+#ifdef INGOT_DEBUG
+    lock_check_interrupt(true);
+#endif
     answer(this_cpu());
+#ifdef INGOT_DEBUG
+    lock_check_interrupt(false);
+#endif
     if (arch_eoi_register)
         *arch_eoi_register = 0;
     else
