@@ -619,7 +619,7 @@ def main():
     need_ingot()
     suite = Suite("runner")
     skip = {"main", "guest", "ingot", "popen", "children", "gone", "same", "unquote", "need", "need_ingot",
-            "run", "arguments", "start_with_network", "sandbox_and_device_of"}
+            "run", "arguments", "start_with_network", "sandbox_and_device_of", "build_sleep", "states_of"}
     for name, function in list(globals().items()):
         if callable(function) and getattr(function, "__module__", "") == "__main__" \
                 and name not in skip:
