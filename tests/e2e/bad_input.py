@@ -139,6 +139,24 @@ def test_a_damaged_image():
             need("panic" not in result.errors(), f"bit {bit}: a panic\n{result.show()}")
 
 
+def test_an_image_of_a_newer_version():
+    """Its file system says that it uses what this kernel does not know: refused in words, on both grounds."""
+    compat, incompat = 1024 + 8, 1024 + 80  # of the super block; without its checksum
+    with Home() as home:
+        home.good("build", "-t", "hello:1", HELLO)
+        layer = blobs(home)[-1]
+        os.chmod(layer, 0o644)
+        with open(layer, "r+b") as file:
+            file.seek(compat)
+            file.write(bytes(4))
+            file.seek(incompat + 3)
+            file.write(b"\x40")
+        for isolation in ("process", "vm"):
+            result = home.ingot("run", "--isolation", isolation, "hello:1", timeout=60)
+            need(result.status == 125 and "a feature newer than this kernel" in result.errors(), f"not refused\n{result.show()}")
+            need("panic" not in result.errors() and not result.out, f"more than refused\n{result.show()}")
+
+
 def test_too_little_memory():
     with Home() as home:
         started = time.monotonic()
