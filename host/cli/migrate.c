@@ -17,6 +17,7 @@
 #include "lib/fs.h"
 #include "lib/own.h"
 #include "lib/qmp.h"
+#include "lib/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -169,6 +170,8 @@ static int wait_ready(struct move *move, struct err *err)
     while (poll(&entry, 1, LOOK_MS) <= 0) {
         if (has_arrived(move, &result, err))
             return result;
+        if (signals_came())
+            return err_set(err, EINTR, "interrupted");
         if (ticks_ms() >= deadline)
             return err_set(err, ETIMEDOUT, "%s: nothing waits for it there", move->place->text);
     }
@@ -264,6 +267,8 @@ static int wait_sent(struct move *move, json_t **answer, struct err *err)
                 return result;
             move->arrived = true;
         }
+        if (!move->arrived && signals_came())
+            return err_set(err, EINTR, "interrupted");
         if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0 ||
             strcmp(status, "postcopy-paused") == 0)
             return err_set(err, EIO, "%s: the connection broke", move->place->text);
@@ -285,6 +290,8 @@ static int wait_arrived(struct move *move, struct err *err)
     int result = 0;
 
     while (!move->arrived && !has_arrived(move, &result, err)) {
+        if (signals_came())
+            return err_set(err, EINTR, "interrupted");
         if (ticks_ms() >= deadline)
             return -ETIMEDOUT;
         nanosleep(&pause, NULL);
@@ -405,6 +412,7 @@ static int bring(struct move *move, const struct instance *instance, const json_
                                               json_object_get(arrival, "Config"), err)
                          : 0;
 
+    signals_hold(); /* from here on the guest may stand still, and helpers wait there */
     if (!failed)
         failed = start_receiver(move, arrival, err);
     if (!failed)
@@ -574,7 +582,11 @@ static int migrate_run(int argc, char **argv, struct err *err)
     if (words != 2)
         return err_set(err, ERR_USAGE, "write 'ingot migrate NAME DEST'");
     int failed = place_parse(argv[2], &place, err);
-    return failed ? failed : migrate(argv[1], &place, &options, err);
+    if (!failed)
+        failed = migrate(argv[1], &place, &options, err);
+    if (failed)
+        signals_release(); /* who was told to end, and did not get what he began, does so */
+    return failed;
 }
 
 const struct command command_migrate = {

@@ -8,6 +8,7 @@
 #include "lib/err.h"
 #include "lib/fs.h"
 #include "lib/own.h"
+#include "lib/signals.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -108,6 +109,7 @@ pid_t place_start(const struct place *place, const char *const *words, int in, i
 
     if (child)
         return child;
+    signals_release();
     if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(errors, STDERR_FILENO) < 0)
         _exit(1);

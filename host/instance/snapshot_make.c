@@ -7,6 +7,7 @@
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 #include "lib/qmp.h"
+#include "lib/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,10 +32,11 @@ static bool was_running(struct qmp *qmp, bool *running, struct err *err)
     return true;
 }
 
-/* Until QEMU has sent everything. */
+/* Until QEMU has sent everything, or somebody has enough of it. */
 static int wait_sent(struct qmp *qmp, struct err *err)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    bool cancelled = false;
 
     for (;;) {
         json_t *answer CLEANUP(json_put) = NULL;
@@ -44,9 +46,15 @@ static int wait_sent(struct qmp *qmp, struct err *err)
         const char *status = json_str(answer, "status", "");
         if (strcmp(status, "completed") == 0)
             return 0;
+        if (cancelled && strcmp(status, "cancelled") == 0)
+            return err_set(err, EINTR, "interrupted");
         if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0)
             return err_set(err, EIO, "QEMU cannot save it: %s",
                            json_str(answer, "error-desc", "no room on the disk?"));
+        if (!cancelled && signals_came()) {
+            cancelled = true;
+            (void)qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+        }
         nanosleep(&pause, NULL);
     }
 }
@@ -178,14 +186,18 @@ int snapshot_make(const struct instance *instance, const char *tag,
         return failed;
     if (fs_exists(path))
         return exists(tag, err);
-    if (!mkdtemp(folder))
+    signals_hold(); /* until the guest runs again, and nothing half made is there */
+    if (!mkdtemp(folder)) {
+        signals_release();
         return err_errno(err, errno, "%s", folder);
+    }
     failed = fill(instance, tag, folder, volumes, nr_volumes, err);
     if (!failed && renameat2(AT_FDCWD, folder, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
         failed = errno == EEXIST ? exists(tag, err) : err_errno(err, errno, "%s", path);
     if (failed)
         (void)fs_remove_tree(folder);
-    else
+    signals_release();
+    if (!failed)
         event_write(instance->name, "snapshot", json_pack("{s:s}", "Snapshot", tag));
     return failed;
 }

@@ -257,6 +257,23 @@ def cut_in_the_middle():
         need(guest.ask()[0] == calls + 1, "it lost its memory")
 
 
+def interrupted():
+    """Who is told to end lets it go on here first, unless it is there already."""
+    with Two() as lab:
+        guest = Guest(lab, "a")
+        calls = guest.ask()[0]
+        for delay in (0.02, 0.05, 0.1, 0.2):
+            child = start_migration(lab)
+            time.sleep(delay)
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=60)
+            if child.returncode == 0:
+                stood_still(lab.there("migrate", "a", lab.state))
+            calls += 1
+            need(guest.ask()[0] == calls, "it lost its memory")
+            lab.is_now("a", "running")
+
+
 def direct_children(pid):
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(word) for word in file.read().split()]
@@ -469,7 +486,7 @@ def by_ssh_with_a_volume():
 
 
 def add_to(suite):
-    for test in (frames_at_the_old_tap_arrive, pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle,
+    for test in (frames_at_the_old_tap_arrive, pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle, interrupted,
                  word_lost, somebody_else_waits, what_cannot_be,
                  by_ssh, by_ssh_with_a_volume):
         suite.add("migration: " + test.__name__.replace("_", " "), test)

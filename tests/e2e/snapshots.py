@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -334,6 +335,23 @@ def what_cannot_be():
         need(os.listdir(os.path.join(lab.state, "snapshots")) == ["one"], "something is left over")
 
 
+def interrupted():
+    """It goes on, and nothing half made is left."""
+    with Lab() as lab:
+        guest = Guest(lab, "a")
+        calls = guest.ask()[0]
+        for number, delay in enumerate((0.005, 0.02, 0.05, 0.1)):
+            child = subprocess.Popen([INGOT, "snapshot", "a", f"s{number}"], env={**os.environ, **lab.env()}, stdout=subprocess.PIPE)
+            time.sleep(delay)
+            child.send_signal((signal.SIGINT, signal.SIGTERM)[number % 2])
+            child.communicate(timeout=30)
+            calls += 1
+            need(guest.ask()[0] == calls, "it lost its memory")
+            folder = os.path.join(lab.state, "snapshots")
+            left = [name for name in os.listdir(folder) if name.startswith(".")] if os.path.isdir(folder) else []
+            need(not left, f"left: {left}")
+
+
 def add_to(suite):
-    for test in (goes_on, who_connects_early, copies, copies_on_one_bridge, copies_with_leases, with_a_volume, pause_and_clock, damaged, what_cannot_be):
+    for test in (goes_on, interrupted, who_connects_early, copies, copies_on_one_bridge, copies_with_leases, with_a_volume, pause_and_clock, damaged, what_cannot_be):
         suite.add("snapshot: " + test.__name__.replace("_", " "), test)
