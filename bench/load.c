@@ -100,8 +100,13 @@ static int take(uint32_t i)
 {
     ssize_t got = recv(fds[i], buffer, sizeof(buffer), 0);
 
-    if (got <= 0 || got > left[i])
-        die("an answer ended early or is too long");
+    if (got < 0)
+        die("a connection was reset");
+    if (!got)
+        die(left[i] ? "a connection was closed in the midst of an answer or before it"
+                    : "a connection was closed while nothing was asked");
+    if (got > left[i])
+        die("an answer is too long");
     left[i] -= got;
     if (left[i] && got < SMALL)
         acknowledge(fds[i]);

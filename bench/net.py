@@ -32,7 +32,11 @@ class Handler(SimpleHTTPRequestHandler):
 ThreadingHTTPServer.request_queue_size = 128
 ThreadingHTTPServer(("", 8000), partial(Handler, directory="/site")).serve_forever()
 """
-NODE_SERVER = 'require("http").createServer((request, response) => response.end("hello\\n")).listen(8000);'
+NODE_SERVER = """
+const server = require("http").createServer((request, response) => response.end("hello\\n"));
+server.keepAliveTimeout = 0; // else 5 s, which a guest may stand still on a busy host
+server.listen(8000);
+"""
 
 
 class Load:
