@@ -245,9 +245,9 @@ class Linux(Machine):
         return [os.path.join(self.bin, "qemu-system-x86_64"), "-machine", MACHINE.format(acpi="on"), *COMMON,
                 "-m", str(memory), "-kernel", self.kernel, "-initrd", initrd, *options, "-append", line]
 
-    def server_command(self, program, args, files, tap, address, memory=256, folders=()):
+    def server_command(self, program, args, files, tap, address, memory=256, folders=(), cpus=1):
         """A server behind a tap, started by bench/guest/init.c; files: guest path -> file here; folders: what the
-        program opens by itself."""
+        program opens by itself. With several CPUs the tap is one of several queues."""
         own = [(path, here, 0o644) for path, here in files.items()]
         own += [(program, program, 0o755), *((path, path, 0o644) for path in ("/etc/passwd", "/etc/group"))]
         own += [(f"/modules/{i}.ko", here, 0o644) for i, here in enumerate(self.modules)]
@@ -259,8 +259,11 @@ class Linux(Machine):
         initrd = os.path.join(OUT, os.path.basename(program) + "-server.cpio")
         with open(initrd, "wb") as file:
             file.write(cpio.initramfs(os.path.join(BUILD, "bench", "bench-init"), contents))
-        options = ["-global", "virtio-mmio.force-legacy=off", "-global", "virtio-mmio.ioeventfd=off", "-netdev",
-                   f"tap,id=net,ifname={tap},script=no,downscript=no", "-device", "virtio-net-device,netdev=net"]
+        queues, several = (f",queues={cpus}", ",mq=on") if cpus > 1 else ("", "")
+        options = ["-smp", f"{cpus},sockets=1", "-global", "virtio-mmio.force-legacy=off",
+                   "-global", "virtio-mmio.ioeventfd=off", "-netdev",
+                   f"tap,id=net,ifname={tap},script=no,downscript=no{queues}",
+                   "-device", f"virtio-net-device,netdev=net{several}"]
         return self.command(memory, initrd, f"ip={address}:::255.255.255.0::eth0:off -- "
                              + " ".join([program, *args]), options)
 
@@ -283,11 +286,11 @@ class Ingot(Machine):
             return max(os.path.getsize(os.path.join(folder, name))
                        for folder, _, names in os.walk(store) for name in names)
 
-    def server_command(self, program, args, files, tap, address, memory=256, folders=()):
+    def server_command(self, program, args, files, tap, address, memory=256, folders=(), cpus=1):
         """A server behind a tap; files: guest path -> file here; folders: `ingot run` finds them."""
         del folders
         copies = [word for path, here in files.items() for word in ("--file", f"{here}:{path}")]
-        return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--net",
+        return [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", f"{memory}M", "--cpus", str(cpus), "--net",
                 f"tap:{tap},ip={address}/24", *copies, program, *args]
 
     def run_with_volume(self, program, volume, plugin, memory=128, words=(), profile=False):

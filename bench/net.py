@@ -73,11 +73,12 @@ def http_get(path):
 
 
 class Server:
-    """A program with its files, what to ask it before the loads (or None), and the loads; folders: what it opens besides."""
+    """A program with its files, what to ask it before the loads (or None), and the loads; folders: what it opens besides;
+    cpus: of the guest."""
 
-    def __init__(self, program, args, files, first, loads, memory=256, folders=()):
+    def __init__(self, program, args, files, first, loads, memory=256, folders=(), cpus=1):
         self.program, self.args, self.files, self.first, self.loads = program, args, files, first, loads
-        self.memory, self.folders = memory, folders
+        self.memory, self.folders, self.cpus = memory, folders, cpus
 
 
 SERVERS = [
@@ -116,10 +117,11 @@ def missing():
 
 
 class Namespace:
-    """A network namespace with a tap, for one guest at a time; others can be added."""
+    """A network namespace with a tap, for one guest at a time; others can be added.  options: of the taps, multi_queue
+    for guests of several CPUs."""
 
-    def __init__(self):
-        self.name, self.taps = f"ingot-bench-{os.getpid()}", set()
+    def __init__(self, *options):
+        self.name, self.taps, self.options = f"ingot-bench-{os.getpid()}", set(), options
 
     def run(self, *command, **kwargs):
         return subprocess.run(self.inside(command), check=True, capture_output=True, text=True, **kwargs)
@@ -129,7 +131,7 @@ class Namespace:
 
     def add_tap(self, name, address):
         """A tap whose host's side has the address."""
-        for words in (("tuntap", "add", name, "mode", "tap"), ("addr", "add", address + "/24", "dev", name),
+        for words in (("tuntap", "add", name, "mode", "tap", *self.options), ("addr", "add", address + "/24", "dev", name),
                       ("link", "set", name, "up")):
             self.run("ip", *words)
         self.taps.add(name)
@@ -158,33 +160,39 @@ class Namespace:
 class Counters:
     """The plugin's counters of a guest that runs, asked for through its FIFO."""
 
+    plugin = "insn.so"
+
     def __init__(self, folder):
         self.fifo, self.figures = os.path.join(folder, "control"), os.path.join(folder, "figures")
         os.mkfifo(self.fifo)
         self.asked = 0
 
     def options(self, more=""):
-        return f"-plugin {os.path.join(BUILD, 'bench', 'insn.so')},out={self.figures},control={self.fifo}{more}"
+        return f"-plugin {os.path.join(BUILD, 'bench', self.plugin)},out={self.figures},control={self.fifo}{more}"
 
     def last_profile(self):
         """What the plugin wrote when it was read last, with profile=on."""
         with open(f"{self.figures}.ask-{self.asked}", encoding="ascii") as file:
             return file.read()
 
-    def read(self):
-        """(kernel, program) instructions so far, once the guest has gone quiet."""
+    def ask(self):
+        """The numbers of now, once the guest has gone quiet."""
         time.sleep(0.2)
         self.asked += 1
         with open(self.fifo, "w", encoding="ascii") as fifo:
             fifo.write(f"ask-{self.asked}\n")
         for _ in range(100):
             with open(self.figures, encoding="ascii") as file:
-                for line in file.read().splitlines():
+                for line in file:
                     words = line.split()
-                    if words[:2] == ["at", f"ask-{self.asked}"] and len(words) == 5:
-                        return int(words[3]), int(words[4])
+                    if words[:2] == ["at", f"ask-{self.asked}"] and line.endswith("\n"):
+                        return [int(word) for word in words[2:]]
             time.sleep(0.05)
         raise RuntimeError("the plugin does not answer")
+
+    def read(self):
+        """(kernel, program) instructions so far."""
+        return tuple(self.ask()[1:])
 
 
 def write_files(folder, server):
@@ -198,15 +206,15 @@ def write_files(folder, server):
 
 
 @contextlib.contextmanager
-def guest(space, machine, server, plugin_words, tap=TAP, address=GUEST):
+def guest(space, machine, server, plugin_words, tap=TAP, address=GUEST, counters_of=Counters):
     """A server in a guest until it answers; yields (its process, its Counters or None). plugin_words: of the plugin that
     counts, None without it."""
     program = shutil.which(server.program)
     space.wait_for_tap(tap)
     with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "w+b") as log:
-        counters = None if plugin_words is None else Counters(folder)
+        counters = None if plugin_words is None else counters_of(folder)
         command = machine.server_command(program, server.args, write_files(folder, server), tap, address,
-                                         server.memory, server.folders)
+                                         server.memory, server.folders, server.cpus)
         child = subprocess.Popen(space.inside(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  env=machine.environment(os.path.join(folder, "start"),
                                                          counters.options(plugin_words) if counters else ""),
@@ -253,8 +261,8 @@ def vmm_time(space, name="qemu"):
 class Turn:
     """One of the guests that run side by side, of which one is asked at a time."""
 
-    def __init__(self, machine, child, address):
-        self.name, self.child, self.address = machine.name, child, address
+    def __init__(self, name, child, address):
+        self.name, self.child, self.address = name, child, address
         self.counts, self.slices = {}, {}
 
     def warm(self, space, load):
@@ -272,17 +280,18 @@ class Turn:
         self.slices[load.title].append((count / took, (vmm_ms(self.child.pid) - before) * 1e3 / count))
 
 
-def measure_turns(space, machines, server, slices):
-    """All machines at once, asked in turn: (machine name, load title) -> the medians of (requests a second, time)."""
+def measure_turns(space, guests, slices):
+    """Guests, (name, machine, server), of the same loads, all at once and asked in turn:
+    (name, load title) -> the medians of (requests a second, time)."""
     with contextlib.ExitStack() as stack:
         turns = []
-        for i, machine in enumerate(machines):
+        for i, (name, machine, server) in enumerate(guests):
             tap, address = (TAP, GUEST) if not i else (f"bench{i}", f"10.77.{i}.2")
-            if i and tap not in space.taps:
+            if tap not in space.taps:
                 space.add_tap(tap, f"10.77.{i}.1")
             child, _ = stack.enter_context(guest(space, machine, server, None, tap, address))
-            turns.append(Turn(machine, child, address))
-        for load in server.loads:
+            turns.append(Turn(name, child, address))
+        for load in guests[0][2].loads:
             for turn in turns:
                 turn.warm(space, load)
             for _ in range(slices):
@@ -299,7 +308,7 @@ def measure(space, machines, server, slices):
         with guest(space, machine, server, "") as (_, counters):
             for load in server.loads:
                 found[machine.name, load.title] = instructions(space, counters, load)
-    for key, fast in measure_turns(space, machines, server, slices).items():
+    for key, fast in measure_turns(space, [(m.name, m, server) for m in machines], slices).items():
         found[key] += fast
     return found
 

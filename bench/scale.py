@@ -1,85 +1,60 @@
-"""Servers with two threads or workers on one CPU and on two: instructions of each CPU a request.  What limits a server on
+"""Servers with two threads or workers on one CPU and on two.  Instructions of each CPU a request: what limits a server on
 two CPUs is the busier one; what it spends waiting, for work or for a lock, is apart (bench/plugin/cpus.c).  Which one is
-busier, and by how much, is the host's doing where it has no two CPUs to spare: who is stopped leaves his work to the other."""
-import contextlib
+busier, and by how much, is the host's doing where it has no two CPUs to spare: who is stopped leaves his work to the other.
+And requests a second beside a Linux guest with two CPUs, where the load has to share the host's with all of them."""
+import copy
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 
-from guests import BUILD, Ingot
-from net import CONNECTIONS, GUEST, HOST, LOAD, NGINX_CONF, TAP, Counters, Namespace, http_get, missing
+from guests import BUILD, HERE
+from net import NGINX_CONF, SLICES, Counters, Namespace, Server, guest, http_get, measure_turns, missing, plain_load, to_ours
 
-CPU_COUNTER = os.path.join(BUILD, "bench", "cpus.so")
 NGINX_2 = NGINX_CONF.replace("master_process off", "worker_processes 2")
-SERVERS = {
-    "memcached -t 2, get": ("memcached", ["-u", "root", "-t", "2"], {}, 11211, "set k 0 0 3\r\nabc\r\n", "get k\r\n", 4000),
-    "nginx, 2 workers, 612 B": ("nginx", ["-c", "/nginx.conf"],
-                                {"/nginx.conf": NGINX_2.encode(), "/site/small.html": b"x" * 612,
-                                 "/var/log/nginx/keep": b"", "/var/lib/nginx/keep": b""},
-                                80, http_get("/small.html"), http_get("/small.html"), 2500),
-}
+MEMCACHED = Server("memcached", ["-u", "root", "-t", "2"], {}, (11211, "set k 0 0 3\r\nabc\r\n"),
+                   [plain_load("memcached -t 2, get", 11211, "get k\r\n", 4000, None)])
+NGINX = Server("nginx", ["-c", "/nginx.conf"],
+               {"/nginx.conf": NGINX_2.encode(), "/site/small.html": b"x" * 612, "/var/log/nginx/keep": b"",
+                "/var/lib/nginx/keep": b""}, (80, http_get("/small.html")),
+               [plain_load("nginx, 2 workers, 612 B", 80, http_get("/small.html"), 2500, None)])
+
+
+def go_server(folder):
+    """bench/guest/http.go, built in the folder."""
+    program = os.path.join(folder, "go-http")
+    subprocess.run(["go", "build", "-o", program, os.path.join(HERE, "guest", "http.go")], check=True, capture_output=True,
+                   env={**os.environ, "CGO_ENABLED": "0"})
+    return Server(program, [], {}, (8000, http_get("/")),
+                  [plain_load("Go net/http, 612 B", 8000, http_get("/"), 2000, None, warm=3)])
 
 
 class CpuCounters(Counters):
-    def options(self, more=""):
-        return f"-plugin {CPU_COUNTER},out={self.figures},control={self.fifo}{more}"
+    plugin = "cpus.so"
 
     def read(self):
         """[(kernel, wait, user) of each CPU]"""
-        time.sleep(0.3)
-        self.asked += 1
-        with open(self.fifo, "w", encoding="ascii") as fifo:
-            fifo.write(f"ask-{self.asked}\n")
-        for _ in range(100):
-            with open(self.figures, encoding="ascii") as file:
-                for line in file:
-                    words = line.split()
-                    if words[:2] == ["at", f"ask-{self.asked}"] and line.endswith("\n"):
-                        numbers = [int(word) for word in words[2:]]
-                        return [numbers[i:i + 3] for i in range(0, len(numbers), 3)]
-            time.sleep(0.05)
-        raise RuntimeError("the plugin does not answer")
+        numbers = self.ask()
+        return [numbers[i:i + 3] for i in range(0, len(numbers), 3)]
 
 
-@contextlib.contextmanager
-def guest(space, machine, cpus, program, args, files):
-    with tempfile.TemporaryDirectory() as folder:
-        counters = CpuCounters(folder)
-        words = []
-        for path, content in files.items():
-            here = os.path.join(folder, path.strip("/").replace("/", "-"))
-            with open(here, "wb") as file:
-                file.write(content)
-            words += ["--file", f"{here}:{path}"]
-        command = [os.path.join(BUILD, "ingot"), "run", "--isolation", "vm", "-m", "256M", "--cpus", str(cpus), "--net",
-                   f"tap:{TAP},ip={GUEST}/24", *words, shutil.which(program), *args]
-        child = subprocess.Popen(space.inside(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL, start_new_session=True,
-                                 env=machine.environment(os.path.join(folder, "start"), counters.options()))
-        try:
-            yield counters
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+def on(cpus, server):
+    server = copy.copy(server)
+    server.cpus = cpus
+    return server
 
 
-def a_request(space, machine, cpus, server):
+def a_request(space, machine, server):
     """[(kernel, wait, user) of each CPU] a request, by N requests and 2 N."""
-    program, args, files, port, first, request, count = server
-    load = [LOAD, GUEST, str(port), str(CONNECTIONS)]
-    with guest(space, machine, cpus, program, args, files) as counters:
-        space.run(LOAD, GUEST, str(port), "1", "1", first, timeout=120)
-        space.run(*load, str(count // 2), request, timeout=300)
-        points = [counters.read()]
-        for n in (count, 2 * count):
-            space.run(*load, str(n), request, timeout=300)
+    load = server.loads[0]
+    count = load.requests
+    with guest(space, machine, server, "", counters_of=CpuCounters) as (_, counters):
+        points = []
+        for n in (count // 2, count, 2 * count):
+            space.run(*load.command(n), timeout=300)
             points.append(counters.read())
     return [[(points[2][cpu][i] - 2 * points[1][cpu][i] + points[0][cpu][i]) / count for i in range(3)]
-            for cpu in range(cpus)]
+            for cpu in range(server.cpus)]
 
 
 def show(counts):
@@ -90,23 +65,41 @@ def busiest(counts):
     return max(kernel + user for kernel, _, user in counts)
 
 
-def bench_scale(report, _machines):
-    """One table; the machine's load does not matter but for who must wait."""
+def counts_row(space, machine, server):
+    one, two = (a_request(space, machine, on(cpus, server)) for cpus in (1, 2))
+    return [server.loads[0].title, show(one), show(two), f"{2 * busiest(one) / sum(k + u for k, _, u in two):.2f}×",
+            f"{busiest(one) / busiest(two):.2f}×", "1.8×"]
+
+
+def speed_row(space, machines, server):
+    """Ours on one CPU and on two, and the Linux guests on two."""
+    title = server.loads[0].title
+    guests = [("one", machines[0], on(1, server)), *((m.name, m, on(2, server)) for m in machines)]
+    found = measure_turns(space, guests, SLICES)
+    rates, times = zip(*(found[name, title] for name, _, _ in guests))
+    return [title, *(f"{rate:,.0f}" for rate in rates), to_ours(rates[1], rates[:1]), to_ours(rates[1], rates[2:]), "2×",
+            *(f"{time:,.1f}" for time in times), " · ".join(f"{time / times[1]:.1f}×" for time in times[2:])]
+
+
+def bench_scale(report, machines):
+    """Two tables; for the first one the machine's load does not matter but for who must wait."""
     reason = missing()
     if reason:
         report.add(f"scale: skipped: {reason}.\n")
         return
-    machine, rows = Ingot(), []
-    with Namespace() as space:
-        for words in (("link", "delete", TAP), ("tuntap", "add", TAP, "mode", "tap", "multi_queue"),
-                      ("addr", "add", HOST + "/24", "dev", TAP), ("link", "set", TAP, "up")):
-            space.run("ip", *words)
-        for title, server in SERVERS.items():
-            if not shutil.which(server[0]):
-                report.add(f"scale: {server[0]} skipped: it is not installed.")
-                continue
-            one, two = (a_request(space, machine, cpus, server) for cpus in (1, 2))
-            rows.append([title, show(one), show(two), f"{2 * busiest(one) / sum(k + u for k, _, u in two):.2f}×",
-                         f"{busiest(one) / busiest(two):.2f}×", "1.8×"])
+    machines = [machines[0], *(m for m in machines[1:] if m.has_network)]
+    counts, speeds = [], []
+    with tempfile.TemporaryDirectory() as folder, Namespace("multi_queue") as space:
+        servers = [server for server in (MEMCACHED, NGINX) if shutil.which(server.program)]
+        if shutil.which("go"):
+            servers.append(go_server(folder))
+        for server in servers:
+            counts.append(counts_row(space, machines[0], server))
+            speeds.append(speed_row(space, machines, server))
+    if len(counts) < 3:
+        report.add("scale: of memcached, nginx and go, what is missing above is not installed.")
     report.table(["a request: kernel + program instructions (those spent waiting) of each CPU", "one CPU", "two CPUs",
-                  "were both as busy", "to the busier of two", "goal"], rows)
+                  "were both as busy", "to the busier of two", "goal"], counts)
+    names = ["Ingot, one CPU", *(f"{m.name}, two" for m in machines)]
+    report.table(["over a tap, 50 clients", *(f"requests/s, {n}" for n in names), "two to one", "two to Linux' two", "goal",
+                  *(f"µs of QEMU, {n}" for n in names), "ratio"], speeds)
