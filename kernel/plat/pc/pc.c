@@ -74,7 +74,7 @@ static bool uart_look(u8 wanted, u32 limit)
     for (u32 tries = 0; tries < limit; tries++) {
         u8 status = inb(COM1 + UART_LSR);
         if (status == 0xff)
-            return false; /* nothing there */
+            return true; /* nothing there, which never keeps anybody waiting */
         if (unlikely(status & LSR_BREAK) && plat_uart_break)
             plat_uart_break();
         if (likely(status & wanted))
