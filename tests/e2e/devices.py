@@ -579,6 +579,20 @@ def microvm_with_pcie():
             need("does not start" not in log, tail(log))
 
 
+def no_serial_line():
+    """Who has none waits for none: it is as quick as with one whose bytes go nowhere."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image, took = make_root(folder), {}
+        for kind in ("null", "none", "null", "none"):
+            begun = time.monotonic()
+            run(["qemu-system-x86_64", "-accel", "tcg", "-M", "pc", "-m", "96", "-nodefaults", "-no-user-config", "-no-reboot",
+                 "-display", "none", "-serial", kind, "-kernel", KERNEL, "-initrd", image,
+                 "-append", "loglevel=6 init=device -- show hello"], timeout=60)
+            took[kind] = min(took.get(kind, 60), time.monotonic() - begun)
+        need(took["none"] < took["null"] + 2, f"seconds: {took}")
+
+
 def add_to(suite):
     for test in (partitions_by_every_name, damaged_tables, unknown_devices):
         suite.add(f"devices: {test.__name__}", test)
@@ -588,7 +602,7 @@ def add_to(suite):
         suite.add(f"devices: {name}", card, name)
     for name in BUTTONS:
         suite.add(f"devices: power button of {name}", power_button, name)
-    for test in (clock_of_another_century, balloon, entropy, settings_by_drive, settings_by_metadata, microvm_with_pcie):
+    for test in (clock_of_another_century, balloon, entropy, settings_by_drive, settings_by_metadata, microvm_with_pcie, no_serial_line):
         suite.add(f"devices: {test.__name__}", test)
     for name in SCREENS:
         suite.add(f"devices: screen of {name}", screen, name)
