@@ -1,6 +1,7 @@
 """From the start of nginx to its first reply: native, as a guest in a process and in a VM, behind a
 published port of the default network.  The guests run an image that was built before; they take
-turns, and the least of each counts."""
+turns, and the least of each counts.  Beside them, the guest in a VM as it goes on from a snapshot
+that was made of it once it had answered."""
 import contextlib
 import copy
 import os
@@ -17,7 +18,7 @@ from net_process import native_files
 
 INGOT = os.path.join(BUILD, "ingot")
 PORT, ROUNDS, PATIENCE = 18080, 12, 20
-GOALS = {"native": "", "in a process": "1.2 × native", "in a VM": "the floor + 40"}
+GOALS = {"native": "", "in a process": "1.2 × native", "in a VM": "the floor + 40", "in a VM, from a snapshot": "the floor + 40"}
 
 
 def answers(request):
@@ -28,17 +29,21 @@ def answers(request):
     return False
 
 
+def wait_for_reply(start):
+    while not answers(http_get("/small.html").encode()):
+        if time.monotonic() - start > PATIENCE:
+            raise RuntimeError("nginx does not reply")
+        time.sleep(0.0002)
+    return (time.monotonic() - start) * 1e3
+
+
 def first_reply(command, cwd, env):
     """Milliseconds from the command's start to its first reply."""
     start = time.monotonic()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                              cwd=cwd, env=env, start_new_session=True)
     try:
-        while not answers(http_get("/small.html").encode()):
-            if time.monotonic() - start > PATIENCE:
-                raise RuntimeError(f"no reply from {' '.join(command)}")
-            time.sleep(0.0002)
-        return (time.monotonic() - start) * 1e3
+        return wait_for_reply(start)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGTERM)
@@ -60,6 +65,27 @@ def commands(nginx, folder, env):
     return {"native": [program, "-c", paths["/nginx.conf"]],
             "in a process": [*run, "--isolation", "process", "nginx:1", "-c", "/nginx.conf"],
             "in a VM": [*run, "--isolation", "vm", "nginx:1", "-c", "/nginx.conf"]}
+
+
+def ingot(env, *words):
+    subprocess.run([INGOT, *words], check=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def make_snapshot(env):
+    ingot(env, "run", "-d", "-q", "--name", "warm", "-m", "64M", "-p", f"127.0.0.1:{PORT}:{PORT}", "--isolation", "vm", "nginx:1", "-c", "/nginx.conf")
+    wait_for_reply(time.monotonic())
+    ingot(env, "snapshot", "warm", "served")
+    ingot(env, "rm", "-f", "warm")
+
+
+def restored_reply(env):
+    """Milliseconds from `ingot restore` to the first reply."""
+    start = time.monotonic()
+    ingot(env, "restore", "served", "--name", "again", "-p", f"127.0.0.1:{PORT}:{PORT}")
+    try:
+        return wait_for_reply(start)
+    finally:
+        ingot(env, "rm", "-f", "again")
 
 
 def processor_ms(command, cwd):
@@ -89,15 +115,17 @@ def bench_first_reply(report, _machines):
     if not shutil.which("nginx"):
         report.add("first reply: skipped: nginx is not installed.\n")
         return
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as store:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as store, tempfile.TemporaryDirectory() as state:
         os.chmod(folder, 0o755)
-        env = {**os.environ, "INGOT_HOME": store}
+        env = {**os.environ, "INGOT_HOME": store, "INGOT_STATE": state}
         ways, floor = commands(nginx, folder, env), Floor()
-        times = {title: [] for title in ("floor", *ways)}
+        make_snapshot(env)
+        times = {title: [] for title in ("floor", *ways, "in a VM, from a snapshot")}
         for _ in range(ROUNDS):
             times["floor"].append(floor.run().total * 1e3)
             for title, command in ways.items():
                 times[title].append(first_reply(command, folder, env))
+            times["in a VM, from a snapshot"].append(restored_reply(env))
         add_emulated_alone(report, ways["native"], folder)
     rows = [[title, f"{min(took):.1f}", f"{sorted(took)[len(took) // 2]:.1f}", GOALS.get(title, "")]
             for title, took in times.items()]

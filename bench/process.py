@@ -15,6 +15,7 @@ from smp import ROWS, SMP
 INGOT = os.path.join(BUILD, "ingot")
 SPAWN = os.path.join(BUILD, "bench", "bench-spawn")
 HELLO = os.path.join(BUILD, "bench", "bench-hello")
+PARTS = ("", "-tender", "-device", "-kernel", "-patch")  # files of an installation
 TIMES = os.path.join(BUILD, "bench", "bench-times")
 ROUNDS = 300
 TURNS = 15  # of what computes
@@ -92,7 +93,7 @@ def bench_starts(report):
     global INGOT
     with tempfile.TemporaryDirectory() as store, tempfile.TemporaryDirectory() as folder:
         env, built = {**os.environ, "INGOT_HOME": store}, INGOT
-        hello, INGOT, *_ = written_large(folder, HELLO, built, *(os.path.join(BUILD, f"ingot-{part}") for part in ("tender", "device", "kernel", "patch")))
+        hello, INGOT, *_ = written_large(folder, HELLO, *(os.path.join(BUILD, f"ingot{part}") for part in PARTS))
         subprocess.run([INGOT, "build", "-q", "-t", "bench:1", HELLO], check=True, env=env, stdout=subprocess.DEVNULL)
         rows = least_in_turns({
             "native": lambda: spawn(hello),
@@ -285,9 +286,12 @@ def bench_containers(report):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "INGOT_HOME": os.path.join(folder, "store")}
-        subprocess.run([INGOT, "build", "-q", "-t", "hello:1", HELLO], check=True, env=env, stdout=subprocess.DEVNULL)
-        ours = spawn(INGOT, "run", "--isolation", "process", "hello:1", env=env)
+        installed, *_ = written_large(folder, *(os.path.join(BUILD, f"ingot{part}") for part in PARTS))  # as the others are
+        subprocess.run([installed, "build", "-q", "-t", "hello:1", HELLO], check=True, env=env, stdout=subprocess.DEVNULL)
+        ours = spawn(installed, "run", "--isolation", "process", "hello:1", env=env)
+        alone = spawn(installed, "run", *ALONE, "hello:1", env=env)  # the containers have no network, either
         rows.append(["`ingot run hello:1`", f"{ours[0]:.0f}", f"{ours[1]:.0f}", "", ""])
+        rows.append(["`ingot run --net none hello:1`", f"{alone[0]:.0f}", f"{alone[1]:.0f}", "", ""])
         for name, (make, rounds, goal) in others.items():
             program = shutil.which(name)
             found = make(program, folder) if program else f"{name} is not installed"
@@ -298,7 +302,7 @@ def bench_containers(report):
             prefix, command = found
             least, median = spawn(*command, rounds=rounds, prefix=prefix)
             rows.append([f"`{name} run`" + (", without cgroups" if prefix else ""), f"{least:.0f}", f"{median:.0f}",
-                         f"1/{least / ours[0]:.1f}", f"1/{goal}"])
+                         f"1/{least / ours[0]:.1f} · 1/{least / alone[0]:.1f}", f"1/{goal}"])
     report.table(["the same hello, start to exit, µs", "least", "median", "ours to it", "goal"], rows)
 
 

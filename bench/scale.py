@@ -1,6 +1,6 @@
 """Servers with two threads or workers on one CPU and on two.  Instructions of each CPU a request: what limits a server on
-two CPUs is the busier one; what it spends waiting, for work or for a lock, is apart (bench/plugin/cpus.c).  Which one is
-busier, and by how much, is the host's doing where it has no two CPUs to spare: who is stopped leaves his work to the other.
+two CPUs is the busier one; what it spends waiting, for work or for a lock, is apart (bench/plugin/cpus.c).  A CPU that
+the host stops leaves its work to the other, so while instructions are counted guest and load go before everything else there.
 And requests a second beside a Linux guest with two CPUs, where the load has to share the host's with all of them."""
 import copy
 import os
@@ -10,14 +10,15 @@ import tempfile
 
 from guests import BUILD, HERE
 from net import NGINX_CONF, SLICES, Counters, Namespace, Server, guest, http_get, measure_turns, missing, plain_load, to_ours
+from smp import both_processors
 
 NGINX_2 = NGINX_CONF.replace("master_process off", "worker_processes 2")
 MEMCACHED = Server("memcached", ["-u", "root", "-t", "2"], {}, (11211, "set k 0 0 3\r\nabc\r\n"),
-                   [plain_load("memcached -t 2, get", 11211, "get k\r\n", 4000, None)])
+                   [plain_load("memcached -t 2, get", 11211, "get k\r\n", 20000, None)])
 NGINX = Server("nginx", ["-c", "/nginx.conf"],
                {"/nginx.conf": NGINX_2.encode(), "/site/small.html": b"x" * 612, "/var/log/nginx/keep": b"",
                 "/var/lib/nginx/keep": b""}, (80, http_get("/small.html")),
-               [plain_load("nginx, 2 workers, 612 B", 80, http_get("/small.html"), 2500, None)])
+               [plain_load("nginx, 2 workers, 612 B", 80, http_get("/small.html"), 8000, None)])
 
 
 def go_server(folder):
@@ -26,7 +27,7 @@ def go_server(folder):
     subprocess.run(["go", "build", "-o", program, os.path.join(HERE, "guest", "http.go")], check=True, capture_output=True,
                    env={**os.environ, "CGO_ENABLED": "0"})
     return Server(program, [], {}, (8000, http_get("/")),
-                  [plain_load("Go net/http, 612 B", 8000, http_get("/"), 2000, None, warm=3)])
+                  [plain_load("Go net/http, 612 B", 8000, http_get("/"), 4000, None, warm=3)])
 
 
 class CpuCounters(Counters):
@@ -94,7 +95,8 @@ def bench_scale(report, machines):
         if shutil.which("go"):
             servers.append(go_server(folder))
         for server in servers:
-            counts.append(counts_row(space, machines[0], server))
+            with both_processors():
+                counts.append(counts_row(space, machines[0], server))
             speeds.append(speed_row(space, machines, server))
     if len(counts) < 3:
         report.add("scale: of memcached, nginx and go, what is missing above is not installed.")

@@ -13,6 +13,7 @@ typedef struct {
     u64 raw;
 } __attribute__((packed)) be64;
 
+/** Its value, and one made of a value. */
 static inline u16 be16_get(be16 v)
 {
     return __builtin_bswap16(v.raw);

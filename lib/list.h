@@ -13,16 +13,19 @@ struct list_head {
         &(head), &(head)                                                                           \
     }
 
+/** An empty list, or an entry that is in none. */
 static inline void list_init(struct list_head *head)
 {
     head->next = head->prev = head;
 }
 
+/** Is nothing in the list; or is the entry in none? */
 static inline bool list_empty(const struct list_head *head)
 {
     return head->next == head;
 }
 
+/** Put @entry between two neighbours. */
 static inline void list_insert_between(struct list_head *entry, struct list_head *prev,
                                        struct list_head *next)
 {

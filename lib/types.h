@@ -37,6 +37,7 @@ typedef struct {
     u64 raw;
 } le64;
 
+/** Its value, and one made of a value. */
 static inline u16 le16_get(le16 v)
 {
     return v.raw;

@@ -13,7 +13,7 @@ programs=(musl-tools busybox-static bash perl lua5.4 ruby sqlite3 libsqlite3-dev
           rustc procps tzdata ca-certificates libpython3-stdlib python3-jinja2 redis-server nginx-light memcached)
 # Small runtimes and servers, some 110 MB; and large ones.
 runtimes=(lua5.4 php-cli php-fpm erlang-base tcl ripgrep fd-find bat shellcheck graphviz tcc fish zsh unison-2.52 apache2-bin stress-ng sysbench)
-large=(openjdk-17-jdk-headless golang-go ocaml-nox r-base-core guile-3.0 sbcl postgresql-15 mariadb-server-core
+large=(openjdk-17-jdk-headless golang-go ghc ocaml-nox r-base-core guile-3.0 sbcl postgresql-15 mariadb-server-core
        mariadb-client-core groovy default-jre-headless libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients)
 # Servers and clients of the network tests, and what makes their networks.
 network=(iproute2 curl wget netcat-openbsd openssh-server openssh-client iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto

@@ -57,12 +57,12 @@ static void ground_tell_no_filters(void)
 static bool is_several(const char *path)
 {
     static const char names[][16] = {
-        "sh",       "bash",    "dash",     "ash",         "zsh",         "ksh",
-        "mksh",     "fish",    "tini",     "dumb-init",   "catatonit",   "gosu",
-        "env",      "su-exec", "setpriv",  "docker-init", "s6-svscan",   "runsvdir",
-        "apache2",  "busybox", "dropbear", "gunicorn",    "gunicorn3",   "lighttpd",
-        "nginx",    "php-fpm", "rsync",    "sshd",        "tmux",        "unicorn",
-        "varnishd", "vsftpd",  "xargs",    "parallel",    "supervisord", "celery",
+        "sh",       "bash",        "dash",      "ash",       "zsh",     "ksh",      "mksh",
+        "fish",     "tini",        "dumb-init", "catatonit", "gosu",    "env",      "su-exec",
+        "setpriv",  "docker-init", "s6-svscan", "runsvdir",  "apache2", "busybox",  "dropbear",
+        "gunicorn", "gunicorn3",   "lighttpd",  "nginx",     "php-fpm", "rsync",    "sshd",
+        "tmux",     "unicorn",     "varnishd",  "vsftpd",    "xargs",   "parallel", "supervisord",
+        "celery",   "danted",      "exim4",     "proftpd",   "dovecot",
     };
     const char *slash = path ? strrchr(path, '/') : NULL, *name = slash ? slash + 1 : path;
 

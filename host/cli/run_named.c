@@ -9,6 +9,7 @@
 #include "lib/cleanup.h"
 #include "lib/fs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -111,7 +112,63 @@ static void bring_modules(struct run_options *options, const char *target, char 
         scan_word(&imports, language, before, *args);
     for (size_t i = 0; i < imports.files.len; i++)
         bring(options, imports.files.at[i], cwd);
-    modules_installed(&imports.names, &options->imports);
+    modules_installed(&imports.names, target, &options->imports);
+}
+
+/* ---- class paths ---- */
+
+/* An archive is code wherever it lies; of folders, as of all else, only those below this one. */
+static void bring_classes(struct run_options *options, const char *path, const char *cwd)
+{
+    if (str_ends(path, ".jar") && *path == '/' && is_file(path) && !is_odd(path))
+        strs_take(&options->files, str_printf("%s:%s", path, path));
+    else if (fs_exists(path))
+        bring(options, path, cwd);
+}
+
+static void bring_archives(struct run_options *options, const char *folder, const char *cwd)
+{
+    DIR *dir = opendir(folder);
+
+    for (const struct dirent *entry; dir && (entry = readdir(dir));)
+        if (str_ends(entry->d_name, ".jar")) {
+            char *path CLEANUP(mem_free) = fs_join(folder, entry->d_name);
+            bring_classes(options, path, cwd);
+        }
+    if (dir)
+        closedir(dir);
+}
+
+/* What "-cp a.jar:classes:lib/" followed by a star names; java(1). */
+static void bring_class_path(struct run_options *options, const char *list, const char *cwd)
+{
+    char *text CLEANUP(mem_free) = str_dup(list), *rest = text;
+
+    for (char *entry; (entry = strsep(&rest, ":"));) {
+        size_t len = strlen(entry);
+        if (len > 1 && str_ends(entry, "/*")) {
+            entry[len - 2] = 0;
+            bring_archives(options, *entry ? entry : "/", cwd);
+        } else if (len) {
+            bring_classes(options, entry, cwd);
+        }
+    }
+}
+
+/* java's options end with the archive or the class; what follows is the program's own. */
+static void bring_java(struct run_options *options, char *const *args, const char *cwd)
+{
+    static const char *const lists[] = {"-cp", "-classpath",    "--class-path",
+                                        "-p",  "--module-path", NULL};
+
+    for (; *args && **args == '-'; args++) {
+        if (is_one_of(*args, lists) && args[1])
+            bring_class_path(options, *++args, cwd);
+        else if (str_starts(*args, "--class-path=") || str_starts(*args, "--module-path="))
+            bring_class_path(options, strchr(*args, '=') + 1, cwd);
+        else if (strcmp(*args, "-jar") == 0 && args[1])
+            return bring_classes(options, args[1], cwd);
+    }
 }
 
 void run_bring_named(struct run_options *options, const char *target, char *const *args)
@@ -127,6 +184,8 @@ void run_bring_named(struct run_options *options, const char *target, char *cons
         if (**arg != '-' && is_file(*arg))
             bring(options, *arg, cwd);
     bring_modules(options, target, args, cwd);
+    if (strcmp(fs_name(target), "java") == 0)
+        bring_java(options, args, cwd);
     strs_add_all(&options->files, &said);
     strs_free(&said);
 }

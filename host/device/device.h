@@ -78,6 +78,7 @@ void device_wait(struct device *dev, struct pollfd *fds, u32 nr_fds, int timeout
 /** Nanoseconds of the monotonic clock. */
 u64 device_now_ns(void);
 
+/** Was @feature agreed on? */
 static inline bool device_has(const struct device *dev, unsigned feature)
 {
     return dev->features >> feature & 1;

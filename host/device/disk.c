@@ -9,17 +9,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { F_RO = 5, F_FLUSH = 9, F_DISCARD = 13, F_WRITE_ZEROES = 14 };
-enum {
-    TYPE_IN = 0,
-    TYPE_OUT = 1,
-    TYPE_FLUSH = 4,
-    TYPE_GET_ID = 8,
-    TYPE_DISCARD = 11,
-    TYPE_ZERO = 13
-};
+enum { F_DISCARD = 13 };
+enum { TYPE_IN = 0, TYPE_OUT = 1, TYPE_FLUSH = 4, TYPE_GET_ID = 8, TYPE_DISCARD = 11 };
 enum { STATUS_OK = 0, STATUS_ERROR = 1, STATUS_UNKNOWN = 2 };
-enum { QUEUE = 0, SECTOR = 512, ID_LEN = 20, ZERO_UNMAP = 1 };
+enum { QUEUE = 0, SECTOR = 512, ID_LEN = 20 };
 
 struct request_header {
     u32 type;
@@ -61,30 +54,20 @@ static u8 transfer(const struct disk *disk, struct iovec *piece, u32 count, u64 
     return STATUS_OK;
 }
 
-/* A hole reads as zeroes, so both are one.  A host that cannot make one writes. */
-static u8 make_zero(const struct disk *disk, const struct range *range, bool must_read_zero)
+/* To discard is a wish: a host that cannot make a hole leaves what is there. */
+static u8 discard(const struct disk *disk, const struct range *range)
 {
-    static const char zeroes[65536];
-    u64 at = range->sector * SECTOR, left = (u64)range->nr_sectors * SECTOR;
-    int how = FALLOC_FL_KEEP_SIZE;
+    u64 bytes = (u64)range->nr_sectors * SECTOR;
 
-    if (!is_inside(disk, range->sector, left) || disk->readonly)
+    if (!is_inside(disk, range->sector, bytes) || disk->readonly)
         return STATUS_ERROR;
-    how |=
-        !must_read_zero || range->flags & ZERO_UNMAP ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
-    if (!left || !fallocate(disk->fd, how, (off_t)at, (off_t)left) || !must_read_zero)
-        return STATUS_OK; /* to discard is a wish */
-    while (left) {
-        ssize_t n = pwrite(disk->fd, zeroes, min(left, (u64)sizeof(zeroes)), (off_t)at);
-        if (n <= 0)
-            return STATUS_ERROR;
-        at += (u64)n;
-        left -= (u64)n;
-    }
+    if (bytes)
+        (void)fallocate(disk->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
+                        (off_t)(range->sector * SECTOR), (off_t)bytes);
     return STATUS_OK;
 }
 
-static u8 zero_ranges(const struct disk *disk, const struct ring_chain *chain, bool must_read_zero)
+static u8 discard_ranges(const struct disk *disk, const struct ring_chain *chain)
 {
     u64 end = chain->out_bytes;
 
@@ -93,7 +76,7 @@ static u8 zero_ranges(const struct disk *disk, const struct ring_chain *chain, b
     for (u64 at = sizeof(struct request_header); at < end; at += sizeof(struct range)) {
         struct range range;
         ring_copy_out(chain->piece, chain->nr_out, at, &range, sizeof(range));
-        u8 status = make_zero(disk, &range, must_read_zero);
+        u8 status = discard(disk, &range);
         if (status)
             return status;
     }
@@ -146,9 +129,8 @@ static void serve_one(struct disk *disk, struct ring_chain *chain)
         written = result ? 0 : ID_LEN;
         break;
     case TYPE_DISCARD:
-    case TYPE_ZERO:
-        if (device_has(&disk->dev, header.type == TYPE_ZERO ? F_WRITE_ZEROES : F_DISCARD))
-            result = zero_ranges(disk, chain, header.type == TYPE_ZERO);
+        if (device_has(&disk->dev, F_DISCARD))
+            result = discard_ranges(disk, chain);
         break;
     }
     *status = result;

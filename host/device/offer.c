@@ -7,14 +7,7 @@
 
 enum { TYPE_NET = 1, TYPE_DISK = 2, TYPE_SHARE = 9 };
 enum { NET_CONFIG_STATUS = 6, NET_CONFIG_LEN = 12, NET_LINK_UP = 1, NET_QUEUE = 1024 };
-enum {
-    F_SEG_MAX = 2,
-    F_RO = 5,
-    F_FLUSH = 9,
-    F_DISCARD = 13,
-    F_WRITE_ZEROES = 14,
-    DISK_QUEUE = 128
-};
+enum { F_SEG_MAX = 2, F_RO = 5, F_FLUSH = 9, F_DISCARD = 13, DISK_QUEUE = 128 };
 enum { SHARE_F_TAG = 0, SHARE_QUEUE = 128 };
 enum { SECTOR = 512, DISCARD_SECTORS = 1 << 22, DISCARD_RANGES = 16, DISK_PIECES = 64 };
 
@@ -28,8 +21,6 @@ struct disk_config {
     u8 writeback, unused;
     u16 nr_queues;
     u32 max_discard_sectors, max_discard_ranges, discard_alignment;
-    u32 max_zero_sectors, max_zero_ranges;
-    u8 zero_may_unmap, unused1[3];
 };
 static_assert(sizeof(struct disk_config) <= WINDOW_CONFIG, "it must fit");
 static_assert(offsetof(struct disk_config, max_discard_sectors) == 36, "virtio 1.2, 5.2.4");
@@ -74,7 +65,7 @@ void offer_net(struct window *window, const u8 mac[6], bool tap)
 void offer_disk(struct window *window, u64 bytes, bool readonly)
 {
     u64 features = BIT(F_SEG_MAX) | BIT(F_FLUSH);
-    u64 more = readonly ? BIT(F_RO) : BIT(F_DISCARD) | BIT(F_WRITE_ZEROES);
+    u64 more = readonly ? BIT(F_RO) : BIT(F_DISCARD);
     struct window_device *page = add(window, TYPE_DISK, features | more);
     struct disk_config config = {
         .capacity = bytes / SECTOR,
@@ -82,9 +73,6 @@ void offer_disk(struct window *window, u64 bytes, bool readonly)
         .max_discard_sectors = DISCARD_SECTORS,
         .max_discard_ranges = DISCARD_RANGES,
         .discard_alignment = 8,
-        .max_zero_sectors = DISCARD_SECTORS,
-        .max_zero_ranges = DISCARD_RANGES,
-        .zero_may_unmap = 1,
     };
 
     add_queues(page, 1, DISK_QUEUE);

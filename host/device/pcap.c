@@ -26,20 +26,19 @@ int pcap_start(int fd)
     return write(fd, &h, sizeof(h)) == sizeof(h) ? 0 : -errno;
 }
 
-/* A full disk ends the capture's use, not the guest's network. */
+/* A full disk ends the capture's use, not the guest's network.  What a driver sends as a frame may
+ * be longer than any, and what it gives for one may be in more pieces than fit here: then the
+ * record has the first part of it, and says so. */
 void pcap_frame(int fd, const struct iovec *pieces, u32 count, u64 skip, u64 len)
 {
     struct iovec out[RING_MAX_PIECES + 1];
-    struct record_header h;
     struct timespec now;
     u32 n = 1;
 
     if (len < skip)
         return;
     clock_gettime(CLOCK_REALTIME, &now);
-    u64 left = len - skip;
-    h = (struct record_header){(u32)now.tv_sec, (u32)(now.tv_nsec / 1000), (u32)left, (u32)left};
-    out[0] = (struct iovec){&h, sizeof(h)};
+    u64 frame = len - skip, most = min(frame, (u64)SNAPLEN), left = most;
     for (u32 i = 0; i < count && left && n <= RING_MAX_PIECES; i++) {
         u64 drop = min(skip, (u64)pieces[i].iov_len),
             take = min(left, (u64)pieces[i].iov_len - drop);
@@ -48,5 +47,10 @@ void pcap_frame(int fd, const struct iovec *pieces, u32 count, u64 skip, u64 len
         if (take)
             out[n++] = (struct iovec){(char *)pieces[i].iov_base + drop, take};
     }
+    struct record_header h = {.seconds = (u32)now.tv_sec,
+                              .micros = (u32)(now.tv_nsec / 1000),
+                              .stored = (u32)(most - left),
+                              .len = (u32)frame};
+    out[0] = (struct iovec){&h, sizeof(h)};
     (void)!writev(fd, out, (int)n);
 }

@@ -1,33 +1,10 @@
 #include "device/ring.h"
 
+#include "abi/virtq.h"
+
 #include <string.h>
 
-enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
-enum { NO_NOTIFY = 1, NO_INTERRUPT = 1 }; /* used.flags, avail.flags */
 enum { RING_SIZE_MAX = 32768 };
-
-struct ring_desc {
-    u64 addr;
-    u32 len;
-    u16 flags;
-    u16 next;
-};
-static_assert(sizeof(struct ring_desc) == 16, "virtio 1.2, 2.7.5");
-
-struct ring_avail {
-    u16 flags;
-    u16 idx;
-    u16 ring[]; /* then used_event */
-};
-
-struct ring_used {
-    u16 flags;
-    u16 idx;
-    struct {
-        u32 id;
-        u32 len;
-    } ring[]; /* then avail_event */
-};
 
 static bool is_within(u64 addr, u64 len, u64 start, u64 end)
 {
@@ -67,7 +44,7 @@ const char *ring_start(struct ring *ring, const struct guest_memory *memory, u64
         return "a ring is not aligned";
     *ring = (struct ring){
         .memory = memory,
-        .desc = (void *)memory_at(memory, desc, size * sizeof(struct ring_desc)),
+        .desc = (void *)memory_at(memory, desc, size * sizeof(struct virtq_desc)),
         .avail = (void *)memory_at(memory, avail, 6 + 2ull * size),
         .used = (void *)memory_at(memory, used, 6 + 8ull * size),
         .size = (u16)size,
@@ -89,15 +66,15 @@ bool ring_is_seen(const struct ring *ring)
 }
 
 /* The descriptor at @i, each word read once. */
-static struct ring_desc read_desc(const struct ring *ring, u16 i)
+static struct virtq_desc read_desc(const struct ring *ring, u16 i)
 {
-    const volatile struct ring_desc *d = &ring->desc[i];
+    const volatile struct virtq_desc *d = &ring->desc[i];
 
-    return (struct ring_desc){.addr = d->addr, .len = d->len, .flags = d->flags, .next = d->next};
+    return (struct virtq_desc){.addr = d->addr, .len = d->len, .flags = d->flags, .next = d->next};
 }
 
 static const char *add_piece(const struct ring *ring, struct ring_chain *chain,
-                             const struct ring_desc *desc)
+                             const struct virtq_desc *desc)
 {
     bool in = desc->flags & DESC_WRITE;
     char *at = in ? memory_at(ring->memory, desc->addr, desc->len)
@@ -131,7 +108,7 @@ static const char *read_chain(const struct ring *ring, struct ring_chain *chain,
             return "a descriptor that the queue does not have";
         if (chain->nr_out + chain->nr_in == min((u32)ring->size, (u32)RING_MAX_PIECES))
             return "a chain without an end";
-        struct ring_desc desc = read_desc(ring, at);
+        struct virtq_desc desc = read_desc(ring, at);
         const char *wrong = add_piece(ring, chain, &desc);
         if (wrong || !(desc.flags & DESC_NEXT))
             return wrong;
@@ -196,11 +173,6 @@ u32 ring_narrow(struct iovec *piece, u32 count, u64 skip, u64 len)
             piece[n++] = (struct iovec){(char *)piece[i].iov_base + drop, keep};
     }
     return n;
-}
-
-void ring_untake(struct ring *ring, u16 count)
-{
-    ring->next_avail = (u16)(ring->next_avail - count);
 }
 
 void ring_give(struct ring *ring, u16 head, u32 written)

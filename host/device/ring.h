@@ -29,9 +29,9 @@ struct ring_chain {
 /* All fields are the device's own; the rings themselves are the guest's. */
 struct ring {
     const struct guest_memory *memory;
-    const volatile struct ring_desc *desc;
-    volatile struct ring_avail *avail;
-    volatile struct ring_used *used;
+    const volatile struct virtq_desc *desc;
+    volatile struct virtq_avail *avail;
+    volatile struct virtq_used *used;
     u16 size;
     bool event_idx;
     u16 next_avail; /* how far chains are taken */
@@ -59,9 +59,6 @@ void ring_copy_out(const struct iovec *piece, u32 count, u64 at, void *to, u64 l
 void ring_copy_in(const struct iovec *piece, u32 count, const void *from, u64 len);
 /** Narrow pieces to [@skip, +@len) of them; how many are left. */
 u32 ring_narrow(struct iovec *piece, u32 count, u64 skip, u64 len);
-
-/** Put back the last @count chains taken, as if they had not been. */
-void ring_untake(struct ring *ring, u16 count);
 
 /**
  * Has the guest seen all that was given back?  Then what it offers is all it has.  Known only with

@@ -73,6 +73,7 @@ u64 share_get64(struct share_call *call);
 /** One string, with a zero behind it, of less than @room bytes; a longer one, or one that has a
  * zero within, is an empty string. */
 void share_get_str(struct share_call *call, char *text, size_t room);
+/** Append to the answer; handlers know that it fits. */
 void share_put(struct share_call *call, const void *bytes, size_t len);
 void share_put16(struct share_call *call, u16 value);
 void share_put32(struct share_call *call, u32 value);
@@ -85,6 +86,7 @@ bool share_is_name(const char *name);
 struct share_fid *share_find(struct share *share, u32 nr);
 /** Give @fd the name @nr; takes @fd.  0, -EBADF it has it already, -ENFILE, -ENOMEM. */
 int share_add(struct share *share, u32 nr, int fd);
+/** Forget @nr and close its descriptor; without such a fid nothing. */
 void share_remove(struct share *share, u32 nr);
 /** The file once more, open by @flags.  A descriptor; -ENXIO for what is no file and no folder. */
 int share_reopen(const struct share *share, int fd, int flags);

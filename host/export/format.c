@@ -405,6 +405,21 @@ static int export_check_out(const struct export_plan *plan, bool is_folder, stru
     return 0;
 }
 
+/* What failed was a file of the scratch folder @dir beside the result, which has a name of its own:
+ * the user knows the result's.  Returns -code. */
+static int export_name_out(const struct export_plan *plan, const char *dir, struct err *err)
+{
+    const char *at = strstr(err->text, dir);
+    struct buf text CLEANUP(buf_free) = {0};
+
+    if (!at)
+        return -err->code;
+    buf_add(&text, err->text, (size_t)(at - err->text));
+    buf_puts(&text, plan->out);
+    buf_puts(&text, at + strcspn(at, ":' "));
+    return err_set(err, err->code, "%s", buf_text(&text));
+}
+
 int export_image(const struct export_plan *plan, struct err *err)
 {
     const struct format *format = export_find(plan->format, err);
@@ -429,7 +444,7 @@ int export_image(const struct export_plan *plan, struct err *err)
                       .qemu_options = format->qemu_options};
     failed = format->make(&job, err);
     if (failed)
-        return failed;
+        return export_name_out(plan, dir, err);
     if (!format->is_folder)
         chmod(result, 0644); /* as any new file; a converter may have been more careful */
     return rename(result, plan->out) < 0 ? err_errno(err, errno, "%s", plan->out) : 0;

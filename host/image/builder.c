@@ -165,7 +165,13 @@ static int builder_add_modules(struct builder *b, struct err *err)
         if ((own && strcmp(own, language) == 0) || strs_has(&b->scripts, node->path))
             imports_scan_file(&imports, language, node->source);
     }
-    int failed = modules_add(&b->tree, &imports.names, NULL, err);
+    for (size_t i = 0; language && i < b->scripts.len; i++) { /* those started by a link's name */
+        const struct tree_node *link = tree_find(&b->tree, b->scripts.at[i]);
+        const struct tree_node *node = tree_follow(&b->tree, b->scripts.at[i]);
+        if (link && node && node != link && node->kind == TREE_FILE)
+            imports_scan_file(&imports, language, node->source);
+    }
+    int failed = modules_add(&b->tree, &imports.names, b->program, NULL, err);
     modules_programs(&imports.names, &programs);
     for (size_t i = 0; i < programs.len && !failed; i++)
         failed = builder_add_started(b, programs.at[i], err);

@@ -128,18 +128,23 @@ void dpkg_depends(const struct dpkg *dpkg, const char *package, struct strs *nam
     }
 }
 
+/* The source of @package, whose paragraph begins at @paragraph; owned by the caller. */
+static char *dpkg_source_at(const char *paragraph, const char *package)
+{
+    static const char field[] = "\nSource: ";
+    const char *at = strstr(paragraph, field), *end = strstr(paragraph, "\n\n");
+
+    at = at && (!end || at < end) ? at + strlen(field) : package;
+    return str_printf("%.*s", (int)strcspn(at, " \n"), at);
+}
+
 /* The source package that @package was made from, owned by the caller; NULL: it is not installed.
  */
 static char *dpkg_source(const struct dpkg *dpkg, const char *package)
 {
-    static const char field[] = "\nSource: ";
     char *paragraph CLEANUP(mem_free) = dpkg_paragraph(dpkg, package);
-    const char *at = paragraph ? strstr(paragraph, field) : NULL;
 
-    if (!paragraph)
-        return NULL;
-    at = at ? at + strlen(field) : package;
-    return str_printf("%.*s", (int)strcspn(at, " \n"), at);
+    return paragraph ? dpkg_source_at(paragraph, package) : NULL;
 }
 
 static bool dpkg_is_data(const char *package)
@@ -147,18 +152,63 @@ static bool dpkg_is_data(const char *package)
     return str_ends(package, "-data") || str_ends(package, "-common");
 }
 
+static bool dpkg_needs(const struct dpkg *dpkg, const char *package, const char *other)
+{
+    struct strs needs CLEANUP(strs_free) = {0};
+
+    dpkg_depends(dpkg, package, &needs);
+    return strs_has(&needs, other);
+}
+
+/* Is it for those who build or repair programs? */
+static bool dpkg_is_for_builders(const char *package)
+{
+    static const char *const ends[] = {"-dev", "-doc", "-dbg", "-dbgsym", "-tests", "-source"};
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (str_ends(package, ends[i]))
+            return true;
+    return false;
+}
+
+/* Packages of @source that somebody installed besides, and that need @package: its plugins. */
+static void dpkg_add_plugins(const struct dpkg *dpkg, const char *source, const char *package,
+                             struct strs *names)
+{
+    static const char head[] = "Package: ";
+    const char *at = dpkg->status.data;
+
+    for (; at; at = (at = strstr(at, "\n\n")) ? at + 2 : NULL) {
+        if (!str_starts(at, head))
+            continue;
+        const char *name = at + strlen(head);
+        char *other CLEANUP(mem_free) = str_printf("%.*s", (int)strcspn(name, "\n"), name);
+        if (strs_has(names, other) || dpkg_is_for_builders(other))
+            continue;
+        char *made_of CLEANUP(mem_free) = dpkg_source_at(at, other);
+        if (strcmp(made_of, source) == 0 && dpkg_needs(dpkg, other, package))
+            strs_add(names, other);
+    }
+}
+
 void dpkg_family(const struct dpkg *dpkg, const char *package, struct strs *names)
 {
     char *source CLEANUP(mem_free) = dpkg_source(dpkg, package);
-    struct strs needs CLEANUP(strs_free) = {0};
+    struct strs kin CLEANUP(strs_free) = {0};
 
     strs_add(names, package);
-    dpkg_depends(dpkg, package, &needs);
-    for (size_t i = 0; source && i < needs.len; i++) {
-        char *other CLEANUP(mem_free) = dpkg_source(dpkg, needs.at[i]);
-        bool kin = other && strcmp(other, source) == 0 && !str_starts(needs.at[i], "lib");
-        if (other && (kin || dpkg_is_data(needs.at[i])) && !strs_has(names, needs.at[i]))
-            strs_add(names, needs.at[i]);
+    strs_add(&kin, package);
+    for (size_t next = 0; source && next < kin.len; next++) {
+        struct strs needs CLEANUP(strs_free) = {0};
+        dpkg_depends(dpkg, kin.at[next], &needs);
+        for (size_t i = 0; i < needs.len; i++) {
+            char *other CLEANUP(mem_free) = dpkg_source(dpkg, needs.at[i]);
+            bool same = other && strcmp(other, source) == 0;
+            if (same && !strs_has(&kin, needs.at[i]))
+                strs_add(&kin, needs.at[i]);
+            if (other && (same || dpkg_is_data(needs.at[i])) && !strs_has(names, needs.at[i]))
+                strs_add(names, needs.at[i]);
+        }
     }
     char *above CLEANUP(mem_free) = str_dup(package), *dash;
     while (source && (dash = strrchr(above, '-'))) {
@@ -167,4 +217,27 @@ void dpkg_family(const struct dpkg *dpkg, const char *package, struct strs *name
         if (other && strcmp(other, source) == 0 && !strs_has(names, above))
             strs_add(names, above);
     }
+    if (source)
+        dpkg_add_plugins(dpkg, source, package, names);
+}
+
+bool dpkg_is_shared(const struct dpkg *dpkg, const char *path, const struct strs *family)
+{
+    char *info CLEANUP(mem_free) = fs_join(dpkg->folder, "info");
+    struct strs lists CLEANUP(strs_free) = {0};
+    struct err ignored;
+
+    if (fs_list(info, &lists, &ignored))
+        return false;
+    for (size_t i = 0; i < lists.len; i++) {
+        struct buf text CLEANUP(buf_free) = {0};
+        if (!str_ends(lists.at[i], ".list"))
+            continue;
+        char *package CLEANUP(mem_free) = dpkg_list_package(lists.at[i]);
+        char *list CLEANUP(mem_free) = fs_join(info, lists.at[i]);
+        if (!strs_has(family, package) && !fs_read(list, DPKG_FILE_MAX, &text, &ignored) &&
+            dpkg_has_line(&text, path, strlen(path)))
+            return true;
+    }
+    return false;
 }

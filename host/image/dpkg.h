@@ -27,10 +27,14 @@ void dpkg_files(const struct dpkg *dpkg, const char *package, struct strs *paths
 
 /**
  * Append the packages that hold what @package needs beside its libraries: itself; of those that it
- * depends on the ones made from the same source, or for data by their names (-common, -data); and
- * that of the same source whose name its own begins with ("tinyproxy" of "tinyproxy-bin").
+ * and its kin depend on the ones made from the same source, or for data by their names (-common,
+ * -data); that of the same source whose name its own begins with ("tinyproxy" of "tinyproxy-bin");
+ * and those of the same source that need it, its plugins ("pdns-backend-bind" of "pdns-server").
  */
 void dpkg_family(const struct dpkg *dpkg, const char *package, struct strs *names);
+
+/** Is the folder @path that of a package beside @family, too? */
+bool dpkg_is_shared(const struct dpkg *dpkg, const char *path, const struct strs *family);
 
 /** Append the names of the packages that @package needs to @names: of alternatives the first. */
 void dpkg_depends(const struct dpkg *dpkg, const char *package, struct strs *names);

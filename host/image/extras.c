@@ -352,12 +352,13 @@ static char *extras_prefix(const char *program)
     return prefix;
 }
 
+/* A shared object, or what may be a helper that the program starts. */
 static bool extras_is_object(const struct tree_node *node)
 {
     const char *name = strrchr(node->path, '/') + 1;
 
-    return node->kind == TREE_FILE && strstr(name, ".so") &&
-           (str_ends(name, ".so") || strstr(name, ".so."));
+    return node->kind == TREE_FILE &&
+           (str_ends(name, ".so") || strstr(name, ".so.") || node->mode & 0100);
 }
 
 static bool extras_seen(const struct closure *closure, const char *host)

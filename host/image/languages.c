@@ -25,6 +25,7 @@ static const struct language languages[] = {
         .roots = {{"/usr/lib/python3/dist-packages", "/usr/lib/python3/dist-packages"},
                   {"/usr/local/lib/python3*/dist-packages",
                    "/usr/local/lib/python3*/dist-packages"}},
+        .beside = "lib/python3*/site-packages",
         .packages = "python3-*",
     },
     {

@@ -24,6 +24,7 @@ struct language {
         const char *glob;  /* a folder that modules lie in */
         const char *whole; /* what to bring (a glob) if no package owns a module in it */
     } roots[LANGUAGE_ROOTS];
+    const char *beside;   /* such a folder below that of an interpreter elsewhere; or NULL */
     bool names_programs;  /* its names are those of programs in PATH, which it starts */
     bool together;        /* what is installed finds the rest by itself: all roots come whole */
     const char *packages; /* which needed packages are of the language: fnmatch(3); or NULL */

@@ -1,7 +1,9 @@
 #include "image/modules.h"
 
+#include "image/configured.h"
 #include "image/dpkg.h"
 #include "image/languages.h"
+#include "image/pip.h"
 #include "image/tmpfiles.h"
 #include "image/tree.h"
 #include "lib/cleanup.h"
@@ -21,6 +23,7 @@ enum {
 struct modules {
     struct tree *tree;
     struct dpkg dpkg;
+    const char *program;  /* whose modules they are, borrowed; or NULL */
     struct strs packages; /* that are in, or are to be passed over */
 };
 
@@ -84,8 +87,10 @@ static int add_file(struct tree *tree, const char *path, struct err *err)
 {
     if (is_aside(path) || access(path, R_OK) < 0)
         return 0;
-    if (fs_is_dir(path)) /* what a server writes to must be there */
-        return str_starts(path, "/var/") ? tree_add_host(tree, path, err) : 0;
+    if (fs_is_dir(path)) /* what a server writes to, or looks into, must be there */
+        return str_starts(path, "/var/") || str_starts(path, "/etc/")
+                   ? tree_add_host(tree, path, err)
+                   : 0;
     int failed = tree_add_host(tree, path, err);
     return failed || !str_ends(path, ".py") ? failed : add_bytecode(tree, path, err);
 }
@@ -168,36 +173,61 @@ static char *find_module(const struct language *language, const char *root, cons
     }
 }
 
-/* The same in all roots.  @whole gets what to bring if no package owns it; @tree, if not NULL,
- * depends on where it was looked for: it may be installed later. */
-static char *find_installed(const struct language *language, const char *name, struct tree *tree,
-                            const char **whole)
+/* The same in all folders that @pattern finds.  @tree, if not NULL, depends on where it was looked
+ * for: it may be installed later. */
+static char *find_in_roots(const struct language *language, const char *pattern, const char *path,
+                           struct tree *tree)
+{
+    char *found = NULL;
+    glob_t roots;
+
+    if (glob(pattern, 0, NULL, &roots))
+        return NULL;
+    for (size_t k = 0; k < roots.gl_pathc && !found; k++) {
+        if (tree)
+            tree_depend(tree, roots.gl_pathv[k]);
+        found = find_module(language, roots.gl_pathv[k], path);
+    }
+    globfree(&roots);
+    return found;
+}
+
+/* Where an interpreter that pyenv or the user built has packages of its own: "PREFIX/lib/..." for
+ * PREFIX/bin/python3, or a script beside that.  Owned by the caller; or NULL. */
+static char *beside_program(const struct language *language, const char *program)
+{
+    char *real CLEANUP(mem_free) = program ? fs_real(program, NULL) : NULL, *slash;
+
+    for (int i = 0; real && i < 2; i++) {
+        slash = strrchr(real, '/');
+        *(slash ? slash : real) = 0;
+    }
+    return real && *real && language->beside ? fs_join(real, language->beside) : NULL;
+}
+
+/* The same in all that @language has, and what is beside @program.  @whole gets what to bring if no
+ * package owns it, owned by the caller. */
+static char *find_installed(const struct language *language, const char *name, const char *program,
+                            struct tree *tree, char **whole)
 {
     char *path CLEANUP(mem_free) = language_path(language, name);
+    char *beside CLEANUP(mem_free) = beside_program(language, program);
+    char *found = beside ? find_in_roots(language, beside, path, tree) : NULL;
 
-    for (size_t i = 0; i < LANGUAGE_ROOTS && language->roots[i].glob; i++) {
-        glob_t roots;
-        char *found = NULL;
-        *whole = language->roots[i].whole;
-        if (glob(language->roots[i].glob, 0, NULL, &roots))
-            continue;
-        for (size_t k = 0; k < roots.gl_pathc && !found; k++) {
-            if (tree)
-                tree_depend(tree, roots.gl_pathv[k]);
-            found = find_module(language, roots.gl_pathv[k], path);
-        }
-        globfree(&roots);
+    *whole = found ? str_dup(beside) : NULL;
+    for (size_t i = 0; !found && i < LANGUAGE_ROOTS && language->roots[i].glob; i++) {
+        found = find_in_roots(language, language->roots[i].glob, path, tree);
         if (found)
-            return found;
+            *whole = str_dup(language->roots[i].whole);
     }
-    return NULL;
+    return found;
 }
 
 static int add_module(struct modules *m, const struct language *language, const char *name,
                       struct err *err)
 {
-    const char *whole;
-    char *found CLEANUP(mem_free) = find_installed(language, name, m->tree, &whole);
+    char *whole CLEANUP(mem_free) = NULL;
+    char *found CLEANUP(mem_free) = find_installed(language, name, m->program, m->tree, &whole);
 
     if (!found || tree_find(m->tree, found)) /* a package before has brought it */
         return 0;
@@ -207,7 +237,10 @@ static int add_module(struct modules *m, const struct language *language, const 
     if (language->together)
         return 0;
     char *package CLEANUP(mem_free) = dpkg_owner(&m->dpkg, found);
-    return package ? add_package(m, language, package, err) : add_whole(m->tree, whole, err);
+    if (package)
+        return add_package(m, language, package, err);
+    int added = pip_add(m->tree, found, err);
+    return added ? min(added, 0) : add_whole(m->tree, whole, err);
 }
 
 /* Cut "LANGUAGE:NAME". */
@@ -220,13 +253,14 @@ static const struct language *split(const char *full, const char **name)
     return language_named(word);
 }
 
-void modules_installed(const struct strs *names, struct strs *found)
+void modules_installed(const struct strs *names, const char *program, struct strs *found)
 {
     for (size_t i = 0; i < names->len; i++) {
-        const char *name, *whole;
+        const char *name;
         const struct language *language = split(names->at[i], &name);
+        char *whole CLEANUP(mem_free) = NULL;
         char *file CLEANUP(mem_free) =
-            language ? find_installed(language, name, NULL, &whole) : NULL;
+            language ? find_installed(language, name, program, NULL, &whole) : NULL;
         if (file || (language && language_starts(language, name)))
             strs_add(found, names->at[i]);
     }
@@ -242,9 +276,10 @@ void modules_programs(const struct strs *names, struct strs *programs)
     }
 }
 
-int modules_add(struct tree *tree, const struct strs *names, const char *dpkg, struct err *err)
+int modules_add(struct tree *tree, const struct strs *names, const char *program, const char *dpkg,
+                struct err *err)
 {
-    struct modules m CLEANUP(modules_free) = {.tree = tree};
+    struct modules m CLEANUP(modules_free) = {.tree = tree, .program = program};
     int failed = 0;
 
     if (!names->len)
@@ -270,6 +305,24 @@ static u64 size_of(const struct strs *files)
     return size;
 }
 
+/* Append the files of a package; of one of libraries without those that programs are linked with:
+ * they come if the program has them. */
+static void add_names(const struct modules *m, const char *package, struct strs *files)
+{
+    static const char *const linked[] = {"/usr/lib/x86_64-linux-gnu/lib*.so*",
+                                         "/lib/x86_64-linux-gnu/lib*.so*", "/usr/lib/lib*.so*"};
+    struct strs all CLEANUP(strs_free) = {0};
+
+    dpkg_files(&m->dpkg, package, &all);
+    for (size_t i = 0; i < all.len; i++) {
+        bool aside = false;
+        for (size_t k = 0; k < ARRAY_LEN(linked) && str_starts(package, "lib"); k++)
+            aside |= fnmatch(linked[k], all.at[i], FNM_PATHNAME) == 0;
+        if (!aside)
+            strs_add(files, all.at[i]);
+    }
+}
+
 /* What there is for an ELF program, package by package as long as they are not large. */
 static int add_family(struct modules *m, const char *package, struct err *err)
 {
@@ -280,12 +333,14 @@ static int add_family(struct modules *m, const char *package, struct err *err)
     dpkg_family(&m->dpkg, package, &names);
     for (size_t i = 0; i < names.len && !failed; i++) {
         struct strs files CLEANUP(strs_free) = {0};
-        dpkg_files(&m->dpkg, names.at[i], &files);
+        add_names(m, names.at[i], &files);
         u64 more = size_of(&files);
         if (size + more > MODULES_OWN_MAX)
             continue;
         size += more;
         failed = add_files(m->tree, &files, err);
+        if (!failed)
+            failed = configured_add(m->tree, &m->dpkg, &names, &files, err);
     }
     return failed;
 }

@@ -11,12 +11,15 @@ struct tree;
  * Add to @tree the modules @names ("LANGUAGE:NAME", as imports.h finds them) that this machine has.
  * Where no package owns a module, the folder that it lies in comes whole.  What is not found is
  * left out.
+ * @program: the interpreter, or a script beside it: one that is not the system's has packages of
+ * its own; or NULL
  * @dpkg: folder of the package database, as dpkg_open() takes it
  */
-int modules_add(struct tree *tree, const struct strs *names, const char *dpkg, struct err *err);
+int modules_add(struct tree *tree, const struct strs *names, const char *program, const char *dpkg,
+                struct err *err);
 
-/** Append those of @names that this machine has to @found. */
-void modules_installed(const struct strs *names, struct strs *found);
+/** Append those of @names that this machine has to @found.  @program: as above. */
+void modules_installed(const struct strs *names, const char *program, struct strs *found);
 
 /** Append the programs among @names: those that a shell script starts, found in PATH. */
 void modules_programs(const struct strs *names, struct strs *programs);

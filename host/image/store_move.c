@@ -129,6 +129,6 @@ int store_adopt(const char *folder, const struct store_parts *parts, const char 
         failed = store_add(&store, parts->manifest,
                            has_name(&store, parts->name) ? NULL : parts->name, err);
     if (failed)
-        store_sweep_blobs(&store);
+        store_sweep_left_over(&store);
     return failed;
 }

@@ -51,7 +51,9 @@ int store_lock(struct store *store, int *lock, struct err *err);
 int store_add(struct store *store, const char *digest, const char *name, struct err *err);
 /** Does an entry of the index name the manifest @digest? */
 bool store_lists(const struct store *store, const char *digest);
-/** With the lock: write the index that @store holds, and remove what it does not need. */
-int store_settle(struct store *store, struct err *err);
-/** With the lock: remove what the index does not need. */
-void store_sweep_blobs(struct store *store);
+/** With the lock: write the index that @store holds, and remove what it does not need: @now, or
+ * blobs only a minute after they were found to be left over, since somebody may have read the list
+ * and be about to open them. */
+int store_settle(struct store *store, bool now, struct err *err);
+/** With the lock: remove what the index does not need, blobs a minute later. */
+void store_sweep_left_over(struct store *store);

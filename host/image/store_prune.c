@@ -128,5 +128,5 @@ int store_prune(const struct strs *used, size_t keep, time_t age, struct strs *d
             unnamed--;
         else
             i++;
-    return store_count(&store) < had ? store_settle(&store, err) : 0;
+    return store_count(&store) < had || !age ? store_settle(&store, !age, err) : 0;
 }

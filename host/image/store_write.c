@@ -1,5 +1,6 @@
 /* Changing the store: blobs first, then the index, all under one lock; then what is left over
- * goes.  A crash or a full disk in between leaves the old index with all its blobs. */
+ * goes, blobs a while later.  A crash or a full disk in between leaves the old index with all its
+ * blobs. */
 #include "image/store_priv.h"
 
 #include "image/config.h"
@@ -15,7 +16,12 @@
 
 enum {
     SCRATCH_AGE_MAX = 24 * 3600, /* seconds; older ones belong to a builder that was killed */
+    BLOB_GRACE = 60,             /* seconds from the list to open(), amply */
 };
+
+/* Of a blob that is listed, and of one that was found not to be, when it was last written. */
+#define BLOB_MODE   0444
+#define BLOB_LEAVES 0400
 
 static int store_hint(const char *root, struct err *err)
 {
@@ -130,8 +136,39 @@ static void store_sweep(const char *root, const char *folder, const struct strs 
         closedir(dir);
 }
 
+/* A command that has found a blob in the list may be about to open it, so one that is found to be
+ * left over stays for @grace seconds more. */
+static void store_sweep_blob(const char *path, time_t grace)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return;
+    if (grace && (st.st_mode & 0777) != BLOB_LEAVES) {
+        if (utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0)
+            (void)chmod(path, BLOB_LEAVES);
+    } else if (!grace || time(NULL) - st.st_mtime >= grace) {
+        fs_remove_tree(path); /* what stays is removed another time */
+    }
+}
+
+static void store_sweep_blobs(const struct store *store, const struct strs *keep, time_t grace)
+{
+    char *folder CLEANUP(mem_free) = fs_join(store->root, "blobs/sha256");
+    DIR *dir = opendir(folder);
+
+    for (const struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.' || strs_has(keep, entry->d_name))
+            continue;
+        char *path CLEANUP(mem_free) = fs_join(folder, entry->d_name);
+        store_sweep_blob(path, grace);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 /* Under the lock, after the index was written. */
-static void store_collect_garbage(const struct store *store)
+static void store_collect_garbage(const struct store *store, time_t grace)
 {
     struct strs blobs CLEANUP(strs_free) = {0}, keys CLEANUP(strs_free) = {0};
     struct strs notes CLEANUP(strs_free) = {0};
@@ -145,7 +182,7 @@ static void store_collect_garbage(const struct store *store)
         if (entry.cache)
             strs_add(&keys, entry.cache);
     }
-    store_sweep(store->root, "blobs/sha256", &blobs, 0);
+    store_sweep_blobs(store, &blobs, grace);
     store_sweep(store->root, "cache", &keys, SCRATCH_AGE_MAX);
     store_sweep(store->root, "tmp", &none, SCRATCH_AGE_MAX);
     store_sweep(store->root, NULL, &none, SCRATCH_AGE_MAX);
@@ -171,7 +208,7 @@ static int store_put_json(const struct store *store, const json_t *json, const c
     struct sha256_hex hex = sha256_bytes(text, strlen(text));
     char *path CLEANUP(mem_free) = store_blob_path(store->root, hex.text);
 
-    int failed = fs_write_atomic(path, text, strlen(text), 0444, err);
+    int failed = fs_write_atomic(path, text, strlen(text), BLOB_MODE, err);
     if (failed)
         return store_hint(store->root, err);
     *out = store_descriptor(type, hex.text, strlen(text));
@@ -191,7 +228,7 @@ static int store_put_layer(const struct store *store, const char *file, json_t *
     char *path CLEANUP(mem_free) = store_blob_path(store->root, hex.text);
     char *digest CLEANUP(mem_free) = str_printf("sha256:%s", hex.text);
     fs_rewrite(file);
-    if (chmod(file, 0444) < 0)
+    if (chmod(file, BLOB_MODE) < 0)
         return err_errno(err, errno, "%s", file);
     failed = fs_sync(file, err);
     if (!failed && rename(file, path) < 0)
@@ -212,6 +249,7 @@ static int store_put_layers(const struct store *store, const struct store_image 
         struct stat st;
         if (stat(new->base->at[i], &st) < 0)
             return err_errno(err, errno, "%s", new->base->at[i]);
+        (void)chmod(new->base->at[i], BLOB_MODE); /* it may have been about to leave */
         json_array_append_new(layers, store_descriptor(STORE_LAYER_TYPE, hex, (u64)st.st_size));
         json_array_append_new(diff_ids, json_string(digest));
     }
@@ -304,16 +342,16 @@ int store_put(const struct store_image *new, char id[65], struct err *err)
     }
     if (failed)
         store_reload(&store, NULL); /* the blobs of an image that did not come are left over */
-    store_collect_garbage(&store);
+    store_collect_garbage(&store, BLOB_GRACE);
     return failed;
 }
 
-int store_settle(struct store *store, struct err *err)
+int store_settle(struct store *store, bool now, struct err *err)
 {
     int failed = store_write_index(store, err);
 
     if (!failed)
-        store_collect_garbage(store);
+        store_collect_garbage(store, now ? 0 : BLOB_GRACE);
     return failed;
 }
 
@@ -325,13 +363,13 @@ int store_add(struct store *store, const char *digest, const char *name, struct 
     if (stat(path, &st) < 0)
         return err_errno(err, errno, "%s", path);
     store_list(store, store_descriptor(STORE_MANIFEST_TYPE, digest, (u64)st.st_size), name, NULL);
-    return store_settle(store, err);
+    return store_settle(store, false, err);
 }
 
-void store_sweep_blobs(struct store *store)
+void store_sweep_left_over(struct store *store)
 {
     if (!store_reload(store, NULL))
-        store_collect_garbage(store);
+        store_collect_garbage(store, BLOB_GRACE);
 }
 
 int store_tag(const char *target, const char *name, struct err *err)
@@ -418,6 +456,6 @@ int store_remove(const struct strs *targets, bool missing_ok, struct strs *untag
         *err = why;
         first = failed;
     }
-    failed = store_settle(&store, first ? NULL : err);
+    failed = store_settle(&store, true, first ? NULL : err);
     return failed ? failed : first;
 }

@@ -156,6 +156,44 @@ static char *unit_value(const struct buf *text, const char *name)
     return last ? str_printf("%.*s", (int)strcspn(last, "\n"), last) : str_dup("");
 }
 
+/* One word of "ExecStartPre=/bin/mkdir -m 740 -p /run/NAME", or of a chown to @owner. */
+static int add_made_folder(struct tree *tree, const char *path, const char *owner, struct err *err)
+{
+    char *user CLEANUP(mem_free) = str_printf("%.*s", (int)strcspn(owner, ":."), owner);
+    const char *group = owner + strcspn(owner, ":.");
+    struct tree_node *node = tree_follow(tree, path);
+    struct wish wish = {path, user, *group ? group + 1 : "", 0755};
+
+    if ((!str_starts(path, "/run/") && !str_starts(path, "/var/")) || strpbrk(path, "%$'\"\\") ||
+        strstr(path, ".."))
+        return 0;
+    if (!*owner)
+        return add_folder(tree, &wish, err);
+    if (node && node->kind == TREE_DIR)
+        wish_owner(&wish, node);
+    return 0;
+}
+
+static int add_made_folders(struct tree *tree, const struct buf *text, struct err *err)
+{
+    static const char head[] = "\nExecStartPre=";
+    int failed = 0;
+
+    for (const char *at = buf_text(text); !failed && (at = strstr(at, head));) {
+        at += strlen(head);
+        char *line CLEANUP(mem_free) = str_printf("%.*s", (int)strcspn(at, "\n"), at);
+        char *rest = line, *word = strsep(&rest, " ");
+        const char *owner = "";
+        if (str_ends(word, "/chown"))
+            owner = rest ? strsep(&rest, " ") : "";
+        else if (!str_ends(word, "/mkdir"))
+            continue;
+        while (!failed && rest)
+            failed = add_made_folder(tree, strsep(&rest, " "), owner, err);
+    }
+    return failed;
+}
+
 static int add_unit(struct tree *tree, const struct buf *text, struct err *err)
 {
     char *user CLEANUP(mem_free) = unit_value(text, "User=");
@@ -173,7 +211,7 @@ static int add_unit(struct tree *tree, const struct buf *text, struct err *err)
                     add_folder(tree, &(struct wish){path, user, group, line_mode(mode, 0755)}, err);
         }
     }
-    return failed;
+    return failed ? failed : add_made_folders(tree, text, err);
 }
 
 static int add_conf(struct tree *tree, struct buf *text, struct err *err)

@@ -123,13 +123,6 @@ bool instance_is_live(const struct instance *instance)
     return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-int instance_list(struct strs *names, struct err *err)
-{
-    char *path CLEANUP(mem_free) = instance_folder("");
-
-    return fs_list(path, names, err);
-}
-
 int instance_open(struct instance *instance, const char *name, struct err *err)
 {
     struct strs names CLEANUP(strs_free) = {0};
@@ -188,17 +181,31 @@ static int in_use(const char *name, struct err *err)
 }
 
 /* Whoever makes an instance holds its lock until it runs: one that never ran and that nobody holds
- * was left behind by one who was killed. */
-static void reclaim(const char *name)
+ * was left behind by one who was killed, perhaps while it arrived from elsewhere.  True: it was. */
+static bool reclaim(const char *name)
 {
     struct instance left CLEANUP(instance_close) = {.dir = -1, .lock = -1};
     struct instance_state state;
 
-    if (instance_open(&left, name, NULL) || instance_lock(&left, NULL))
-        return;
+    if (instance_open(&left, name, NULL))
+        return false;
     instance_get_state(&left, &state);
-    if (!state.started)
-        (void)instance_remove(&left, NULL);
+    if (state.status != INSTANCE_CREATED || instance_lock(&left, NULL))
+        return false;
+    instance_get_state(&left, &state); /* it may have run before the lock was ours */
+    return state.status == INSTANCE_CREATED && !instance_remove(&left, NULL);
+}
+
+int instance_list(struct strs *names, struct err *err)
+{
+    char *path CLEANUP(mem_free) = instance_folder("");
+    struct strs all CLEANUP(strs_free) = {0};
+    int failed = fs_list(path, &all, err);
+
+    for (size_t i = 0; i < all.len && !failed; i++)
+        if (!reclaim(all.at[i]))
+            strs_add(names, all.at[i]);
+    return failed;
 }
 
 /* Fill the folder @path, which nobody else knows of so far. */

@@ -85,7 +85,7 @@ int instance_lock(struct instance *instance, struct err *err);
 /** Does anybody hold its lock? */
 bool instance_is_live(const struct instance *instance);
 
-/** All names, sorted. */
+/** All names, sorted.  What somebody who was killed left behind, and never ran, is removed. */
 int instance_list(struct strs *names, struct err *err);
 
 /** Give it another name; it may run. */

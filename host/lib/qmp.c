@@ -23,8 +23,11 @@ static json_t *next(struct qmp *qmp, struct err *err)
     while (!qmp->in.len || !(end = memchr(qmp->in.data, '\n', qmp->in.len))) {
         struct pollfd entry = {.fd = qmp->fd, .events = POLLIN};
         u64 now = ticks_ms();
-        if (now >= deadline || qmp->in.len > QMP_LINE_MAX ||
-            poll(&entry, 1, (int)(deadline - now)) == 0) {
+        bool late = now >= deadline || qmp->in.len > QMP_LINE_MAX;
+        int ready = late ? 0 : poll(&entry, 1, (int)(deadline - now));
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (!ready) {
             err_set(err, ETIMEDOUT, "its monitor does not answer (is another client at it?)");
             return NULL;
         }

@@ -125,26 +125,46 @@ void tender_touch(u64 at, u64 len)
     sys3(__NR_madvise, at, len, POPULATE_WRITE);
 }
 
-/* Memory of our own, or what was made before because a device process shares it.  Returns where the
- * part of it ends that is to be private and goes on where the kernel ends: else 0. */
-static u64 map_memory(s32 shared_fd)
+static void add_memory(u64 from, u64 to, s32 fd)
+{
+    boot.regions[boot.nr_regions++] =
+        (struct hosted_region){.pa = from, .len = to - from, .offset = from, .fd = fd, .shared = 1};
+}
+
+/* All of it, for several CPUs, or because a device process may look at any of it. */
+static void map_memory_file(s32 shared_fd)
 {
     long fd = shared_fd;
-    u64 head_end = plan_head();
 
     if (!boot.nr_devices) {
         fd = sys3(__NR_memfd_create, ptr("ingot-memory"), MFD_CLOEXEC, 0);
         if (fd < 0 || sys3(__NR_ftruncate, (u64)fd, boot.ram_len, 0))
             tender_fail("no memory for the guest", fd);
     }
-    map_file(head_end, boot.ram_len, (s32)fd);
-    if (head_end && boot.nr_devices) { /* whose process looks at the first page */
-        map_file(0, HOSTED_FIRST_PA, (s32)fd);
-        map_private(HOSTED_FIRST_PA, head_end);
+    map_file(0, boot.ram_len, (s32)fd);
+    add_memory(0, boot.ram_len, (s32)fd);
+}
+
+/* Returns where the part of it ends that is to be private and goes on where the kernel ends: else
+ * 0.  A kernel that is alone so far needs no more at its start, and maps the rest when it first
+ * comes there. */
+static u64 map_memory(s32 shared_fd)
+{
+    u64 head_end = plan_head();
+    s32 fd = boot.nr_devices ? shared_fd : -1;
+
+    if (!head_end) {
+        map_memory_file(shared_fd);
+        return 0;
     }
-    boot.regions[boot.nr_regions++] =
-        (struct hosted_region){.len = boot.ram_len, .fd = (s32)fd, .shared = 1};
-    return boot.nr_devices ? 0 : boot.direct_base + head_end;
+    boot.rest_pa = head_end;
+    add_memory(0, head_end, fd);
+    add_memory(head_end, boot.ram_len, fd);
+    if (!boot.nr_devices)
+        return boot.direct_base + head_end;
+    map_file(0, HOSTED_FIRST_PA, fd); /* the device process will look at the first page */
+    map_private(HOSTED_FIRST_PA, head_end);
+    return 0;
 }
 
 /* What is offered to the kernel by the device process, right behind the memory in its file. */

@@ -57,15 +57,27 @@ static int qemu_open_layer(const struct vm_layer *layer, u64 *size, struct err *
     return err_errno(err, code, "layer '%s'", layer->path);
 }
 
-static int qemu_layer_sizes(const struct vm_config *config, u64 *total, struct err *err)
+/* Not every file system of a host maps files. */
+static bool qemu_can_map(int fd)
 {
-    *total = 0;
+    void *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+    return at != MAP_FAILED && munmap(at, 4096) == 0;
+}
+
+static int qemu_layer_sizes(const struct vm_config *config, struct qemu_sizes *sizes,
+                            struct err *err)
+{
+    *sizes = (struct qemu_sizes){.mappable = true};
     for (size_t i = 0; i < config->nr_layers; i++) {
         u64 size;
         int fd CLEANUP(fd_close) = qemu_open_layer(&config->layers[i], &size, err);
         if (fd < 0)
             return fd;
-        *total += ALIGN_UP(size, 4096);
+        if (i < ARRAY_LEN(sizes->each))
+            sizes->each[i] = size;
+        sizes->mappable = sizes->mappable && size && IS_ALIGNED(size, 4096) && qemu_can_map(fd);
+        sizes->total += ALIGN_UP(size, 4096);
     }
     return 0;
 }
@@ -114,13 +126,12 @@ static int qemu_open_initrd(const struct vm_config *config, struct err *err)
 static int qemu_open_volumes(const struct qemu_plan *plan, struct qemu_fds *fds, struct err *err)
 {
     const struct vm_config *config = plan->config;
-    size_t disks = plan->disks ? config->nr_layers : 0;
 
     for (size_t i = 0; i < config->nr_volumes; i++) {
         int fd = fcntl(config->volumes[i].fd, F_DUPFD_CLOEXEC, 3);
         if (fd < 0)
             return err_errno(err, errno, "volume '%s'", config->volumes[i].path);
-        fds->ours[QEMU_FD_DISK + disks + i] = fd;
+        fds->ours[QEMU_FD_DISK + plan->files + i] = fd;
     }
     return 0;
 }
@@ -132,7 +143,7 @@ static int qemu_open_layers(const struct qemu_plan *plan, struct qemu_fds *fds, 
 
     if (!config->nr_layers)
         return 0;
-    if (!plan->disks) {
+    if (plan->layers == QEMU_LAYERS_INITRD) {
         fds->ours[QEMU_FD_INITRD] = qemu_open_initrd(config, err);
         return min(fds->ours[QEMU_FD_INITRD], 0);
     }
@@ -266,14 +277,14 @@ static int qemu_start(const struct vm_config *config, struct vm *vm, struct err 
     struct qemu_plan plan CLEANUP(qemu_plan_fini) = {0};
     struct qemu_fds fds CLEANUP(qemu_fds_close);
     struct strs argv CLEANUP(strs_free) = {0};
-    u64 layer_bytes;
+    struct qemu_sizes sizes;
 
     qemu_fds_init(&fds);
     vm_init(vm);
     vm->vmm = &qemu_vmm;
-    int failed = qemu_layer_sizes(config, &layer_bytes, err);
+    int failed = qemu_layer_sizes(config, &sizes, err);
     if (!failed)
-        failed = qemu_plan_init(&plan, config, layer_bytes, err);
+        failed = qemu_plan_init(&plan, config, &sizes, err);
     if (!failed)
         failed = qemu_open_layers(&plan, &fds, err);
     if (!failed)
@@ -323,11 +334,11 @@ static int qemu_describe(const struct vm_config *config, char **text, struct err
     struct qemu_plan plan CLEANUP(qemu_plan_fini) = {0};
     struct strs argv CLEANUP(strs_free) = {0};
     struct buf line = {0};
-    u64 layer_bytes;
-    int failed = qemu_layer_sizes(config, &layer_bytes, err);
+    struct qemu_sizes sizes;
+    int failed = qemu_layer_sizes(config, &sizes, err);
 
     if (!failed)
-        failed = qemu_plan_init(&plan, config, layer_bytes, err);
+        failed = qemu_plan_init(&plan, config, &sizes, err);
     if (failed)
         return failed;
     qemu_argv(&plan, &argv);

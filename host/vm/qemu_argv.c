@@ -19,6 +19,9 @@ enum {
 };
 enum { INITRD_MOST = MIB(32) };
 
+/* microvm's memory lies below this, and what does not fit at 4 GiB. */
+#define MICROVM_BELOW GIB(3)
+
 /* microvm boots PVH kernels through qboot; its own way to tell of virtio devices is off, because it
  * writes behind "--", where words are the program's.  The RTC is the guest's wall clock. */
 static const struct qemu_machine qemu_machines[] = {
@@ -38,24 +41,56 @@ static const struct qemu_machine *qemu_machine_find(const char *name)
     return NULL;
 }
 
-int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 layer_bytes,
-                   struct err *err)
+/* RAM with the mapped layers behind it, which QEMU wants to be of so many bytes. */
+static u64 qemu_mapped_end(const struct qemu_plan *plan)
 {
-    *plan = (struct qemu_plan){.config = config, .machine = qemu_machine_find(config->machine)};
+    return ALIGN_UP(plan->config->memory_bytes + plan->sizes.total, 8192);
+}
+
+/* Where the mapped layers begin; 0: the hole below 4 GiB would part them. */
+static u64 qemu_mapped_at(const struct qemu_plan *plan)
+{
+    u64 end = qemu_mapped_end(plan), ram = end - plan->sizes.total;
+
+    if (end <= MICROVM_BELOW)
+        return ram;
+    return ram >= MICROVM_BELOW ? GIB(4) + ram - MICROVM_BELOW : 0;
+}
+
+/* Mapped they cost nothing before they are used, and no memory of the guest's or a second guest's.
+ * But what is saved or sent elsewhere shall not have them in it.  An initrd is copied at start, up
+ * to 1 ms a MiB, and takes memory from the program; a disk is read as needed. */
+static enum qemu_layers qemu_choose_layers(const struct qemu_plan *plan, size_t all)
+{
+    const struct vm_config *config = plan->config;
+    u64 bytes = plan->sizes.total, memory = config->memory_bytes;
+
+    if (config->nr_layers && plan->machine->mmio && all <= QEMU_MAX_DISKS && plan->sizes.mappable &&
+        !config->monitor && qemu_mapped_at(plan))
+        return QEMU_LAYERS_MAPPED;
+    if (bytes > memory / 4 || (bytes > INITRD_MOST && all <= QEMU_MAX_DISKS))
+        return QEMU_LAYERS_DISKS;
+    return QEMU_LAYERS_INITRD;
+}
+
+int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config,
+                   const struct qemu_sizes *sizes, struct err *err)
+{
+    *plan = (struct qemu_plan){
+        .config = config, .machine = qemu_machine_find(config->machine), .sizes = *sizes};
     if (!plan->machine)
         return err_set(err, EINVAL, "unknown machine '%s'; there are microvm, q35 and pc",
                        config->machine);
     plan->queues = vm_net_queues(config->net, config->cpus);
     size_t wanted = config->nr_volumes + config->nr_shares, all = wanted + config->nr_layers;
-    /* An initrd is copied at start, up to 1 ms a MiB, and takes memory from the program; a disk is
-     * read as needed. */
-    bool fits = layer_bytes <= config->memory_bytes / 4;
-    plan->disks = !fits || (layer_bytes > INITRD_MOST && all <= QEMU_MAX_DISKS);
-    if (plan->disks && config->nr_layers > QEMU_MAX_DISKS)
+    plan->layers = qemu_choose_layers(plan, all);
+    plan->disks = plan->layers == QEMU_LAYERS_DISKS ? config->nr_layers : 0;
+    plan->files = plan->layers == QEMU_LAYERS_INITRD ? 0 : config->nr_layers;
+    if (plan->disks > QEMU_MAX_DISKS)
         return err_set(err, EINVAL,
                        "an image of %zu layers needs more memory: at least %llu MiB, see --memory",
-                       config->nr_layers, (unsigned long long)(layer_bytes * 4 / MIB(1) + 1));
-    if ((plan->disks ? all : wanted) > QEMU_MAX_DISKS)
+                       config->nr_layers, (unsigned long long)(sizes->total * 4 / MIB(1) + 1));
+    if (wanted + plan->disks > QEMU_MAX_DISKS)
         return err_set(err, EINVAL, "%zu volumes are more than a VM of this image takes", wanted);
     plan->program = proc_find("qemu-system-x86_64", err);
     return plan->program ? 0 : -ENOENT;
@@ -132,16 +167,30 @@ static void qemu_add_console(const struct qemu_plan *plan, struct strs *argv)
     qemu_add_port(argv, "stderr", QEMU_FD_ERR);
 }
 
+/* The guest's memory is several pieces in a row then, which QEMU calls nodes: RAM, and the files.
+ */
+static void qemu_add_mapped_layers(const struct qemu_plan *plan, struct strs *argv)
+{
+    qemu_add(argv, "-object",
+             str_printf("memory-backend-ram,id=ram,size=%llu",
+                        (unsigned long long)(qemu_mapped_end(plan) - plan->sizes.total)));
+    qemu_add(argv, "-numa", str_dup("node,memdev=ram"));
+    for (size_t i = 0; i < plan->files; i++) {
+        qemu_add(argv, "-object",
+                 str_printf("memory-backend-file,id=layer%zu,size=%llu,share=on,readonly=on,"
+                            "mem-path=/proc/self/fd/%zu",
+                            i, (unsigned long long)plan->sizes.each[i], QEMU_FD_DISK + i));
+        qemu_add(argv, "-numa", str_printf("node,memdev=layer%zu", i));
+    }
+}
+
 static void qemu_add_layers(const struct qemu_plan *plan, struct strs *argv)
 {
-    size_t count = plan->config->nr_layers;
-
-    if (!plan->disks) {
-        if (count)
-            qemu_add(argv, "-initrd", str_printf("/proc/self/fd/%d", QEMU_FD_INITRD));
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
+    if (plan->layers == QEMU_LAYERS_MAPPED)
+        qemu_add_mapped_layers(plan, argv);
+    if (plan->layers == QEMU_LAYERS_INITRD && plan->config->nr_layers)
+        qemu_add(argv, "-initrd", str_printf("/proc/self/fd/%d", QEMU_FD_INITRD));
+    for (size_t i = 0; i < plan->disks; i++) {
         qemu_add(argv, "-drive",
                  str_printf("if=none,id=layer%zu,format=raw,readonly=on,file.locking=off,"
                             "file=/proc/self/fd/%zu",
@@ -155,15 +204,14 @@ static void qemu_add_layers(const struct qemu_plan *plan, struct strs *argv)
 static void qemu_add_volumes(const struct qemu_plan *plan, struct strs *argv)
 {
     const struct vm_config *config = plan->config;
-    size_t disks = plan->disks ? config->nr_layers : 0;
-    size_t slot = 1 + disks + (config->net && config->net->kind != VM_NET_NONE);
+    size_t slot = 1 + plan->disks + (config->net && config->net->kind != VM_NET_NONE);
 
     for (size_t i = 0; i < config->nr_volumes; i++) {
         qemu_add(argv, "-drive",
                  str_printf("if=none,id=volume%zu,format=raw,readonly=%s,file.locking=off,"
                             "cache=writeback,discard=unmap,werror=report,file=/proc/self/fd/%zu",
                             i, config->volumes[i].readonly ? "on" : "off",
-                            QEMU_FD_DISK + disks + i));
+                            QEMU_FD_DISK + plan->files + i));
         char *options CLEANUP(mem_free) = str_printf(",drive=volume%zu", i);
         qemu_add_virtio(plan, argv, "virtio-blk", options, (int)(slot + i));
     }
@@ -184,8 +232,8 @@ static char *qemu_quote(const char *text)
 static void qemu_add_shares(const struct qemu_plan *plan, struct strs *argv)
 {
     const struct vm_config *config = plan->config;
-    size_t slot = 1 + (plan->disks ? config->nr_layers : 0) +
-                  (config->net && config->net->kind != VM_NET_NONE) + config->nr_volumes;
+    size_t slot =
+        1 + plan->disks + (config->net && config->net->kind != VM_NET_NONE) + config->nr_volumes;
 
     for (size_t i = 0; i < config->nr_shares; i++) {
         char *path CLEANUP(mem_free) = qemu_quote(config->shares[i].path);
@@ -201,11 +249,14 @@ static void qemu_add_shares(const struct qemu_plan *plan, struct strs *argv)
 static char *qemu_cmdline(const struct qemu_plan *plan)
 {
     const struct vm_config *config = plan->config;
-    size_t disks = plan->disks ? config->nr_layers : 0;
+    size_t disks = plan->disks;
     size_t slots = 1 + disks + (config->net && config->net->kind != VM_NET_NONE) +
                    config->nr_volumes + config->nr_shares;
     struct buf line = {0};
 
+    if (plan->layers == QEMU_LAYERS_MAPPED)
+        buf_printf(&line, "initrdmem=0x%llx,0x%llx ", (unsigned long long)qemu_mapped_at(plan),
+                   (unsigned long long)plan->sizes.total);
     buf_puts(&line, config->params);
     for (size_t i = 0; i < disks; i++)
         buf_printf(&line, " %s/dev/vd%c", i ? "ingot.layer=" : "root=", (char)('a' + i));
@@ -231,8 +282,9 @@ static void qemu_add_cpu(const struct qemu_plan *plan, struct strs *argv)
 
     qemu_add(argv, "-accel", str_dup(kvm ? "kvm" : several ? "tcg,thread=multi" : "tcg"));
     qemu_add(argv, "-cpu", str_dup(kvm ? "host" : "max,-erms,-fsrm"));
-    qemu_add(argv, "-m",
-             str_printf("%lluk", (unsigned long long)plan->config->memory_bytes / 1024));
+    u64 bytes =
+        plan->layers == QEMU_LAYERS_MAPPED ? qemu_mapped_end(plan) : plan->config->memory_bytes;
+    qemu_add(argv, "-m", str_printf("%lluk", (unsigned long long)bytes / 1024));
     if (several) /* of one socket, so that CPUID tells of the others */
         qemu_add(argv, "-smp", str_printf("%u,sockets=1", plan->config->cpus));
 }
@@ -270,7 +322,7 @@ void qemu_argv(const struct qemu_plan *plan, struct strs *argv)
     qemu_add_console(plan, argv);
     qemu_add_layers(plan, argv);
     if (config->net && config->net->kind != VM_NET_NONE)
-        qemu_net_argv(plan, argv, plan->disks ? (int)config->nr_layers + 1 : 1);
+        qemu_net_argv(plan, argv, (int)plan->disks + 1);
     qemu_add_volumes(plan, argv);
     qemu_add_shares(plan, argv);
     qemu_add(argv, "-device", str_dup("isa-debug-exit,iobase=0x501,iosize=2"));

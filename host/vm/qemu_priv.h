@@ -33,21 +33,37 @@ struct qemu_machine {
     bool mmio; /* virtio devices sit in numbered slots that the command line tells of */
 };
 
+/** How the guest gets at the layers. */
+enum qemu_layers {
+    QEMU_LAYERS_INITRD, /* QEMU copies them into the guest's memory */
+    QEMU_LAYERS_MAPPED, /* QEMU maps the files behind the guest's memory, read-only */
+    QEMU_LAYERS_DISKS,  /* virtio-blk */
+};
+
+/** Bytes of the layers, in order. */
+struct qemu_sizes {
+    u64 each[QEMU_MAX_DISKS]; /* of the first ones */
+    u64 total;                /* of all, each padded to whole pages */
+    bool mappable;            /* QEMU can map each: none needs padding */
+};
+
 /** The decisions that the command line is made from. */
 struct qemu_plan {
     const struct vm_config *config;
     const struct qemu_machine *machine;
-    char *program;   /* owned: QEMU's path */
-    bool disks;      /* layers on virtio-blk rather than in an initrd */
+    struct qemu_sizes sizes;
+    char *program; /* owned: QEMU's path */
+    enum qemu_layers layers;
+    size_t disks;    /* layers that are disks: the first slots and names are theirs */
+    size_t files;    /* layers that QEMU has as QEMU_FD_DISK and following; volumes come behind */
     unsigned queues; /* of the network, each way */
 };
 
 /**
  * Decide, checking what can be checked: the machine type, QEMU's presence, room for the layers.
- * @layer_bytes: size of all layers
  */
-int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config, u64 layer_bytes,
-                   struct err *err);
+int qemu_plan_init(struct qemu_plan *plan, const struct vm_config *config,
+                   const struct qemu_sizes *sizes, struct err *err);
 
 /** Free what the plan owns. */
 void qemu_plan_fini(struct qemu_plan *plan);

@@ -38,7 +38,7 @@ struct flow {
     bool from_guest;
     size_t chunk;      /* what one write() may carry without ever blocking */
     size_t start, len; /* what was read and not yet written */
-    char *bytes;       /* FLOW_SIZE of them */
+    char *bytes;       /* FLOW_SIZE of them; owned, NULL before the first */
 };
 
 /* Entries of the poll set. */
@@ -70,7 +70,6 @@ struct state {
     bool watch_escape; /* keys come from a terminal */
     unsigned escapes;
     u64 escape_since_ms;
-    char room[3][FLOW_SIZE]; /* of the flows; last, since most guests touch none of it */
 };
 
 static u64 relay_now_ms(void)
@@ -146,6 +145,8 @@ static bool flow_error_is_passing(void)
 
 static void flow_fill(struct flow *flow)
 {
+    if (!flow->bytes) /* a guest that has the user's own streams needs none */
+        flow->bytes = mem_new(FLOW_SIZE);
     ssize_t got = read(flow->from, flow->bytes, FLOW_SIZE);
 
     if (got > 0) {
@@ -446,6 +447,14 @@ static bool relay_is_over(const struct state *state)
            flow_is_done(&state->out) && flow_is_done(&state->err);
 }
 
+static void relay_fini(struct state *state)
+{
+    fd_close(&state->signals);
+    mem_free(&state->in.bytes);
+    mem_free(&state->out.bytes);
+    mem_free(&state->err.bytes);
+}
+
 static void relay_init(struct state *state, const struct relay *relay)
 {
     const struct vm_channels *ch = &relay->vm->ch;
@@ -460,9 +469,6 @@ static void relay_init(struct state *state, const struct relay *relay)
     state->watch_escape = tty && isatty(relay->in);
     state->report_open = ch->report >= 0;
     flow_init(&state->in, relay->in, tty ? ch->tty : ch->in);
-    state->in.bytes = state->room[0];
-    state->out.bytes = state->room[1];
-    state->err.bytes = state->room[2];
     state->out.from_guest = state->err.from_guest = true;
     state->in.chunk = FLOW_SIZE; /* our ends of the channels never block */
     /* A guest that has the user's own streams leaves nothing to pass on. */
@@ -507,23 +513,22 @@ static void relay_dispatch(struct state *state, const struct pollfd *set)
 
 enum relay_cause relay_run(const struct relay *relay)
 {
-    struct state *state CLEANUP(mem_free) = mem_new(sizeof(*state));
+    struct state state CLEANUP(relay_fini) = {0};
     struct pollfd set[NR_SLOTS];
 
-    relay_init(state, relay);
-    while (!relay_is_over(state)) {
-        int ready = relay_poll(state, set);
-        relay_deadlines(state);
+    relay_init(&state, relay);
+    while (!relay_is_over(&state)) {
+        int ready = relay_poll(&state, set);
+        relay_deadlines(&state);
         if (ready > 0)
-            relay_dispatch(state, set);
+            relay_dispatch(&state, set);
     }
-    relay_line_end(&state->line);
-    fd_close(&state->signals);
-    if (state->device_lost)
+    relay_line_end(&state.line);
+    if (state.device_lost)
         return RELAY_DEVICE;
-    if (state->killed)
+    if (state.killed)
         return RELAY_KILLED;
-    if (state->timed_out)
+    if (state.timed_out)
         return RELAY_TIMEOUT;
-    return state->lost ? RELAY_LOST : RELAY_GUEST;
+    return state.lost ? RELAY_LOST : RELAY_GUEST;
 }

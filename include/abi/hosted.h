@@ -34,13 +34,13 @@ struct hosted_note {
 struct hosted_region {
     u64 pa, len; /* whole pages */
     u64 offset;  /* in the file */
-    s32 fd;
-    u32 shared; /* memory that the kernel owns; else a file, of which only copies are written */
+    s32 fd;      /* -1, of memory: it has no file */
+    u32 shared;  /* memory that the kernel owns; else a file, of which only copies are written */
 };
 
 enum {
     HOSTED_MAGIC = 0x746f6749,
-    HOSTED_VERSION = 6,
+    HOSTED_VERSION = 8,
     HOSTED_MAX_REGIONS = 24,
     HOSTED_MAX_CPUS = 64,
     HOSTED_SEED = 32,
@@ -110,6 +110,7 @@ struct hosted_boot {
     u64 vmap_base, vmap_size; /* for mappings of the kernel's own */
     u64 ram_len;              /* physical memory from 0 on; pages 0 and 1 are not for general use */
     u64 head_pa, head_len;    /* memory that is private, not the file's, until somebody shares it */
+    u64 rest_pa;              /* memory from there on is mapped at its first use; 0: it is mapped */
     u64 initrd_pa, initrd_len; /* the layers, one behind the other, mapped already */
     u64 kernel_pa;             /* what the image's first byte counts as */
     u64 cmdline;               /* address of the text; NUL-terminated */
@@ -126,7 +127,7 @@ struct hosted_boot {
     s32 irq_fd;     /* a byte comes when a CPU that waits must look; ends with the device process */
     s32 operator_fd; /* a socket: the operator's line; 0 for none */
     s32 doorbell_fd; /* of the first device; the others' follow */
-    struct hosted_region regions[HOSTED_MAX_REGIONS]; /* the first is the memory */
+    struct hosted_region regions[HOSTED_MAX_REGIONS]; /* memory first */
     u64 cpu_stacks;          /* HOSTED_CPU_STACKS for each CPU from the second on */
     struct hosted_cpu *cpus; /* with several; the first one's tid is the process's number */
     u32 nr_cpus;

@@ -232,6 +232,7 @@ enum sock_ioctl {
     SIOCGIFINDEX = 0x8933,
     SIOCGIFTXQLEN = 0x8942,
     SIOCETHTOOL = 0x8946,
+    SIOCGARP = 0x8954,
     SIOCOUTQNSD = 0x894b,
     SIOCGIFMAP = 0x8970,
 };
@@ -252,6 +253,20 @@ struct ifreq_abi {
     };
 };
 static_assert(sizeof(struct ifreq_abi) == 40, "ABI");
+
+/** Of SIOCGARP: arp(7). */
+struct arpreq_abi {
+    struct sockaddr_in_abi addr;
+    struct {
+        u16 family;
+        u8 bytes[14];
+    } hwaddr;
+    s32 flags; /* enum arp_flags */
+    struct sockaddr_in_abi mask;
+    char dev[IFNAMSIZ];
+};
+static_assert(sizeof(struct arpreq_abi) == 68, "ABI");
+enum arp_flags { ATF_COM = 2, ATF_PERM = 4 };
 
 /** Of SIOCADDRT and SIOCDELRT. */
 struct rtentry_abi {

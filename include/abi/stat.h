@@ -132,6 +132,7 @@ static inline u64 dev_make(u32 major_nr, u32 minor_nr)
     return (u64)(minor_nr & 0xff) | (u64)(major_nr & 0xfff) << 8 | (u64)(minor_nr & ~0xffu) << 12 |
            (u64)(major_nr & ~0xfffu) << 32;
 }
+/** The two halves of a device number, as glibc has them. */
 static inline u32 dev_major(u64 dev)
 {
     return (u32)((dev >> 8 & 0xfff) | (dev >> 32 & ~0xfffull));

@@ -69,6 +69,7 @@ struct window {
 static_assert(sizeof(struct window) <= WINDOW_PAGE, "one page");
 static_assert(sizeof(struct window_device) <= WINDOW_PAGE, "one page each, behind the first");
 
+/** Where device @i is, and how long a window of so many is. */
 static inline struct window_device *window_device(struct window *w, u32 i)
 {
     return (struct window_device *)((char *)w + (size_t)(i + 1) * WINDOW_PAGE);

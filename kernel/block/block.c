@@ -166,40 +166,28 @@ int block_flush(struct block_dev *bd)
     return bd->readonly || !bd->volatile_cache ? 0 : run(bd, &request, 1);
 }
 
-static int run_range(struct block_dev *bd, enum block_op op, u64 sector, u64 count, u32 max_bytes)
+int block_discard(struct block_dev *bd, u64 sector, u64 count)
 {
-    u64 most = (max_bytes ? min(max_bytes, (u32)GIB(1)) : (u32)GIB(1)) / SECTOR_SIZE;
+    u32 align = max(bd->discard_align / SECTOR_SIZE, 1u);
+    u32 limit = bd->max_discard_bytes;
+    u64 most = (limit ? min(limit, (u32)GIB(1)) : (u32)GIB(1)) / SECTOR_SIZE;
+    u64 first = DIV_UP(sector, align) * align, end = (sector + count) / align * align;
 
+    if (!bd->has_discard || first >= end)
+        return 0;
     if (bd->readonly)
         return -EROFS;
-    if (sector > bd->sectors || count > bd->sectors - sector)
+    if (end > bd->sectors)
         return -EINVAL;
-    for (u64 done = 0, n; done < count; done += n) {
-        struct block_request request = {.op = op, .sector = sector + done, .nr_segments = 1};
-        n = min(count - done, most);
+    for (u64 n; first < end; first += n) {
+        struct block_request request = {.op = BLOCK_DISCARD, .sector = first, .nr_segments = 1};
+        n = min(end - first, most);
         request.segments[0].len = (u32)(n * SECTOR_SIZE);
         int err = run(bd, &request, 1);
         if (err)
             return err;
     }
     return 0;
-}
-
-int block_discard(struct block_dev *bd, u64 sector, u64 count)
-{
-    u32 align = max(bd->discard_align / SECTOR_SIZE, 1u);
-    u64 first = DIV_UP(sector, align) * align, end = (sector + count) / align * align;
-
-    if (!bd->has_discard || first >= end)
-        return 0;
-    return run_range(bd, BLOCK_DISCARD, first, end - first, bd->max_discard_bytes);
-}
-
-int block_write_zeroes(struct block_dev *bd, u64 sector, u64 count)
-{
-    if (!bd->has_write_zeroes)
-        return -EOPNOTSUPP;
-    return run_range(bd, BLOCK_WRITE_ZEROES, sector, count, bd->max_zeroes_bytes);
 }
 
 void block_batch_init(struct block_batch *batch, struct block_dev *bd, enum block_op op)

@@ -11,16 +11,9 @@ struct block_dev;
 struct waitq;
 
 enum { SECTOR_SIZE = 512, BLOCK_MAX_SEGMENTS = 32 };
-/** Of DISCARD the contents are unspecified afterwards, of WRITE_ZEROES zero; both have one segment
- * without a buffer, whose .len is the range. */
-enum block_op {
-    BLOCK_READ,
-    BLOCK_WRITE,
-    BLOCK_FLUSH,
-    BLOCK_DISCARD,
-    BLOCK_WRITE_ZEROES,
-    NR_BLOCK_OPS
-};
+/** DISCARD leaves the contents unspecified; it has one segment without a buffer, whose .len is the
+ * range. */
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, NR_BLOCK_OPS };
 
 /** A piece of kernel memory that a device reads or writes: direct-map address, below 4 GiB long. */
 struct block_segment {
@@ -67,9 +60,7 @@ struct block_dev {
     bool has_fua;                /* [I] takes .fua; else a flush follows */
     bool volatile_cache;         /* [I] flushes do something */
     bool has_discard;            /* [I] */
-    bool has_write_zeroes;       /* [I] */
     u32 max_discard_bytes;       /* [I] of one request; 0: no limit */
-    u32 max_zeroes_bytes;        /* [I] likewise */
     u32 discard_align;           /* [I] bytes; 0: a sector */
     u64 dev;                     /* [I] device number; set by block_add() if 0 */
     void *data;                  /* [I] the driver's */
@@ -95,11 +86,11 @@ int block_read(struct block_dev *bd, u64 sector, void *buf, size_t count);
 int block_write(struct block_dev *bd, u64 sector, const void *buf, size_t count);
 /** Make what was written durable. 0 or -EIO. */
 int block_flush(struct block_dev *bd);
-/** The contents of [@sector, +@count) are not needed any more. 0 (also where the disk cannot), or
- * -EIO. */
+/**
+ * The contents of [@sector, +@count) are not needed any more. 0 (also where the disk cannot),
+ * -EROFS, -EINVAL past the end of the disk, or -EIO.
+ */
 int block_discard(struct block_dev *bd, u64 sector, u64 count);
-/** Make them zero, by the disk itself. -EOPNOTSUPP where it cannot: write zeros then. */
-int block_write_zeroes(struct block_dev *bd, u64 sector, u64 count);
 /**
  * Run several requests at once and wait for all of them; .done and .owner are used.
  * A .fua on a disk that has none becomes a flush after all are done.

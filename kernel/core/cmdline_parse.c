@@ -197,6 +197,7 @@ static const struct {
     WORD("ingot.report"),
     WORD("BOOT_IMAGE"),
     WORD("initrd"),
+    WORD("initrdmem"),
     WORD("rcupdate.rcu_expedited"),
 };
 #undef WORD

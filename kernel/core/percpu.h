@@ -88,10 +88,12 @@ extern u64 cpus_online;
     for (u64 i##_left = (mask), i; i##_left && (i = (u64)__builtin_ctzll(i##_left), true);         \
          i##_left &= i##_left - 1)
 
+/** A mask of CPU @id alone. */
 static inline u64 cpu_bit(u32 id)
 {
     return 1ull << id;
 }
+/** Does it run, and take interrupts? */
 static inline bool cpu_is_online(u32 id)
 {
     return __atomic_load_n(&cpus_online, __ATOMIC_ACQUIRE) >> id & 1;

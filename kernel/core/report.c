@@ -19,23 +19,10 @@ bool report_wanted(void)
            (log_takes_bytes() || (report_port && report_port->exists()));
 }
 
-static struct report_head head_of(u32 kind, u32 pid, u64 offset, size_t len)
-{
-    return (struct report_head){
-        .magic = REPORT_MAGIC, .kind = kind, .offset = offset, .len = (u32)len, .pid = pid};
-}
-
-void report_send_raw(u32 kind, u32 pid, u64 offset, const void *data, size_t len)
-{
-    struct report_head head = head_of(kind, pid, offset, len);
-
-    if (log_takes_bytes())
-        log_bytes(&head, sizeof(head), data, len);
-}
-
 int report_send(u32 kind, u32 pid, u64 offset, const void *data, size_t len)
 {
-    struct report_head head = head_of(kind, pid, offset, len);
+    struct report_head head = {
+        .magic = REPORT_MAGIC, .kind = kind, .offset = offset, .len = (u32)len, .pid = pid};
 
     if (log_takes_bytes()) {
         log_bytes(&head, sizeof(head), data, len);

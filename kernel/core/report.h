@@ -14,9 +14,6 @@ bool report_wanted(void);
  */
 int report_send(u32 kind, u32 pid, u64 offset, const void *data, size_t len);
 
-/** As report_send(), wherever the kernel is and whatever is broken; only where there is no port. */
-void report_send_raw(u32 kind, u32 pid, u64 offset, const void *data, size_t len);
-
 /** How records go out, in order and each whole; set once at start.  NULL: between the lines of the
  * log. */
 struct report_port {

@@ -20,6 +20,7 @@ struct spinlock {
 
 #ifdef INGOT_DEBUG
 
+/** What the macros below call: @site is the class of a lock that nobody has initialised. */
 void spin_lock_checked(struct spinlock *l, struct lock_class *site);
 bool spin_trylock_checked(struct spinlock *l, struct lock_class *site);
 void spin_unlock(struct spinlock *l);
@@ -42,8 +43,10 @@ void spin_unlock(struct spinlock *l);
 
 #else
 
+/** spin_lock() where somebody else has it: look until it is free. */
 void spin_lock_slow(struct spinlock *l);
 
+/** A free one. */
 static inline void spin_init(struct spinlock *l)
 {
     l->locked = 0;
@@ -53,11 +56,13 @@ static inline bool spin_trylock(struct spinlock *l)
 {
     return __atomic_exchange_n(&l->locked, 1, __ATOMIC_ACQUIRE) == 0;
 }
+/** Take it, however long that takes; the holder must not sleep.  See the top for interrupts. */
 static inline void spin_lock(struct spinlock *l)
 {
     if (unlikely(!spin_trylock(l)))
         spin_lock_slow(l);
 }
+/** Let go: what was written under it is seen by who takes it next. */
 static inline void spin_unlock(struct spinlock *l)
 {
     __atomic_store_n(&l->locked, 0, __ATOMIC_RELEASE);
@@ -69,31 +74,4 @@ static inline void spin_unlock(struct spinlock *l)
 static inline bool spin_held(const struct spinlock *l)
 {
     return __atomic_load_n(&l->locked, __ATOMIC_RELAXED) != 0;
-}
-
-/* A sequence count: readers of a few words that never block the writer.  One writer at a time. */
-struct seqcount {
-    u32 seq; /* odd while a write is going on */
-};
-
-static inline u32 seq_read_begin(const struct seqcount *s)
-{
-    u32 v;
-    while ((v = __atomic_load_n(&s->seq, __ATOMIC_ACQUIRE)) & 1)
-        cpu_relax();
-    return v;
-}
-static inline bool seq_read_retry(const struct seqcount *s, u32 start)
-{
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&s->seq, __ATOMIC_RELAXED) != start;
-}
-static inline void seq_write_begin(struct seqcount *s)
-{
-    __atomic_store_n(&s->seq, s->seq + 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-}
-static inline void seq_write_end(struct seqcount *s)
-{
-    __atomic_store_n(&s->seq, s->seq + 1, __ATOMIC_RELEASE);
 }

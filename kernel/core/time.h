@@ -22,10 +22,12 @@ void time_set_real(u64 ns);
 /** Monotonic time plus this is wall time, in ns. */
 u64 time_real_offset_ns(void);
 
+/** The same as seconds and nanoseconds. */
 static inline struct linux_timespec ns_to_timespec(u64 ns)
 {
     return (struct linux_timespec){(s64)(ns / NSEC_PER_SEC), (s64)(ns % NSEC_PER_SEC)};
 }
+/** Neither negative, nor with a second of nanoseconds or more. */
 static inline bool timespec_valid(const struct linux_timespec *ts)
 {
     return ts->tv_sec >= 0 && (u64)ts->tv_nsec < NSEC_PER_SEC;

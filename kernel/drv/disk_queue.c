@@ -43,16 +43,6 @@ void disk_slot_took(struct disk_slot *slot, const struct disk_piece *walk)
     slot->bytes = walk->bytes;
 }
 
-u64 disk_slot_left(const struct disk_slot *slot)
-{
-    const struct block_request *request = slot->request;
-    u64 all = 0;
-
-    for (u32 i = 0; i < request->nr_segments; i++)
-        all += request->segments[i].len;
-    return all - slot->done;
-}
-
 void disk_slot_copy(const struct disk_slot *slot, void *buf, u32 len, bool to_buf)
 {
     struct disk_piece walk = disk_piece_first(slot);

@@ -73,9 +73,6 @@ static inline bool disk_queue_is_busy(const struct disk_queue *q, u32 slot)
     return slot < q->nr_slots && q->slots[slot].request;
 }
 
-/** Bytes of a slot's request from where its command begins. */
-u64 disk_slot_left(const struct disk_slot *slot);
-
 /* A walk over the memory of a slot's request from where its command begins. */
 struct disk_piece {
     const struct disk_slot *slot;

@@ -94,7 +94,6 @@ static int start(struct disk_queue *q, u32 i)
         [BLOCK_WRITE] = NVME_WRITE,
         [BLOCK_FLUSH] = NVME_FLUSH,
         [BLOCK_DISCARD] = NVME_DATASET,
-        [BLOCK_WRITE_ZEROES] = NVME_WRITE_ZEROES,
     };
     struct nvme_queue *queue = q->data;
     const struct disk_slot *slot = &q->slots[i];
@@ -109,8 +108,6 @@ static int start(struct disk_queue *q, u32 i)
         fill_prps(queue, i, command);
         set_blocks(command, request->sector + slot->done / SECTOR_SIZE, slot->bytes / SECTOR_SIZE);
         command->word[2] |= request->fua ? FUA : 0;
-    } else if (request->op == BLOCK_WRITE_ZEROES) {
-        set_blocks(command, request->sector, request->segments[0].len / SECTOR_SIZE);
     } else if (request->op == BLOCK_DISCARD) {
         fill_dataset(queue, i, command);
     }

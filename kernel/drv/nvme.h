@@ -14,7 +14,6 @@ enum nvme_opcode {
     NVME_FLUSH = 0x00,
     NVME_WRITE = 0x01,
     NVME_READ = 0x02,
-    NVME_WRITE_ZEROES = 0x08,
     NVME_DATASET = 0x09,
 };
 
@@ -60,7 +59,7 @@ struct nvme {
     u32 stride;   /* bytes between doorbells */
     u32 max_entries;
     u32 max_bytes; /* of one command */
-    bool has_cache, has_discard, has_write_zeroes;
+    bool has_cache, has_discard;
     bool dead; /* [A] shut off, by whichever queue */
     struct nvme_queue admin;
     u32 nr_queues;

@@ -26,7 +26,7 @@ enum { CNS_NAMESPACE = 0, CNS_CONTROLLER = 1, CNS_LIST = 2, FEATURE_QUEUES = 7 }
 enum { CONTIGUOUS = 1, INTERRUPTS = 2 };
 /* Offsets in what IDENTIFY returns. */
 enum { ID_MDTS = 77, ID_ONCS = 520, ID_VWC = 525, NS_FLBAS = 26, NS_FORMATS = 128 };
-enum { ONCS_DATASET = 1 << 2, ONCS_WRITE_ZEROES = 1 << 3 };
+enum { ONCS_DATASET = 1 << 2 };
 enum { MAX_NAMESPACES = 16, MAX_BYTES = 1 << 20 };
 
 static u32 nr_controllers;
@@ -213,7 +213,6 @@ static void read_controller(struct nvme *ctrl, const u8 *id)
         ctrl->max_bytes = (u32)PAGE_SIZE << mdts;
     ctrl->has_cache = id[ID_VWC] & 1;
     ctrl->has_discard = id[ID_ONCS] & ONCS_DATASET;
-    ctrl->has_write_zeroes = id[ID_ONCS] & ONCS_WRITE_ZEROES;
 }
 
 /* @id: what IDENTIFY tells of it. */
@@ -243,8 +242,6 @@ static void add_disk(struct nvme *ctrl, u32 nsid, const u8 *id)
         .volatile_cache = ctrl->has_cache,
         .has_fua = true,
         .has_discard = ctrl->has_discard,
-        .has_write_zeroes = ctrl->has_write_zeroes,
-        .max_zeroes_bytes = 65536 * SECTOR_SIZE,
         .data = disk,
     };
     int err = block_add(&disk->bd);

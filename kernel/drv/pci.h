@@ -18,6 +18,7 @@ void pci_for_each(bool (*fn)(const struct pci_dev *pci, void *arg), void *arg);
 /** Read and write the configuration space of @pci: @size is 1, 2 or 4 bytes, @offset a multiple of
  * it. */
 u32 pci_config_read(const struct pci_dev *pci, u32 offset, u32 size);
+/** The same, writing the low @size bytes of @value. */
 void pci_config_write(const struct pci_dev *pci, u32 offset, u32 size, u32 value);
 
 /** Offset of the next capability @id after offset @from (0: the first), or 0. */

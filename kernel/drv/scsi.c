@@ -97,7 +97,7 @@ static int start(struct disk_queue *q, u32 i)
     struct scsi_command command = {.tag = i, .sense = host->sense[i]};
     int err = 0;
 
-    if (request->op == BLOCK_DISCARD || request->op == BLOCK_WRITE_ZEROES)
+    if (request->op == BLOCK_DISCARD)
         return -EOPNOTSUPP;
     memset(command.sense, 0, SCSI_SENSE_BYTES);
     take_pieces(&command, slot);

@@ -164,13 +164,6 @@ void virtq_fini(struct virtq *vq);
 int virtq_add(struct virtq *vq, const struct virtq_buf *bufs, u32 nr_out, u32 nr_in, void *token);
 /** The same for one piece, read by the device or (@in) written. */
 int virtq_add_one(struct virtq *vq, u64 pa, u32 len, bool in, void *token);
-/** The same for two pieces that the device reads, as a header and its data. */
-int virtq_add_pair(struct virtq *vq, struct virtq_buf first, struct virtq_buf second, void *token);
-/**
- * Offer the request that virtq_take() returned last, right after it, once more as it was; it had
- * one piece. Cannot fail.
- */
-void virtq_add_again(struct virtq *vq, void *token);
 /** Tell the device, if it wants to be told, about what was added since the last call. */
 void virtq_kick(struct virtq *vq);
 /** The next finished request's token and, in *@len, the bytes that were written; NULL: none. */

@@ -18,14 +18,12 @@ enum blk_feature {
     F_FLUSH = 9,
     F_MQ = 12,
     F_DISCARD = 13,
-    F_WRITE_ZEROES = 14,
 };
 enum blk_type {
     TYPE_IN = 0,
     TYPE_OUT = 1,
     TYPE_FLUSH = 4,
     TYPE_DISCARD = 11,
-    TYPE_WRITE_ZEROES = 13,
 };
 enum blk_status { STATUS_OK = 0 };
 enum {
@@ -35,7 +33,6 @@ enum {
     CONFIG_NUM_QUEUES = 34,
     CONFIG_MAX_DISCARD = 36,   /* sectors */
     CONFIG_DISCARD_ALIGN = 44, /* sectors */
-    CONFIG_MAX_ZEROES = 48,    /* sectors */
 };
 enum { QUEUE_LEN = 128, MAX_IN_FLIGHT = 16, MAX_QUEUES = 8 };
 
@@ -79,7 +76,6 @@ static u32 type_of(enum block_op op)
         [BLOCK_WRITE] = TYPE_OUT,
         [BLOCK_FLUSH] = TYPE_FLUSH,
         [BLOCK_DISCARD] = TYPE_DISCARD,
-        [BLOCK_WRITE_ZEROES] = TYPE_WRITE_ZEROES,
     };
     return types[op];
 }
@@ -105,7 +101,7 @@ static bool start_locked(struct vblk_queue *q, struct block_request *request)
     u64 slot_pa = virt_to_phys(slot);
     bool in = request->op == BLOCK_READ;
     u32 n = 0;
-    bool ranged = request->op == BLOCK_DISCARD || request->op == BLOCK_WRITE_ZEROES;
+    bool ranged = request->op == BLOCK_DISCARD;
     *slot = (struct vblk_slot){.type = type_of(request->op), .status = UINT8_MAX};
     if (ranged) {
         slot->range.sector = request->sector;
@@ -241,13 +237,10 @@ static u32 bytes_of(u32 sectors)
 static void read_range_limits(struct block_dev *bd, struct virtio_dev *dev)
 {
     bd->has_discard = virtio_has(dev, F_DISCARD) && !bd->readonly;
-    bd->has_write_zeroes = virtio_has(dev, F_WRITE_ZEROES) && !bd->readonly;
     if (bd->has_discard) {
         bd->max_discard_bytes = bytes_of(read_config32(dev, CONFIG_MAX_DISCARD));
         bd->discard_align = bytes_of(read_config32(dev, CONFIG_DISCARD_ALIGN));
     }
-    if (bd->has_write_zeroes)
-        bd->max_zeroes_bytes = bytes_of(read_config32(dev, CONFIG_MAX_ZEROES));
 }
 
 static int init_queue(struct vblk_queue *q, struct virtio_dev *dev, u32 index)
@@ -303,7 +296,7 @@ static int vblk_probe(struct virtio_dev *dev)
     if (!vb)
         return -ENOMEM;
     int err = virtio_negotiate(dev, BIT(F_SIZE_MAX) | BIT(F_SEG_MAX) | BIT(F_RO) | BIT(F_FLUSH) |
-                                        BIT(F_MQ) | BIT(F_DISCARD) | BIT(F_WRITE_ZEROES));
+                                        BIT(F_MQ) | BIT(F_DISCARD));
     if (!err)
         err = init_queues(vb, dev, nr);
     if (!err)

@@ -8,9 +8,11 @@
 
 #include "core/irq.h"
 #include "core/time.h"
+#include "drv/virtq_ring.h"
 #include "lib/string.h"
 #include "mm/page.h"
 #include "net/wire.h"
+#include "sched/wait.h"
 
 enum hdr_flags { HDR_NEEDS_CSUM = 1, HDR_DATA_VALID = 2 };
 enum hdr_gso { HDR_GSO_TCPV4 = 1, HDR_GSO_TCPV6 = 4, HDR_GSO_UDP_L4 = 5, HDR_GSO_ECN = 0x80 };
@@ -35,7 +37,7 @@ static u32 rx_held(const struct vnet_pair *pair)
 
 static bool offer_page(struct vnet_pair *pair, struct page *page)
 {
-    return !virtq_add_one(&pair->rx, page_to_phys(page), PAGE_SIZE, true, page);
+    return !virtq_add_one_now(&pair->rx, page_to_phys(page), PAGE_SIZE, true, page);
 }
 
 /* Short of memory the device keeps fewer pages; receive() has it tried again. */
@@ -55,8 +57,8 @@ void vnet_refill(struct vnet_pair *pair)
 
 static_assert(COPY_BELOW <= PKT_LINEAR - PKT_HEADROOM, "copy_small()");
 
-/* A small frame leaves its page, which the device gets back at once. */
-static struct pkt *copy_small(struct vnet_pair *pair, struct page *page, const u8 *frame, u32 len)
+/* A small frame leaves its page, which the device gets back then. */
+static inline struct pkt *copy_small(const u8 *frame, u32 len)
 {
     struct pkt *pkt = pkt_alloc();
 
@@ -64,7 +66,6 @@ static struct pkt *copy_small(struct vnet_pair *pair, struct page *page, const u
         memcpy(pkt->data, frame, len);
         pkt->len = pkt->total = len;
     }
-    virtq_add_again(&pair->rx, page);
     return pkt;
 }
 
@@ -102,61 +103,75 @@ static u8 gso_of(u8 type)
 }
 
 /* What the device says about the frame, believed only where it cannot hurt. */
-static void note_offloads(const struct vnet *vn, struct pkt *pkt, const struct vnet_hdr *hdr)
+static inline void note_offloads(const struct vnet *vn, struct pkt *pkt, const struct vnet_hdr *hdr)
 {
-    if (!virtio_has(vn->dev, F_GUEST_CSUM))
+    u8 flags = hdr->flags, gso_type = hdr->gso_type;
+    u16 csum_start = hdr->csum_start, csum_offset = hdr->csum_offset;
+
+    if (unlikely(!virtio_has(vn->dev, F_GUEST_CSUM)))
         return;
-    if (hdr->flags & HDR_NEEDS_CSUM) {
-        if ((u32)hdr->csum_start + hdr->csum_offset + 2 > pkt->total)
+    if (flags & HDR_NEEDS_CSUM) {
+        if ((u32)csum_start + csum_offset + 2 > pkt->total)
             return; /* then it is verified, and found wrong */
         pkt->csum = CSUM_PARTIAL;
-        pkt->csum_start = hdr->csum_start;
-        pkt->csum_offset = hdr->csum_offset;
-    } else if (hdr->flags & HDR_DATA_VALID) {
+        pkt->csum_start = csum_start;
+        pkt->csum_offset = csum_offset;
+    } else if (flags & HDR_DATA_VALID) {
         pkt->csum = CSUM_GOOD;
     }
-    if (likely(!hdr->gso_type))
+    if (likely(!gso_type))
         return;
-    pkt->gso = gso_of(hdr->gso_type);
+    pkt->gso = gso_of(gso_type);
     pkt->gso_size = pkt->gso ? hdr->gso_size : 0;
 }
 
+/* A frame in @page, and @more pages; NULL: it had to be dropped, and its pages are gone. */
+static __attribute__((noinline)) struct pkt *take_large(struct vnet_pair *pair, struct page *page,
+                                                        u32 len, u32 more)
+{
+    struct vnet_hdr hdr = *(const struct vnet_hdr *)page_to_virt(page);
+    struct pkt *pkt = pkt_alloc_page(page, HDR_LEN, len);
+
+    if (unlikely(!pkt)) {
+        netif_count(&pair->vn->netif)->rx_dropped++;
+        do
+            page_put(page);
+        while (more-- && (page = virtq_take(&pair->rx, NULL)));
+        return NULL;
+    }
+    if (more && !add_merged(pair, pkt, more)) {
+        pkt_free(pkt);
+        return NULL;
+    }
+    note_offloads(pair->vn, pkt, &hdr);
+    return pkt;
+}
+
 /* One frame out of the ring; NULL: none, or one that had to be dropped (*@more says which). */
-static struct pkt *take_frame(struct vnet_pair *pair, bool *more)
+static inline struct pkt *take_frame(struct vnet_pair *pair, bool *more)
 {
     u32 len;
-    struct page *page = virtq_take(&pair->rx, &len);
+    struct page *page = virtq_take_now(&pair->rx, &len);
 
     *more = page != NULL;
     if (!page)
         return NULL;
-    const u8 *start = page_to_virt(page);
-    struct vnet_hdr hdr = *(const struct vnet_hdr *)start; /* once: it may change */
-    u32 buffers = virtio_has(pair->vn->dev, F_MRG_RXBUF) ? hdr.num_buffers : 1;
+    const struct vnet_hdr *hdr = page_to_virt(page); /* it may change: each field is read once */
+    u32 buffers = virtio_has(pair->vn->dev, F_MRG_RXBUF) ? hdr->num_buffers : 1;
     if (unlikely(len <= HDR_LEN || !buffers || buffers > PKT_FRAGS + 1)) {
         page_put(page);
         virtio_break(pair->vn->dev, "it received a frame of impossible size");
         return NULL;
     }
-    struct pkt *pkt;
-    if (buffers == 1 && len - HDR_LEN <= COPY_BELOW) {
-        pkt = copy_small(pair, page, start + HDR_LEN, len - HDR_LEN);
-    } else {
-        pkt = pkt_alloc_page(page, HDR_LEN, len - HDR_LEN);
-        if (!pkt)
-            page_put(page);
-    }
-    if (unlikely(!pkt)) {
+    len -= HDR_LEN;
+    if (buffers > 1 || len > COPY_BELOW)
+        return take_large(pair, page, len, buffers - 1);
+    struct pkt *pkt = copy_small((const u8 *)(hdr + 1), len);
+    if (likely(pkt))
+        note_offloads(pair->vn, pkt, hdr);
+    else
         netif_count(&pair->vn->netif)->rx_dropped++;
-        for (u32 n = buffers - 1; n && (page = virtq_take(&pair->rx, NULL)); n--)
-            page_put(page);
-        return NULL;
-    }
-    if (buffers > 1 && !add_merged(pair, pkt, buffers - 1)) {
-        pkt_free(pkt);
-        return NULL;
-    }
-    note_offloads(pair->vn, pkt, &hdr);
+    virtq_add_again(&pair->rx, page);
     return pkt;
 }
 
@@ -185,13 +200,97 @@ static void ring_doorbell(struct vnet_pair *pair);
  * few for any frame that is to come, and then no frame brings us here. */
 static void go_on_later(struct vnet_pair *pair, bool full, bool is_short)
 {
-    if (full || virtq_has_used(&pair->rx))
+    if (full || virtq_has_used_now(&pair->rx))
         timer_set(&pair->rx_again, time_after_ns(rx_pause_ns));
     else if (is_short)
         timer_set(&pair->rx_again, time_after_ns(rx_short_ns));
 }
 
-/* Work off what has come, then ask for an interrupt. */
+/* ---- without interrupts ---- */
+
+/* While the CPU of a machine with one is busy, an interrupt only tells what is found without it:
+ * vnet_look() looks with each epoll_wait() and before the CPU rests, and asks for an interrupt only
+ * there, if nothing has come.  A timer sees that somebody looks.  Where nobody has for a while,
+ * because a program computes, the next receptions have interrupts, and each time twice as many. */
+static const u64 quiet_ns = 2 * NSEC_PER_MSEC;
+enum { QUIET_LATE = 8, LOUD_FIRST = 64, LOUD_MOST = 1 << 16 };
+
+static struct list_head quiet_pairs = LIST_INIT(quiet_pairs); /* of the machine's only CPU */
+
+static inline bool is_quiet(const struct vnet_pair *pair)
+{
+    return !list_empty(&pair->quiet.node);
+}
+
+/* Large frames are taken as soon as they come: there are few pages for them. */
+static bool stays_quiet(struct vnet_pair *pair)
+{
+    if (cpu_count > 1 || rx_held(pair) < pair->rx_target / 2)
+        return false;
+    return !pair->quiet.loud || !--pair->quiet.loud;
+}
+
+static void be_quiet(struct vnet_pair *pair)
+{
+    struct vnet_quiet *quiet = &pair->quiet;
+
+    if (!is_quiet(pair))
+        list_add(&quiet_pairs, &quiet->node);
+    if (quiet->is_set)
+        return;
+    quiet->is_set = true;
+    timer_set(&quiet->timer, time_after_ns(quiet_ns));
+}
+
+static void receive(struct vnet_pair *pair);
+
+/* sched_look */
+static bool vnet_look(bool rests)
+{
+    struct vnet_pair *pair, *next;
+    bool found = false;
+
+    if (unlikely(cpu_count > 1)) /* since a moment ago; the timer sees to it */
+        return false;
+    list_for_each_safe(pair, next, &quiet_pairs, quiet.node)
+    {
+        bool broken = pair->vn->dev->broken;
+        pair->quiet.looked = true;
+        if (broken || !virtq_has_used_now(&pair->rx)) {
+            if (!rests)
+                continue;
+            list_remove(&pair->quiet.node);
+            if (broken || !virtq_enable_notify(&pair->rx))
+                continue;
+        }
+        receive(pair);
+        found = true;
+    }
+    return found;
+}
+
+/* Nobody has looked: more of it, or interrupts. */
+static void quiet_over(struct timer *t)
+{
+    struct vnet_pair *pair = container_of(t, struct vnet_pair, quiet.timer);
+    struct vnet_quiet *quiet = &pair->quiet;
+
+    quiet->is_set = false;
+    if (!is_quiet(pair))
+        return;
+    quiet->late = quiet->looked ? 0 : quiet->late + 1;
+    if (quiet->looked)
+        quiet->loud_next = LOUD_FIRST;
+    if (quiet->late >= QUIET_LATE) {
+        quiet->late = 0;
+        quiet->loud = quiet->loud_next;
+        quiet->loud_next = min(quiet->loud_next * 2, (u32)LOUD_MOST);
+    }
+    quiet->looked = false;
+    receive(pair);
+}
+
+/* Work off what has come, then ask for an interrupt, or see to it that somebody looks. */
 static void receive(struct vnet_pair *pair)
 {
     if (pair->vn->dev->broken || !spin_trylock(&pair->rx_lock))
@@ -199,17 +298,22 @@ static void receive(struct vnet_pair *pair)
     struct vnet_pair *answers = pair->vn->of_cpu[cpu_id()];
     hold_doorbell(answers);
     virtq_disable_notify(&pair->rx);
-    bool full;
-    do
+    bool full, quiet;
+    do {
         full = receive_burst(pair) >= RX_BURST;
-    while (!full && virtq_enable_notify(&pair->rx) && !pair->vn->dev->broken);
+        quiet = stays_quiet(pair);
+    } while (!full && !quiet && virtq_enable_notify(&pair->rx) && !pair->vn->dev->broken);
     bool is_short = rx_held(pair) < pair->rx_target;
+    if (quiet)
+        be_quiet(pair);
+    else if (unlikely(is_quiet(pair)))
+        list_remove(&pair->quiet.node);
     spin_unlock(&pair->rx_lock);
-    if (unlikely(full || is_short || virtq_has_used(&pair->rx)))
+    if (unlikely(full || is_short || (!quiet && virtq_has_used_now(&pair->rx))))
         go_on_later(pair, full, is_short);
     netif_receive_done(&pair->vn->netif);
     ring_doorbell(answers);
-    if (virtq_has_used(&pair->tx))
+    if (virtq_has_used_now(&pair->tx))
         tx_advance(pair);
 }
 
@@ -218,7 +322,7 @@ static void vnet_poll(struct netif *netif)
     struct vnet *vn = to_vnet(netif);
 
     for (u32 i = 0; i < vn->nr_pairs; i++)
-        if (virtq_has_used(&vn->pairs[i].rx))
+        if (virtq_has_used_now(&vn->pairs[i].rx))
             receive(&vn->pairs[i]);
 }
 
@@ -254,9 +358,9 @@ void vnet_pair_pending(void *arg)
 
     if (pair->vn->dev->broken)
         return;
-    if (virtq_has_used(&pair->rx))
+    if (virtq_has_used_now(&pair->rx))
         receive(pair);
-    if (virtq_has_used(&pair->tx))
+    if (virtq_has_used_now(&pair->tx))
         tx_advance(pair);
 }
 
@@ -283,19 +387,20 @@ static void fill_gso(struct vnet_hdr *hdr, const struct pkt *pkt)
     hdr->hdr_len = (u16)(pkt->csum_start + transport_len);
 }
 
-/* The header of @pkt, which is not yet in front of it. */
-static inline struct vnet_hdr hdr_of(const struct pkt *pkt)
+/* In front of @pkt, which has the room. */
+static inline void push_hdr(struct pkt *pkt)
 {
-    struct vnet_hdr hdr = {0};
+    struct vnet_hdr *hdr = (void *)(pkt->data - HDR_LEN);
 
+    *hdr = (struct vnet_hdr){0};
     if (likely(pkt->csum == CSUM_PARTIAL)) {
-        hdr.flags = HDR_NEEDS_CSUM;
-        hdr.csum_start = pkt->csum_start;
-        hdr.csum_offset = pkt->csum_offset;
+        hdr->flags = HDR_NEEDS_CSUM;
+        hdr->csum_start = pkt->csum_start;
+        hdr->csum_offset = pkt->csum_offset;
         if (unlikely(pkt->gso))
-            fill_gso(&hdr, pkt);
+            fill_gso(hdr, pkt);
     }
-    return hdr;
+    pkt_push(pkt, HDR_LEN);
 }
 
 static inline struct virtq_buf linear_buf(const struct pkt *pkt)
@@ -324,7 +429,7 @@ static __attribute__((noinline)) bool start_chain_locked(struct vnet_pair *pair,
 static inline bool start_locked(struct vnet_pair *pair, struct pkt *pkt)
 {
     if (likely(!pkt->nr_frags))
-        return !virtq_add_one(&pair->tx, virt_to_phys(pkt->data), pkt->len, false, pkt);
+        return !virtq_add_one_now(&pair->tx, virt_to_phys(pkt->data), pkt->len, false, pkt);
     if (likely(pkt->nr_frags == 1))
         return !virtq_add_pair(&pair->tx, linear_buf(pkt), frag_buf(&pkt->frags[0]), pkt);
     return start_chain_locked(pair, pkt);
@@ -334,7 +439,7 @@ static void collect_locked(struct vnet_pair *pair)
 {
     struct pkt *pkt;
 
-    while ((pkt = virtq_take(&pair->tx, NULL)))
+    while ((pkt = virtq_take_now(&pair->tx, NULL)))
         pkt_free(pkt);
 }
 
@@ -412,9 +517,7 @@ static void vnet_send(struct netif *netif, struct pkt *pkt)
         pkt_free(pkt);
         return;
     }
-    struct vnet_hdr hdr = hdr_of(pkt);
-    __builtin_memcpy(pkt_push(pkt, HDR_LEN), &hdr, HDR_LEN);
-
+    push_hdr(pkt);
     struct vnet_pair *pair = vn->of_cpu[cpu_id()];
     spin_lock(&pair->tx_lock);
     queue_locked(pair, pkt);
@@ -452,4 +555,8 @@ void vnet_pair_init(struct vnet_pair *pair, struct vnet *vn, u32 cpu)
     pair->rx_target = RX_FIRST;
     list_init(&pair->backlog);
     timer_init(&pair->rx_again, rx_again);
+    list_init(&pair->quiet.node);
+    timer_init(&pair->quiet.timer, quiet_over);
+    pair->quiet.loud_next = LOUD_FIRST;
+    sched_look = vnet_look;
 }

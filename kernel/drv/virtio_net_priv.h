@@ -57,6 +57,13 @@ struct vnet_pair {
     struct list_head backlog; /* [T] packets that the ring has no room for */
     u32 nr_backlog;           /* [T] */
     bool holds_doorbell;      /* [T], set without: answers to a burst that is being received */
+    struct vnet_quiet {
+        struct list_head node; /* [C] of the pairs that are looked at without interrupts */
+        struct timer timer;    /* the longest that nobody looks */
+        bool is_set, looked;   /* [C] the timer; somebody, since it was set */
+        u32 late;              /* [C] times in a row that nobody did */
+        u32 loud, loud_next;   /* [C] receptions with interrupts that are to come; the next time */
+    } quiet;
 };
 
 /* A command to the device and its answer: 5.1.6.5. */

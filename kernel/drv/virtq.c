@@ -1,41 +1,12 @@
 /* Split virtqueues: virtio 1.2, 2.7.  The rings in shared memory are written here and never read
  * back, but for the used ring, whose every word is checked: the chains live in vq->slots. */
-#include "abi/errno.h"
+#include "drv/virtq_ring.h"
+
 #include "arch/cpu.h"
 #include "arch/features.h"
-#include "core/panic.h"
 #include "core/time.h"
-#include "drv/virtio.h"
 #include "mm/heap.h"
 #include "plat/plat.h"
-
-enum { DESC_NEXT = 1, DESC_WRITE = 2 };
-enum { NO_NOTIFY = 1, NO_INTERRUPT = 1 }; /* used.flags, avail.flags */
-
-struct virtq_desc {
-    u64 addr;
-    u32 len;
-    u16 flags;
-    u16 next;
-};
-static_assert(sizeof(struct virtq_desc) == 16, "virtio 1.2, 2.7.5");
-
-struct virtq_avail {
-    u16 flags;
-    u16 idx;
-    u16 ring[]; /* then used_event */
-};
-
-struct virtq_used_elem {
-    u32 id;
-    u32 len;
-};
-
-struct virtq_used {
-    u16 flags;
-    u16 idx;
-    struct virtq_used_elem ring[]; /* then avail_event */
-};
 
 static size_t avail_offset(u16 size)
 {
@@ -141,13 +112,6 @@ static inline void write_before_read(void)
     }
 }
 
-/* The head of a chain goes into the available ring. */
-static inline void make_available(struct virtq *vq, u16 head)
-{
-    vq->avail->ring[vq->next_avail & (vq->size - 1)] = head;
-    vq->next_avail++;
-}
-
 /* Descriptors of @count pieces, at least one, from the free ones; each names the next.  The last.
  */
 static inline u16 describe(struct virtq *vq, const struct virtq_buf *bufs, u32 count, u16 flags)
@@ -186,58 +150,13 @@ int virtq_add(struct virtq *vq, const struct virtq_buf *bufs, u32 nr_out, u32 nr
     for (u32 i = nr_out; i < count; i++)
         slot->writable += bufs[i].len;
     vq->nr_free -= (u16)count;
-    make_available(vq, head);
+    virtq_make_available(vq, head);
     return 0;
 }
 
 int virtq_add_one(struct virtq *vq, u64 pa, u32 len, bool in, void *token)
 {
-    if (unlikely(vq->dev->broken))
-        return -EIO;
-    if (unlikely(!vq->nr_free))
-        return -ENOSPC;
-    u16 head = vq->free_head;
-    struct virtq_slot *slot = &vq->slots[head];
-    slot->token = token;
-    slot->count = 1;
-    slot->writable = in ? len : 0;
-    vq->free_head = slot->next;
-    vq->nr_free--;
-    vq->desc[head] = (struct virtq_desc){.addr = pa, .len = len, .flags = in ? DESC_WRITE : 0};
-    make_available(vq, head);
-    return 0;
-}
-
-int virtq_add_pair(struct virtq *vq, struct virtq_buf first, struct virtq_buf second, void *token)
-{
-    if (unlikely(vq->dev->broken))
-        return -EIO;
-    if (unlikely(vq->nr_free < 2))
-        return -ENOSPC;
-    u16 head = vq->free_head;
-    struct virtq_slot *slot = &vq->slots[head];
-    u16 next = slot->next;
-    slot->token = token;
-    slot->count = 2;
-    slot->writable = 0;
-    vq->free_head = vq->slots[next].next;
-    vq->nr_free -= 2;
-    vq->desc[head] = (struct virtq_desc){first.pa, first.len, DESC_NEXT, next};
-    vq->desc[next] = (struct virtq_desc){second.pa, second.len, 0, 0};
-    make_available(vq, head);
-    return 0;
-}
-
-void virtq_add_again(struct virtq *vq, void *token)
-{
-    u16 head = vq->free_head;
-    struct virtq_slot *slot = &vq->slots[head];
-
-    assert(vq->nr_free && slot->count == 1);
-    slot->token = token;
-    vq->free_head = slot->next;
-    vq->nr_free--;
-    make_available(vq, head);
+    return virtq_add_one_now(vq, pa, len, in, token);
 }
 
 /* 2.7.10: with EVENT_IDX the device names the index at which it wants to be told. */
@@ -262,49 +181,21 @@ void virtq_kick(struct virtq *vq)
         vq->dev->transport->notify(vq->dev, vq);
 }
 
-static inline bool has_used(const struct virtq *vq)
-{
-    return __atomic_load_n(&vq->used->idx, __ATOMIC_ACQUIRE) != vq->last_used;
-}
-
 bool virtq_has_used(const struct virtq *vq)
 {
-    return has_used(vq);
+    return virtq_has_used_now(vq);
 }
 
-static inline void free_chain(struct virtq *vq, u16 head)
+void virtq_refuse(struct virtq *vq, u32 id)
 {
-    struct virtq_slot *slot = &vq->slots[head], *last = slot;
-
-    for (u16 i = slot->count; unlikely(i > 1); i--)
-        last = &vq->slots[last->next];
-    vq->nr_free += slot->count;
-    last->next = vq->free_head;
-    vq->free_head = head;
-    slot->token = NULL;
+    virtio_break(vq->dev, id >= vq->size || !vq->slots[id].token
+                              ? "it finished a request that was never made"
+                              : "it claims to have written past a buffer");
 }
 
 void *virtq_take(struct virtq *vq, u32 *len)
 {
-    if (!has_used(vq) || unlikely(vq->dev->broken))
-        return NULL;
-
-    volatile struct virtq_used_elem *elem = &vq->used->ring[vq->last_used & (vq->size - 1)];
-    u32 id = elem->id, written = elem->len;
-    if (unlikely(id >= vq->size || !vq->slots[id].token)) {
-        virtio_break(vq->dev, "it finished a request that was never made");
-        return NULL;
-    }
-    if (unlikely(written > vq->slots[id].writable) && !vq->counts_all) {
-        virtio_break(vq->dev, "it claims to have written past a buffer");
-        return NULL;
-    }
-    void *token = vq->slots[id].token;
-    free_chain(vq, (u16)id);
-    vq->last_used++;
-    if (len)
-        *len = written;
-    return token;
+    return virtq_take_now(vq, len);
 }
 
 bool virtq_enable_notify(struct virtq *vq)

@@ -43,6 +43,7 @@ struct erofs_inode {
     u64 inline_pos;
 };
 
+/** What is behind an inode's file system, and behind the inode. */
 static inline struct erofs *erofs_of(const struct inode *inode)
 {
     return inode->sb->data;
@@ -92,6 +93,7 @@ int erofs_zextent(struct inode *inode, u64 offset, u64 until, struct erofs_zexte
 /** readpages of a compressed file. */
 int erofs_zreadpages(struct inode *inode, u64 index, struct page **pages, u32 nr);
 
+/* What inode_ops have.  All of it may meet damage: -EUCLEAN, or -EIO of the disk. */
 int erofs_lookup(struct inode *dir, const char *name, size_t len, struct inode **out);
 int erofs_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink);
 ssize_t erofs_getxattr(struct inode *inode, const char *name, void *buf, size_t size);

@@ -5,6 +5,7 @@
 
 struct process;
 struct thread;
+struct vma;
 
 /** Make the file system "proc" known. At start. */
 void procfs_register(void);
@@ -18,19 +19,39 @@ int proc_show_diskstats(struct text *out, const struct pseudo_ref *ref);
 int proc_show_partitions(struct text *out, const struct pseudo_ref *ref);
 int proc_show_meminfo(struct text *out, const struct pseudo_ref *ref);
 int proc_show_stat(struct text *out, const struct pseudo_ref *ref);
+int proc_show_schedstat(struct text *out, const struct pseudo_ref *ref);
+int proc_show_slabinfo(struct text *out, const struct pseudo_ref *ref);
 int proc_show_vmstat(struct text *out, const struct pseudo_ref *ref);
 int proc_show_maps(struct text *out, const struct pseudo_ref *ref);
+int proc_show_smaps(struct text *out, const struct pseudo_ref *ref);
 int proc_show_smaps_rollup(struct text *out, const struct pseudo_ref *ref);
+int proc_show_numa_maps(struct text *out, const struct pseudo_ref *ref);
 int proc_show_pid_stat(struct text *out, const struct pseudo_ref *ref);
-int proc_show_tid_stat(struct text *out, const struct pseudo_ref *ref);
 int proc_show_pid_statm(struct text *out, const struct pseudo_ref *ref);
 int proc_show_pid_status(struct text *out, const struct pseudo_ref *ref);
 int proc_show_mounts(struct text *out, const struct pseudo_ref *ref);
 int proc_show_mountinfo(struct text *out, const struct pseudo_ref *ref);
+int proc_show_mountstats(struct text *out, const struct pseudo_ref *ref);
+
+/** The line of @vma in maps.  From within proc_for_each_area(). */
+void proc_add_area(struct text *out, struct vma *vma);
+/** What it is a mapping of, "" (and false) where it has no name.  Likewise. */
+enum { PROC_NAME_BYTES = 512 };
+bool proc_area_name(struct vma *vma, char name[PROC_NAME_BYTES], u64 *dev, u64 *ino);
+/** mm_for_each_vma() of process @pid. 0, also where it has ended, or -ESRCH. */
+int proc_for_each_area(int pid, int (*fn)(struct vma *vma, void *arg), void *arg);
 
 /** The thread @tid, or where that was the first of @process and has ended before others, one of
  * those.  With a reference; NULL: it has ended, or all of them have. */
 struct thread *proc_thread_of(struct process *process, int tid);
+/** The process whose /proc/PID @inode is, 0: none's. */
+int proc_pid_of_folder(const struct inode *inode);
+/** Is it of /proc/PID/task/TID and not of /proc/PID?  Not for what is a directory of numbers there.
+ */
+static inline bool proc_of_thread(const struct pseudo_ref *ref)
+{
+    return ref->number;
+}
 /** /proc/PID, and the two ways to find one. */
 extern const struct pseudo_node proc_pid_dir;
 int proc_find_pid(const struct pseudo_ref *dir, const char *name, size_t len,

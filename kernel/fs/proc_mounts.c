@@ -85,6 +85,20 @@ static int add_mountinfo(struct mount *mount, void *arg)
     return 0;
 }
 
+static int add_mountstat(struct mount *mount, void *arg)
+{
+    struct listing *l = arg;
+
+    if (!place_of(mount, l))
+        return 0;
+    text_add(l->out, "device ");
+    add_escaped(l->out, mount->source);
+    text_add(l->out, " mounted on ");
+    add_escaped(l->out, l->place);
+    text_add(l->out, " with fstype %s\n", mount->sb->type);
+    return 0;
+}
+
 static int list_mounts(struct text *out, int (*add)(struct mount *, void *))
 {
     struct listing l = {.out = out, .place = kmalloc(2 * PATH_BYTES)};
@@ -105,4 +119,9 @@ int proc_show_mounts(struct text *out, const struct pseudo_ref *ref __attribute_
 int proc_show_mountinfo(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
 {
     return list_mounts(out, add_mountinfo);
+}
+
+int proc_show_mountstats(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    return list_mounts(out, add_mountstat);
 }

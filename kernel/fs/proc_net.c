@@ -81,8 +81,6 @@ static int show_ipv6_route(struct text *out, const struct pseudo_ref *ref __attr
     return 0;
 }
 
-enum { ATF_COM = 2, ATF_PERM = 4 };
-
 static int show_arp(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
 {
     char text[ADDR_TEXT_MAX];
@@ -94,9 +92,7 @@ static int show_arp(struct text *out, const struct pseudo_ref *ref __attribute__
     for (u32 i = 0; neigh_get_entry(i, &n); i++) {
         if (n.addr.family != ADDR_INET)
             continue;
-        u32 flags = n.state == NUD_PERMANENT    ? ATF_COM | ATF_PERM
-                    : n.state == NUD_INCOMPLETE ? 0
-                                                : ATF_COM;
+        u32 flags = neigh_arp_flags(&n);
         text_add(out,
                  "%-16s 0x1         0x%x         %02x:%02x:%02x:%02x:%02x:%02x     *        %s\n",
                  addr_format(&n.addr, text), flags, n.mac[0], n.mac[1], n.mac[2], n.mac[3],

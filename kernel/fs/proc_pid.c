@@ -182,16 +182,11 @@ static void add_process_io(struct text *out, struct process *process)
 static int show_io(struct text *out, const struct pseudo_ref *ref)
 {
     io_counts_begin();
-    return with_process(out, ref, add_process_io);
-}
-
-static int show_thread_io(struct text *out, const struct pseudo_ref *ref)
-{
+    if (!proc_of_thread(ref))
+        return with_process(out, ref, add_process_io);
     struct thread *thread = thread_find(ref->tid);
-
     if (!thread)
         return -ESRCH;
-    io_counts_begin();
     add_io(out, &thread->io);
     thread_put(thread);
     return 0;
@@ -300,6 +295,80 @@ static ssize_t read_root(const struct pseudo_ref *ref, char *buf, size_t size)
     return read_directory(ref, true, buf, size);
 }
 
+/* ---- who ends where memory ends ---- */
+
+enum { OOM_ADJ_MAX = 1000 };
+
+static int show_oom_adj(struct text *out, const struct pseudo_ref *ref)
+{
+    struct process *process = process_find(ref->pid);
+
+    if (!process)
+        return -ESRCH;
+    text_add(out, "%d\n", process->oom_adj);
+    process_put(process);
+    return 0;
+}
+
+/* As Linux: 0 to 2000, of which a third is what can be asked for. */
+static int show_oom_score(struct text *out, const struct pseudo_ref *ref)
+{
+    struct process *process = process_find(ref->pid);
+
+    if (!process)
+        return -ESRCH;
+    struct mm *mm = process_mm(process);
+    u64 share = mm ? mm_resident_pages(mm) * OOM_ADJ_MAX / page_total() : 0;
+    int adj = process->oom_adj;
+    text_add(out, "%d\n", adj == -OOM_ADJ_MAX ? 0 : (OOM_ADJ_MAX + (int)share + adj) * 2 / 3);
+    if (mm)
+        mm_put(mm);
+    process_put(process);
+    return 0;
+}
+
+/* @text: a number with or without a sign, and perhaps a line's end. */
+static bool parse_adj(const char *text, size_t n, int *out)
+{
+    bool minus = n && *text == '-';
+
+    text += minus;
+    n -= minus;
+    n -= n && text[n - 1] == '\n';
+    int number = proc_number(text, n);
+    *out = minus ? -number : number;
+    return number >= 0 && number <= OOM_ADJ_MAX;
+}
+
+static int store_oom_adj(const struct pseudo_ref *ref, const char *buf, size_t n)
+{
+    int adj;
+
+    if (!parse_adj(buf, n, &adj))
+        return -EINVAL;
+    struct process *process = process_find(ref->pid);
+    if (!process)
+        return -ESRCH;
+    bool allowed = adj >= process->oom_adj || capable(CAP_SYS_RESOURCE);
+    if (allowed)
+        __atomic_store_n(&process->oom_adj, adj, __ATOMIC_RELAXED);
+    process_put(process);
+    return allowed ? 0 : -EACCES;
+}
+
+/* How long it ran, how long it waited to (which nobody measures), and how often it ran. */
+static int show_schedstat(struct text *out, const struct pseudo_ref *ref)
+{
+    struct thread *thread = thread_find(ref->tid);
+
+    if (!thread)
+        return -ESRCH;
+    text_add(out, "%lu 0 %lu\n", (unsigned long)thread_cpu_time(thread),
+             (unsigned long)(thread->switches + thread->preemptions));
+    thread_put(thread);
+    return 0;
+}
+
 static int store_nothing(const struct pseudo_ref *ref __attribute__((unused)),
                          const char *buf __attribute__((unused)), size_t n __attribute__((unused)))
 {
@@ -311,38 +380,72 @@ static int find_task(const struct pseudo_ref *dir, const char *name, size_t len,
 static bool next_task(const struct pseudo_ref *dir, int after, struct pseudo_ref *child,
                       char name[32]);
 
-#define PROC_COMMON(stat_, io_)                                                                    \
-    PSEUDO_FILE("maps", proc_show_maps), PSEUDO_FILE("smaps_rollup", proc_show_smaps_rollup),      \
-        PSEUDO_FILE("stat", stat_), PSEUDO_FILE("statm", proc_show_pid_statm),                     \
-        PSEUDO_FILE("status", proc_show_pid_status), PSEUDO_FILE("cmdline", show_cmdline),         \
-        PSEUDO_PRIVATE("environ", show_environ), PSEUDO_STORE("comm", show_comm, store_comm),      \
-        PSEUDO_TEXT("cgroup", "0::/\n"), PSEUDO_PRIVATE("auxv", show_auxv),                        \
-        PSEUDO_FILE("limits", show_limits), PSEUDO_FILE("mounts", proc_show_mounts),               \
-        PSEUDO_FILE("mountinfo", proc_show_mountinfo), PSEUDO_TEXT("oom_score", "0\n"),            \
-        PSEUDO_VALUE("oom_score_adj", "0\n", store_nothing),                                       \
-        PSEUDO_VALUE("oom_adj", "0\n", store_nothing), PSEUDO_TEXT("wchan", "0"),                  \
-        PSEUDO_TEXT("loginuid", "4294967295"), PSEUDO_TEXT("sessionid", "4294967295"),             \
-        PSEUDO_TEXT("personality", "00000000\n"), PSEUDO_PRIVATE("io", io_),                       \
-        PSEUDO_VALUE("coredump_filter", "00000033\n", store_nothing),                              \
-        PSEUDO_VALUE("setgroups", "allow\n", store_nothing),                                       \
-        PSEUDO_VALUE("uid_map", "         0          0 4294967295\n", store_nothing),              \
-        PSEUDO_VALUE("gid_map", "         0          0 4294967295\n", store_nothing),              \
-        PSEUDO_MAGIC("exe", read_exe, follow_exe), PSEUDO_MAGIC("cwd", read_cwd, follow_cwd),      \
-        PSEUDO_MAGIC("root", read_root, follow_root),                                              \
-        PSEUDO_PRIVATE_DIR("fd", proc_find_fd, proc_next_fd),                                      \
-        PSEUDO_DYNAMIC_DIR("fdinfo", proc_find_fdinfo, proc_next_fdinfo),                          \
-        PSEUDO_DIR("net", proc_net_nodes)
+/* One of each, by the names that Linux gives the first ones. */
+static const struct pseudo_node ns_nodes[] = {
+    PSEUDO_LINK("cgroup", "cgroup:[4026531835]"),
+    PSEUDO_LINK("ipc", "ipc:[4026531839]"),
+    PSEUDO_LINK("mnt", "mnt:[4026531841]"),
+    PSEUDO_LINK("net", "net:[4026531840]"),
+    PSEUDO_LINK("pid", "pid:[4026531836]"),
+    PSEUDO_LINK("pid_for_children", "pid:[4026531836]"),
+    PSEUDO_LINK("time", "time:[4026531834]"),
+    PSEUDO_LINK("time_for_children", "time:[4026531834]"),
+    PSEUDO_LINK("user", "user:[4026531837]"),
+    PSEUDO_LINK("uts", "uts:[4026531838]"),
+};
 
-static const struct pseudo_node task_nodes[] = {PROC_COMMON(proc_show_tid_stat, show_thread_io)};
-
-static const struct pseudo_node task_dir = PSEUDO_DIR("", task_nodes);
-
+/* The first is of processes alone; a thread's has all the others. */
 static const struct pseudo_node pid_nodes[] = {
-    PROC_COMMON(proc_show_pid_stat, show_io),
     PSEUDO_DYNAMIC_DIR("task", find_task, next_task),
+    PSEUDO_FILE("maps", proc_show_maps),
+    PSEUDO_FILE("smaps", proc_show_smaps),
+    PSEUDO_FILE("smaps_rollup", proc_show_smaps_rollup),
+    PSEUDO_FILE("numa_maps", proc_show_numa_maps),
+    PSEUDO_FILE("stat", proc_show_pid_stat),
+    PSEUDO_FILE("statm", proc_show_pid_statm),
+    PSEUDO_FILE("status", proc_show_pid_status),
+    PSEUDO_FILE("cmdline", show_cmdline),
+    PSEUDO_PRIVATE("environ", show_environ),
+    PSEUDO_STORE("comm", show_comm, store_comm),
+    PSEUDO_TEXT("cgroup", "0::/\n"),
+    PSEUDO_PRIVATE("auxv", show_auxv),
+    PSEUDO_FILE("limits", show_limits),
+    PSEUDO_FILE("mounts", proc_show_mounts),
+    PSEUDO_FILE("mountinfo", proc_show_mountinfo),
+    PSEUDO_FILE("oom_score", show_oom_score),
+    PSEUDO_STORE("oom_score_adj", show_oom_adj, store_oom_adj),
+    PSEUDO_FILE("schedstat", show_schedstat),
+    PSEUDO_TEXT("cpuset", "/\n"),
+    PSEUDO_VALUE("timerslack_ns", "50000\n", store_nothing),
+    PSEUDO_FILE("mountstats", proc_show_mountstats),
+    PSEUDO_DIR("ns", ns_nodes),
+    PSEUDO_VALUE("projid_map", "", store_nothing),
+    PSEUDO_VALUE("oom_adj", "0\n", store_nothing),
+    PSEUDO_TEXT("wchan", "0"),
+    PSEUDO_TEXT("loginuid", "4294967295"),
+    PSEUDO_TEXT("sessionid", "4294967295"),
+    PSEUDO_TEXT("personality", "00000000\n"),
+    PSEUDO_PRIVATE("io", show_io),
+    PSEUDO_VALUE("coredump_filter", "00000033\n", store_nothing),
+    PSEUDO_VALUE("setgroups", "allow\n", store_nothing),
+    PSEUDO_VALUE("uid_map", "         0          0 4294967295\n", store_nothing),
+    PSEUDO_VALUE("gid_map", "         0          0 4294967295\n", store_nothing),
+    PSEUDO_MAGIC("exe", read_exe, follow_exe),
+    PSEUDO_MAGIC("cwd", read_cwd, follow_cwd),
+    PSEUDO_MAGIC("root", read_root, follow_root),
+    PSEUDO_PRIVATE_DIR("fd", proc_find_fd, proc_next_fd),
+    PSEUDO_DYNAMIC_DIR("fdinfo", proc_find_fdinfo, proc_next_fdinfo),
+    PSEUDO_DIR("net", proc_net_nodes),
 };
 
 const struct pseudo_node proc_pid_dir = PSEUDO_DIR("", pid_nodes);
+
+static const struct pseudo_node task_dir = {
+    .name = "",
+    .mode = S_IFDIR | 0555,
+    .children = pid_nodes + 1,
+    .nr_children = ARRAY_LEN(pid_nodes) - 1,
+};
 
 static int find_task(const struct pseudo_ref *dir, const char *name, size_t len,
                      struct pseudo_ref *child)
@@ -355,7 +458,7 @@ static int find_task(const struct pseudo_ref *dir, const char *name, size_t len,
     bool ours = thread->process && thread->process->pid == dir->pid;
     thread_put(thread);
     child->node = &task_dir;
-    child->tid = tid;
+    child->tid = child->number = tid;
     return ours ? 0 : -ENOENT;
 }
 
@@ -402,4 +505,11 @@ bool proc_next_pid(const struct pseudo_ref *dir __attribute__((unused)), int aft
     format(name, 32, "%d", process->pid);
     process_put(process);
     return true;
+}
+
+int proc_pid_of_folder(const struct inode *inode)
+{
+    const struct pseudo_ref *ref = pseudo_ref_of(inode);
+
+    return ref && ref->node == &proc_pid_dir ? ref->pid : 0;
 }

@@ -89,8 +89,9 @@ static struct signal_sets signal_sets(struct process *process)
     return sets;
 }
 
-static int add_stat(struct text *out, const struct pseudo_ref *ref, bool whole)
+int proc_show_pid_stat(struct text *out, const struct pseudo_ref *ref)
 {
+    bool whole = !proc_of_thread(ref);
     struct process *p;
     struct thread *t;
     int err = get_both(ref, &p, &t);
@@ -103,8 +104,9 @@ static int add_stat(struct text *out, const struct pseudo_ref *ref, bool whole)
     static const struct program no_program;
     const struct program *prog = program ? program : &no_program;
     struct cpu_times times = whole || !t ? process_cpu_times(p) : thread_cpu_times(t);
-    text_add(out, "%d (%.15s) %c %d %d %d 0 -1 4194560 0 0 0 0 ", whole ? p->pid : ref->tid,
-             t ? t->name : p->comm, state_letter(p, t), p->ppid, p->pgid, p->sid);
+    text_add(out, "%d (%.15s) %c %d %d %d 0 -1 4194560 %lu 0 0 0 ", whole ? p->pid : ref->tid,
+             t ? t->name : p->comm, state_letter(p, t), p->ppid, p->pgid, p->sid,
+             (unsigned long)usage.faults);
     struct thread *real = t;
     t = t ? t : (struct thread *)(uintptr_t)&no_thread;
     text_add(out, "%lu %lu %lu %lu ", (unsigned long)to_ticks(times.user_ns),
@@ -127,16 +129,6 @@ static int add_stat(struct text *out, const struct pseudo_ref *ref, bool whole)
         program_put(program);
     put_both(p, real);
     return 0;
-}
-
-int proc_show_pid_stat(struct text *out, const struct pseudo_ref *ref)
-{
-    return add_stat(out, ref, true);
-}
-
-int proc_show_tid_stat(struct text *out, const struct pseudo_ref *ref)
-{
-    return add_stat(out, ref, false);
 }
 
 int proc_show_pid_statm(struct text *out, const struct pseudo_ref *ref)
@@ -176,7 +168,7 @@ static void add_memory(struct text *out, struct process *process)
     add_kib(out, "VmStk", usage.stack_pages);
     add_kib(out, "VmExe", usage.text_pages);
     add_kib(out, "VmLib", 0);
-    add_kib(out, "VmPTE", 0);
+    add_kib(out, "VmPTE", usage.table_pages);
     add_kib(out, "VmSwap", 0);
 }
 

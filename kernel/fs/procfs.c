@@ -97,8 +97,18 @@ static int store_sysrq(const struct pseudo_ref *ref __attribute__((unused)), con
 
 static const struct pseudo_node pressure_nodes[] = {
     PSEUDO_TEXT("cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"),
+    PSEUDO_TEXT("io", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+                      "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"),
     PSEUDO_TEXT("memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
                           "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"),
+};
+
+static const struct pseudo_node tty_nodes[] = {
+    PSEUDO_TEXT("drivers", "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+                           "/dev/console         /dev/console    5       1 system:console\n"
+                           "/dev/ptmx            /dev/ptmx       5       2 system\n"
+                           "serial               /dev/ttyS       4      64 serial\n"
+                           "pty_slave            /dev/pts      136 0-1048575 pty:slave\n"),
 };
 
 static const struct pseudo_node root_nodes[] = {
@@ -110,6 +120,9 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_FILE("stat", proc_show_stat),
     PSEUDO_FILE("vmstat", proc_show_vmstat),
     PSEUDO_FILE("uptime", show_uptime),
+    PSEUDO_FILE("schedstat", proc_show_schedstat),
+    PSEUDO_PRIVATE("slabinfo", proc_show_slabinfo),
+    PSEUDO_DIR("tty", tty_nodes),
 #ifdef INGOT_DEBUG
     PSEUDO_FILE("lock_stat", proc_show_lock_stat),
 #endif

@@ -108,6 +108,48 @@ static bool name_is(const struct pseudo_node *node, const char *name, size_t len
     return *node->name == *name && !strncmp(node->name, name, len) && !node->name[len];
 }
 
+/* ---- settings: names with values that nobody changes ---- */
+
+static size_t length_until(const char *text, char end)
+{
+    size_t n = 0;
+
+    while (text[n] && text[n] != end)
+        n++;
+    return n;
+}
+
+static int show_setting(struct text *out, const struct pseudo_ref *ref)
+{
+    const char *at = ref->settings + ref->number;
+
+    at += length_until(at, ' ') + 1;
+    text_add_bytes(out, at, length_until(at, '\n') + 1);
+    return 0;
+}
+
+static int keep_setting(const struct pseudo_ref *ref __attribute__((unused)),
+                        const char *buf __attribute__((unused)), size_t n __attribute__((unused)))
+{
+    return 0;
+}
+
+static const struct pseudo_node setting = PSEUDO_STORE("", show_setting, keep_setting);
+
+static int find_setting(const char *settings, const char *name, size_t len,
+                        struct pseudo_ref *child)
+{
+    for (const char *at = settings; *at; at += length_until(at, '\n') + 1) {
+        if (strncmp(at, name, len) || at[len] != ' ')
+            continue;
+        child->node = &setting;
+        child->settings = settings;
+        child->number = (int)(at - settings);
+        return 0;
+    }
+    return -ENOENT;
+}
+
 static int find_child(const struct pseudo_ref *dir, const char *name, size_t len,
                       struct pseudo_ref *child)
 {
@@ -120,6 +162,8 @@ static int find_child(const struct pseudo_ref *dir, const char *name, size_t len
         child->node = &node->children[i];
         return 0;
     }
+    if (node->settings && !find_setting(node->settings, name, len, child))
+        return 0;
     return node->find ? node->find(dir, name, len, child) : -ENOENT;
 }
 
@@ -255,7 +299,8 @@ static void pseudo_release(struct file *file)
     kfree(text);
 }
 
-/* Positions: the children of the table, then numbers from POS_DYNAMIC up. */
+/* Positions: the children of the table, the settings by where their names begin, then numbers from
+ * POS_DYNAMIC up. */
 enum { POS_DYNAMIC = 1 << 16 };
 
 static bool add_children(struct inode *dir, u64 *pos, struct dir_sink *sink)
@@ -268,6 +313,25 @@ static bool add_children(struct inode *dir, u64 *pos, struct dir_sink *sink)
         if (!sink->add(sink, child->name, len, child_ino(dir->ino, child->name, len), *pos + 1,
                        mode_to_dt(child->mode)))
             return false;
+    }
+    return true;
+}
+
+static bool add_settings(struct inode *dir, u64 *pos, struct dir_sink *sink)
+{
+    const struct pseudo_node *node = ref_of(dir)->node;
+    u64 first = READDIR_FIRST + node->nr_children;
+
+    for (const char *at = node->settings; *at;) {
+        const char *next = at + length_until(at, '\n') + 1;
+        size_t len = length_until(at, ' ');
+        u64 after = first + (u64)(next - node->settings);
+        bool due = *pos <= first + (u64)(at - node->settings);
+        if (due &&
+            !sink->add(sink, at, len, child_ino(dir->ino, at, len), after, mode_to_dt(S_IFREG)))
+            return false;
+        *pos = due ? after : *pos;
+        at = next;
     }
     return true;
 }
@@ -293,7 +357,11 @@ static int pseudo_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink)
 {
     if (*pos > POS_DYNAMIC + (u64)INT32_MAX) /* lseek can lead anywhere */
         return 0;
-    if ((*pos >= POS_DYNAMIC || add_children(dir, pos, sink)) && ref_of(dir)->node->next)
+    const struct pseudo_node *node = ref_of(dir)->node;
+    bool more = *pos >= POS_DYNAMIC || add_children(dir, pos, sink);
+    if (more && node->settings)
+        more = add_settings(dir, pos, sink);
+    if (more && node->next)
         add_dynamic(dir, pos, sink);
     return 0;
 }
@@ -311,3 +379,8 @@ static const struct file_ops pseudo_file_ops = {
     .seek = pseudo_seek,
     .release = pseudo_release,
 };
+
+const struct pseudo_ref *pseudo_ref_of(const struct inode *inode)
+{
+    return inode->sb && inode->sb->ops == &pseudo_super_ops ? ref_of(inode) : NULL;
+}

@@ -11,7 +11,8 @@ struct pseudo_node;
 struct pseudo_ref {
     const struct pseudo_node *node;
     int pid, tid;
-    int number; /* a descriptor, a CPU, a device */
+    int number; /* a descriptor, a CPU, a device; where in .settings a setting's name begins */
+    const char *settings; /* of a setting: its directory's */
 };
 
 /* All [I]: tables are const. */
@@ -21,6 +22,9 @@ struct pseudo_node {
     u32 nr_children;
     const struct pseudo_node *children; /* directories */
     const char *value;                  /* regular files: fixed text; symlinks: the target */
+    /* Directories: "name value\nname value\n", a file each that takes a write and keeps its value.
+     */
+    const char *settings;
     /** The file's text. 0 or a negative errno for read(2). */
     int (*show)(struct text *out, const struct pseudo_ref *ref);
     /** Take a write of @n bytes; @buf has a NUL behind. 0 or a negative errno. */
@@ -43,6 +47,15 @@ struct pseudo_node {
 #define PSEUDO_DIR(name_, children_)                                                               \
     {                                                                                              \
         .name = (name_), .mode = S_IFDIR | 0555, .children = (children_),                          \
+        .nr_children = ARRAY_LEN(children_)                                                        \
+    }
+#define PSEUDO_SETTINGS(name_, settings_)                                                          \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFDIR | 0555, .settings = (settings_)                           \
+    }
+#define PSEUDO_SETTINGS_DIR(name_, settings_, children_)                                           \
+    {                                                                                              \
+        .name = (name_), .mode = S_IFDIR | 0555, .settings = (settings_), .children = (children_), \
         .nr_children = ARRAY_LEN(children_)                                                        \
     }
 #define PSEUDO_EMPTY_DIR(name_, mode_)                                                             \
@@ -96,12 +109,18 @@ struct pseudo_node {
 /** A file system whose root is @root; NULL: no memory. */
 struct super_block *pseudo_mount(const char *type, u64 magic, const struct pseudo_node *root);
 
+/** What @inode stands for, NULL: it is of another kind of file system. */
+const struct pseudo_ref *pseudo_ref_of(const struct inode *inode);
+
 /* Text that grows.  After a failed allocation all further additions do nothing. */
 struct text {
     char *buf; /* owns */
     size_t len, capacity;
     bool failed; /* no memory */
 };
+/** Append, as format() has it. */
 void text_add(struct text *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** Append @n bytes as they are. */
 void text_add_bytes(struct text *text, const void *bytes, size_t n);
+/** Free .buf; the text is empty again. */
 void text_free(struct text *text);

@@ -168,7 +168,9 @@ static int show_memory_current(struct text *out,
     struct page_stats s;
 
     page_get_stats(&s);
-    text_add(out, "%lu\n", (unsigned long)((s.anon + s.page_cache + s.slab) * PAGE_SIZE));
+    text_add(out, "%lu\n",
+             (unsigned long)((s.anon + s.page_cache + s.slab + s.kernel_stacks + s.page_tables) *
+                             PAGE_SIZE));
     return 0;
 }
 

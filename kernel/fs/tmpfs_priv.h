@@ -65,6 +65,7 @@ struct mem_inode {
     u32 seals;               /* [M] F_SEAL_* */
 };
 
+/** What is behind an inode's file system, and behind the inode. */
 static inline struct mem_fs *mem_fs_of(const struct inode *inode)
 {
     return inode->sb->data;
@@ -81,15 +82,20 @@ struct inode *mem_inode_create(struct super_block *sb, u32 mode, u64 rdev);
 void mem_pin(struct inode *inode);
 /** A link to @inode is gone; locked, or its directory is. */
 void mem_drop_link(struct inode *inode, u32 links);
+/** A tmpfs, or, with @nr layers, the uppermost first, an overlay over them; borrowed for ever.
+ * NULL: no memory. */
 struct super_block *mem_mount(const char *type, u64 magic, struct super_block *const *layers,
                               u32 nr);
 /** Count @pages against the limit. 0 or -ENOSPC. */
 int mem_charge(struct super_block *sb, u64 pages);
+/** Take @pages off again. */
 void mem_uncharge(struct super_block *sb, u64 pages);
 
 /* tmpfs_dir.c */
 extern const struct inode_ops mem_dir_ops;
+/** The entry of a name, maybe a whiteout; NULL: none. Locked. */
 struct mem_entry *mem_find(struct inode *dir, const char *name, size_t len);
+/** Let go of all entries; the directory goes. */
 void mem_free_entries(struct inode *dir);
 /** Free a tmpfs's files, however deep they are, when nobody can see them any more. */
 void mem_empty(struct super_block *sb);
@@ -111,6 +117,7 @@ ssize_t mem_getxattr(struct inode *inode, const char *name, void *buf, size_t si
 int mem_setxattr(struct inode *inode, const char *name, const void *value, size_t size, int flags);
 ssize_t mem_listxattr(struct inode *inode, char *buf, size_t size);
 int mem_removexattr(struct inode *inode, const char *name);
+/** The inode goes. */
 void mem_free_xattrs(struct inode *inode);
 
 /* overlay.c */
@@ -120,4 +127,5 @@ int overlay_lookup(struct inode *dir, const char *name, size_t len, struct inode
 int overlay_has(struct inode *dir, const char *name, size_t len);
 /** The layers' names that no entry hides, from *@pos on. */
 int overlay_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink);
+/** The layers' roots, merged: 0 and *@out with a reference, or -ENOMEM. */
 int overlay_root(struct super_block *sb, struct inode **out);

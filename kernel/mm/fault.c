@@ -458,6 +458,7 @@ int page_fault(struct trap_frame *frame, u64 addr, u32 error)
     (void)frame;
     if (unlikely(!mm || addr >= USER_TOP))
         return SIGSEGV_NR | code << 8;
+    __atomic_fetch_add(&mm->faults, 1, __ATOMIC_RELAXED);
     int result = -EAGAIN;
     if (likely(!(error & FAULT_PRESENT))) {
         mm_lock_shared(&mm->lock);

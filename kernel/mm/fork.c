@@ -154,19 +154,27 @@ struct mm *mm_fork(struct mm *from, const u64 *written, u32 nr_written)
 
 /* ---- another's memory ---- */
 
+/* May the kernel write there by the direct map?  Who is to hear of what changes in a file would
+ * not. */
+static bool may_write(const struct vma *vma)
+{
+    return area_allows(vma, ACCESS_WRITE) &&
+           !(area_is_shared(vma) && vma->backing && vma->backing->ops->dirty);
+}
+
 /* Where the page of @va lies, faulted in. NULL: the program could not touch it so. */
 static char *page_at(struct mm *mm, u64 va, bool write)
 {
     struct vma *vma = area_find(mm, va);
     u64 base = ALIGN_DOWN(va, PAGE_SIZE), pa;
-    u32 prot;
+    u32 prot, wanted = write ? PLAT_READ | PLAT_WRITE : PLAT_READ;
     int code;
 
-    if (!vma || vma->start > va || !area_allows(vma, write ? ACCESS_WRITE : ACCESS_READ))
+    if (!vma || vma->start > va || area_is_ground(vma) ||
+        !(write ? may_write(vma) : area_allows(vma, ACCESS_READ)))
         return NULL;
     for (int tries = 0; tries < 2; tries++) {
-        if (plat.query(&mm->as, va, &pa, &prot) && (prot & PLAT_READ) &&
-            (!write || (prot & PLAT_WRITE)))
+        if (plat.query(&mm->as, va, &pa, &prot) && (prot & wanted) == wanted)
             return phys_to_virt(pa);
         if (fault_locked(mm, vma, base, write, true, &code))
             return NULL;
@@ -174,7 +182,7 @@ static char *page_at(struct mm *mm, u64 va, bool write)
     return NULL;
 }
 
-static size_t copy_other(struct mm *mm, u64 addr, char *buf, size_t len, bool write)
+static size_t move(struct mm *mm, u64 addr, char *buf, size_t len, bool write)
 {
     size_t done = 0;
 
@@ -183,10 +191,8 @@ static size_t copy_other(struct mm *mm, u64 addr, char *buf, size_t len, bool wr
         size_t n = min(len - done, (size_t)(PAGE_SIZE - (at & PAGE_MASK)));
         mm_lock(&mm->lock);
         char *page = page_at(mm, at, write);
-        if (page && write)
-            memcpy(page, buf + done, n);
-        else if (page)
-            memcpy(buf + done, page, n);
+        if (page)
+            memcpy(write ? page : buf + done, write ? buf + done : page, n);
         mm_unlock(&mm->lock);
         if (!page)
             break;
@@ -197,10 +203,10 @@ static size_t copy_other(struct mm *mm, u64 addr, char *buf, size_t len, bool wr
 
 size_t mm_read(struct mm *mm, u64 addr, void *buf, size_t len)
 {
-    return copy_other(mm, addr, buf, len, false);
+    return move(mm, addr, buf, len, false);
 }
 
 size_t mm_write(struct mm *mm, u64 addr, const void *buf, size_t len)
 {
-    return copy_other(mm, addr, (char *)(uintptr_t)buf, len, true);
+    return move(mm, addr, (char *)(uintptr_t)buf, len, true);
 }

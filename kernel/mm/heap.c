@@ -133,11 +133,26 @@ static void check_new(struct object *object, size_t size)
     memset(object, POISON_NEW, size);
 }
 
+/* Poison may be what a program wrote, into a name for instance: is it ours? */
+static bool is_free(const struct object *object, size_t size, const u64 *note)
+{
+    const struct object *each = note ? NULL : this_cpu()->heap->chains[class_index(size)].first;
+
+    if (first_written(object, size) < size)
+        return false;
+    if (note)
+        return *note - (u64)(uintptr_t)kernel_start <
+               (u64)(uintptr_t)kernel_end - (u64)(uintptr_t)kernel_start;
+    while (each && each != object)
+        each = each->next;
+    return each;
+}
+
 static void check_freed(struct object *object, size_t size, void *by)
 {
     u64 *note = freed_by(object, size);
 
-    if (first_written(object, size) == size)
+    if (is_free(object, size, note))
         panic("heap: %p, of %lu bytes, is freed twice", (void *)object, size);
     poison_free(object, size);
     if (note)

@@ -30,6 +30,7 @@ struct mm_waiter {
     enum mm_wake how;      /* [A] set under Q; MM_WAITS where it is in the queue */
 };
 
+/** Is it still in the queue?  Without a lock: what its waker wrote before is seen. */
 static inline bool mm_waits(const struct mm_waiter *w)
 {
     return __atomic_load_n(&w->how, __ATOMIC_ACQUIRE) == MM_WAITS;
@@ -44,13 +45,16 @@ struct mm_lock_hooks {
 /** At start, before a second program thread exists. @hooks is borrowed for ever. */
 void mm_set_lock_hooks(const struct mm_lock_hooks *hooks);
 
+/** A free one. */
 void mm_lock_init(struct mm_lock *lock);
+/** What mm_lock() and the other three do where somebody else has the lock, or waits for it. */
 void mm_lock_slow(struct mm_lock *lock);
 void mm_lock_shared_slow(struct mm_lock *lock);
 void mm_unlock_slow(struct mm_lock *lock);
 void mm_unlock_shared_slow(struct mm_lock *lock);
 
 #ifdef INGOT_DEBUG
+/* What the debug kernel looks at; elsewhere nothing. */
 extern struct lock_class mm_lock_class;
 static inline void mm_lock_check_taken(struct mm_lock *lock)
 {
@@ -80,6 +84,7 @@ static inline void mm_lock_check_released(struct mm_lock *lock)
 }
 #endif
 
+/** mm_trylock() without a word to the debug kernel. */
 static inline bool mm_lock_is_got(struct mm_lock *lock)
 {
     u32 free = 0;
@@ -103,6 +108,7 @@ static inline void mm_lock(struct mm_lock *lock)
     if (unlikely(!mm_lock_is_got(lock)))
         mm_lock_slow(lock);
 }
+/** Let go of it, who had it alone. */
 static inline void mm_unlock(struct mm_lock *lock)
 {
     u32 owned = MM_LOCK_OWNED;
@@ -122,6 +128,7 @@ static inline void mm_lock_shared(struct mm_lock *lock)
     if (unlikely(before & (MM_LOCK_OWNED | MM_LOCK_WAITED)))
         mm_lock_shared_slow(lock);
 }
+/** Let go of it, who had it with others. */
 static inline void mm_unlock_shared(struct mm_lock *lock)
 {
     mm_lock_check_released(lock);

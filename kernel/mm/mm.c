@@ -10,6 +10,7 @@
 
 static struct list_head all = LIST_INIT(all);
 static struct spinlock all_lock; /* before what unmapping takes; nothing is allocated under it */
+static u64 faults_before;        /* under it: of those that are gone */
 
 struct mm *mm_create(void)
 {
@@ -71,6 +72,7 @@ static void mm_destroy(struct mm *mm)
 
     spin_lock(&all_lock);
     list_remove(&mm->node);
+    faults_before += mm->faults;
     spin_unlock(&all_lock);
     if (mm->tells || plat.areas)
         drop_areas(mm);
@@ -207,8 +209,25 @@ void mm_get_usage(struct mm *mm, struct mm_usage *out)
         count_area(vma, out);
     out->virtual_pages = mm->virtual_pages;
     out->resident_pages = mm->resident_pages;
-    out->peak_pages = max(mm->peak_pages, mm->resident_pages);
+    if (plat.areas) /* what it gave back the host alone knows */
+        out->resident_pages =
+            max(mm->resident_pages, min(plat.areas->peak() >> PAGE_SHIFT, mm->virtual_pages));
+    out->peak_pages = max(mm->peak_pages, out->resident_pages);
+    out->faults = __atomic_load_n(&mm->faults, __ATOMIC_RELAXED);
+    out->table_pages = mm->as.nr_tables + 1;
     mm_unlock(&mm->lock);
+}
+
+u64 mm_faults(void)
+{
+    spin_lock(&all_lock);
+    u64 sum = faults_before;
+    const struct mm *each;
+    list_for_each(each, &all, node) {
+        sum += __atomic_load_n(&each->faults, __ATOMIC_RELAXED);
+    }
+    spin_unlock(&all_lock);
+    return sum;
 }
 
 u64 mm_peak_pages(const struct mm *mm)

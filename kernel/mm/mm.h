@@ -96,6 +96,7 @@ struct vma {
 
 /** A new, empty address space with one reference, or NULL. */
 struct mm *mm_create(void);
+/** One more reference. */
 void mm_get(struct mm *mm);
 /** Drop a reference; the last one unmaps everything. */
 void mm_put(struct mm *mm);
@@ -111,16 +112,18 @@ void mm_cpu_destroy(struct cpu *cpu);
  * Thread context; sleeps.
  */
 struct mm *mm_fork(struct mm *from, const u64 *written, u32 nr_written);
+/** Has the ground more than one address space? */
 bool mm_can_fork(void);
 /** How many processes and others refer to @mm. */
 u32 mm_users(const struct mm *mm);
 /** Call @fn for each address space, with a reference, until it returns false.  May sleep. */
 void mm_for_each(bool (*fn)(struct mm *mm, void *arg), void *arg);
 /**
- * Copy @len bytes of another address space at @addr to or from kernel memory, faulting pages in as
- * the program would. Returns how many bytes could be copied. May sleep.
+ * Copy @len bytes of another address space at @addr to kernel memory, faulting pages in as the
+ * program would. Returns how many bytes could be copied. May sleep.
  */
 size_t mm_read(struct mm *mm, u64 addr, void *buf, size_t len);
+/** The same to there; not into shared mappings whose file hears of writes. */
 size_t mm_write(struct mm *mm, u64 addr, const void *buf, size_t len);
 /** Make @mm the one this CPU translates by (NULL: the kernel's own). */
 void mm_switch(struct mm *mm);
@@ -133,6 +136,7 @@ void mm_switch(struct mm *mm);
  */
 int mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct vm_backing *backing,
            u64 offset, const char *name, u64 *out);
+/** What the calls of the same name do, with their errors. Thread context; sleep. */
 int mm_unmap(struct mm *mm, u64 addr, u64 len);
 int mm_protect(struct mm *mm, u64 addr, u64 len, u32 prot);
 int mm_remap(struct mm *mm, u64 old_addr, u64 old_len, u64 new_len, u32 flags, u64 new_addr,
@@ -217,10 +221,25 @@ int mm_for_each_vma(struct mm *mm, int (*fn)(struct vma *vma, void *arg), void *
 
 struct mm_usage {
     u64 virtual_pages, resident_pages, peak_pages, data_pages, stack_pages, text_pages,
-        shared_pages;
+        shared_pages, table_pages, faults;
 };
 /** How much of @mm is mapped, and by what. Takes its lock; may sleep. */
 void mm_get_usage(struct mm *mm, struct mm_usage *out);
+
+/** What of an area is in memory, in pages; .share is each page divided by how many have it, in
+ * bytes. */
+struct area_usage {
+    u64 resident, anonymous, referenced, huge;
+    u64 shared_clean, shared_dirty, private_clean, private_dirty;
+    u64 share, dirty_share, anonymous_share;
+};
+/**
+ * Add to *@out what @vma has; from within mm_for_each_vma().  Where the ground pages an area by
+ * itself, nobody here knows, and all of it counts, as for mm_resident().
+ */
+void mm_measure(struct vma *vma, struct area_usage *out);
+/** Page faults of all address spaces since the start. */
+u64 mm_faults(void);
 /** .peak_pages alone, and .resident_pages: roughly, without the lock. */
 u64 mm_peak_pages(const struct mm *mm);
 u64 mm_resident_pages(const struct mm *mm);

@@ -36,6 +36,7 @@ struct mm {
     u64 virtual_pages;    /* [L] */
     u64 resident_pages;   /* [S] */
     u64 peak_pages;       /* [L] */
+    u64 faults;           /* [A] so many page faults */
 };
 
 /* area.c: the tree of areas.  All under mm->lock; those that only look under the shared one too. */
@@ -44,6 +45,7 @@ struct mm {
 void area_init(struct mm *mm);
 /** The first area that ends above @addr, or NULL. */
 struct vma *area_find(struct mm *mm, u64 addr);
+/** The areas before and behind by address; NULL: none. */
 struct vma *area_next(const struct vma *vma);
 struct vma *area_prev(const struct vma *vma);
 /** True if no area touches [start, end). */
@@ -80,6 +82,7 @@ static inline u64 area_index(const struct vma *vma, u64 va)
 {
     return (vma->offset + (va - vma->start)) >> PAGE_SHIFT;
 }
+/** MAP_SHARED: what is written there others see. */
 static inline bool area_is_shared(const struct vma *vma)
 {
     return vma->flags & MAP_SHARED;

@@ -12,7 +12,13 @@
 #include "lib/string.h"
 #include "mm/page_priv.h"
 
-enum { MAX_REGIONS = 68, BATCH = 16, LEAST_FILES = 64 };
+enum {
+    MAX_REGIONS = 68,
+    BATCH = 16,
+    LEAST_FILES = 64,
+    NEAR_PAGES = KIB(512), /* at least so much memory lies before the array */
+    NEAR_ARRAY = KIB(64),  /* the array's part that tells of it */
+};
 
 struct region {
     u64 first, end; /* [I] page frame numbers */
@@ -90,6 +96,17 @@ static unsigned largest_order(u64 frame, u64 end)
     return order;
 }
 
+/* Move a frontier by one block; returns its order. */
+static unsigned grow_region(struct region *region)
+{
+    unsigned got = largest_order(region->frontier, region->end);
+
+    list_block(page_map + region->frontier, got);
+    region->frontier += 1UL << got;
+    zone.nr_untouched -= 1UL << got;
+    return got;
+}
+
 /* Move frontiers until a block of @order is listed; false where memory is used up. */
 static bool grow_locked(unsigned order)
 {
@@ -99,11 +116,7 @@ static bool grow_locked(unsigned order)
             zone.growing++;
             continue;
         }
-        unsigned got = largest_order(region->frontier, region->end);
-        list_block(page_map + region->frontier, got);
-        region->frontier += 1UL << got;
-        zone.nr_untouched -= 1UL << got;
-        if (got >= order)
+        if (grow_region(region) >= order)
             return true;
     }
     return false;
@@ -494,13 +507,15 @@ static void add_region(u64 first, u64 end)
     zone.nr_untouched += end - first;
 }
 
-/* Bytes of the array between two frames, as whole pages of it that hold nothing else. */
-static void add_hole(u64 array_pa, u64 first_frame, u64 gap_first, u64 gap_end)
+/* Bytes of the array between two frames, as whole pages of it that hold nothing else; how many. */
+static u64 add_hole(u64 array_pa, u64 first_frame, u64 gap_first, u64 gap_end)
 {
     u64 from = array_pa + (gap_first - first_frame) * sizeof(struct page);
     u64 to = array_pa + (gap_end - first_frame) * sizeof(struct page);
+    u64 before = zone.nr_untouched;
 
     add_region(ALIGN_UP(from, PAGE_SIZE) >> PAGE_SHIFT, to >> PAGE_SHIFT);
+    return zone.nr_untouched - before;
 }
 
 static u32 largest_region(const struct mem_region *regions, u32 nr_regions)
@@ -511,6 +526,25 @@ static u32 largest_region(const struct mem_region *regions, u32 nr_regions)
         if (regions[i].len > regions[largest].len)
             largest = i;
     return largest;
+}
+
+/* Hosts give memory in pieces of 2 MiB, which they clear: the first pages of a machine's memory are
+ * in one with the kernel's end, and so shall the array's beginning, which tells of them, be. */
+static u64 place_array(const struct mem_region *region, u64 size, bool array_first)
+{
+    u64 near = ALIGN_UP(region->base + NEAR_PAGES, HUGE_SIZE) - NEAR_ARRAY;
+
+    if (array_first)
+        return region->base;
+    return near + size < region->base + region->len ? near : region->base + region->len - size;
+}
+
+/* The pages from frame @first on are to be handed out before all others. */
+static void grow_first(u64 first)
+{
+    for (u32 i = 0; i < zone.nr_regions; i++)
+        while (zone.regions[i].first == first && zone.regions[i].frontier < zone.regions[i].end)
+            grow_region(&zone.regions[i]);
 }
 
 int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first)
@@ -529,24 +563,26 @@ int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first
     u64 size = ALIGN_UP(frames * sizeof(struct page), PAGE_SIZE);
     if (size >= regions[host].len)
         return -ENOMEM;
-    u64 array_pa = regions[host].base + (array_first ? 0 : regions[host].len - size);
+    u64 array_pa = place_array(&regions[host], size, array_first);
+    u64 array_pages = size >> PAGE_SHIFT;
     page_map = (struct page *)phys_to_virt(array_pa) - first_frame;
 
     for (u32 i = 0; i < nr_regions; i++) {
         u64 first = regions[i].base >> PAGE_SHIFT;
         u64 end = (regions[i].base + regions[i].len) >> PAGE_SHIFT;
-        if (i != host)
-            add_region(first, end);
-        else if (array_first)
-            add_region(first + (size >> PAGE_SHIFT), end);
-        else
+        if (i == host) {
             add_region(first, array_pa >> PAGE_SHIFT);
+            first = (array_pa + size) >> PAGE_SHIFT;
+        }
+        add_region(first, end);
         if (i + 1 < nr_regions)
-            add_hole(array_pa, first_frame, end, regions[i + 1].base >> PAGE_SHIFT);
+            array_pages -= add_hole(array_pa, first_frame, end, regions[i + 1].base >> PAGE_SHIFT);
     }
+    if (array_pa + size < regions[host].base + regions[host].len)
+        grow_first(regions[host].base >> PAGE_SHIFT);
     page_main_first = zone.regions[0].first;
     page_main_count = zone.regions[0].end - zone.regions[0].first;
-    zone.total = zone.nr_untouched + (size >> PAGE_SHIFT);
+    zone.total = zone.nr_free + zone.nr_untouched + array_pages;
     return 0;
 }
 

@@ -52,6 +52,16 @@ static inline void page_get(struct page *page)
 }
 /** Drop a reference; the last one frees the block. */
 void page_put(struct page *page);
+/** The same, for who is seldom the last. */
+static inline void page_put_shared(struct page *page)
+{
+    u32 before = __atomic_fetch_sub(&page->refs, 1, __ATOMIC_ACQ_REL);
+
+    if (likely(before > 1))
+        return;
+    page->refs = before; /* nobody else knows it any more */
+    page_put(page);
+}
 /** As page_put() of a single page that nobody else has, and whose bytes are all zero: it need not
  * be cleared again. */
 void page_put_clean(struct page *page);
@@ -69,6 +79,7 @@ static inline struct page *page_of_phys(paddr_t pa)
     return likely(frame - page_main_first < page_main_count) ? page_map + frame
                                                              : page_of_other_frame(frame);
 }
+/** Where the page's bytes are: physical address, and in the direct map. */
 static inline paddr_t page_to_phys(const struct page *page)
 {
     return (u64)(page - page_map) << PAGE_SHIFT;
@@ -109,4 +120,5 @@ struct shrinker {
     struct list_head node;
     u64 (*shrink)(u64 want);
 };
+/** Ask @shrinker, borrowed for ever, where memory is short. */
 void page_register_shrinker(struct shrinker *shrinker);

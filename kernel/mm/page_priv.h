@@ -16,7 +16,8 @@ struct page_cpu {
 
 /**
  * Take over the free memory of @regions (see struct boot_info), up to @end; the array of pages is
- * laid out inside the largest one, untouched: at its end, or @array_first at its start.
+ * laid out inside the largest one, untouched: near its start, or at its end where that leaves no
+ * memory behind it, or @array_first right at its start.
  * 0, or -ENOMEM where there is no room for the array.
  */
 int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first);

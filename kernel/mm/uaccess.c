@@ -27,18 +27,22 @@ int clear_user(uaddr_t dst, size_t n)
     return is_user_range(dst, n) && !arch_clear_user(user_ptr(dst), n) ? 0 : -EFAULT;
 }
 
+static __attribute__((noinline)) ssize_t strncpy_at_end(char *dst, uaddr_t src, size_t size)
+{
+    if (src >= USER_TOP)
+        return -EFAULT;
+    size_t n = min(size, USER_TOP - src);
+    ssize_t len = arch_strncpy_user(dst, user_ptr(src), n);
+    return len == (ssize_t)n ? -EFAULT : len;
+}
+
 ssize_t strncpy_from_user(char *dst, uaddr_t src, size_t size)
 {
     may_sleep();
-    if (src >= USER_TOP)
-        return -EFAULT;
-    size_t room = USER_TOP - src; /* the string may end before the lower half does */
-    size_t n = min(size, room);
-    ssize_t len = arch_strncpy_user(dst, user_ptr(src), n);
-
-    if (len < 0 || (size_t)len < n)
-        return len;
-    return n == room ? -EFAULT : -ENAMETOOLONG;
+    if (unlikely(!is_user_range(src, size))) /* the string may end before the lower half does */
+        return strncpy_at_end(dst, src, size);
+    ssize_t len = arch_strncpy_user(dst, user_ptr(src), size);
+    return len == (ssize_t)size ? -ENAMETOOLONG : len;
 }
 
 int user_load32(uaddr_t addr, u32 *out)

@@ -95,12 +95,18 @@ static inline void iter_init_user(struct iov_iter *it, uaddr_t base, u64 len)
     it->at = base;
     it->iov = NULL;
 }
+/** Over @len bytes of the kernel's at @base; @iov is the caller's, and stays while the iterator is
+ * used. */
 void iter_init_kernel(struct iov_iter *it, struct iovec *iov, void *base, size_t len);
+/** Over @segments buffers, @total bytes in all, each checked when it is reached; @iov is borrowed.
+ */
 void iter_init_vec(struct iov_iter *it, const struct iovec *iov, u32 segments, u64 total);
+/** One buffer of the program's, with @n bytes left at least. */
 static inline bool iter_is_plain(const struct iov_iter *it, size_t n)
 {
     return !it->iov && n <= it->left;
 }
+/** @n bytes of a plain one have moved; returns @n. */
 static inline size_t iter_advance(struct iov_iter *it, size_t n)
 {
     it->at += n;

@@ -67,6 +67,7 @@ struct dgram_info {
     u8 ttl, tos;
 };
 static_assert(sizeof(struct dgram_info) <= PKT_HEADROOM, "pkt_scratch");
+/** What dgram_enqueue() noted of a queued packet; in it. */
 struct dgram_info *dgram_info_of(const struct pkt *pkt);
 
 /** Set up what datagram sockets share; .sock is @sock. 0, or -ENOMEM. */
@@ -84,6 +85,7 @@ bool dgram_filter_locked(struct dgram *d, struct pkt *pkt, u16 port);
 bool dgram_in_group(const struct dgram *d, const struct ip_addr *group, const struct netif *netif);
 /** recv() of a datagram socket. */
 ssize_t dgram_recv(struct socket *sock, struct sock_msg *msg);
+/** What proto_ops of UDP and raw sockets share. */
 u32 dgram_ready(struct socket *sock);
 int dgram_shutdown(struct socket *sock, int how);
 int dgram_name(struct socket *sock, struct sock_addr *out, bool peer);

@@ -40,8 +40,7 @@ static inline void put_header(u8 *to, u32 len, u32 src, u32 dst, u8 protocol, u8
     u32 w2 = __builtin_bswap32((u32)(ttl ? ttl : DEFAULT_TTL) << 24 | (u32)protocol << 16);
     u64 sum = (u64)w0 + w1 + w2 + src + dst;
 
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    w2 |= (u32)csum_fold((u32)(sum + (sum >> 32))) << 16;
+    w2 |= (u32)csum_fold((u32)((sum & UINT16_MAX) + (sum >> 16))) << 16; /* of 35 bits */
     u32 words[] = {w0, w1, w2, src, dst};
     __builtin_memcpy(to, words, sizeof(words));
 }

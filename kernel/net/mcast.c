@@ -211,23 +211,6 @@ bool mcast_is_member(const struct netif *netif, const struct ip_addr *addr)
     return member;
 }
 
-bool mcast_get(u32 i, struct netif **netif, struct ip_addr *group, u32 *users)
-{
-    bool found = false;
-
-    spin_lock(&lock);
-    for (u32 n = 0; n < MAX_GROUPS && !found; n++) {
-        if (!groups[n].netif || i--)
-            continue;
-        *netif = groups[n].netif;
-        *group = groups[n].addr;
-        *users = groups[n].users;
-        found = true;
-    }
-    spin_unlock(&lock);
-    return found;
-}
-
 /* How long a query lets us wait, in ms. */
 static u32 query_time_ms(struct pkt *pkt, const struct ip_info *info)
 {

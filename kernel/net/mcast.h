@@ -15,6 +15,4 @@ void mcast_leave(struct netif *netif, const struct ip_addr *group);
 bool mcast_is_member(const struct netif *netif, const struct ip_addr *group);
 /** A router asks who listens, by IGMP or MLD; .data at that header. Borrows @pkt. */
 void mcast_query(struct pkt *pkt, const struct ip_info *info);
-/** Membership @i, in no order. False: past the end. */
-bool mcast_get(u32 i, struct netif **netif, struct ip_addr *group, u32 *users);
 void mcast_init(void);

@@ -30,6 +30,7 @@ struct nl_reply {
 
 /** Open a message with its family's header of @len bytes. */
 void nl_begin(struct nl_reply *r, u16 type, const void *header, u32 len);
+/** Append an attribute of @len bytes; after an error nothing more is appended. */
 void nl_attr(struct nl_reply *r, u16 type, const void *data, u32 len);
 void nl_attr_u32(struct nl_reply *r, u16 type, u32 value);
 /** Close it. */

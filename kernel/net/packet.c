@@ -44,10 +44,10 @@ static void packet_close(struct socket *sock)
     kfree(p);
 }
 
-/* The address of a packet socket in @addr. */
+/* The address of a packet socket in @addr, whose family nobody looks at where it is sent to. */
 static int get_address(const struct sock_addr *addr, struct sockaddr_ll_abi *out)
 {
-    if (addr->len < sizeof(*out) || addr->family != AF_PACKET)
+    if (addr->len < sizeof(*out))
         return -EINVAL;
     memcpy(out, addr->bytes, sizeof(*out));
     return 0;
@@ -57,7 +57,7 @@ static int packet_bind(struct socket *sock, const struct sock_addr *addr)
 {
     struct packet_sock *p = packet_of(sock);
     struct sockaddr_ll_abi ll;
-    int err = get_address(addr, &ll);
+    int err = addr->family == AF_PACKET ? get_address(addr, &ll) : -EINVAL;
 
     if (err)
         return err;

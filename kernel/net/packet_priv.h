@@ -48,6 +48,7 @@ extern struct spinlock packet_lock;
 
 /** Hear from now on what .protocol and .ifindex say; packet_lock not held. */
 void packet_add(struct packet_sock *p);
+/** Nobody hands it packets when this returns. */
 void packet_remove(struct packet_sock *p);
 struct packet_info *packet_info_of(const struct pkt *pkt);
 

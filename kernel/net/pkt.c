@@ -107,7 +107,7 @@ static __attribute__((noinline)) void free_with_pages(struct pkt *pkt)
 {
     for (u32 i = 0; i < pkt->nr_frags; i++)
         if (pkt->frags[i].page)
-            page_put(pkt->frags[i].page);
+            page_put_shared(pkt->frags[i].page);
     if (pkt->release)
         pkt->release(pkt);
     keep_or_free(pkt);

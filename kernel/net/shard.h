@@ -22,6 +22,7 @@ struct flow {
     u16 local_port, remote_port; /* host order */
 };
 
+/** The same addresses and ports. */
 static inline bool flow_equal(const struct flow *a, const struct flow *b)
 {
     return a->local_port == b->local_port && a->remote_port == b->remote_port &&
@@ -35,11 +36,22 @@ static inline u64 flow_mix(u64 a, u64 b)
 
     return (u64)product ^ (u64)(product >> 64);
 }
+static inline bool flow_is_mapped(const struct flow *flow)
+{
+    return !flow->local[0] && !flow->remote[0] && (u32)flow->local[1] == ADDR_MAPPED &&
+           (u32)flow->remote[1] == ADDR_MAPPED;
+}
 /** A keyed hash of all fields. */
 static inline u32 flow_hash(const struct flow *flow)
 {
     const u64 *key = flow_hash_key;
     u64 ports = (u64)flow->local_port << 16 | flow->remote_port;
+
+    if (likely(flow_is_mapped(flow))) {
+        u64 addrs = (flow->local[1] ^ ADDR_MAPPED) | flow->remote[1] >> 32;
+        u64 mixed = flow_mix(addrs ^ key[0], ports ^ key[1]);
+        return (u32)(mixed ^ mixed >> 32);
+    }
     u64 high = flow_mix(flow->local[0] ^ key[0], flow->remote[0] ^ key[1] ^ ports);
     u64 low = flow_mix(flow->local[1] ^ key[2], flow->remote[1] ^ key[3] ^ ports);
     u64 both = flow_mix(high ^ key[1], low ^ key[2]);
@@ -104,6 +116,7 @@ extern u32 nr_shards;
 
 /** At start. False: there is no memory for a single one, and nothing has been made. */
 bool shards_init(void);
+/** The one whose tables have flows of this hash. */
 static inline struct shard *shard_of_hash(u32 hash)
 {
     return shards[nr_shards == 1 ? 0 : (u32)(((u64)hash * nr_shards) >> 32)];

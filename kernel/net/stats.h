@@ -28,8 +28,7 @@ struct net_counters {
 /** By CPU; to be counted in with NET_COUNT(). */
 extern struct net_counters net_counters[MAX_CPUS];
 
-#define NET_COUNT(field)        (net_counters[cpu_id()].field++)
-#define NET_COUNT_ADD(field, n) (net_counters[cpu_id()].field += (n))
+#define NET_COUNT(field) (net_counters[cpu_id()].field++)
 
 /** The sum over all CPUs, not a snapshot of one moment. */
 void net_counters_sum(struct net_counters *out);

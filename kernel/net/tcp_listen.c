@@ -1,5 +1,6 @@
 /* Listening: who waits for whom (with SO_REUSEPORT groups), requests between SYN and ACK, SYN
  * cookies when there are too many, and the queue to accept from.  RFC 9293 3.10.7.2, RFC 4987. */
+#include "core/log.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 #include "net/tcp_cookie.h"
@@ -530,12 +531,34 @@ static void cookie_ack(struct shard *shard, struct tcp_listener *l, struct pkt *
     establish(shard, &r, pkt, seg);
 }
 
+/* A user who published a port of a program that listens on 127.0.0.1 sees a closed connection and
+ * nothing else: say why, once. */
+static __attribute__((cold)) void tell_of_loopback(const struct flow *flow)
+{
+    static bool told; /* [table_lock] */
+    const struct ip_addr to = {.halves = {flow->local[0], flow->local[1]}};
+    bool only_inside = false;
+
+    spin_lock(&table_lock);
+    for (const struct tcp_listener *l = table[flow->local_port % BUCKETS]; l; l = l->next)
+        only_inside |= l->port == flow->local_port && l->addr.family && addr_is_loopback(&l->addr);
+    only_inside = only_inside && !told && !addr_is_loopback(&to);
+    told |= only_inside;
+    spin_unlock(&table_lock);
+    if (only_inside)
+        log_warn("refused a connection to port %u: the program listens there on 127.0.0.1 only, "
+                 "which nobody outside reaches; have it listen on 0.0.0.0",
+                 flow->local_port);
+}
+
 void tcp_listen_input(struct shard *shard, struct pkt *pkt, const struct tcp_segment *seg,
                       u32 ifindex, const u32 *isn_above)
 {
     struct tcp_listener *l = tcp_listener_find(&seg->flow, seg->family, seg->hash);
 
     if (!l) {
+        if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
+            tell_of_loopback(&seg->flow);
         tcp_reset_segment(shard, seg, ifindex);
         pkt_free(pkt);
         return;

@@ -17,7 +17,7 @@
 #include "net/ip.h"
 #include "net/shard.h"
 #include "net/socket.h"
-#include "net/tcp_wire.h"
+#include "net/tcp_queue.h"
 
 enum {
     TCP_MIN_MSS = 88,       /* below that a path is not believed */
@@ -62,143 +62,6 @@ enum {
     TCP_RCVBUF_MAX = 6 << 20,
     TCP_SEND_ALWAYS = 16 << 10, /* that much each may queue to send, however short memory is */
     TCP_WSCALE = 7,
-};
-
-/* ---- what is queued to be sent: tcp_sendq.c ---- */
-
-struct send_frag {
-    struct page *page; /* owns a reference; NULL: memory that outlives it */
-    u8 *data;
-    u32 len;
-};
-
-enum { SENDQ_FEW = 2 };
-
-/* A queue of pieces; its first byte is the first not yet acknowledged. */
-struct sendq {
-    struct send_frag *frags; /* .few until they are more */
-    struct send_frag few[SENDQ_FEW];
-    u32 head, count, cap; /* pieces, in the order of the array from .head, not a ring */
-    u32 bytes;
-    u32 cursor, cursor_at; /* piece that holds the byte .cursor_at .. ; where one reads on */
-};
-
-/** An empty queue; and let all go that is in it. */
-void sendq_init(struct sendq *q);
-void sendq_fini(struct sendq *q);
-/** Append a piece; takes the reference unless it fails. 0 or -ENOMEM. */
-int sendq_append(struct sendq *q, struct page *page, u8 *data, u32 len);
-/** Drop @n bytes from the front. */
-void sendq_trim(struct sendq *q, u32 n);
-/** Copy bytes [@at, @at + @n), which are there, to @dst. */
-void sendq_copy(struct sendq *q, u32 at, u8 *dst, u32 n);
-/** Append [@at, @at + @n) to @pkt as pieces; how many bytes found room. */
-u32 sendq_attach(struct sendq *q, u32 at, u32 n, struct pkt *pkt);
-
-/* [C] Where the CPU's programs copy to; owns a reference. */
-struct send_page {
-    struct page *page;
-    u8 *start;
-    u32 used, size;
-};
-extern struct send_page send_pages[MAX_CPUS];
-
-struct page *send_room_else(u32 want, u8 **data, u32 *len);
-/**
- * Memory to copy the program's bytes into: up to @want bytes of this CPU's page, a reference to
- * which is the caller's. Needs no lock. NULL: no memory.
- */
-static inline struct page *send_room(u32 want, u8 **data, u32 *len)
-{
-    struct send_page *room = &send_pages[cpu_id()];
-
-    if (unlikely(room->size - room->used < want))
-        return send_room_else(want, data, len);
-    *data = room->start + room->used;
-    *len = want;
-    room->used += want;
-    page_get(room->page);
-    return room->page;
-}
-
-/* ---- what is in flight: tcp_sent.c ---- */
-
-enum sent_flags {
-    SENT_SACKED = 1,
-    SENT_LOST = 2,    /* believed lost and not yet sent again: not in flight */
-    SENT_RETRANS = 4, /* has been sent more than once */
-    SENT_FIN = 8,
-};
-
-struct sent {
-    u32 seq, end;
-    u64 time_ns; /* of its last transmission */
-    u8 flags;    /* enum sent_flags */
-    u8 spare[7];
-};
-
-enum { SENT_FEW = 2, SENT_MAX = 8192 };
-
-/* Records of [snd_una, snd_nxt) in order, without gaps. */
-struct sent_list {
-    struct sent *v; /* .few until they are more */
-    struct sent few[SENT_FEW];
-    u32 head, count, cap;
-    u32 sacked, lost; /* bytes so marked */
-};
-
-/** An empty list; and free its records. */
-void sent_init(struct sent_list *list);
-void sent_fini(struct sent_list *list);
-static inline struct sent *sent_at(const struct sent_list *list, u32 i)
-{
-    return &list->v[list->head + i];
-}
-/** Room for one record more, so that the next sent_* call cannot fail. 0, or -ENOMEM. */
-int sent_make_room(struct sent_list *list);
-/** Room for one more record, so that sent_append() will not fail. 0 or -ENOMEM. */
-static inline int sent_reserve(struct sent_list *list)
-{
-    return likely(list->head + list->count < list->cap) ? 0 : sent_make_room(list);
-}
-static inline void sent_append(struct sent_list *list, u32 seq, u32 end, u64 now_ns, u8 flags)
-{
-    assert(list->head + list->count < list->cap);
-    *sent_at(list, list->count) = (struct sent){seq, end, now_ns, flags, {0}};
-    list->count++;
-}
-/** Make @seq a border between two records; false where there is no memory or too many records. */
-bool sent_split(struct sent_list *list, u32 i, u32 seq);
-/** The first record that ends after @seq; .count: none. */
-u32 sent_find(const struct sent_list *list, u32 seq);
-/** Drop the first @n records. */
-void sent_drop(struct sent_list *list, u32 n);
-/** Drop the only record, which has no flags. */
-static inline void sent_clear(struct sent_list *list)
-{
-    list->count = list->head = 0;
-    if (unlikely(list->v != list->few))
-        sent_drop(list, 0);
-}
-/** Set and clear flags, keeping the sums. */
-void sent_mark(struct sent_list *list, struct sent *sent, u8 set, u8 clear);
-
-/* ---- what was received: tcp_receive.c ---- */
-
-/* Packets that are contiguous among themselves, ahead of what is expected. */
-struct ooo_range {
-    u32 start, end;
-    struct list_head pkts;
-};
-enum { OOO_RANGES = 256 };
-
-struct recvq {
-    struct list_head pkts; /* in order, from .copied on */
-    struct ooo_range *ooo; /* sorted; NULL until the first */
-    u32 nr_ooo, cap_ooo;
-    u32 last_ooo;           /* that changed last: reported first, RFC 2018 */
-    u32 charged;            /* bytes of memory of all packets */
-    struct seq_range dsack; /* to be reported; .start == .end: none */
 };
 
 /* ---- the connection ---- */
@@ -352,10 +215,12 @@ struct tcp_conn {
     u32 segs_out, segs_in, data_segs_out, data_segs_in, total_retrans, ooo_packets, dsack_dups;
 };
 
+/** Bytes on their way: sent, and neither acknowledged nor lost. RFC 6675's pipe. */
 static inline u32 tcp_flight(const struct tcp_conn *c)
 {
     return c->snd_nxt - c->snd_una - c->sent.sacked - c->sent.lost;
 }
+/** Bytes that were written and never sent. */
 static inline u32 tcp_unsent(const struct tcp_conn *c)
 {
     return seq_before(c->snd_nxt, c->write_seq) ? c->write_seq - c->snd_nxt : 0;
@@ -365,6 +230,7 @@ static inline u32 tcp_ts_now(const struct tcp_conn *c)
 {
     return c->shard->now + c->ts_offset;
 }
+/** RFC 9293 3.3.2: both sides know where the other began. */
 static inline bool tcp_synchronized(u8 state)
 {
     return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_SYN_SENT &&
@@ -393,6 +259,7 @@ static inline struct shard *tcp_conn_lock_quick(struct tcp_conn *c)
         spin_unlock(&shard->lock);
     }
 }
+/** Lock the shard of @c and take its time. */
 static inline struct shard *tcp_conn_lock(struct tcp_conn *c)
 {
     struct shard *shard = tcp_conn_lock_quick(c);
@@ -410,10 +277,12 @@ void tcp_conn_established(struct tcp_conn *c);
 int tcp_conn_route(struct tcp_conn *c);
 /** The segment size from path, peer and options. */
 void tcp_conn_set_mss(struct tcp_conn *c);
+/** Does the route still hold? */
 static inline bool tcp_conn_route_ok(const struct tcp_conn *c)
 {
     return c->route.netif && route_valid(&c->route);
 }
+/** Change .state, for those without the lock as well, and count connections. */
 void tcp_set_state(struct tcp_conn *c, u8 state);
 /** The end: out of the table, no more timers, nothing to send; @err is for the program, 0: none.
  * What was received can still be read. The memory lives until tcp_conn_reap(). */
@@ -426,6 +295,7 @@ void tcp_conn_abort(struct tcp_conn *c, int err);
 void tcp_conn_time_wait(struct tcp_conn *c);
 /** Tell who waits; POLL* bits. */
 void tcp_wake(struct tcp_conn *c, u32 events);
+/** The addresses of a flow, and one put into it. */
 struct ip_addr flow_local(const struct flow *flow, u16 family);
 struct ip_addr flow_remote(const struct flow *flow, u16 family);
 void flow_set(u64 halves[2], const struct ip_addr *addr);
@@ -442,7 +312,10 @@ static inline bool tcp_memory_short(const struct tcp_conn *c)
 
 /* tcp_input.c */
 
+/** A segment has come; takes @pkt. */
 void tcp_input(struct pkt *pkt, const struct ip_info *info);
+/** An ICMP error about a segment of ours: @about its addresses, @err a negative errno, @mtu of a
+ * packet that was too big, @quoted the first 8 bytes of its TCP header. */
 void tcp_error(const struct ip_info *about, int err, u32 mtu, const u8 *quoted);
 
 /* ---- tcp_mtu.c ---- */
@@ -528,6 +401,7 @@ void cubic_restart(struct tcp_conn *c);
 
 /* tcp_receive.c */
 
+/** An empty queue; and let all packets go that @c has received. */
 void recvq_init(struct recvq *q);
 void recvq_fini(struct tcp_conn *c);
 /** Data of an acceptable segment; takes @pkt (.data at the TCP header). */
@@ -547,6 +421,7 @@ static inline bool tcp_recvq_claim(struct tcp_conn *c)
 {
     return !__atomic_exchange_n(&c->rx_busy, true, __ATOMIC_ACQUIRE);
 }
+/** After tcp_recvq_claim(). */
 static inline void tcp_recvq_release(struct tcp_conn *c)
 {
     __atomic_store_n(&c->rx_busy, false, __ATOMIC_RELEASE);
@@ -622,14 +497,17 @@ static inline u32 tcp_timer_round(u32 tick)
 {
     return ALIGN_UP(tick, (u32)TCP_SLACK);
 }
+/** The wheel's own timer may still fire, and finds nothing due. */
 static inline void tcp_timer_clear(struct tcp_conn *c, enum tcp_timers which)
 {
     c->timers &= (u8) ~(1u << which);
 }
+/** Is @which waited for? */
 static inline bool tcp_timer_is_set(const struct tcp_conn *c, enum tcp_timers which)
 {
     return c->timers & (1u << which);
 }
+/** A connection's wheel timer, with the shard locked. */
 void tcp_timer_fire(struct shard *shard, struct wheel_timer *timer);
 /** Owe an ACK for TCP_DELACK: the same for all, so that they wait in order of it. */
 void tcp_timer_delack(struct tcp_conn *c);
@@ -718,12 +596,14 @@ int tcp_listen(struct tcp_conn *c, u32 backlog);
 void tcp_unlisten(struct tcp_conn *c);
 /** The listener for a flow, with a new reference; NULL: none. */
 struct tcp_listener *tcp_listener_find(const struct flow *flow, u16 family, u32 hash);
+/** Drop a reference; the last one frees it. */
 void tcp_listener_put(struct tcp_listener *l);
 /** The listeners' part of tcp_for_each(). */
 int tcp_for_each_listener(int (*fn)(const struct tcp_entry *entry, void *arg), void *arg);
 /** A segment for which there is no connection; takes @pkt. @isn_above: see tw_input(), or NULL. */
 void tcp_listen_input(struct shard *shard, struct pkt *pkt, const struct tcp_segment *seg,
                       u32 ifindex, const u32 *isn_above);
+/** The half-open connection of a flow, or NULL; and take one out of its table. Shard locked. */
 struct tcp_request *tcp_request_find(struct shard *shard, const struct flow *flow, u32 hash);
 void tcp_request_remove(struct shard *shard, struct tcp_request *r);
 /** A segment for a request; takes @pkt. */
@@ -737,6 +617,7 @@ struct tcp_conn *tcp_listener_pop(struct tcp_listener *l);
 
 /** Take @port (0: any free) for @c at @addr. 0, -EADDRINUSE, -EADDRNOTAVAIL. */
 int tcp_port_bind(struct tcp_conn *c, const struct ip_addr *addr, u16 port);
+/** Give the port back, if @c has one by bind(2). */
 void tcp_port_release(struct tcp_conn *c);
 /** May @c, bound with others to its port, listen? */
 bool tcp_port_may_listen(struct tcp_conn *c);
@@ -748,11 +629,13 @@ u16 tcp_port_candidate(const struct flow *flow, u32 attempt);
 
 /* tcp_stream.c */
 
+/** What is behind a socket of TCP. */
 static inline struct tcp_conn *tcp_conn_of(const struct socket *sock)
 {
     return sock->data;
 }
 
+/** Is the handshake under way?  Without a lock. */
 static inline bool tcp_is_opening(const struct tcp_conn *c)
 {
     u8 state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
@@ -774,11 +657,13 @@ static inline bool tcp_at_end(const struct tcp_conn *c)
     return c->fin_rcvd || c->shut_read || (c->state == TCP_CLOSE && c->flow.remote_port);
 }
 
+/** What proto_ops has of streams. */
 ssize_t tcp_stream_send(struct socket *sock, struct sock_msg *msg);
 ssize_t tcp_stream_recv(struct socket *sock, struct sock_msg *msg);
 ssize_t tcp_stream_send_pages(struct socket *sock, const struct pkt_frag *frags, u32 n, u32 flags);
 /** Bytes of the send buffer that are free; may be negative. */
 s64 tcp_send_space(const struct tcp_conn *c);
+/** Is POLLOUT due? A third of the buffer is free, and TCP_NOTSENT_LOWAT has been met. */
 bool tcp_writable(struct tcp_conn *c);
 int tcp_setopt(struct socket *sock, int level, int name, const void *value, u32 len);
 

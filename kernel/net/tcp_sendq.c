@@ -21,7 +21,7 @@ void sendq_init(struct sendq *q)
 static void drop_frag(struct send_frag *frag)
 {
     if (frag->page)
-        page_put(frag->page);
+        page_put_shared(frag->page);
 }
 
 void sendq_fini(struct sendq *q)
@@ -78,7 +78,7 @@ int sendq_append(struct sendq *q, struct page *page, u8 *data, u32 len)
         last->len += len;
         q->bytes += len;
         if (page)
-            page_put(page);
+            page_put_shared(page);
         return 0;
     }
     return append_piece(q, page, data, len);

@@ -23,8 +23,7 @@ enum {
     TCP_HEADER_MAX = 60,
     TCP_TS_OPTION = 12, /* with its padding */
     TCP_SACK_BLOCKS = 4,
-    TCP_MAX_WSCALE = 14,
-    IP_PROTO_TCP = 6
+    TCP_MAX_WSCALE = 14
 };
 
 struct seq_range {
@@ -54,6 +53,7 @@ struct tcp_segment {
     struct tcp_options options;
 };
 
+/** The sequence number behind the segment; SYN and FIN take one each. */
 static inline u32 segment_end(const struct tcp_segment *seg)
 {
     return seg->seq + seg->len + !!(seg->flags & TCP_SYN) + !!(seg->flags & TCP_FIN);
@@ -77,6 +77,7 @@ static inline u32 seq_min(u32 a, u32 b)
     return seq_before(a, b) ? a : b;
 }
 
+/** Numbers in network order at any address. */
 static inline u16 wire_get16(const u8 *p)
 {
     u16 v;

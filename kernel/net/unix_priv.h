@@ -84,10 +84,12 @@ extern struct spinlock unix_lock;
 extern struct list_head unix_all;           /* [T] */
 extern const struct unix_files *unix_files; /* [I] */
 
+/** What is behind a socket of AF_UNIX. */
 static inline struct unix_sock *unix_of(const struct socket *sock)
 {
     return sock->data;
 }
+/** References to the part that a peer, a name or a message may outlive the socket with. */
 static inline void unix_get(struct unix_sock *u)
 {
     ref_get(&u->refs);
@@ -99,11 +101,14 @@ void unix_wake(struct unix_sock *u, u32 events);
 void unix_wake_locked(struct unix_sock *u, u32 events);
 /** The peer with a reference, or NULL. */
 struct unix_sock *unix_peer_get(struct unix_sock *u);
+/** The calling process's, for SO_PEERCRED and SCM_CREDENTIALS. */
 struct ucred_abi unix_own_cred(void);
+/** Bytes that may wait at receivers before a sender waits. */
 static inline u32 unix_send_limit(const struct socket *sock)
 {
     return sock->options.send_buffer ? sock->options.send_buffer : UNIX_SEND_BUFFER;
 }
+/** More messages wait than max_dgram_qlen, or than listen(2) said; read without a lock. */
 static inline bool unix_is_full(const struct unix_sock *u)
 {
     return __atomic_load_n(&u->nr_queued, __ATOMIC_RELAXED) > u->backlog;
@@ -118,7 +123,9 @@ int unix_bind(struct socket *sock, const struct sock_addr *addr);
 int unix_autobind(struct unix_sock *u);
 /** Whoever is bound to @addr, with a reference. 0, or -ECONNREFUSED, -EPROTOTYPE, -ENOENT, ... */
 int unix_lookup(const struct sock_addr *addr, int type, struct unix_sock **out);
+/** Its name can be found no more. unix_lock held. */
 void unix_unhash_locked(struct unix_sock *u);
+/** Names are shared by a listener and what it accepts; the last reference frees one. */
 void unix_name_put(struct unix_name *name);
 /** The address of @u for getsockname; len 2 where it has none. */
 void unix_show_name(const struct unix_sock *u, struct sock_addr *out);
@@ -183,6 +190,7 @@ struct unix_sock *unix_of_file(struct file *file);
 
 /* unix_stream.c, unix_dgram.c */
 
+/** What struct proto_ops has of each type. */
 ssize_t unix_stream_send(struct socket *sock, struct sock_msg *msg);
 ssize_t unix_stream_recv(struct socket *sock, struct sock_msg *msg);
 ssize_t unix_dgram_send(struct socket *sock, struct sock_msg *msg);

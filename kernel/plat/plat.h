@@ -81,6 +81,8 @@ struct plat_areas {
      * written.  Known to query() and unmap().  Also -EINVAL: @pa is no such memory.
      */
     int (*map_file)(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
+    /** The most memory that we all had so far, in bytes; 0: nobody knows. */
+    u64 (*peak)(void);
 };
 
 /* What copy() is to do, and what it tells its caller of. */
@@ -193,6 +195,9 @@ struct plat_ops {
     /** Page at @va: true and *@pa (with the offset in the page), *@prot, if mapped, also if it is
      * there without PLAT_READ.  Either may be NULL. */
     bool (*query)(struct plat_as *as, u64 va, u64 *pa, u32 *prot);
+    /** The first address from @va on, whole pages away, at which query() finds a page; @end: none
+     * below that. */
+    u64 (*next_page)(struct plat_as *as, u64 va, u64 end);
     /** Clear the accessed and dirty marks of the range. */
     void (*clear_marks)(struct plat_as *as, u64 va, u64 len);
     /** Move the leaves of [@from, +@len) to @to, where nothing is mapped; both page-aligned.  0 or

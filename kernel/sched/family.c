@@ -146,6 +146,7 @@ struct process *process_clone(void)
         __atomic_fetch_add(&p->program->refs, 1, __ATOMIC_RELAXED);
     spin_unlock(&from->siglock);
     p->nice = from->nice;
+    p->oom_adj = from->oom_adj;
     p->personality = from->personality;
     p->dumpable = from->dumpable;
     p->no_new_privs = from->no_new_privs;
@@ -402,7 +403,8 @@ bool family_has_daemon(void)
     struct process *p;
     family_lock();
     list_for_each(p, &family.all, all_node) {
-        found |= p->sid != sid && !p->zombie;
+        /* A helper that was started as a session of its own is none. */
+        found |= p->sid != sid && !p->zombie && !p->executed;
     }
     family_unlock();
     return found;

@@ -37,11 +37,14 @@ struct futex_waiter {
 int futex_key_get(uaddr_t addr, bool shared, struct futex_key *key);
 /** As futex_wake(), for a thread that ends: it gives way to whom it has woken anyway. */
 int futex_wake_and_leave(uaddr_t addr, bool shared, int nr, u32 bitset);
+/** Where waiters for the word are; others may be there as well. */
 struct futex_bucket *futex_bucket_of(const struct futex_key *key);
+/** Do they name the same word? */
 static inline bool futex_key_equal(const struct futex_key *a, const struct futex_key *b)
 {
     return a->addr == b->addr && a->space == b->space;
 }
+/** A waiter of the current thread, in no bucket; @bitset: FUTEX_WAIT_BITSET's. */
 void futex_waiter_init(struct futex_waiter *w, const struct futex_key *key, u32 bitset);
 /** Put @w at the end of its key's bucket and return that with its lock held. */
 struct futex_bucket *futex_queue_lock(struct futex_waiter *w);
@@ -55,6 +58,7 @@ struct futex_pair {
 };
 /** Name them and lock their buckets. 0, -EINVAL or -EFAULT. */
 int futex_pair_lock(struct futex_pair *pair, uaddr_t addr1, uaddr_t addr2, bool shared);
+/** Unlock both buckets, or the one that they are. */
 void futex_pair_unlock(struct futex_pair *pair);
 /** @w, which waits for the first word, shall wait for the second. */
 void futex_move_waiter(struct futex_pair *pair, struct futex_waiter *w);
@@ -68,5 +72,6 @@ void futex_wake_waiter_locked(struct futex_waiter *w);
 int futex_sleep(struct futex_waiter *w, u64 deadline_ns);
 /** The thread with @tid ends: hand the PI locks it owns to who waits. */
 void futex_pi_exit(int tid);
+/** Bucket @index, below FUTEX_BUCKETS: for who walks over all. */
 struct futex_bucket *futex_bucket_at(unsigned index);
 enum { FUTEX_BUCKETS = 128 };

@@ -1,4 +1,6 @@
-/* Out of memory: the process that holds most ends, but the first, without which there is no VM. */
+/* Out of memory: the process that holds most ends, but the first, without which there is no VM.
+ * What programs write to oom_score_adj counts as Linux counts it: so many thousandths of all memory
+ * more or less; who is at the very bottom is not chosen. */
 #include "core/log.h"
 #include "core/time.h"
 #include "lib/format.h"
@@ -8,6 +10,7 @@
 
 enum {
     NAMED = 3,
+    OOM_ADJ_MAX = 1000,
     PAUSE_NS = 2000000,
     PATIENCE_NS = 2000000000, /* who takes longer to end may wait for memory itself */
 };
@@ -76,13 +79,28 @@ static void name_users(const struct users *u, char *text, size_t size)
     }
 }
 
-/** The greatest that may go. */
-static struct process *choose(const struct users *u)
+/** The one with the most points that may go, with a reference, or NULL. */
+static struct process *choose(void)
 {
-    for (int i = 0; i < NAMED; i++)
-        if (u->process[i] && u->process[i]->parent && !is_dying(u->process[i]))
-            return u->process[i];
-    return NULL;
+    struct process *best = NULL;
+    s64 most = INT64_MIN;
+    int pid = 0;
+
+    for (struct process *p = process_next(0); p; p = process_next(pid)) {
+        pid = p->pid;
+        struct mm *mm = process_mm(p);
+        int adj = __atomic_load_n(&p->oom_adj, __ATOMIC_RELAXED);
+        s64 points = mm ? (s64)mm_resident_pages(mm) + (s64)page_total() / OOM_ADJ_MAX * adj : 0;
+        bool better = mm && p->parent && !is_dying(p) && adj > -OOM_ADJ_MAX && points > most;
+        struct process *drop = better ? best : p;
+        if (mm)
+            mm_put(mm);
+        best = better ? p : best;
+        most = better ? points : most;
+        if (drop)
+            process_put(drop);
+    }
+    return best;
 }
 
 static void pause_a_little(void)
@@ -124,9 +142,11 @@ static bool choose_and_kill(void)
 
     find_users(&users);
     bool wait = users.dying && !takes_long(users.dying);
-    struct process *victim = wait ? NULL : choose(&users);
-    if (victim)
+    struct process *victim = wait ? NULL : choose();
+    if (victim) {
         kill_process(victim, &users);
+        process_put(victim);
+    }
     for (int i = 0; i < NAMED; i++)
         if (users.process[i])
             process_put(users.process[i]);

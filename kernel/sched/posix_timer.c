@@ -175,13 +175,17 @@ static bool event_valid(const struct linux_sigevent *e)
     return ours;
 }
 
-/** The clock as clock_now() takes it from any thread: "this thread" is told which. */
+/** The clock as clock_now() takes it from any thread, and where none runs: "this thread" and "this
+ * process", for which the C library has names of its own, are told which. */
 static int absolute_clock(int clock)
 {
-    if (clock == CLOCK_THREAD_CPUTIME_ID)
-        return (int)(~(u32)current->tid << 3 | 4 | 2);
-    if (clock == CLOCK_PROCESS_CPUTIME_ID)
-        return (int)(~(u32)current_process()->pid << 3 | 2);
+    enum { NOBODY = ~7, THREAD = 4, WHICH = 3, SCHED = 2 };
+    bool unnamed = clock < 0 && (clock & NOBODY) == NOBODY;
+
+    if (clock == CLOCK_THREAD_CPUTIME_ID || (unnamed && clock & THREAD))
+        return (int)(~(u32)current->tid << 3 | THREAD | (unnamed ? clock & WHICH : SCHED));
+    if (clock == CLOCK_PROCESS_CPUTIME_ID || unnamed)
+        return (int)(~(u32)current_process()->pid << 3 | (unnamed ? clock & WHICH : SCHED));
     return clock;
 }
 

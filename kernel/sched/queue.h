@@ -12,6 +12,7 @@ enum {
     RT_STEP_NS = 2000000, /* so far before the next priority a real-time thread is */
 };
 
+/** May @t run on @cpu? */
 static inline bool cpu_allowed(const struct thread *t, u32 cpu)
 {
     return t->affinity >> cpu & 1;
@@ -23,6 +24,7 @@ static inline u64 weighted(const struct thread *t, u64 delta)
     return t->weight ? delta * NICE_0_WEIGHT / t->weight : 0;
 }
 
+/** @t has run from its .run_start_ns to @now, in ns. */
 static inline void charge(struct thread *t, u64 now)
 {
     u64 delta = likely(now > t->run_start_ns) ? now - t->run_start_ns : 0; /* clocks of two CPUs */
@@ -46,6 +48,7 @@ static inline u64 realtime_place(const struct thread *t)
     return (u64)(RT_PRIORITIES - t->rt_priority) * RT_STEP_NS;
 }
 
+/** Queue @t before @place, the list's head for the end. */
 static inline void link_before(struct runqueue *rq, struct thread *t, struct list_head *place)
 {
     list_insert_between(&t->run_node, place->prev, place);
@@ -101,6 +104,7 @@ static inline struct thread *first_fair(struct runqueue *rq)
     return list_first(&rq->queue, struct thread, run_node);
 }
 
+/** Take off who runs next; the queue is not empty. */
 static inline struct thread *dequeue_first(struct runqueue *rq)
 {
     struct thread *t = list_first(&rq->queue, struct thread, run_node);

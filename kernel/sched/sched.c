@@ -439,6 +439,8 @@ static bool steal(struct runqueue *rq)
     return false;
 }
 
+bool (*sched_look)(bool rests);
+
 /** Nothing to run: wait for an interrupt on the current thread's stack. @rq is locked, before and
  * after. */
 static __attribute__((noinline)) void idle_locked(struct runqueue *rq)
@@ -451,7 +453,7 @@ static __attribute__((noinline)) void idle_locked(struct runqueue *rq)
     if (unlikely(bit)) /* a barrier: who queues a thread elsewhere sees us, or we see it */
         __atomic_fetch_or(&cpus_idle, bit, __ATOMIC_SEQ_CST);
     if (!bit || !steal(rq)) {
-        if (!irq_is_pending())
+        if (!irq_is_pending() && !(sched_look && sched_look(true)))
             plat.cpu_idle();
         irq_run_pending();
     }

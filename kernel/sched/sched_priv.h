@@ -60,6 +60,7 @@ int tid_alloc(void);
 bool tid_has_wrapped(void);
 /** The current thread, the only one left, takes its process's number. */
 void thread_become_leader(void);
+/** The lock of the table of threads and processes, [T]. */
 void thread_table_lock(void);
 void thread_table_unlock(void);
 /** Threads that were ever made, and those alive. */

@@ -120,6 +120,7 @@ struct program {
 };
 /** With one reference and all of it empty, or NULL. */
 struct program *program_create(void);
+/** Drop a reference; the last one frees it. */
 void program_put(struct program *program);
 
 /* Fields: [I], [A], [C], [S] under .siglock, [F] under the family lock (sched/family.h), [T] under
@@ -177,6 +178,7 @@ struct process {
     struct io_counts ended_io;             /* [S] likewise */
     u64 ended_switches;                    /* [S] likewise */
     int nice;                              /* [S] for threads to come */
+    int oom_adj;                           /* [A] -1000 .. 1000: who ends first for memory */
     u32 personality;                       /* [A] */
     bool dumpable, no_new_privs, keepcaps; /* [A] as prctl set them; only reported */
     struct program *program;               /* [S] changes; owns a reference; NULL: none yet */
@@ -214,6 +216,7 @@ struct thread *thread_create_kernel(void (*fn)(void *), void *arg, const char *n
  * Returns 0 and *@out, or -ENOMEM, -EAGAIN.
  */
 int thread_create(struct process *process, const struct trap_frame *frame, struct thread **out);
+/** Make a thread that was created runnable. */
 void thread_start(struct thread *thread);
 /** Undo thread_create() of a thread that was not started. */
 void thread_destroy(struct thread *thread);
@@ -232,6 +235,7 @@ void process_exit(int status) __attribute__((noreturn));
 /** A process without threads, with the next pid, the caller's reference, no files, no mm.  NULL: no
  * memory. */
 struct process *process_create(void);
+/** References; the last one frees a process that has ended and was waited for. */
 void process_get(struct process *process);
 void process_put(struct process *process);
 /** Its address space or program with a new reference, or NULL: it has ended. */
@@ -261,6 +265,7 @@ extern struct process_hooks process_hooks;
 
 /** The thread with @tid, with a new reference, or NULL. */
 struct thread *thread_find(int tid);
+/** Drop a reference; the last one frees a thread that has ended. */
 void thread_put(struct thread *thread);
 /** The process with @pid, with a new reference, or NULL. */
 struct process *process_find(int pid);
@@ -302,6 +307,7 @@ struct sched_stats {
     u64 idle_ns, system_ns; /* all CPUs */
     u32 running, threads;   /* runnable now, alive now */
 };
+/** Of all CPUs, not of one moment. */
 void sched_get_stats(struct sched_stats *out);
 /** Of one CPU: all but .created and .threads. */
 void sched_get_cpu_stats(u32 cpu, struct sched_stats *out);
@@ -320,6 +326,7 @@ bool thread_wake(struct thread *thread);
  * @thread costs neither the exit work of a call nor a second look at the clock.
  */
 bool thread_wake_giving_way(struct thread *thread);
+/** What thread_give_way() does where there is somebody. */
 void thread_leave_for_woken(void);
 static inline void thread_give_way(void)
 {
@@ -328,6 +335,7 @@ static inline void thread_give_way(void)
 }
 /** Let another thread run. */
 void schedule(void);
+/** sched_yield(2): behind all that wait; a real-time thread behind those of its priority. */
 void thread_yield(void);
 /** Set thread_work bits and make the thread's CPU look at them. */
 void thread_set_work(struct thread *thread, u32 bits);

@@ -63,10 +63,21 @@ static inline __attribute__((always_inline)) void wake_locked(struct waitq *q, u
     }
 }
 
+static __attribute__((noinline)) void wake_several_locked(struct waitq *q, u32 events,
+                                                          unsigned nr_exclusive)
+{
+    wake_locked(q, events, nr_exclusive);
+}
+
 void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive)
 {
     spin_lock(&q->lock);
-    wake_locked(q, events, nr_exclusive);
+    struct wait_entry *first = list_first(&q->waiters, struct wait_entry, node);
+    bool is_last = first->node.next == &q->waiters; /* and none, where it is the queue itself */
+    if (likely(is_last && !list_empty(&q->waiters) && !first->exclusive))
+        first->wake(first, events); /* most sockets have one: of an epoll */
+    else
+        wake_several_locked(q, events, nr_exclusive);
     spin_unlock(&q->lock);
 }
 
@@ -186,15 +197,6 @@ static void check_mutex_order(struct mutex *m)
 static void note_mutex_taken(struct mutex *m, u64 since)
 {
     lock_check_taken(m, m->class, true, since ? rdtsc() - since : 0);
-}
-
-#else
-
-void mutex_init(struct mutex *m)
-{
-    spin_init(&m->lock);
-    m->owner = NULL;
-    list_init(&m->waiters);
 }
 
 #endif

@@ -42,14 +42,18 @@ void waitq_init(struct waitq *q);
 #endif
 /** Wake every shared waiter and up to @nr_exclusive exclusive ones; POLL* bits in @events. */
 void waitq_wake(struct waitq *q, u32 events, unsigned nr_exclusive);
+/** Wake all of them. */
 static inline void waitq_wake_all(struct waitq *q, u32 events);
-/* As waitq_wake(), for who has seen waitq_has_waiters(). */
+/** As waitq_wake(), for who has seen waitq_has_waiters(). */
 void waitq_wake_waiters(struct waitq *q, u32 events, unsigned nr_exclusive);
 /** Wake all, with q->lock held: for who must not touch the queue once it is unlocked. */
 void waitq_wake_locked(struct waitq *q, u32 events);
 /** Prepare @entry to wake the current thread. */
 void wait_entry_init(struct wait_entry *entry);
+/** Queue @entry, whose memory is the caller's until waitq_remove(); an exclusive one at the tail.
+ */
 void waitq_add(struct waitq *q, struct wait_entry *entry);
+/** Take @entry off; no wake function of it runs when this returns. */
 void waitq_remove(struct waitq *q, struct wait_entry *entry);
 /** Does anybody wait? A full barrier, between what the caller did and who looks for it. */
 static inline bool waitq_has_waiters(const struct waitq *q)
@@ -99,6 +103,11 @@ int thread_sleep_until(u64 deadline_ns);
 /** Mark the current thread running again. */
 void thread_finish_sleep(void);
 
+/** [I] A look at devices without interrupts, as a handler of one is called: by who waits for many
+ * things, and with @rests by a CPU before it rests, which will have an interrupt then. Has
+ * something come? */
+extern bool (*sched_look)(bool rests);
+
 /** A lock that sleeps. Not recursive; unlocked by its owner; never taken with a spinlock held. */
 struct mutex {
     struct spinlock lock;
@@ -109,6 +118,7 @@ struct mutex {
 #endif
 };
 #ifdef INGOT_DEBUG
+/** mutex_init() with a class of the caller's; debug kernel only. */
 void mutex_init_class(struct mutex *m, struct lock_class *class);
 #define mutex_init(m)                                                                              \
     ({                                                                                             \
@@ -116,10 +126,19 @@ void mutex_init_class(struct mutex *m, struct lock_class *class);
         mutex_init_class((m), &lock_class_);                                                       \
     })
 #else
-void mutex_init(struct mutex *m);
+static inline void mutex_init(struct mutex *m)
+{
+    spin_init(&m->lock);
+    m->owner = NULL;
+    list_init(&m->waiters);
+}
 #endif
+/** Take it; who finds it taken looks for some microseconds while its owner runs, then sleeps, and
+ * no signal ends that.  Thread context. */
 void mutex_lock(struct mutex *m);
+/** Take it if it is free; true if so.  Never sleeps. */
 bool mutex_trylock(struct mutex *m);
+/** Let go: the first who sleeps for it is its owner at once, so that nobody waits for ever. */
 void mutex_unlock(struct mutex *m);
 /** The same two in line, for the few calls that do little else. */
 #ifdef INGOT_DEBUG

@@ -198,7 +198,7 @@ long sys_utime(uaddr_t path, uaddr_t times)
 
 static int truncate(struct inode *inode, u64 len)
 {
-    int err = inode_begin_write(inode);
+    int err = rw_limit_new_size(inode, len) ?: inode_begin_write(inode);
 
     if (err)
         return err;
@@ -240,7 +240,8 @@ long sys_ftruncate(int fd, s64 len)
         return -EBADF;
     int err = -EINVAL;
     if (ref.file->mode & FILE_WRITE && ref.file->ops->truncate)
-        err = ref.file->ops->truncate(ref.file, (u64)len);
+        err = rw_limit_new_size(ref.file->inode, (u64)len)
+                  ?: ref.file->ops->truncate(ref.file, (u64)len);
     if (!err)
         fsnotify_dentry(ref.file->dentry, FS_MODIFY);
     fd_return(ref);
@@ -260,7 +261,8 @@ long sys_fallocate(int fd, int mode, s64 offset, s64 len)
     else if (!(ref.file->mode & FILE_WRITE))
         err = -EBADF;
     else if (ref.file->ops->allocate)
-        err = ref.file->ops->allocate(ref.file, mode, (u64)offset, (u64)len);
+        err = (mode & FALLOC_FL_KEEP_SIZE ? 0 : rw_limit_new_size(inode, (u64)offset + (u64)len))
+                  ?: ref.file->ops->allocate(ref.file, mode, (u64)offset, (u64)len);
     else if (!inode || S_ISFIFO(inode->mode))
         err = -ESPIPE;
     else

@@ -15,10 +15,13 @@ static inline bool file_is_seekable(const struct file *file)
  */
 int user_path(int dirfd, uaddr_t path, u32 flags, struct path *out);
 
-/** The inode behind a descriptor, with a reference. -EBADF (also O_PATH, unless @raw). */
-int fd_inode(int fd, bool raw, struct inode **out);
-/** The place behind one, with references; @out->dentry is NULL for nameless files. */
+/**
+ * The place behind a descriptor, with references; @out->dentry is NULL for nameless files.
+ * 0 or -EBADF (also for O_PATH, unless @raw).
+ */
 int fd_path(int fd, bool raw, struct path *out);
 
 /** RLIMIT_FSIZE: cut @from to what may be written to @file at @pos. 0, or -EFBIG with SIGXFSZ. */
 int rw_limit_size(const struct file *file, struct iov_iter *from, s64 pos);
+/** The same of a file that becomes @size bytes long. */
+int rw_limit_new_size(const struct inode *inode, u64 size);

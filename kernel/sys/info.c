@@ -110,6 +110,7 @@ long sys_getrusage(int who, uaddr_t usage)
     }
     mm_get_usage(p->mm, &mem);
     ru.maxrss = (s64)(mem.peak_pages * PAGE_SIZE / 1024);
+    ru.minflt = (s64)mem.faults;
     ru.nvcsw = switches.voluntary;
     ru.nivcsw = switches.forced;
     return copy_to_user(usage, &ru, sizeof(ru));

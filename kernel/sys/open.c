@@ -21,23 +21,6 @@ int user_path(int dirfd, uaddr_t path, u32 flags, struct path *out)
     return err;
 }
 
-int fd_inode(int fd, bool raw, struct inode **out)
-{
-    struct fd_ref ref = raw ? fd_borrow_raw(fd) : fd_borrow(fd);
-    int err = 0;
-
-    if (!ref.file)
-        return -EBADF;
-    if (ref.file->inode) {
-        inode_get(ref.file->inode);
-        *out = ref.file->inode;
-    } else {
-        err = -EINVAL;
-    }
-    fd_return(ref);
-    return err;
-}
-
 int fd_path(int fd, bool raw, struct path *out)
 {
     struct fd_ref ref = raw ? fd_borrow_raw(fd) : fd_borrow(fd);
@@ -54,9 +37,11 @@ int fd_path(int fd, bool raw, struct path *out)
 static long open_name(int dirfd, const struct name_buf *name, u32 flags, u32 mode, u32 resolve)
 {
     struct file *file;
+    int err = likely(!resolve) ? vfs_open_known(name, flags | O_LARGEFILE, &file) : 1;
 
-    int err = vfs_openat(dirfd, name, flags | O_LARGEFILE, mode, resolve, &file);
-    if (err)
+    if (unlikely(err > 0))
+        err = vfs_openat(dirfd, name, flags | O_LARGEFILE, mode, resolve, &file);
+    if (unlikely(err))
         return err;
     int fd = fd_install(file, 0, flags & O_CLOEXEC);
     if (fd < 0)
@@ -72,7 +57,8 @@ static long open_user(int dirfd, uaddr_t path, u32 flags, u32 mode, u32 resolve)
     if (err)
         return err;
     long fd = open_name(dirfd, &name, flags, mode, resolve);
-    name_free(&name);
+    if (unlikely(name.heap != NULL))
+        name_free(&name);
     return fd;
 }
 

@@ -1,6 +1,7 @@
 /* Descriptors that name a process. */
 #include "abi/errno.h"
 #include "abi/fcntl.h"
+#include "fs/proc.h"
 #include "lib/format.h"
 #include "sched/family.h"
 #include "sys/sys_priv.h"
@@ -75,6 +76,20 @@ struct process *pidfd_process(int fd)
 {
     bool nonblock;
     return pidfd_process_flags(fd, &nonblock);
+}
+
+int pidfd_or_folder(int fd, struct process **out)
+{
+    *out = pidfd_process(fd);
+    if (*out)
+        return 0;
+    struct file *file = fd_get(fd);
+    int pid = file && file->inode ? proc_pid_of_folder(file->inode) : 0;
+
+    if (file)
+        file_put(file);
+    *out = pid ? process_find(pid) : NULL;
+    return *out ? 0 : pid ? -ESRCH : -EBADF;
 }
 
 long sys_pidfd_getfd(int pidfd, int targetfd, unsigned flags)

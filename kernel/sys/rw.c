@@ -24,22 +24,34 @@ static inline bool lock_pos(const struct fd_ref *ref)
     return true;
 }
 
+static int refuse_size(void)
+{
+    struct siginfo64 info = {.si_signo = SIGXFSZ};
+
+    (void)signal_send_thread(current, &info); /* the error tells as well */
+    return -EFBIG;
+}
+
 /* RLIMIT_FSIZE: cut @from to what may be written at @pos; -EFBIG where nothing may. */
 static int limit_size(struct iov_iter *from, u64 pos, u64 limit)
 {
-    if (pos < limit) {
-        from->left = min(from->left, limit - pos);
-        return 0;
-    }
-    struct siginfo64 info = {.si_signo = SIGXFSZ};
-    (void)signal_send_thread(current, &info); /* the error tells as well */
-    return -EFBIG;
+    if (pos >= limit)
+        return refuse_size();
+    from->left = min(from->left, limit - pos);
+    return 0;
 }
 
 /* Is RLIMIT_FSIZE to be looked at? */
 static inline bool is_size_limited(void)
 {
     return current_process()->rlimits[FSIZE_INDEX].cur != UINT64_MAX;
+}
+
+int rw_limit_new_size(const struct inode *inode, u64 size)
+{
+    bool grows = inode && size > inode->size;
+
+    return grows && size > current_process()->rlimits[FSIZE_INDEX].cur ? refuse_size() : 0;
 }
 
 int rw_limit_size(const struct file *file, struct iov_iter *from, s64 pos)

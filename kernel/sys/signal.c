@@ -178,10 +178,10 @@ long sys_pidfd_send_signal(int pidfd, int sig, uaddr_t uinfo, unsigned flags)
     struct siginfo64 info;
     if (flags || !valid_signal(sig))
         return -EINVAL;
-    struct process *p = pidfd_process(pidfd);
-    if (!p)
-        return -EBADF;
-    long err = 0;
+    struct process *p;
+    long err = pidfd_or_folder(pidfd, &p);
+    if (err)
+        return err;
     if (uinfo)
         err = read_info(uinfo, sig, p == current_process(), &info);
     else

@@ -1,6 +1,7 @@
 /* ioctl requests of sockets: those about interfaces (netdevice(7)), and the protocol's own. */
 #include "lib/string.h"
 #include "net/ip.h"
+#include "net/neigh.h"
 #include "net/netif.h"
 #include "sys/socket_file.h"
 
@@ -145,6 +146,35 @@ static int list_interfaces(uaddr_t arg)
     return copy_to_user(arg, &conf, sizeof(conf));
 }
 
+/* The hardware address of a neighbour, as far as it is known. */
+static int about_neighbour(uaddr_t arg)
+{
+    struct arpreq_abi req;
+    struct neigh_info n;
+
+    if (copy_from_user(&req, arg, sizeof(req)))
+        return -EFAULT;
+    if (req.addr.family != AF_INET)
+        return -EPFNOSUPPORT;
+    req.dev[IFNAMSIZ - 1] = 0;
+    net_init();
+    if (req.dev[0] && !netif_by_name(req.dev))
+        return -ENODEV;
+    for (u32 i = 0; neigh_get_entry(i, &n); i++) {
+        if (n.addr.family != ADDR_INET || memcmp(n.addr.bytes + 12, req.addr.addr, 4) != 0 ||
+            (req.dev[0] && strcmp(req.dev, n.netif->name) != 0))
+            continue;
+        memset(&req.hwaddr, 0, sizeof(req.hwaddr));
+        req.hwaddr.family = ARPHRD_ETHER;
+        memcpy(req.hwaddr.bytes, n.mac, sizeof(n.mac));
+        req.flags = (s32)neigh_arp_flags(&n);
+        memset(req.dev, 0, sizeof(req.dev));
+        str_copy(req.dev, n.netif->name, sizeof(req.dev));
+        return copy_to_user(arg, &req, sizeof(req));
+    }
+    return -ENXIO;
+}
+
 static int get_owner(uaddr_t arg)
 {
     int nobody = 0;
@@ -185,6 +215,8 @@ int socket_ioctl(struct socket *sock, unsigned cmd, uaddr_t arg)
     case FIOGETOWN:
     case SIOCGPGRP:
         return get_owner(arg);
+    case SIOCGARP:
+        return about_neighbour(arg);
     case SIOCETHTOOL:
         return -EOPNOTSUPP;
     default:

@@ -17,7 +17,7 @@ static int refresh(struct inode *inode)
     return inode->ops && inode->ops->getattr ? inode->ops->getattr(inode) : 0;
 }
 
-/* @inode may be NULL: a file without one. */
+/* @inode may be NULL: a file without one. Field by field to where they go: no copy. */
 static int put_stat(struct inode *inode, uaddr_t buf)
 {
     static const struct inode none = {.mode = 0600, .nlink = 1};
@@ -26,24 +26,32 @@ static int put_stat(struct inode *inode, uaddr_t buf)
     if (unlikely(err))
         return err;
     const struct inode *i = inode ? inode : &none;
-    struct linux_stat st = {
-        .st_dev = i->sb ? i->sb->dev : 0,
-        .st_ino = i->ino,
-        .st_nlink = i->nlink,
-        .st_mode = i->mode,
-        .st_uid = i->uid,
-        .st_gid = i->gid,
-        .pad0 = 0,
-        .st_rdev = i->rdev,
-        .st_size = (s64)i->size,
-        .st_blksize = PAGE_SIZE,
-        .st_blocks = (s64)i->blocks,
-        .st_atime_ = i->atime,
-        .st_mtime_ = i->mtime,
-        .st_ctime_ = i->ctime,
-        .unused = {0, 0, 0}, /* all named: nothing is cleared first */
-    };
-    return copy_to_user(buf, &st, sizeof(st));
+    struct linux_stat *st = (struct linux_stat *)(uintptr_t)buf;
+    may_sleep();
+    if (unlikely(!is_user_range(buf, sizeof(*st))))
+        return -EFAULT;
+    arch_user_put(&st->st_dev, i->sb ? i->sb->dev : 0, fault);
+    arch_user_put(&st->st_ino, i->ino, fault);
+    arch_user_put(&st->st_nlink, (u64)i->nlink, fault);
+    arch_user_put(&st->st_mode, i->mode, fault);
+    arch_user_put(&st->st_uid, i->uid, fault);
+    arch_user_put(&st->st_gid, i->gid, fault);
+    arch_user_put(&st->pad0, 0u, fault);
+    arch_user_put(&st->st_rdev, i->rdev, fault);
+    arch_user_put(&st->st_size, i->size, fault);
+    arch_user_put(&st->st_blksize, (u64)PAGE_SIZE, fault);
+    arch_user_put(&st->st_blocks, i->blocks, fault);
+    arch_user_put(&st->st_atime_.tv_sec, i->atime.tv_sec, fault);
+    arch_user_put(&st->st_atime_.tv_nsec, i->atime.tv_nsec, fault);
+    arch_user_put(&st->st_mtime_.tv_sec, i->mtime.tv_sec, fault);
+    arch_user_put(&st->st_mtime_.tv_nsec, i->mtime.tv_nsec, fault);
+    arch_user_put(&st->st_ctime_.tv_sec, i->ctime.tv_sec, fault);
+    arch_user_put(&st->st_ctime_.tv_nsec, i->ctime.tv_nsec, fault);
+    for (int k = 0; k < 3; k++)
+        arch_user_put(&st->unused[k], (u64)0, fault);
+    return 0;
+fault:
+    return -EFAULT;
 }
 
 static long stat_path(int dirfd, uaddr_t path, u32 lookup, uaddr_t buf)

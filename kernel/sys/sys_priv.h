@@ -15,6 +15,9 @@ int put_optional(uaddr_t to, const void *src, size_t len);
 struct thread *get_thread(int tid);
 /** The process a pidfd names, with a new reference; NULL: @fd is no pidfd. */
 struct process *pidfd_process(int fd);
+/** The same, also of an open /proc/PID, to which Linux lets signals be sent. 0, -EBADF, or -ESRCH:
+ * its process is gone. */
+int pidfd_or_folder(int fd, struct process **out);
 struct process *pidfd_process_flags(int fd, bool *nonblock);
 /** A descriptor for @process, whose reference is taken in any case. O_*. It, or a negative errno.
  */

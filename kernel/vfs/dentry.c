@@ -154,27 +154,33 @@ static void dentry_free(struct dentry *dentry)
     kfree(dentry);
 }
 
-static __attribute__((noinline)) void put_last(struct dentry *dentry)
+/* Was it the last reference, to one that nobody finds any more? */
+static inline bool put_and_look(struct dentry *dentry)
 {
-    while (dentry) {
-        /* The lock keeps the shrinker away between the last put and the look at the flags. */
-        names_read_lock();
-        bool gone = ref_put(&dentry->refs) && !(dentry->flags & DENTRY_HASHED);
-        names_read_unlock();
-        if (likely(!gone))
-            return;
+    if (ref_put_unless_last(&dentry->refs))
+        return false;
+    /* The lock keeps the shrinker away between the last put and the look at the flags. */
+    names_read_lock();
+    bool gone = ref_put(&dentry->refs) && !(dentry->flags & DENTRY_HASHED);
+    names_read_unlock();
+    return gone;
+}
+
+static __attribute__((noinline)) void free_with_parents(struct dentry *dentry)
+{
+    do {
         struct dentry *parent = dentry->parent;
         if (parent == dentry)
             parent = NULL;
         dentry_free(dentry);
         dentry = parent;
-    }
+    } while (dentry && put_and_look(dentry));
 }
 
 void dentry_put(struct dentry *dentry)
 {
-    if (likely(dentry) && !ref_put_unless_last(&dentry->refs))
-        put_last(dentry);
+    if (likely(dentry) && unlikely(put_and_look(dentry)))
+        free_with_parents(dentry);
 }
 
 /* Free dentries that were forgotten, linked by .hash_next. */

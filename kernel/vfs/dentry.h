@@ -69,6 +69,7 @@ struct dentry *dentry_create_root(struct inode *inode);
 struct dentry *dentry_create(struct dentry *parent, const char *name, size_t len,
                              struct inode *inode);
 
+/** One more reference; the caller has one, or the name lock. */
 static inline void dentry_get(struct dentry *dentry)
 {
     ref_get(&dentry->refs);
@@ -81,6 +82,7 @@ void dentry_put(struct dentry *dentry);
 
 #define NAME_EACH_BYTE(b) (0x0101010101010101ull * (b))
 
+/** Names are hashed eight bytes at a time, at any address. */
 static inline u64 name_word(const char *p)
 {
     u64 word;
@@ -126,6 +128,7 @@ u32 name_hash(const char *name, size_t len);
 extern struct dentry **name_buckets;
 extern u32 name_bucket_mask;
 
+/** Where a name of @parent is in the table. */
 static inline u32 name_bucket_of(const struct dentry *parent, u32 hash)
 {
     return (hash ^ (u32)((uintptr_t)parent >> 7)) & name_bucket_mask;

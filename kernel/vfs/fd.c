@@ -96,7 +96,8 @@ struct fd_table *fd_table_of(struct process *process)
     return table;
 }
 
-static void close_file(struct fd_table *table, struct file *file)
+static inline __attribute__((always_inline)) void close_file(struct fd_table *table,
+                                                             struct file *file)
 {
     if (file->inode && unlikely(file->inode->locks != NULL))
         locks_release_posix(file, table);
@@ -175,7 +176,9 @@ static u32 find_free(const struct fd_slots *slots, u32 from)
 
 static inline void set_bit(u64 *bits, u32 i, bool value)
 {
-    bits[i / 64] = (bits[i / 64] & ~(1ull << i % 64)) | (u64)value << i % 64;
+    u64 bit = 1ull << i % 64, word = bits[i / 64];
+
+    bits[i / 64] = value ? word | bit : word & ~bit;
 }
 
 /* Make room for @fd. The table is locked, and is on return; 0 or -ENOMEM. */
@@ -208,9 +211,10 @@ static void put_in_slot(struct fd_table *table, u32 fd, struct file *file, bool 
     __atomic_store_n(&table->slots->files[fd], file, __ATOMIC_RELEASE);
 }
 
-int fd_install(struct file *file, int min_fd, bool cloexec)
+/* Where fd_install() has to look further, or to make the table longer. */
+static __attribute__((noinline)) int install_any(struct fd_table *table, struct file *file,
+                                                 int min_fd, bool cloexec)
 {
-    struct fd_table *table = current_process()->files;
     u32 limit = fd_limit(), fd;
 
     if (min_fd < 0 || (u32)min_fd >= limit)
@@ -233,6 +237,24 @@ int fd_install(struct file *file, int min_fd, bool cloexec)
     put_in_slot(table, fd, file, cloexec);
     if ((u32)min_fd <= table->first_free)
         table->first_free = fd + 1;
+    spin_unlock(&table->lock);
+    return (int)fd;
+}
+
+int fd_install(struct file *file, int min_fd, bool cloexec)
+{
+    struct process *process = current_process();
+    struct fd_table *table = process->files;
+
+    spin_lock(&table->lock);
+    u32 fd = table->first_free;
+    if (unlikely(min_fd || fd >= table->slots->capacity || table->slots->files[fd] ||
+                 fd >= process->rlimits[RLIMIT_NOFILE_INDEX].cur)) {
+        spin_unlock(&table->lock);
+        return install_any(table, file, min_fd, cloexec);
+    }
+    put_in_slot(table, fd, file, cloexec);
+    table->first_free = fd + 1;
     spin_unlock(&table->lock);
     return (int)fd;
 }
@@ -285,7 +307,7 @@ int fd_close(int fd)
         table->first_free = min(table->first_free, (u32)fd);
     }
     spin_unlock(&table->lock);
-    if (!file)
+    if (unlikely(!file))
         return -EBADF;
     close_file(table, file);
     return 0;

@@ -27,6 +27,7 @@ struct fd_table {
 /** An empty table, or a copy whose descriptors share the open files (fork). NULL: no memory. */
 struct fd_table *fd_table_create(void);
 struct fd_table *fd_table_clone(struct fd_table *from);
+/** References: each process that has it, and who looks at another's; the last closes all files. */
 void fd_table_get(struct fd_table *table);
 void fd_table_put(struct fd_table *table);
 /** The table of any process with a new reference; NULL: it has ended. */
@@ -49,6 +50,7 @@ static inline bool fd_table_is_own(const struct process *process)
 {
     return process->nr_threads <= 1 && ref_count(&process->files->refs) == 1;
 }
+/** The file behind @fd without a reference: for who knows that nobody closes it meanwhile. */
 static inline struct file *fd_peek(const struct fd_table *table, int fd)
 {
     const struct fd_slots *slots = __atomic_load_n(&table->slots, __ATOMIC_ACQUIRE);
@@ -67,11 +69,13 @@ static inline struct fd_ref fd_borrow_raw(int fd)
     struct file *file = fd_get_shared(process->files, fd);
     return (struct fd_ref){file, file != NULL};
 }
+/** After fd_borrow() and fd_borrow_raw(), whatever they gave. */
 static inline void fd_return(struct fd_ref ref)
 {
     if (unlikely(ref.owned))
         file_put(ref.file);
 }
+/** The file behind @fd for the length of one call; not an O_PATH one. .file NULL: EBADF. */
 static inline struct fd_ref fd_borrow(int fd)
 {
     struct fd_ref ref = fd_borrow_raw(fd);
@@ -95,6 +99,7 @@ bool fd_has_room(void);
 int fd_install_at(struct file *file, int fd, bool cloexec);
 /** close(2): 0 or -EBADF. */
 int fd_close(int fd);
+/** FD_CLOEXEC or 0 of @fd; setting them: 0. -EBADF. */
 int fd_get_flags(int fd);
 int fd_set_flags(int fd, int flags);
 /** Call @fn for each open descriptor of @table in order, until it returns non-zero. */

@@ -45,39 +45,34 @@ static void pool_push(struct pool *pool, struct file *file)
     pool->nr++;
 }
 
-/* Every field but .refs, which stays 0 until the file is whole, is cleared. */
+/* One of those that all CPUs share, or a new one, whose .refs is 0; NULL: no memory. */
 static struct file *file_alloc(void)
 {
-    struct file *file = pool_pop(&pools[cpu_id()]);
-    if (unlikely(!file) && shared.nr) {
+    struct file *file = NULL;
+
+    if (shared.nr) {
         spin_lock(&shared_lock);
         file = pool_pop(&shared);
         spin_unlock(&shared_lock);
     }
-    if (unlikely(!file)) {
-        file = kzalloc(sizeof(*file));
-        if (!file)
-            return NULL;
-    } else {
-        static_assert(offsetof(struct file, refs) == 0, "cleared behind it");
-        memset(&file->flags, 0, sizeof(*file) - offsetof(struct file, flags));
-    }
-    mutex_init(&file->pos_lock);
-    list_init(&file->watchers);
-    return file;
+    return file ? file : kzalloc(sizeof(*file));
 }
 
-static void file_free(struct file *file)
+static __attribute__((noinline)) void share_files(struct pool *pool)
 {
-    struct pool *pool = &pools[cpu_id()];
-
-    pool_push(pool, file);
-    if (likely(pool->nr <= POOL_MAX))
-        return;
     spin_lock(&shared_lock);
     while (pool->nr > POOL_MAX / 2)
         pool_push(&shared, pool_pop(pool));
     spin_unlock(&shared_lock);
+}
+
+static inline void file_free(struct file *file)
+{
+    struct pool *pool = &pools[cpu_id()];
+
+    pool_push(pool, file);
+    if (unlikely(pool->nr > POOL_MAX))
+        share_files(pool);
 }
 
 static u32 mode_of_flags(u32 flags)
@@ -94,21 +89,56 @@ static u32 mode_of_flags(u32 flags)
     }
 }
 
-struct file *file_create(struct inode *inode, struct dentry *dentry, struct mount *mount, u32 flags)
+/* Of @file, which may have been another one, every field; .refs, 0 until now, is the last. */
+static inline struct file *file_begin(struct file *file, struct inode *inode, struct dentry *dentry,
+                                      struct mount *mount, u32 flags)
 {
-    struct file *file = file_alloc();
-    if (!file)
-        return NULL;
     file->flags = flags & ~(u32)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
     file->mode = mode_of_flags(flags);
+    file->ops = NULL;
     file->inode = inode;
     file->dentry = dentry;
     file->mount = mount;
+    file->waitq = NULL;
+    mutex_init(&file->pos_lock);
+    file->pos = 0;
+    file->data = NULL;
+    file->anon_name = NULL;
+    file->backing.ops = NULL;
+    list_init(&file->watchers);
+    file->error_seen = file->fs_error_seen = 0;
+    __atomic_store_n(&file->refs.raw, 1, __ATOMIC_RELEASE);
+    return file;
+}
+
+static __attribute__((noinline)) struct file *
+file_create_slow(struct inode *inode, struct dentry *dentry, struct mount *mount, u32 flags)
+{
+    struct file *file = file_alloc();
+
+    return file ? file_begin(file, inode, dentry, mount, flags) : NULL;
+}
+
+struct file *file_create_with(struct inode *inode, struct dentry *dentry, struct mount *mount,
+                              u32 flags)
+{
+    struct file *file = pool_pop(&pools[cpu_id()]);
+
+    if (unlikely(!file))
+        return file_create_slow(inode, dentry, mount, flags);
+    return file_begin(file, inode, dentry, mount, flags);
+}
+
+struct file *file_create(struct inode *inode, struct dentry *dentry, struct mount *mount, u32 flags)
+{
+    struct file *file = file_create_with(inode, dentry, mount, flags);
+
+    if (unlikely(!file))
+        return NULL;
     if (inode)
         inode_get(inode);
     if (dentry)
         dentry_get(dentry);
-    __atomic_store_n(&file->refs.raw, 1, __ATOMIC_RELEASE);
     return file;
 }
 
@@ -124,7 +154,8 @@ struct file *file_create_anon(const struct file_ops *ops, void *data, const char
     return file;
 }
 
-static void file_release(struct file *file)
+/* What somebody else is to know of its end. */
+static void tell_of_end(struct file *file)
 {
     if (!list_empty(&file->watchers) && file_watchers_gone)
         file_watchers_gone(file);
@@ -141,6 +172,20 @@ static void file_release(struct file *file)
     }
     if (file->ops && file->ops->release)
         file->ops->release(file);
+}
+
+/* A regular file that was read, which nobody watches or locks. */
+static inline bool ends_quietly(const struct file *file)
+{
+    return file->inode && !(file->mode & (FILE_PATH | FILE_WRITER | FILE_RUNS)) &&
+           list_empty(&file->watchers) && !fsnotify_handler && !file->inode->locks && file->ops &&
+           !file->ops->release;
+}
+
+static void file_release(struct file *file)
+{
+    if (!ends_quietly(file))
+        tell_of_end(file);
     dentry_put(file->dentry);
     inode_put(file->inode);
     file_free(file);

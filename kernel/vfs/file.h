@@ -68,7 +68,6 @@ enum file_mode {
     FILE_WRITE = 2,
     FILE_PATH = 4,
     FILE_SEEK = 8,
-    FILE_NOWAIT = 16,
     FILE_WRITER = 32, /* counted in inode.writers, as one that writes */
     FILE_RUNS = 64,   /* or as one that is run */
 };
@@ -79,6 +78,7 @@ enum file_mode {
  */
 struct file *file_create_anon(const struct file_ops *ops, void *data, const char *anon_name,
                               u32 flags);
+/** One more reference. */
 static inline void file_get(struct file *file)
 {
     ref_get(&file->refs);
@@ -99,6 +99,9 @@ extern void (*file_watchers_gone)(struct file *file);
  */
 struct file *file_create(struct inode *inode, struct dentry *dentry, struct mount *mount,
                          u32 flags);
+/** The same, which takes over the caller's references; not where it is NULL. */
+struct file *file_create_with(struct inode *inode, struct dentry *dentry, struct mount *mount,
+                              u32 flags);
 
 /** Regular files whose bytes come from the page cache or inode_ops.direct (read-only ones). */
 extern const struct file_ops generic_ro_file_ops;
@@ -108,6 +111,8 @@ extern const struct file_ops generic_dir_file_ops;
 extern const struct vm_backing_ops generic_backing_ops;
 /** The same where inode_ops.map_page learns of every first write, and msync is file_ops.sync. */
 extern const struct vm_backing_ops tracked_backing_ops;
+/** What file_ops has, for regular files on inodes with a page cache: any of them may be mapped;
+ * sync has nothing to do. */
 ssize_t generic_file_read(struct file *file, struct iov_iter *to, s64 *pos);
 s64 generic_file_seek(struct file *file, s64 offset, int whence);
 /** Bytes of a regular file at @pos into @to, stopping at its size. Bytes or a negative errno. */

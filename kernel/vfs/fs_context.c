@@ -103,6 +103,20 @@ static int name_on_heap(struct name_buf *name)
     return 0;
 }
 
+static __attribute__((noinline)) int long_name_from_user(struct name_buf *name, uaddr_t path)
+{
+    int err = name_on_heap(name);
+    if (err)
+        return err;
+    ssize_t len = strncpy_from_user(name->heap, path, LINUX_PATH_MAX);
+    if (len < 0) {
+        kfree(name->heap);
+        return (int)len;
+    }
+    name->len = (u32)len;
+    return 0;
+}
+
 int name_from_user(struct name_buf *name, uaddr_t path)
 {
     char *text = name->inline_text;
@@ -110,17 +124,8 @@ int name_from_user(struct name_buf *name, uaddr_t path)
     name->heap = NULL;
     name->text = text;
     ssize_t len = strncpy_from_user(text, path, sizeof(name->inline_text) - NAME_PADDING);
-    if (unlikely(len == -ENAMETOOLONG)) {
-        int err = name_on_heap(name);
-        if (err)
-            return err;
-        text = name->heap;
-        len = strncpy_from_user(text, path, LINUX_PATH_MAX);
-        if (len < 0)
-            kfree(name->heap);
-    }
-    if (len < 0)
-        return (int)len;
+    if (unlikely(len < 0))
+        return len == -ENAMETOOLONG ? long_name_from_user(name, path) : (int)len;
     name->len = (u32)len;
     return 0;
 }

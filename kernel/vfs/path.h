@@ -54,7 +54,9 @@ struct name_buf {
 };
 /** Copy a path in. 0, -EFAULT, -ENAMETOOLONG (PATH_MAX with the NUL) or -ENOMEM. */
 int name_from_user(struct name_buf *name, uaddr_t path);
+/** The same from kernel memory, which need not be readable past its NUL. */
 int name_from_kernel(struct name_buf *name, const char *path);
+/** Free what name_from_user() or name_from_kernel() made. */
 void name_free(struct name_buf *name);
 
 /**
@@ -76,6 +78,7 @@ struct path_last {
 /** The directory that holds the last component. Call path_last_free() after success. */
 int path_lookup_parent(int dirfd, const struct name_buf *name, u32 flags, struct path *dir,
                        struct path_last *last);
+/** What path_lookup_parent() may have kept of a symlink's text. */
 void path_last_free(struct path_last *last);
 
 /** As path_lookup(AT_FDCWD), for kernel text. */
@@ -98,6 +101,9 @@ int vfs_open(const char *path, u32 flags, u32 mode, struct file **out);
 /** As openat(2), without a descriptor. @resolve: LOOKUP_* of openat2. */
 int vfs_openat(int dirfd, const struct name_buf *name, u32 flags, u32 mode, u32 resolve,
                struct file **out);
+/** The same of what servers do with each request: read a file whose path is known.  1: it is
+ * something else, nothing has happened. */
+int vfs_open_known(const struct name_buf *name, u32 flags, struct file **out);
 /** Open a place that was looked up already. */
 int vfs_open_path(const struct path *path, u32 flags, struct file **out);
 

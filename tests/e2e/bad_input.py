@@ -277,6 +277,21 @@ def test_a_full_disk_leaves_the_store_as_it_was():
             subprocess.run(["umount", "-l", home.store], check=False)
 
 
+def test_an_export_to_a_full_disk_names_its_result():
+    with Home() as home:
+        home.good("build", "-t", "hello:1", HELLO)
+        small = os.path.join(home.path, "small")
+        os.mkdir(small)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", small], capture_output=True, check=False).returncode:
+            raise Skip("cannot mount a small file system")
+        try:
+            for kind in ("raw", "qcow2", "firecracker"):
+                one_line(home.ingot("export", "hello:1", "--format", kind, "-o", f"{small}/out"), f"{small}/out: No space left on device")
+            need(os.listdir(small) == [], "something is left")
+        finally:
+            subprocess.run(["umount", "-l", small], check=False)
+
+
 def test_no_qemu():
     with Home() as home:
         path = os.path.join(home.path, "bin")

@@ -2,9 +2,11 @@
 import json
 import os
 import re
+import shutil
 import tempfile
+import zipfile
 
-from harness import INGOT, ROOT, need, need_ingot, run
+from harness import INGOT, ROOT, Skip, need, need_ingot, run
 
 HELLO = os.path.join(ROOT, "examples", "hello")
 GREETING = b"Hello from Ingot\n"
@@ -221,6 +223,28 @@ def test_files_that_arguments_name():
             need(result.status == 1 and not result.out, f"{word} came along\n{result.show()}")
 
 
+def test_class_paths():
+    """Archives from anywhere, folders from here, all archives of a folder."""
+    if not shutil.which("javac") or not shutil.which("java"):
+        raise Skip("no JDK")
+    with Home() as home, tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        for name, needs in (("A", '"a"'), ("B", "A.say()"), ("C", "B.say()")):
+            with open(os.path.join(folder, f"{name}.java"), "w", encoding="ascii") as file:
+                file.write(f"class {name} {{ static String say() {{ return {needs} + {name!r}; }}"
+                           .replace("'", '"') + " public static void main(String[] args) { System.out.println(say()); } }\n")
+        run(["javac", "-d", folder, *(os.path.join(folder, f"{name}.java") for name in "ABC")])
+        for name, place in (("A", os.path.join(folder, "lib")), ("B", other), ("C", os.path.join(folder, "classes"))):
+            os.makedirs(place, exist_ok=True)
+            if name == "C":
+                shutil.move(os.path.join(folder, "C.class"), place)
+                continue
+            with zipfile.ZipFile(os.path.join(place, f"{name}.jar"), "w") as jar:
+                jar.write(os.path.join(folder, f"{name}.class"), f"{name}.class")
+            os.remove(os.path.join(folder, f"{name}.class"))
+        path = f"classes:{other}/B.jar:lib/*"
+        need(home.good("run", "-m", "512M", "/usr/bin/java", "-Xshare:auto", "-cp", path, "C", cwd=folder) == "aABC\n", "not all came")
+
+
 def test_without_a_home_and_help_for_a_command():
     with Home() as home:
         env = {"HOME": "", "INGOT_HOME": "", "XDG_DATA_HOME": ""}
@@ -238,6 +262,13 @@ def test_many_and_long_arguments():
         script = "echo $# ${#1} ${!#}"
         words = ["x" * 100000, *map(str, range(40000))]
         need(home.good("run", "/bin/bash", "-c", script, "sh", *words) == "40001 100000 39999\n", "some are lost")
+
+
+def test_memory_beyond_the_hole_is_counted_once():
+    with Home() as home:
+        lines = home.good("run", "--isolation", "vm", "-m", "5G", "/bin/cat", "/proc/meminfo")
+        total, free = (int(line.split()[1]) for line in lines.splitlines()[:2])
+        need(5 << 20 >= total > free > 5 << 19, f"not 5 GiB\n{lines}")
 
 
 def test_compressed_images():

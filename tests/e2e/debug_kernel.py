@@ -13,7 +13,7 @@ import programs  # noqa: E402
 
 KERNEL = os.path.join(BUILD, "ingot-kernel-debug")
 GUEST_OUT = os.path.join(BUILD, "tests", "guest")
-FAMILIES = ["thread", "aio", "smp", "fork", "signal", "pipe", "poll", "mm", "file", "unix", "socket", "packet", "bad"]
+FAMILIES = ["thread", "aio", "smp", "fork", "signal", "pipe", "poll", "mm", "file", "dir", "unix", "socket", "packet", "bad"]
 QUICK = ["thread", "smp"]
 
 
@@ -66,6 +66,19 @@ def stress(name):
         run_under(home, "--append", "ingot.pids=1000", STRESS_NG, *STRESS[name].split(), "-t", "8", "--temp-path", "/tmp", timeout=300)
 
 
+def torture(cpus, seconds):
+    """Families of processes with threads, timers and stops, at random (programs/torture.c); nobody is left of them."""
+    build()
+    program = os.path.join(BUILD, "tests", "e2e", "torture")
+    with building:
+        subprocess.run(["gcc", "-static", "-O1", "-pthread", os.path.join(ROOT, "tests", "e2e", "programs", "torture.c"), "-o", program],
+                       check=True)
+    with Home() as home:
+        result = run_under(home, "--append", "ingot.pids=500", program, str(seconds), os.environ.get("SEED", str(cpus)), cpus=cpus,
+                           timeout=240)
+    need(result.text() == "over\n", result.show())
+
+
 SERVER = """
 import http.server, threading, urllib.request
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), http.server.SimpleHTTPRequestHandler)
@@ -92,5 +105,7 @@ def add_to(suite, long):
     for name in FAMILIES if long else QUICK:
         suite.add("debug-kernel-" + name, family, name)
     suite.add("debug-kernel-server", small_server)
+    for cpus in (1, 2, 4) if long else (2,):
+        suite.add(f"debug-kernel-torture-{cpus}", torture, cpus, 20 if long else 4)
     for name in STRESS if long and os.path.exists(STRESS_NG) else ():
         suite.add("debug-kernel-stress-" + name, stress, name)

@@ -345,7 +345,8 @@ def on_a_terminal(ground):
         # Python may see SIGWINCH only with the next key, and the size comes by another way than the keys.
         user.type(b"while os.get_terminal_size() != (133, 44): pass\r\r", b"... ")
         user.type(b"print('now', *os.get_terminal_size())\r", b"now 133 44\r\n")
-        user.type(b"while True: pass\r\r", b"... ")
+        # A signal between a prompt and Python's select() behind it would wait there for the next key: so one in a loop.
+        user.type(b"exec(\"print('in it')\\nwhile True: pass\")\r", b"in it\r\n")
         user.type(b"\x03", b"KeyboardInterrupt")
         user.type(b"\x10\x11", b"instance 'a' goes on")
         need(user.end() == 0, "leaving is a failure")

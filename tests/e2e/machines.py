@@ -55,8 +55,9 @@ def make_root(folder):
     return image
 
 
-def boot(options, image, disk=False, line="", timeout=60, memory=True, accel="tcg"):
-    """Start the kernel; (QEMU's status, the log).  Without port devices the serial line is the console."""
+def boot(options, image, disk=False, line="", timeout=60, memory=True, accel="tcg", first=""):
+    """Start the kernel; (QEMU's status, the log).  Without port devices the serial line is the console.  @first: a word
+    that stands before all others."""
     command = ["qemu-system-x86_64", "-machine", options[0], *options[1:], "-accel", accel, "-nodefaults",
                "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
                "-device", "isa-debug-exit,iobase=0x501,iosize=2",
@@ -65,7 +66,7 @@ def boot(options, image, disk=False, line="", timeout=60, memory=True, accel="tc
         command += ["-m", "64M"]
     if "-cpu" not in options:
         command += ["-cpu", "max"]
-    words = "console=ttyS0 loglevel=6 "
+    words = first + "console=ttyS0 loglevel=6 "
     if disk:
         command += ["-drive", f"if=none,id=root,format=raw,readonly=on,file={image}"]
         if options[0].startswith("microvm") and "pcie=on" not in options[0]:
@@ -96,6 +97,31 @@ def boots(options, disk):
     need(last_line(log).startswith("ingot: exit"), f"last line '{last_line(log)}', status {status}\n{tail}")
     need(status == EXIT, f"QEMU's status {status}, want {EXIT}\n{tail}")
     need("greet: 1 arguments, A=2" in log and "greet: 'x" in log, f"no greeting\n{tail}")
+
+
+def boots_from_read_only_memory(memory, at):
+    """The image lies behind the RAM of @memory MiB, in memory of its own.  @at: how much higher for the hole below 4 GiB."""
+    need_ingot()
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_root(folder)
+        size, ram = os.path.getsize(image), memory << 20
+        ram += (ram + size) % 8192
+        options = [*MACHINES["microvm without ACPI, PIT and PIC"], "-m", f"{(ram + size) >> 10}k",
+                   "-object", f"memory-backend-ram,id=ram,size={ram}", "-numa", "node,memdev=ram",
+                   "-object", f"memory-backend-file,id=image,size={size},share=on,readonly=on,mem-path={image}", "-numa", "node,memdev=image"]
+        status, log = boot(options, None, line="A=2 -- 'x", first=f"initrdmem={ram + at:#x},{size:#x} ")
+    need(status == EXIT and "greet: 1 arguments, A=2" in log, f"status {status}\n{log}")
+
+
+def places_where_no_image_is():
+    need_ingot()
+    options = MACHINES["microvm without ACPI, PIT and PIC"]
+    for word in ("", "0x", "0x4000000", "0x4000000,", "0x4000000,4096", "0x4000001,0x1000", "0x4000000,0x1000x", "67108864,0x1000",
+                 "0x8000000000,0x1000", "0x4000000,0xffffffffffffffff", "0x4000000,0x0"):
+        status, log = boot(options, None, first=f"initrdmem={word} ")
+        need(status == ERROR and "no image" in last_line(log), f"'{word}': status {status}: '{last_line(log)}'\n{log}")
+    status, log = boot(options, None, first="initrdmem=0x40000000,0x10000 ")
+    need(status == ERROR and "initrd, image 1" in last_line(log), f"nothing there: status {status}: '{last_line(log)}'")
 
 
 def ends_cleanly(image, name, disk=False):
@@ -171,6 +197,9 @@ def add_to(suite, long):
         suite.add(f"kernel: {name}, initrd", boots, options, False)
     for name in ("microvm without ACPI, PIT and PIC", "microvm with ACPI", "q35", "pc"):
         suite.add(f"kernel: {name}, disk", boots, MACHINES[name], True)
+    suite.add("kernel: an image in read-only memory", boots_from_read_only_memory, 64, 0)
+    suite.add("kernel: an image in read-only memory above 4 GiB", boots_from_read_only_memory, 3072, 1 << 30)
+    suite.add("kernel: places where no image is", places_where_no_image_is)
     suite.add("kernel: no root", no_root)
     suite.add("kernel: damaged roots", damaged_roots, long)
     suite.add("kernel: exit without the debug port", exit_without_the_debug_port)

@@ -341,6 +341,19 @@ def somebody_else_waits():
         need((here, there) == (([], ["a"]) if result.status == 0 else (["a"], [])), f"{here} and {there}\n{result.show()}")
 
 
+def nothing_half_made_stays():
+    """A receiver that was killed with all that it started has left an instance that never ran: nobody sees it."""
+    with Two() as lab:
+        lab.start("a")
+        for name, status in (("half", "created"), ("odd", "?")):
+            folder = os.path.join(lab.state, "instances", name)
+            shutil.copytree(os.path.join(lab.state, "instances", "a"), folder, ignore=shutil.ignore_patterns("control", "guest", "qmp"))
+            with open(os.path.join(folder, "state.json"), "w") as file:
+                file.write(json.dumps({"Status": status}))
+        need(lab.names(lab.ingot("ps", "-aq")) == ["a", "odd"], "not the one that was half made")
+        need(sorted(os.listdir(os.path.join(lab.state, "instances"))) == ["a", "odd"], "it is still there")
+
+
 def what_cannot_be():
     with Two() as lab:
         lab.start("p")
@@ -487,6 +500,6 @@ def by_ssh_with_a_volume():
 
 def add_to(suite):
     for test in (frames_at_the_old_tap_arrive, pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle, interrupted,
-                 word_lost, somebody_else_waits, what_cannot_be,
+                 word_lost, somebody_else_waits, nothing_half_made_stays, what_cannot_be,
                  by_ssh, by_ssh_with_a_volume):
         suite.add("migration: " + test.__name__.replace("_", " "), test)

@@ -109,6 +109,24 @@ def nobody_listens(way, ground):
         until(closed, deadline=10)
 
 
+def loopback_only(ground):
+    """Who published a port of a program that listens on 127.0.0.1 is told why nobody gets through, once."""
+    words = ["/usr/bin/python3", "-m", "http.server", "80", "--bind", "127.0.0.1"]
+    told = "refused a connection to port 80: the program listens there on 127.0.0.1 only"
+
+    with namespace(), guest(words, net_options("user", [80]), ground=ground) as it:
+        def refused_and_told():
+            it.need_alive()
+            try:
+                need(ask("127.0.0.1", 80, b"GET / HTTP/1.0\r\n\r\n", b"H") is None, "somebody answered")
+            except ConnectionResetError:
+                pass
+            return told in it.said() or None
+        until(refused_and_told, deadline=20)
+        refused_and_told()
+        need(it.said().count(told) == 1, "said again")
+
+
 def without_a_word(ground):
     """The default network is there for who uses it, names and all; --net none has none."""
     need_programs("curl")
@@ -128,7 +146,7 @@ def without_a_word(ground):
 
 def add_to(suite):
     for ground in ("vm", "process"):
-        for test in (bad_words, taken_ports, taken_tap, capture, without_a_word):
+        for test in (bad_words, taken_ports, taken_tap, capture, loopback_only, without_a_word):
             suite.add(f"net: {test.__name__} in a {ground}", test, ground)
         for way in ("user", "tap"):
             suite.add(f"net: nobody_listens by {way} in a {ground}", nobody_listens, way, ground)

@@ -29,6 +29,9 @@ def test_programs_by_name():
         need(result.text() == "hi\n" and "write ./echo" in result.errors(), f"not PATH's\n{result.show()}")
         need("here" in home.good("run", "./echo", cwd=folder), "not this folder's")
         need(home.good("run", "only", cwd=folder) == "#!/bin/cat\n", "not this folder's, where PATH has none")
+        write(folder, {"there/script": "#!/bin/sh\nf () {\n  echo \"$(basename \"$1\")\"\n}\nf /a/of-a-link\n"}, 0o755)
+        os.symlink("there/script", os.path.join(folder, "link"))
+        need(home.good("run", "./link", cwd=folder) == "of-a-link\n", "not what a script names that a link leads to")
         result = home.ingot("run", "no-such-program", cwd=folder)
         need(result.status == 125 and "no program in PATH" in result.errors(), f"no clear word\n{result.show()}")
         home.good("build", "-q", "cat")
@@ -163,7 +166,8 @@ def test_a_folder_of_pages_is_served():
 def test_a_server_that_leaves_for_the_background_is_told_of():
     fork = "import os, time\nif not os.fork():\n    {}\n    print(os.getppid(), flush=True)\n    time.sleep(60)\ntime.sleep(1)"
     with Home() as home:
-        for call, told in (("os.setsid()", True), ("pass", False)):
+        helper = "os.setsid(); os.execv('/proc/self/exe', ['python3', '-c', 'import time; print(1, flush=True); time.sleep(60)'])"
+        for call, told in (("os.setsid()", True), ("pass", False), (helper, False)):
             result = home.ingot("run", "/usr/bin/python3", "-c", fork.format(call))
             need(result.status == 0 and ("stay in the foreground" in result.errors()) == told, f"{call}\n{result.show()}")
 

@@ -31,11 +31,6 @@ void super_destroy(struct super_block *sb)
     kfree(sb);
 }
 
-void mutex_init(struct mutex *mutex)
-{
-    *mutex = (struct mutex){0};
-}
-
 u64 time_real_ns(void)
 {
     return 1700000000ull * 1000000000;

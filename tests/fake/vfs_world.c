@@ -110,11 +110,6 @@ void spin_lock_slow(struct spinlock *l)
     abort(); /* the only thread waits for itself */
 }
 
-void mutex_init(struct mutex *m)
-{
-    *m = (struct mutex){0};
-}
-
 void mutex_lock(struct mutex *m)
 {
     assert(!m->owner);

@@ -18,6 +18,26 @@ static nlink_t links_of(const char *path)
     return lstat(path, &st) == 0 ? st.st_nlink : 0;
 }
 
+/* Every byte but two may be in a name; a kernel that checks itself must not take one for its own.
+ */
+CASE(names_of_any_byte)
+{
+    char name[256] = "";
+    int bad = 0;
+    for (int byte = 1; byte < 256; byte++) {
+        if (byte == '/')
+            continue;
+        int len = byte == '.' ? 3 : 255;
+        memset(name, byte, (size_t)len);
+        name[len] = 0;
+        int fd = open(name, O_CREAT | O_EXCL | O_RDWR, 0644);
+        bad += fd < 0 || access(name, F_OK) || rename(name, "short") || rename("short", name) ||
+               unlink(name) || !access(name, F_OK);
+        close(fd);
+    }
+    CHECK_EQ(bad, 0);
+}
+
 CASE(mkdir_and_rmdir)
 {
     CHECK_EQ(mkdir("d", 0755), 0);

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/times.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 /* ---- groups, sessions, signals ---- */
@@ -536,4 +537,44 @@ CASE(threads_fork_at_the_same_time)
         pthread_join(threads[i], &result);
         CHECK(result == NULL);
     }
+}
+
+/* ---- another process's memory ---- */
+
+CASE(a_childs_memory_is_read_and_written)
+{
+    int ready[2], go[2], status;
+    char c, text[16] = "",
+            *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec local = {text, 6}, remote = {p + 4093, 6};
+    NEED(!pipe(ready) && !pipe(go) && p != MAP_FAILED);
+    memcpy(p + 4093, "before", 6);
+    pid_t pid = fork();
+    NEED(pid >= 0);
+    if (!pid) {
+        close(go[1]);
+        memcpy(p + 4093, "child!", 6); /* across two pages */
+        if (write(ready[1], "", 1) != 1 || read(go[0], &c, 1))
+            _exit(1);
+        _exit(memcmp(p + 4093, "parent", 6) ? 2 : 0);
+    }
+    CHECK_EQ(read(ready[0], &c, 1), 1);
+    CHECK_EQ(process_vm_readv(pid, &local, 1, &remote, 1, 0), 6);
+    CHECK(!memcmp(text, "child!", 6) && !memcmp(p + 4093, "before", 6));
+    memcpy(text, "parent", 6);
+    CHECK_EQ(process_vm_writev(pid, &local, 1, &remote, 1, 0), 6);
+    CHECK(!memcmp(p + 4093, "before", 6));
+    struct iovec code = {(void *)(uintptr_t)&in_child, 6};
+    CHECK_ERR(process_vm_writev(pid, &local, 1, &code, 1, 0), EFAULT);
+    char folder[32];
+    snprintf(folder, sizeof(folder), "/proc/%d", pid);
+    int dir = open(folder, O_RDONLY | O_DIRECTORY), none = open("/proc", O_RDONLY | O_DIRECTORY);
+    CHECK_EQ(syscall(SYS_pidfd_send_signal, dir, 0, NULL, 0), 0); /* as good as a pidfd */
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, none, 0, NULL, 0), EBADF);
+    close(go[1]);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK_EQ(status, 0);
+    CHECK_ERR(syscall(SYS_pidfd_send_signal, dir, 0, NULL, 0), ESRCH);
+    close(dir), close(none), close(go[0]), close(ready[0]), close(ready[1]);
+    munmap(p, 8192);
 }

@@ -5,8 +5,10 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -642,4 +644,40 @@ CASE(extended_attributes_or_a_clear_refusal)
     CHECK(n == -1 && (errno == ENODATA || errno == EOPNOTSUPP));
     n = syscall(SYS_listxattr, "x", value, 0);
     CHECK(n >= 0 || errno == EOPNOTSUPP);
+}
+
+static volatile sig_atomic_t too_large;
+
+static void count_too_large(int sig)
+{
+    too_large += sig == SIGXFSZ;
+}
+
+CASE(no_file_grows_beyond_its_limit)
+{
+    struct rlimit old, limit;
+    int fd = open("limited", O_CREAT | O_RDWR | O_TRUNC, 0644);
+    NEED(fd >= 0 && !getrlimit(RLIMIT_FSIZE, &old) && !ftruncate(fd, 20000));
+    limit = old;
+    limit.rlim_cur = 8192;
+    signal(SIGXFSZ, count_too_large);
+    NEED(!setrlimit(RLIMIT_FSIZE, &limit));
+    too_large = 0;
+    CHECK_EQ(ftruncate(fd, 10000), 0); /* it shrinks */
+    CHECK_EQ(too_large, 0);
+    CHECK_ERR(ftruncate(fd, 10001), EFBIG);
+    CHECK_EQ(too_large, 1);
+    CHECK_ERR(truncate("limited", 30000), EFBIG);
+    CHECK_EQ(too_large, 2);
+    CHECK_ERR(fallocate(fd, 0, 8192, 8192), EFBIG);
+    CHECK_EQ(too_large, 3);
+    CHECK_ERR(pwrite(fd, "x", 1, 8192), EFBIG);
+    CHECK_EQ(too_large, 4);
+    CHECK_EQ(ftruncate(fd, 0), 0);
+    CHECK_EQ(fallocate(fd, 0, 0, 8192), 0);
+    CHECK_EQ(too_large, 4);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_DFL);
+    close(fd);
+    unlink("limited");
 }

@@ -747,3 +747,36 @@ CASE(a_process_is_shown_whose_first_thread_has_ended)
     kill(pid, SIGKILL);
     CHECK_EQ(WTERMSIG(status_of(pid)), SIGKILL);
 }
+
+static volatile sig_atomic_t cpu_alarms;
+
+static void count_cpu_alarm(int sig)
+{
+    (void)sig;
+    cpu_alarms++;
+}
+
+/* A process that has used little time so far; its child uses much. */
+static int sleep_beside_a_busy_child(void *clock)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec spec = {{0, 0}, {0, 30000000}};
+    int id;
+    signal(SIGUSR1, count_cpu_alarm);
+    if (syscall(SYS_timer_create, *(clockid_t *)clock, &event, &id) ||
+        syscall(SYS_timer_settime, id, 0, &spec, NULL))
+        return 1;
+    pid_t pid = fork();
+    for (; !pid;) /* until it is killed */
+        ;
+    sleep_ms(300);
+    kill(pid, SIGKILL);
+    return waitpid(pid, NULL, 0) != pid || cpu_alarms ? 2 : 0;
+}
+
+CASE(a_timer_of_cpu_time_does_not_count_the_childs)
+{
+    clockid_t clocks[] = {CLOCK_PROCESS_CPUTIME_ID, -6, -2}; /* as the C library names them */
+    for (size_t i = 0; i < COUNT(clocks); i++)
+        CHECK_EQ(in_child(sleep_beside_a_busy_child, &clocks[i]), 0);
+}

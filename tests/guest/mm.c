@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 enum { PAGE = 4096 };
@@ -577,4 +578,35 @@ CASE(memory_is_given_back)
             p[page * PAGE] = 1;
         NEED(munmap(p, 1024 * PAGE) == 0);
     }
+}
+
+/* ---- process_vm_readv and process_vm_writev ---- */
+
+CASE(own_memory_is_read_by_pieces)
+{
+    char from[10000], to[10000],
+        *hole = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec local[2] = {{to, 100}, {to + 100, 9900}};
+    struct iovec remote[3] = {{from, 5000}, {NULL, 0}, {from + 5000, 5000}};
+    NEED(hole != MAP_FAILED && !munmap(hole + 4096, 4096));
+    for (size_t i = 0; i < sizeof(from); i++)
+        from[i] = (char)(i * 7);
+    CHECK_EQ(process_vm_readv(getpid(), local, 2, remote, 3, 0), 10000);
+    CHECK(!memcmp(from, to, sizeof(to)));
+    memset(from, 0, sizeof(from));
+    CHECK_EQ(process_vm_writev(getpid(), local, 2, remote, 3, 0), 10000);
+    CHECK(!memcmp(from, to, sizeof(to)));
+    struct iovec edge = {hole, 8192}, gone = {hole + 4096, 10}, all = {to, sizeof(to)};
+    memset(hole, 5, 4096);
+    CHECK_EQ(process_vm_readv(getpid(), &all, 1, &edge, 1, 0), 4096); /* what was there */
+    CHECK(to[0] == 5 && to[4095] == 5);
+    CHECK_ERR(process_vm_readv(getpid(), &all, 1, &gone, 1, 0), EFAULT);
+    CHECK_ERR(process_vm_writev(getpid(), &all, 1, &gone, 1, 0), EFAULT);
+    CHECK_ERR(process_vm_readv(getpid(), &gone, 1, &all, 1, 0), EFAULT);
+    CHECK_ERR(process_vm_readv(getpid(), &all, 1, &all, 1, 1), EINVAL);
+    CHECK_ERR(process_vm_readv(getpid(), &all, 2000, &all, 1, 0), EINVAL);
+    CHECK_ERR(process_vm_readv(0x3fffff, &all, 1, &all, 1, 0), ESRCH);
+    CHECK_EQ(process_vm_readv(getpid(), &all, 0, &all, 1, 0), 0);
+    CHECK_EQ(process_vm_readv(getpid(), &all, 1, &all, 0, 0), 0);
+    munmap(hole, 4096);
 }

@@ -11,6 +11,7 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <net/route.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -506,6 +507,27 @@ static int neighbour_state(void)
     return state;
 }
 
+/* As programs ask that look for a client's hardware address: squid, arp(8). */
+static void neighbour_by_ioctl(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct arpreq req = {.arp_dev = "eth0"};
+    struct sockaddr_in *to = (void *)&req.arp_pa;
+
+    CHECK_ERR(ioctl(fd, SIOCGARP, &req), EPFNOSUPPORT);
+    *to = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a610063)};
+    CHECK_EQ(ioctl(fd, SIOCGARP, &req), 0);
+    CHECK_EQ(req.arp_ha.sa_family, ARPHRD_ETHER);
+    CHECK_EQ(memcmp(req.arp_ha.sa_data, far_mac, 6), 0);
+    CHECK_EQ(req.arp_flags, ATF_COM | ATF_PERM);
+    to->sin_addr.s_addr = htonl(0x0a610055);
+    CHECK_ERR(ioctl(fd, SIOCGARP, &req), ENXIO);
+    strcpy(req.arp_dev, "nosuch0");
+    CHECK_ERR(ioctl(fd, SIOCGARP, &req), ENODEV);
+    CHECK_ERR(ioctl(fd, SIOCGARP, (void *)8), EFAULT);
+    close(fd);
+}
+
 CASE(neighbours_are_set_told_of_and_removed)
 {
     if (!have_eth0())
@@ -516,6 +538,7 @@ CASE(neighbours_are_set_told_of_and_removed)
     CHECK_EQ(change_neighbour(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, NUD_PERMANENT), 0);
     CHECK_EQ(change_neighbour(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, NUD_PERMANENT), -EEXIST);
     CHECK_EQ(neighbour_state(), NUD_PERMANENT);
+    neighbour_by_ioctl();
     for (int i = 0; i < 5 && !heard && hears(fd, 1000); i++) {
         int left = (int)recv(fd, answer, sizeof(answer), 0);
         for (struct nlmsghdr *h = (void *)answer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))

@@ -405,6 +405,11 @@ CASE(frames_can_be_sent)
     NEED(readable(in, 1000));
     CHECK_EQ(recv(in, buf, sizeof(buf), 0), 4);
     CHECK(!memcmp(buf, "pong", 4));
+    ll.sll_family = 0; /* which stress-ng leaves out */
+    CHECK_ERR(bind(in, (void *)&ll, sizeof(ll)), EINVAL);
+    CHECK_EQ(sendto(in, "more", 4, 0, (void *)&ll, sizeof(ll)), 4);
+    NEED(readable(in, 1000));
+    CHECK_EQ(recv(in, buf, sizeof(buf), 0), 4);
     close(in);
     close(fd);
 }

@@ -5,8 +5,10 @@
 #include <dirent.h>
 #include <elf.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 static int count_entries(const char *path)
 {
@@ -337,6 +339,199 @@ CASE(bad_names_in_proc)
     CHECK_ERR(stat("/proc/self/fd/999", &st), ENOENT);
     CHECK(open("/proc/new", O_CREAT | O_RDWR, 0600) < 0);
     CHECK(mkdir("/proc/dir", 0755) < 0);
+}
+
+/* ---- smaps and what is like it ---- */
+
+static int fork_works(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (!pid)
+        _exit(0);
+    return pid > 0 && waitpid(pid, &status, 0) == pid;
+}
+
+/* Kilobytes of @name in the entry of the area that begins at @start; -1: not there. */
+static long of_area(const void *start, const char *name)
+{
+    char line[600], head[40];
+    int inside = 0;
+    long value = -1;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    if (!f)
+        return -1;
+    snprintf(head, sizeof(head), "%lx-", (unsigned long)start);
+    while (fgets(line, sizeof(line), f)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = !strncmp(line, head, strlen(head));
+        else if (inside && !strncmp(line, name, strlen(name)))
+            value = atol(line + strlen(name));
+    }
+    fclose(f);
+    return value;
+}
+
+CASE(settings_are_files)
+{
+    static const char *const some[] = {"kernel/core_pattern",      "vm/dirty_expire_centisecs",
+                                       "fs/suid_dumpable",         "net/core/somaxconn",
+                                       "net/ipv4/tcp_fin_timeout", "net/ipv4/tcp_retries2"};
+    char path[128];
+    for (size_t i = 0; i < COUNT(some); i++) {
+        snprintf(path, sizeof(path), "/proc/sys/%s", some[i]);
+        const char *text = get_file(path);
+        if (!*text || text[strlen(text) - 1] != '\n' || strchr(text, '\n')[1])
+            t_problem(__LINE__, "%s: '%s'", path, text);
+    }
+    DIR *dir = opendir("/proc/sys/vm");
+    struct dirent *e;
+    int found = 0, all = 0;
+    NEED(dir);
+    long at = telldir(dir);
+    while ((e = readdir(dir))) {
+        all++;
+        found += !strcmp(e->d_name, "overcommit_memory") && e->d_type == DT_REG;
+    }
+    seekdir(dir, at);
+    while (readdir(dir))
+        all--;
+    closedir(dir);
+    CHECK_EQ(found, 1);
+    CHECK_EQ(all, 0);
+    CHECK_ERR(access("/proc/sys/vm/overcommit", F_OK), ENOENT);
+    CHECK_ERR(access("/proc/sys/vm/overcommit_memory1", F_OK), ENOENT);
+}
+
+CASE(smaps_tells_what_is_in_memory)
+{
+    enum { LEN = 64 << 12, BIG = 1 << 30 };
+    char *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED(p != MAP_FAILED);
+    NEED(!mprotect(p, 4096, PROT_NONE)); /* areas of their own */
+    NEED(!mprotect(p + LEN - 4096, 4096, PROT_NONE));
+    p += 4096;
+    for (int i = 0; i < 10; i++)
+        p[i * 4096] = 1;
+    CHECK_EQ(of_area(p, "Size:"), LEN / 1024 - 8);
+    CHECK_EQ(of_area(p, "KernelPageSize:"), 4);
+    long rss = of_area(p, "Rss:");
+    CHECK(rss >= 40 && rss <= LEN / 1024 - 8);
+    CHECK_EQ(of_area(p, "Private_Dirty:"), rss);
+    CHECK_EQ(of_area(p, "Pss:"), rss);
+    CHECK_EQ(of_area(p, "Anonymous:"), rss);
+    CHECK_EQ(of_area(p, "Swap:"), 0);
+    CHECK(strstr(get_file("/proc/self/smaps"), "VmFlags: rd wr") != NULL);
+    munmap(p - 4096, LEN);
+    p = mmap(NULL, BIG, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    NEED(p != MAP_FAILED);
+    CHECK_EQ(of_area(p, "Rss:"), 0);
+    munmap(p, BIG);
+}
+
+CASE(smaps_divides_what_is_shared)
+{
+    enum { LEN = 16 << 12 };
+    char *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    NEED(p != MAP_FAILED);
+    NEED(!mprotect(p, 4096, PROT_READ));
+    memset(p + 4096, 1, LEN - 4096);
+    CHECK_EQ(of_area(p + 4096, "Private_Dirty:"), LEN / 1024 - 4);
+    CHECK_EQ(of_area(p + 4096, "Anonymous:"), 0);
+    int ready[2], go[2], status;
+    char c;
+    NEED(!pipe(ready) && !pipe(go));
+    pid_t pid = fork();
+    if (pid < 0) { /* no second process here */
+        CHECK_EQ(errno, ENOSYS);
+        munmap(p, LEN);
+        return;
+    }
+    if (!pid) {
+        close(go[1]);
+        for (int i = 1; i < 16; i++)
+            p[i * 4096] = 2;
+        _exit(write(ready[1], "", 1) != 1 || read(go[0], &c, 1));
+    }
+    CHECK_EQ(read(ready[0], &c, 1), 1);
+    CHECK_EQ(of_area(p + 4096, "Rss:"), LEN / 1024 - 4);
+    CHECK_EQ(of_area(p + 4096, "Pss:"), (LEN / 1024 - 4) / 2);
+    CHECK_EQ(of_area(p + 4096, "Shared_Dirty:"), LEN / 1024 - 4);
+    close(go[1]);
+    CHECK(waitpid(pid, &status, 0) == pid && !status);
+    close(go[0]), close(ready[0]), close(ready[1]);
+    munmap(p, LEN);
+}
+
+CASE(rollup_sums_up)
+{
+    long rss = (long)named("/proc/self/smaps_rollup", "Rss:");
+    CHECK(rss > 0 && strstr(get_file("/proc/self/smaps_rollup"), "[rollup]"));
+    enum { LEN = 8 << 20 };
+    char *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED(p != MAP_FAILED);
+    memset(p, 1, LEN);
+    long more = (long)named("/proc/self/smaps_rollup", "Rss:") - rss;
+    CHECK(more >= LEN / 1024 && more < LEN / 1024 + 1024);
+    CHECK((long)named("/proc/self/smaps_rollup", "Private_Dirty:") >= LEN / 1024);
+    CHECK((long)named("/proc/self/smaps_rollup", "Pss_Anon:") >= LEN / 1024);
+    munmap(p, LEN);
+    const char *text = get_file("/proc/self/numa_maps");
+    if (*text) /* a kernel without NUMA has none */
+        CHECK(strstr(text, " default") && strstr(text, "N0=") && strstr(text, "stack"));
+}
+
+CASE(who_ends_first_for_memory)
+{
+    int status;
+    CHECK_EQ(atoi(get_file("/proc/self/oom_score_adj")), 0);
+    pid_t pid = fork();
+    if (pid < 0) {
+        CHECK_EQ(errno, ENOSYS);
+        return;
+    }
+    if (!pid) {
+        int before = atoi(get_file("/proc/self/oom_score"));
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY);
+        int bad = fd < 0;
+        bad |= (write(fd, "500\n", 4) != 4) << 1;
+        bad |= (atoi(get_file("/proc/self/oom_score_adj")) != 500) << 2;
+        bad |= (atoi(get_file("/proc/self/oom_score")) < before + 300) << 3;
+        errno = 0;
+        bad |= (write(fd, "1001", 4) != -1 || errno != EINVAL) << 4;
+        bad |= (write(fd, "-1001", 5) != -1 || errno != EINVAL) << 5;
+        bad |= (write(fd, "abc", 3) != -1 || errno != EINVAL) << 6;
+        _exit(bad);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(atoi(get_file("/proc/self/oom_score_adj")), 0);
+}
+
+CASE(faults_and_run_time_are_counted)
+{
+    enum { PAGES = 512 };
+    struct rusage before, after;
+    unsigned long long run = 0, waited, turns = 0;
+    NEED(!getrusage(RUSAGE_SELF, &before));
+    char *p = mmap(NULL, PAGES << 12, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED(p != MAP_FAILED);
+    madvise(p, PAGES << 12, MADV_NOHUGEPAGE);
+    for (int i = 0; i < PAGES; i += 32) /* not one after the other: none is given ahead */
+        p[i << 12] = 1;
+    NEED(!getrusage(RUSAGE_SELF, &after));
+    if (!strstr(get_file("/proc/version"), "ingot") || fork_works()) /* else the host has them */
+        CHECK(after.ru_minflt - before.ru_minflt >= PAGES / 32);
+    munmap(p, PAGES << 12);
+    CHECK_EQ(sscanf(get_file("/proc/self/schedstat"), "%llu %llu %llu", &run, &waited, &turns), 3);
+    CHECK(run > 0);
+    char path[64], target[64] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", gettid());
+    CHECK_EQ(access(path, R_OK), 0);
+    CHECK(readlink("/proc/self/ns/net", target, sizeof(target) - 1) > 0);
+    CHECK(!strncmp(target, "net:[", 5));
+    CHECK(strstr(get_file("/proc/self/mountstats"), " mounted on / with fstype ") != NULL);
 }
 
 /* ---- /proc/PID/io ---- */

@@ -484,6 +484,39 @@ CASE(posix_timers)
 }
 
 static volatile unsigned long spins;
+static volatile sig_atomic_t cpu_alarms;
+
+static void count_cpu_alarm(int sig)
+{
+    (void)sig;
+    cpu_alarms++;
+}
+
+/* The C library asks for the caller's own clocks by names that say so: ~0 << 3 and which. */
+CASE(timers_of_cpu_time_stand_still_while_everybody_sleeps)
+{
+    static const clockid_t clocks[] = {CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, -6, -2};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec spec = {{0, 0}, {0, 30000000}};
+    signal(SIGUSR1, count_cpu_alarm);
+    for (size_t i = 0; i < COUNT(clocks); i++) {
+        struct timespec start, now;
+        int id;
+        cpu_alarms = 0;
+        NEED(!syscall(SYS_timer_create, clocks[i], &event, &id));
+        NEED(!syscall(SYS_timer_settime, id, 0, &spec, NULL));
+        sleep_ms(60);
+        CHECK_EQ(cpu_alarms, 0);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+        do
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        while (!cpu_alarms && now.tv_sec - start.tv_sec < 5);
+        CHECK_EQ(cpu_alarms, 1);
+        CHECK(!syscall(SYS_timer_delete, id));
+    }
+    signal(SIGUSR1, SIG_DFL);
+}
+
 CASE(a_timer_interrupts_a_busy_loop)
 {
     struct itimerval it = {.it_value = {0, 20000}};

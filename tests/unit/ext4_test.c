@@ -6,7 +6,7 @@
 #include "fake/vfs_calls.h"
 #include "fake/vfs_world.h"
 #include "fs/ext4.h"
-#include "fs/ext4/priv.h"
+#include "fs/ext4/dir_priv.h"
 #include "vfs/mount.h"
 #include "vfs/page_cache.h"
 

@@ -173,6 +173,51 @@ TEST(modules_come_with_what_their_package_needs)
     fs_tmpdir_remove(&root);
 }
 
+TEST(an_interpreter_elsewhere_has_packages_of_its_own)
+{
+    struct strs names = {0}, found = {0};
+    struct tree tree = {0};
+
+    root = fs_tmpdir(NULL, NULL);
+    char *program = put("py/bin/python3.11", "");
+    char *module = put("py/lib/python3.11/site-packages/own_one/__init__.py", "");
+    char *other = put("py/lib/python3.11/site-packages/other.py", "");
+    strs_add(&names, "python:own_one.part");
+    strs_add(&names, "python:no_such_module");
+    modules_installed(&names, NULL, &found);
+    EXPECT_EQ(found.len, 0, "the system's Python does not have it");
+    modules_installed(&names, program, &found);
+    REQUIRE(found.len == 1, NULL);
+    EXPECT_STR(found.at[0], "python:own_one.part", NULL);
+    EXPECT_EQ(modules_add(&tree, &names, program, root, NULL), 0, NULL);
+    EXPECT_TRUE(tree_find(&tree, module), NULL);
+    EXPECT_TRUE(tree_find(&tree, other), "what it needs is not known");
+    tree_free(&tree);
+    tree = (struct tree){0};
+    free(put("py/lib/python3.11/site-packages/own_one-1.dist-info/RECORD",
+             "own_one/__init__.py,sha256=x,0\n../../../bin/x,,\n/etc/passwd,,\n"));
+    free(
+        put("py/lib/python3.11/site-packages/own_one-1.dist-info/METADATA",
+            "Name: own-one\nRequires-Dist: The.Other<2,>=1; python_version > '3'\n"
+            "Requires-Dist: third ; extra == 'all'\nRequires-Dist: own_one\n\nRequires-Dist: x\n"));
+    free(put("py/lib/python3.11/site-packages/the_other-1.2.dist-info/RECORD", "other.py,,\n"));
+    char *third = put("py/lib/python3.11/site-packages/third.py", "");
+    free(put("py/lib/python3.11/site-packages/third-3.dist-info/RECORD", "third.py,,\n"));
+    EXPECT_EQ(modules_add(&tree, &names, program, root, NULL), 0, NULL);
+    EXPECT_TRUE(tree_find(&tree, module), NULL);
+    EXPECT_TRUE(tree_find(&tree, other), "what it needs");
+    EXPECT_TRUE(!tree_find(&tree, third), "nobody needs it");
+    EXPECT_TRUE(!tree_find(&tree, "/etc/passwd"), "nothing from elsewhere");
+    free(third);
+    free(program);
+    free(module);
+    free(other);
+    strs_free(&names);
+    strs_free(&found);
+    tree_free(&tree);
+    fs_tmpdir_remove(&root);
+}
+
 TEST(what_a_package_has_made_at_boot)
 {
     struct tree tree = {0};
@@ -188,7 +233,10 @@ TEST(what_a_package_has_made_at_boot)
                                                "x /tmp\nd\n\"/run/odd one\" 0755\n"
                                                "d \"/run/two words\" 0700\nd \"/run/open"));
     strs_take(&files, put("system/a.service", "[Service]\nUser=33\nRuntimeDirectory=u v/w ../x %i\n"
-                                              "RuntimeDirectoryMode=0711\nStateDirectory=s\n"));
+                                              "RuntimeDirectoryMode=0711\nStateDirectory=s\n"
+                                              "ExecStartPre=/bin/mkdir -m 740 -p /run/m /run/n\n"
+                                              "ExecStartPre=/bin/chown 55:66 /run/m\n"
+                                              "ExecStartPre=/bin/rm /run/o\n"));
     strs_take(&files, put("other.txt", "d /run/no\n"));
     EXPECT_EQ(tree_add_dir(&tree, "/run/b", 0700, NULL), 0, NULL);
     EXPECT_EQ(tmpfiles_add(&tree, &files, NULL), 0, NULL);
@@ -199,7 +247,8 @@ TEST(what_a_package_has_made_at_boot)
     } wanted[] = {
         {"/run/a", 0750, 33, 44},       {"/run/b", 0700, 0, 0},      {"/run/b/c", 02775, 0, 0},
         {"/run/two words", 0700, 0, 0}, {"/run/u", 0711, 33, 0},     {"/run/v/w", 0711, 33, 0},
-        {"/var/lib/s", 0755, 33, 0},    {"/run/b/text", 0644, 0, 0},
+        {"/var/lib/s", 0755, 33, 0},    {"/run/b/text", 0644, 0, 0}, {"/run/m", 0755, 55, 66},
+        {"/run/n", 0755, 0, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
         const struct tree_node *node = tree_find(&tree, wanted[i].path);
@@ -210,7 +259,8 @@ TEST(what_a_package_has_made_at_boot)
     }
     EXPECT_STR(buf_text(&tree_find(&tree, "/run/b/text")->data), "some words", NULL);
     EXPECT_STR(tree_find(&tree, "/run/link")->source, "/run/a", NULL);
-    static const char *const absent[] = {"/run/no", "/run/%i", "/x", "/relative", "/dev/x"};
+    static const char *const absent[] = {"/run/no", "/run/o",    "/run/%i",
+                                         "/x",      "/relative", "/dev/x"};
     for (size_t i = 0; i < ARRAY_LEN(absent); i++)
         EXPECT_TRUE(!tree_find(&tree, absent[i]), absent[i]);
     strs_free(&files);
@@ -228,14 +278,23 @@ TEST(a_family_of_packages)
         "status",
         "Package: srv-bin\nSource: srv (1.2)\nDepends: libsrv1, srv-extra, icons-data, other\n\n"
         "Package: srv\nDepends: srv-bin\n\nPackage: libsrv1\nSource: srv\n\n"
-        "Package: srv-extra\nSource: srv\n\nPackage: icons-data\n\nPackage: other\n"));
+        "Package: srv-extra\nSource: srv\nDepends: more-common\n\nPackage: icons-data\n\n"
+        "Package: other\nDepends: others-data\n\nPackage: more-common\n\n"
+        "Package: others-data\n\nPackage: srv-plugin\nSource: srv\nDepends: srv-bin (= 1)\n\n"
+        "Package: srv-doc\nSource: srv\nDepends: srv-bin\n\n"
+        "Package: friend\nDepends: srv-bin\n"));
+    free(put("info/srv-bin.list", "/etc/srv\n/etc/meet\n"));
+    free(put("info/srv-plugin:amd64.list", "/etc/srv\n"));
+    free(put("info/friend.list", "/etc/meet\n"));
     dpkg_open(&dpkg, root);
     dpkg_family(&dpkg, "srv-bin", &names);
-    REQUIRE(names.len == 4, NULL);
-    EXPECT_STR(names.at[0], "srv-bin", NULL);
-    EXPECT_STR(names.at[1], "srv-extra", NULL);
-    EXPECT_STR(names.at[2], "icons-data", NULL);
-    EXPECT_STR(names.at[3], "srv", NULL);
+    static const char *const wanted[] = {"srv-bin",     "libsrv1", "srv-extra", "icons-data",
+                                         "more-common", "srv",     "srv-plugin"};
+    REQUIRE(names.len == ARRAY_LEN(wanted), NULL);
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+        EXPECT_STR(names.at[i], wanted[i], NULL);
+    EXPECT_TRUE(!dpkg_is_shared(&dpkg, "/etc/srv", &names), "its own, and its plugin's");
+    EXPECT_TRUE(dpkg_is_shared(&dpkg, "/etc/meet", &names), "a friend's, too");
     strs_free(&names);
     dpkg_close(&dpkg);
     fs_tmpdir_remove(&root);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fake/fault.h"
 #include "fake/random.h"
 #include "fake/vfs_calls.h"
 #include "fake/vfs_world.h"
@@ -463,18 +464,19 @@ static int host_result(int result)
     return result < 0 ? -errno : 0;
 }
 
-static int host_write(const char *path, int flags, const void *data, size_t n, off_t pos)
+static ssize_t host_write(const char *path, int flags, const void *data, size_t n, off_t pos)
 {
     int fd = open(path, flags, 0644);
 
     if (fd < 0)
         return -errno;
-    int err = n && pwrite(fd, data, n, pos) < 0 ? -errno : 0;
+    ssize_t done = n ? pwrite(fd, data, n, pos) : 0;
+    done = done < 0 ? -errno : done;
     close(fd);
-    return err;
+    return done;
 }
 
-static int guest_write(const char *path, int flags, const void *data, size_t n, off_t pos)
+static ssize_t guest_write(const char *path, int flags, const void *data, size_t n, off_t pos)
 {
     struct file *file;
     int err = k_open(path, flags, 0644, &file);
@@ -483,7 +485,7 @@ static int guest_write(const char *path, int flags, const void *data, size_t n, 
         return err;
     ssize_t done = n ? k_write(file, data, n, pos) : 0;
     file_put(file);
-    return done < 0 ? (int)done : 0;
+    return done;
 }
 
 static int guest_truncate(const char *path, u64 size)
@@ -512,64 +514,108 @@ static int guest_chmod(const char *path, u32 mode)
     return err;
 }
 
-/* One random call on both; the results must be the same. */
-static void storm_call(int nr)
-{
-    static u8 data[9000];
-    const char *a = storm_name(), *b = storm_name();
-    size_t n = fake_random() % sizeof(data);
-    off_t pos = (off_t)(fake_random() % 20000);
-    int guest, host, op = (int)(fake_random() % 12);
-    char what[128];
+struct call {
+    int op;
+    const char *a, *b;
+    size_t n;
+    off_t pos;
+    u8 data[9000];
+};
 
-    memset(data, nr, sizeof(data));
-    snprintf(what, sizeof(what), "call %d: op %d %s %s", nr, op, a, b);
-    switch (op) {
+static struct call *random_call(int nr)
+{
+    static struct call call;
+
+    call.a = storm_name();
+    call.b = storm_name();
+    call.n = fake_random() % sizeof(call.data);
+    call.pos = (off_t)(fake_random() % 20000);
+    call.op = (int)(fake_random() % 12);
+    memset(call.data, nr, sizeof(call.data));
+    return &call;
+}
+
+static ssize_t guest_call(const struct call *c)
+{
+    switch (c->op) {
     case 0:
-        guest = vfs_mkdir(a, 0755);
-        host = host_result(mkdir(a, 0755));
-        break;
+        return vfs_mkdir(c->a, 0755);
     case 1:
-        guest = k_rmdir(a);
-        host = host_result(rmdir(a));
-        break;
+        return k_rmdir(c->a);
     case 2:
-        guest = k_unlink(a);
-        host = host_result(unlink(a));
-        break;
+        return k_unlink(c->a);
     case 3:
     case 4:
-        guest = k_rename(a, b, 0);
-        host = host_result(rename(a, b));
-        break;
+        return k_rename(c->a, c->b, 0);
     case 5:
-        guest = k_rename(a, b, RENAME_EXCHANGE);
-        host = host_result(renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE));
-        break;
+        return k_rename(c->a, c->b, RENAME_EXCHANGE);
     case 6:
-        guest = k_link(a, b);
-        host = host_result(linkat(AT_FDCWD, a, AT_FDCWD, b, 0));
-        break;
+        return k_link(c->a, c->b);
     case 7:
-        guest = k_symlink("f100", a);
-        host = host_result(symlink("f100", a));
-        break;
+        return k_symlink("f100", c->a);
     case 8:
-        guest = guest_truncate(a, (u64)pos);
-        host = host_result(truncate(a, pos));
-        break;
+        return guest_truncate(c->a, (u64)c->pos);
     case 9:
-        guest = guest_chmod(a, (u32)pos & 0777);
-        host = host_result(chmod(a, (mode_t)pos & 0777));
-        break;
+        return guest_chmod(c->a, (u32)c->pos & 0777);
     default:
-        guest = guest_write(a, op == 10 ? O_RDWR : O_RDWR | O_CREAT, data, n, pos);
-        host = host_write(a, op == 10 ? O_RDWR : O_RDWR | O_CREAT, data, n, pos);
+        return guest_write(c->a, c->op == 10 ? O_RDWR : O_RDWR | O_CREAT, c->data, c->n, c->pos);
     }
+}
+
+static ssize_t host_call(const struct call *c)
+{
+    switch (c->op) {
+    case 0:
+        return host_result(mkdir(c->a, 0755));
+    case 1:
+        return host_result(rmdir(c->a));
+    case 2:
+        return host_result(unlink(c->a));
+    case 3:
+    case 4:
+        return host_result(rename(c->a, c->b));
+    case 5:
+        return host_result(renameat2(AT_FDCWD, c->a, AT_FDCWD, c->b, RENAME_EXCHANGE));
+    case 6:
+        return host_result(linkat(AT_FDCWD, c->a, AT_FDCWD, c->b, 0));
+    case 7:
+        return host_result(symlink("f100", c->a));
+    case 8:
+        return host_result(truncate(c->a, c->pos));
+    case 9:
+        return host_result(chmod(c->a, (mode_t)c->pos & 0777));
+    default:
+        return host_write(c->a, c->op == 10 ? O_RDWR : O_RDWR | O_CREAT, c->data, c->n, c->pos);
+    }
+}
+
+/* One random call on both; the results must be the same.  @nth: so many allocations on memory is
+ * short, 0: it never is; a call that could not be made for that has changed nothing, and a write is
+ * as short as it says. */
+static void storm_call(int nr, u32 nth)
+{
+    struct fault fault = {.nth = nth - 1, .err = -1}, none = {.nth = 1};
+    struct call *call = random_call(nr);
+    char what[160];
+
+    if (nth && call->op == 11)
+        call->n = 0; /* made is made, whatever becomes of what is written then */
+    if (nth)
+        (void)fault_arm(&fault);
+    ssize_t guest = guest_call(call);
+    (void)fault_arm(&none);
+    bool failed = nth && fault.err;
+    if (failed && (guest == -ENOMEM || guest == -ENOSPC))
+        return;
+    if (failed && guest > 0)
+        call->n = (size_t)guest;
+    ssize_t host = host_call(call);
+    snprintf(what, sizeof(what), "call %d: op %d %s %s, failed: %s %u", nr, call->op, call->a,
+             call->b, failed ? fault.what : "nothing", nth);
     EXPECT_EQ(guest, host, what);
 }
 
-static void storm(bool layered)
+static void storm(bool layered, bool short_of_memory)
 {
     char dir[] = "/tmp/ingot-storm-XXXXXX";
     struct super_block *layer;
@@ -593,7 +639,7 @@ static void storm(bool layered)
     }
     REQUIRE(!chdir(dir), dir);
     for (int i = 0; i < STORM_CALLS; i++) {
-        storm_call(i);
+        storm_call(i, short_of_memory ? 1 + (u32)(fake_random() % 6) : 0);
         if (i % 500 == 0)
             dentry_shrink(i % 1000 ? UINT64_MAX : 10);
         if (i % 300 == 0)
@@ -605,10 +651,20 @@ static void storm(bool layered)
 
 TEST(a_storm_on_tmpfs_is_as_on_linux)
 {
-    storm(false);
+    storm(false, false);
 }
 
 TEST(a_storm_on_the_overlay_is_as_on_linux)
 {
-    storm(true);
+    storm(true, false);
+}
+
+TEST(a_storm_on_tmpfs_short_of_memory_does_what_it_says)
+{
+    storm(false, true);
+}
+
+TEST(a_storm_on_the_overlay_short_of_memory_does_what_it_says)
+{
+    storm(true, true);
 }

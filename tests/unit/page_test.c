@@ -198,6 +198,19 @@ TEST(page_init_puts_its_array_where_it_is_told)
     EXPECT_EQ(free_pages(), before, "all came back");
 }
 
+TEST(the_first_pages_are_handed_out_in_one_piece_of_2_mib_with_what_tells_of_them)
+{
+    static const struct mem_region large[] = {{0x220000, MIB(200)}};
+
+    REQUIRE(!machine_create(large, 1), NULL);
+    for (int i = 0; i < 256; i++) {
+        struct page *page = page_alloc(0, 0);
+        EXPECT_EQ(page_to_phys(page) >> 21, 1, "beside the kernel's end");
+        EXPECT_EQ(virt_to_phys(page) >> 21, 1, "as its struct page is");
+    }
+    EXPECT_TRUE(page_alloc(PAGE_MAX_ORDER, 0) != NULL, "there is more");
+}
+
 TEST(page_init_refuses_memory_without_room_for_its_own_array)
 {
     static const struct mem_region tiny[] = {{0, 0x1000}, {MIB(200), 0x1000}};

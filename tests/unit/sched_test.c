@@ -112,6 +112,13 @@ static void exclusive_sleeper(void)
     nr_woken++;
 }
 
+TEST(a_queue_that_was_left_since_somebody_looked_wakes_nobody)
+{
+    waitq_init(&queue);
+    waitq_wake_waiters(&queue, 0, 1);
+    waitq_wake_waiters(&queue, 0, UINT32_MAX);
+}
+
 TEST(exclusive_waiters_are_woken_one_by_one)
 {
     machine_start();

@@ -76,6 +76,26 @@ static int count_blobs(void)
     return count;
 }
 
+/* For the blobs that are about to leave; how many these are. */
+static int a_minute_passes(void)
+{
+    struct timespec before[2] = {{.tv_sec = time(NULL) - 61}, {.tv_sec = time(NULL) - 61}};
+    char *path = fs_join(home, "blobs/sha256");
+    DIR *dir = opendir(path);
+    struct stat st;
+    int count = 0;
+
+    for (const struct dirent *entry; dir && (entry = readdir(dir));)
+        if (fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && (st.st_mode & 0777) == 0400) {
+            EXPECT_EQ(utimensat(dirfd(dir), entry->d_name, before, 0), 0, NULL);
+            count++;
+        }
+    if (dir)
+        closedir(dir);
+    free(path);
+    return count;
+}
+
 TEST(store_finds_by_name_and_by_id)
 {
     struct image image = {0}, again = {0};
@@ -218,6 +238,11 @@ TEST(store_moves_a_name_and_drops_what_nobody_needs)
     begin();
     put("a:1", "one", &err);
     put("a:1", "two", &err);
+    EXPECT_EQ(count_blobs(), 6, "somebody may be about to open the first");
+    put("a:1", "two", &err);
+    EXPECT_EQ(count_blobs(), 6, "still");
+    EXPECT_EQ(a_minute_passes(), 3, NULL);
+    put("a:1", "two", &err);
     EXPECT_EQ(count_blobs(), 3, "layer, config and manifest of the second");
     EXPECT_EQ(store_tag("a:1", "b:1", &err), 0, err.text);
     EXPECT_EQ(remove_one("a:1", &untagged, &deleted, &err), 0, err.text);
@@ -228,6 +253,26 @@ TEST(store_moves_a_name_and_drops_what_nobody_needs)
     EXPECT_EQ(deleted.len, 1, NULL);
     EXPECT_EQ(count_blobs(), 0, NULL);
     EXPECT_EQ(remove_one("b:1", &untagged, &deleted, &err), -ENOENT, NULL);
+    strs_free(&untagged);
+    strs_free(&deleted);
+    fs_tmpdir_remove(&home);
+}
+
+TEST(store_keeps_what_is_listed_again_before_it_left)
+{
+    struct strs untagged = {0}, deleted = {0};
+    struct image image = {0};
+    struct err err = {0};
+
+    begin();
+    put("a:1", "one", &err);
+    put("a:1", "two", &err);
+    put("b:1", "one", &err);
+    EXPECT_EQ(a_minute_passes(), 0, "all are listed");
+    EXPECT_EQ(remove_one("a:1", &untagged, &deleted, &err), 0, err.text);
+    EXPECT_EQ(count_blobs(), 3, "who removes an image has its room at once");
+    EXPECT_EQ(load("b:1", &image, &err), 0, err.text);
+    image_free(&image);
     strs_free(&untagged);
     strs_free(&deleted);
     fs_tmpdir_remove(&home);

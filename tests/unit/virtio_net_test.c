@@ -1,10 +1,12 @@
 /* The driver of virtio-net against a device that is played, and that does not play by the rules. */
 #include "test.h"
 
+#include "drv/virtq_ring.h"
 #include "fake/net_world.h"
 #include "fake/played_device.h"
 #include "mm/page.h"
 #include "net/ip6.h"
+#include "sched/wait.h"
 
 #include <arpa/inet.h>
 
@@ -242,4 +244,57 @@ TEST(a_device_that_refuses_more_pairs_is_used_with_one)
     EXPECT_TRUE(take_sent(TX) > 0, "by the first");
     EXPECT_EQ(take_sent(TX2), 0, "not by the second");
     EXPECT_FALSE(played.broken, played_why);
+}
+
+static bool interrupts_are_wanted(void)
+{
+    return !(played_queues[RX]->avail->flags & NO_INTERRUPT);
+}
+
+TEST(a_busy_machine_is_looked_at_without_interrupts)
+{
+    up();
+    receive(HDR + 60);
+    EXPECT_FALSE(interrupts_are_wanted(), "somebody will look");
+    u64 before = netif_sum_stats(ours()).rx_packets;
+
+    REQUIRE(played_fill(RX, frame, HDR + 60), "a buffer");
+    EXPECT_TRUE(sched_look(false), "it is found");
+    EXPECT_EQ(netif_sum_stats(ours()).rx_packets, before + 1, NULL);
+    EXPECT_FALSE(sched_look(false), "there is no other");
+    EXPECT_FALSE(interrupts_are_wanted(), "still");
+    EXPECT_FALSE(sched_look(true), "nor before the CPU rests");
+    EXPECT_TRUE(interrupts_are_wanted(), "who rests wants to be told");
+    receive(HDR + 60);
+    EXPECT_EQ(netif_sum_stats(ours()).rx_packets, before + 2, NULL);
+}
+
+TEST(a_machine_that_computes_has_interrupts_again)
+{
+    up();
+    receive(HDR + 60);
+    u64 before = netif_sum_stats(ours()).rx_packets;
+
+    for (u32 i = 1; i <= 8; i++) {
+        REQUIRE(played_fill(RX, frame, HDR + 60), "a buffer");
+        world_pass(2 * NSEC_PER_MSEC);
+        EXPECT_EQ(netif_sum_stats(ours()).rx_packets, before + i, "the timer looks");
+    }
+    for (u32 i = 0; i < 60; i++) {
+        EXPECT_TRUE(interrupts_are_wanted(), "nobody has looked for long");
+        receive(HDR + 60);
+    }
+    for (u32 i = 0; i < 10; i++)
+        receive(HDR + 60);
+    EXPECT_FALSE(interrupts_are_wanted(), "and once more");
+}
+
+TEST(a_broken_device_is_not_looked_at_for_ever)
+{
+    up();
+    receive(HDR + 60);
+    played_use(RX, 4711, 70);
+    EXPECT_TRUE(sched_look(false), "something");
+    EXPECT_TRUE(played.broken, "shut off");
+    EXPECT_FALSE(sched_look(true), "nothing any more");
 }

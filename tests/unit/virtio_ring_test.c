@@ -15,6 +15,7 @@
 #include "mm/heap.h"
 #include "mm/page.h"
 #include "plat/plat.h"
+#include "sched/wait.h"
 #include "sim/seeds.h"
 
 /* ---- the ring, on a processor that keeps what it writes to itself for a while ---- */
@@ -262,6 +263,8 @@ static void work(void)
     for (u32 i = 0; i < 20000 && (interrupt || works()); i++) {
         device_turn();
         safe_point();
+        if (!dice(4) && sched_look)
+            (void)sched_look(true); /* the guest rests */
     }
 }
 

@@ -192,21 +192,22 @@ arch_clear_user:
     .type arch_strncpy_user, @function
 arch_strncpy_user:
     xorl %eax, %eax
-    movabsq $0x0101010101010101, %r8
+    movabsq $-0x0101010101010101, %r8
     movabsq $0x8080808080808080, %r9
-1:  leaq 8(%rax), %r10          /* eight at a time; what lies behind the NUL is copied too */
-    cmpq %rdx, %r10
-    ja 5f
-2:  movq (%rsi, %rax), %rcx
+    subq $8, %rdx               /* where the last whole word begins */
+    jb 1f
+2:  movq (%rsi, %rax), %rcx     /* eight at a time; what lies behind the NUL is copied too */
     movq %rcx, (%rdi, %rax)
-    movq %rcx, %r11
-    subq %r8, %r11
+    leaq (%rcx, %r8), %r11
     notq %rcx
-    andq %r11, %rcx
-    andq %r9, %rcx              /* the top bit of each zero byte, the lowest one surely */
+    andq %r9, %r11
+    andq %r11, %rcx             /* the top bit of each zero byte, the lowest one surely */
     jne 3f
-    movq %r10, %rax
-    jmp 1b
+    addq $8, %rax
+    cmpq %rdx, %rax
+    jbe 2b
+1:  addq $8, %rdx
+    jmp 5f
 3:  bsfq %rcx, %rcx
     shrl $3, %ecx
     addq %rcx, %rax
@@ -222,7 +223,7 @@ arch_strncpy_user:
     incq %rax
     jmp 5b
 7:  ret
-    EX 2b, 5b
+    EX 2b, 1b
     EX 6b, 4b
     .size arch_strncpy_user, . - arch_strncpy_user
 

@@ -90,12 +90,3 @@ void arch_frame_init(struct trap_frame *frame, u64 rip, u64 rsp)
     frame->cs = SEL_CODE;
     frame->ss = SEL_DATA;
 }
-
-void arch_frame_sanitise(struct trap_frame *frame)
-{
-    frame->cs = SEL_CODE;
-    frame->ss = SEL_DATA;
-    frame->rflags = (frame->rflags & RFLAGS_PROGRAM) | RFLAGS_FIXED | RFLAGS_IF;
-    if (frame->rip >> 47)
-        frame->rip = 0;
-}

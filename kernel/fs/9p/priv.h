@@ -59,6 +59,7 @@ struct p9_msg {
     bool bad; /* too long to send, or the answer was too short */
 };
 
+/** What is behind an inode's file system, and behind the inode. */
 static inline struct p9_client *p9_client_of(const struct inode *inode)
 {
     return inode->sb->data;
@@ -70,6 +71,7 @@ static inline struct p9_inode *p9_inode_of(const struct inode *inode)
 
 /** Begin a message of @type; p9_end() ends it in any case. 0, -ENOMEM. Sleeps for a slot. */
 int p9_begin(struct p9_client *client, struct p9_msg *m, enum p9_type type);
+/** Append to the message; what does not fit fails p9_call() with -ENAMETOOLONG. */
 void p9_put(struct p9_msg *m, const void *bytes, size_t len);
 void p9_put16(struct p9_msg *m, u16 value);
 void p9_put32(struct p9_msg *m, u32 value);
@@ -83,6 +85,7 @@ void p9_put_str(struct p9_msg *m, const char *text, size_t len);
 int p9_call(struct p9_msg *m, const void *data, u32 data_len);
 /** p9_call() of a read: up to @room bytes of contiguous memory @into; *@got of them. */
 int p9_call_read(struct p9_msg *m, void *into, u32 room, u32 *got);
+/** The next of the answer; behind its end 0, and p9_end() says so. */
 u8 p9_get8(struct p9_msg *m);
 u16 p9_get16(struct p9_msg *m);
 u32 p9_get32(struct p9_msg *m);
@@ -97,6 +100,7 @@ int p9_finish(struct p9_msg *m);
 
 /** A fid with a number of its own, which the server does not know yet. NULL: no memory. */
 struct p9_fid *p9_fid_create(struct p9_client *client);
+/** One more reference. */
 static inline void p9_fid_get(struct p9_fid *fid)
 {
     ref_get(&fid->refs);

@@ -333,23 +333,41 @@ int ext4_free_blocks(struct ext4_handle *h, u64 block, u32 len, bool meta)
                    (unsigned long long)block, len);
         return -EUCLEAN;
     }
-    int err = change_range(h, block, len, false);
-    if (!err)
-        err = handle_free_blocks(h, block, len, meta);
-    if (!err)
-        __atomic_add_fetch(&h->fs->freed, len, __ATOMIC_RELAXED);
-    return err;
-}
-
-int ext4_alloc_meta(struct ext4_handle *h, u64 goal, bool reserved, u64 *block)
-{
-    u32 got;
-    int err = ext4_claim(h->fs, goal, 1, reserved, block, &got);
-
+    struct list_head records = LIST_INIT(records);
+    int err = handle_take_records(h, len, meta, &records);
     if (err)
         return err;
-    err = ext4_record(h, *block, 1);
+    err = change_range(h, block, len, false);
+    if (err) {
+        journal_put_records(&h->fs->journal, &records);
+        return err;
+    }
+    handle_free_blocks(h, block, len, meta, &records);
+    __atomic_add_fetch(&h->fs->freed, len, __ATOMIC_RELAXED);
+    return 0;
+}
+
+int ext4_new_meta(struct ext4_handle *h, u64 goal, bool reserved, struct ext4_buf **out)
+{
+    struct ext4_buf *buf;
+    u64 block;
+    u32 got;
+
+    int err = ext4_claim(h->fs, goal, 1, reserved, &block, &got);
     if (err)
-        ext4_unclaim(h->fs, *block, 1);
+        return err;
+    err = buf_new(h->fs, block, &buf);
+    if (err)
+        goto unclaim;
+    err = ext4_record(h, block, 1);
+    if (err)
+        goto put_buf;
+    *out = buf;
+    return 0;
+
+put_buf:
+    buf_put(h->fs, buf);
+unclaim:
+    ext4_unclaim(h->fs, block, 1);
     return err;
 }

@@ -483,18 +483,16 @@ static int write_log(struct commit *c)
 
 static void free_records(struct ext4_fs *fs, struct list_head *list, bool give_back)
 {
-    struct ext4_freed *freed, *next;
+    const struct ext4_freed *freed;
 
-    list_for_each_safe(freed, next, list, node)
-    {
-        if (give_back) {
-            ext4_discard_freed(fs, freed->block, freed->len);
-            ext4_unclaim(fs, freed->block, freed->len);
-            __atomic_sub_fetch(&fs->freed, freed->len, __ATOMIC_RELAXED);
-        }
-        list_remove(&freed->node);
-        kfree(freed);
+    list_for_each(freed, list, node) {
+        if (!give_back)
+            break;
+        ext4_discard_freed(fs, freed->block, freed->len);
+        ext4_unclaim(fs, freed->block, freed->len);
+        __atomic_sub_fetch(&fs->freed, freed->len, __ATOMIC_RELAXED);
     }
+    journal_put_records(&fs->journal, list);
 }
 
 static void close_door(struct ext4_journal *j)

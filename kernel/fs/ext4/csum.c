@@ -1,5 +1,5 @@
 /* Checksums of metadata, each kind in its own way: filesystems/ext4, "checksums". */
-#include "fs/ext4/priv.h"
+#include "fs/ext4/dir_priv.h"
 #include "lib/string.h"
 
 static const u8 zeros[8];

@@ -1,7 +1,7 @@
 /* Directories: blocks of entries, searched one after the other where there is no index (dx.c).
  * A block is checked when it comes into memory; afterwards its entries can be followed. */
 #include "abi/errno.h"
-#include "fs/ext4/priv.h"
+#include "fs/ext4/dir_priv.h"
 #include "lib/string.h"
 
 u8 ext4_file_type_of(u32 mode)
@@ -255,23 +255,23 @@ int ext4_dir_append(struct ext4_handle *h, struct inode *dir, struct ext4_buf **
 {
     struct ext4_fs *fs = h->fs;
     struct ext4_inode *ei = ext4_i(dir);
-    u64 block;
+    struct ext4_buf *buf;
 
     *index = dir_blocks(dir);
     mutex_lock(&ei->map_lock);
     u64 goal = ei->hit_len ? ei->hit_start + ei->hit_len : ei->goal;
-    int err = ext4_alloc_meta(h, goal, false, &block);
+    int err = ext4_new_meta(h, goal, false, &buf);
     if (err)
         goto unlock;
-    err = ext4_insert_extent(h, dir, *index, block, 1, false, false);
-    if (!err)
-        err = buf_new(fs, block, out);
+    err = ext4_insert_extent(h, dir, *index, buf->block, 1, false, false);
     if (err) {
-        (void)ext4_free_blocks(h, block, 1, true); /* the first error counts */
+        (void)ext4_free_blocks(h, buf->block, 1, true); /* the first error counts */
+        buf_put(fs, buf);
         goto unlock;
     }
-    handle_change(h, *out, EXT4_DIR_LEAF, ei->seed);
-    ext4_dir_init_leaf(fs, (*out)->data);
+    handle_change(h, buf, EXT4_DIR_LEAF, ei->seed);
+    ext4_dir_init_leaf(fs, buf->data);
+    *out = buf;
     ext4_count_blocks(dir, 1);
     dir->size += fs->block_size;
 unlock:

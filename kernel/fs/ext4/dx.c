@@ -2,7 +2,7 @@
  * directories".  The index is at most three levels deep; what is full is split from the top, and
  * the search begun anew. */
 #include "abi/errno.h"
-#include "fs/ext4/priv.h"
+#include "fs/ext4/dir_priv.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 

@@ -2,7 +2,7 @@
  * leaves are split.  A position is the hash, both halves; leaves whose first hash goes on from the
  * one before are sorted with it. */
 #include "abi/errno.h"
-#include "fs/ext4/priv.h"
+#include "fs/ext4/dir_priv.h"
 #include "lib/string.h"
 #include "mm/heap.h"
 

@@ -87,16 +87,10 @@ static int new_node(struct ext4_handle *h, struct inode *inode, const struct ext
                     bool reserved, struct ext4_node *out)
 {
     struct ext4_fs *fs = h->fs;
-    u64 block;
 
-    int err = ext4_alloc_meta(h, ext4_i(inode)->goal, reserved, &block);
+    int err = ext4_new_meta(h, ext4_i(inode)->goal, reserved, &out->buf);
     if (err)
         return err;
-    err = buf_new(fs, block, &out->buf);
-    if (err) {
-        (void)ext4_free_blocks(h, block, 1, true); /* a block is lost at worst */
-        return err;
-    }
     ext4_count_blocks(inode, 1);
     out->head = (void *)out->buf->data;
     change_node(h, inode, out);
@@ -285,16 +279,16 @@ int ext4_mark_written(struct ext4_handle *h, struct inode *inode, u32 block, u32
 static int drop_empty(struct ext4_handle *h, struct inode *inode, struct ext4_path *path)
 {
     u32 level = path->depth;
-    int err = 0;
 
-    for (; level && !nr_entries(&path->nodes[level]) && !err; level--) {
+    for (; level && !nr_entries(&path->nodes[level]); level--) {
         struct ext4_node *node = &path->nodes[level], *parent = node - 1;
+        int err = ext4_free_blocks(h, node->buf->block, 1, true);
+        if (err)
+            return err; /* an empty leaf is a leaf */
         change_node(h, inode, parent);
         delete_entry(parent, parent->at);
-        u64 block = node->buf->block;
-        err = ext4_free_blocks(h, block, 1, true);
         ext4_count_blocks(inode, -1);
-        if (!err && nr_entries(parent) && !parent->at)
+        if (nr_entries(parent) && !parent->at)
             fix_keys(h, inode, path, level - 1);
     }
     if (!level && !nr_entries(&path->nodes[0])) {
@@ -302,7 +296,7 @@ static int drop_empty(struct ext4_handle *h, struct inode *inode, struct ext4_pa
         root->depth = le16_of(0);
         root->max = le16_of(4);
     }
-    return err;
+    return 0;
 }
 
 /* Take [from, to) out of the entry of @path, which overlaps it. */
@@ -315,10 +309,11 @@ static int cut_extent(struct ext4_handle *h, struct inode *inode, struct ext4_pa
     u32 cut_from = max(from, first), cut_to = min(to, end);
     u64 start = extent_start(&old);
     bool unwritten = extent_unwritten(&old);
-    int err = 0;
 
-    if (cut_from > first && cut_to < end) /* in two; the part behind comes first, it may fail */
-        err = is_full(leaf) ? -EAGAIN : 0;
+    if (cut_from > first && cut_to < end && is_full(leaf)) /* it will be two */
+        return -EAGAIN;
+    int err = ext4_free_blocks(h, start + (cut_from - first), cut_to - cut_from,
+                               !S_ISREG(inode->mode)); /* first: it may fail */
     if (err)
         return err;
     change_node(h, inode, leaf);
@@ -339,8 +334,7 @@ static int cut_extent(struct ext4_handle *h, struct inode *inode, struct ext4_pa
             fix_keys(h, inode, path, path->depth);
     }
     ext4_count_blocks(inode, -(s64)(cut_to - cut_from));
-    err = ext4_free_blocks(h, start + (cut_from - first), cut_to - cut_from, !S_ISREG(inode->mode));
-    return err ? err : nr_entries(leaf) ? 0 : drop_empty(h, inode, path);
+    return nr_entries(leaf) ? 0 : drop_empty(h, inode, path);
 }
 
 /* How much of the extent that ends last before @to may go under the handle: each group costs. */

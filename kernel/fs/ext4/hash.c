@@ -1,6 +1,6 @@
 /* Hashes of names in indexed directories: filesystems/ext4, "hash tree directories". */
 #include "arch/vector.h"
-#include "fs/ext4/priv.h"
+#include "fs/ext4/dir_priv.h"
 #include "lib/string.h"
 
 #define EOF_HASH 0x7fffffffu

@@ -24,18 +24,47 @@ void journal_init(struct ext4_fs *fs)
     mutex_init(&j->commit_lock);
     waitq_init(&j->wait);
     list_init(&j->home);
+    list_init(&j->spare);
+    for (u32 i = 0; i < EXT4_SPARE_RECORDS; i++)
+        list_add_tail(&j->spare, &j->records[i].node);
     tx_init(&j->running, 1);
 }
 
-static void free_list(struct list_head *list)
+static bool is_spare(const struct ext4_journal *j, const struct ext4_freed *record)
 {
-    struct ext4_freed *freed, *next;
+    return record >= j->records && record < j->records + EXT4_SPARE_RECORDS;
+}
 
-    list_for_each_safe(freed, next, list, node)
+void journal_put_records(struct ext4_journal *j, struct list_head *records)
+{
+    struct ext4_freed *record, *next;
+
+    list_for_each_safe(record, next, records, node)
     {
-        list_remove(&freed->node);
-        kfree(freed);
+        list_remove(&record->node);
+        if (!is_spare(j, record)) {
+            kfree(record);
+            continue;
+        }
+        mutex_lock(&j->lock);
+        list_add_tail(&j->spare, &record->node);
+        mutex_unlock(&j->lock);
     }
+}
+
+static struct ext4_freed *take_record(struct ext4_journal *j)
+{
+    struct ext4_freed *record = kmalloc(sizeof(*record));
+
+    if (likely(record != NULL))
+        return record;
+    mutex_lock(&j->lock);
+    if (!list_empty(&j->spare)) {
+        record = list_first(&j->spare, struct ext4_freed, node);
+        list_remove(&record->node);
+    }
+    mutex_unlock(&j->lock);
+    return record;
 }
 
 void journal_fini(struct ext4_fs *fs)
@@ -43,8 +72,8 @@ void journal_fini(struct ext4_fs *fs)
     struct ext4_journal *j = &fs->journal;
 
     if (j->running.bufs.next) {
-        free_list(&j->running.freed);
-        free_list(&j->running.revoked);
+        journal_put_records(j, &j->running.freed);
+        journal_put_records(j, &j->running.revoked);
     }
     kfree(j->map);
 }
@@ -159,17 +188,12 @@ void handle_change(struct ext4_handle *h, struct ext4_buf *buf, enum ext4_kind k
 }
 
 /* A block that held metadata is metadata no more: no copy of it shall be written any more, neither
- * from memory nor from the log. */
-static int forget(struct ext4_fs *fs, u64 block)
+ * from memory nor, by @revoke, from the log. */
+static void forget(struct ext4_fs *fs, u64 block, struct ext4_freed *revoke)
 {
     struct ext4_journal *j = &fs->journal;
-    struct ext4_freed *revoke = kmalloc(sizeof(*revoke));
     struct ext4_buf *buf = buf_find(fs, block);
 
-    if (!revoke) {
-        buf_put(fs, buf);
-        return -ENOMEM;
-    }
     mutex_lock(&j->lock);
     if (buf && buf->flags & BUF_TX) {
         list_remove(&buf->tx);
@@ -182,33 +206,51 @@ static int forget(struct ext4_fs *fs, u64 block)
     if (buf)
         __atomic_and_fetch(&buf->flags, ~(u32)(BUF_TX | BUF_HOME | BUF_VALID | BUF_CHECKED),
                            __ATOMIC_RELEASE);
-    if (j->on_disk) {
-        *revoke = (struct ext4_freed){.block = block, .len = 1};
+    if (revoke) {
+        revoke->block = block;
+        revoke->len = 1;
         list_add_tail(&j->running.revoked, &revoke->node);
         j->running.nr_revoked++;
-        revoke = NULL;
     }
     mutex_unlock(&j->lock);
-    kfree(revoke);
     buf_put(fs, buf);
+}
+
+int handle_take_records(struct ext4_handle *h, u32 len, bool meta, struct list_head *records)
+{
+    struct ext4_journal *j = &h->fs->journal;
+    u64 nr = 1 + (meta && j->on_disk ? (u64)len : 0);
+
+    for (u64 i = 0; i < nr; i++) {
+        struct ext4_freed *record = take_record(j);
+        if (!record) {
+            journal_put_records(j, records);
+            return -ENOMEM;
+        }
+        list_add(records, &record->node);
+    }
     return 0;
 }
 
-int handle_free_blocks(struct ext4_handle *h, u64 block, u32 len, bool meta)
+static struct ext4_freed *next_record(struct list_head *records)
+{
+    struct ext4_freed *record = list_first(records, struct ext4_freed, node);
+
+    list_remove(&record->node);
+    return record;
+}
+
+void handle_free_blocks(struct ext4_handle *h, u64 block, u32 len, bool meta,
+                        struct list_head *records)
 {
     struct ext4_journal *j = &h->fs->journal;
-    struct ext4_freed *freed = kmalloc(sizeof(*freed));
-    int err = freed ? 0 : -ENOMEM;
+    struct ext4_freed *freed = next_record(records);
 
-    for (u32 i = 0; meta && i < len && !err; i++)
-        err = forget(h->fs, block + i);
-    if (err) {
-        kfree(freed);
-        return err;
-    }
-    *freed = (struct ext4_freed){.block = block, .len = len};
+    for (u32 i = 0; meta && i < len; i++)
+        forget(h->fs, block + i, j->on_disk ? next_record(records) : NULL);
+    freed->block = block;
+    freed->len = len;
     mutex_lock(&j->lock);
     list_add_tail(&j->running.freed, &freed->node);
     mutex_unlock(&j->lock);
-    return 0;
 }

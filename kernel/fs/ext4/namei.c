@@ -2,7 +2,7 @@
  * are locked by vfs.  Everything that may be refused is looked at before the handle is opened. */
 #include "abi/errno.h"
 #include "abi/fcntl.h"
-#include "fs/ext4/priv.h"
+#include "fs/ext4/dir_priv.h"
 #include "lib/string.h"
 
 enum { CREDITS_NEW_INODE = 2 + CREDITS_INODE };
@@ -124,7 +124,6 @@ static int write_target(struct ext4_handle *h, struct inode *inode, const char *
     struct ext4_fs *fs = h->fs;
     struct ext4_inode *ei = ext4_i(inode);
     struct ext4_buf *buf;
-    u64 block;
 
     inode->size = len;
     if (len < sizeof(ei->block)) {
@@ -133,14 +132,15 @@ static int write_target(struct ext4_handle *h, struct inode *inode, const char *
     }
     ext4_init_tree(ei);
     ei->iflags |= EXT4_EXTENTS_FL;
-    int err = ext4_alloc_meta(h, ei->goal, false, &block);
+    int err = ext4_new_meta(h, ei->goal, false, &buf);
     if (err)
         return err;
-    err = ext4_insert_extent(h, inode, 0, block, 1, false, false);
-    if (!err)
-        err = buf_new(fs, block, &buf);
-    if (err)
+    err = ext4_insert_extent(h, inode, 0, buf->block, 1, false, false);
+    if (err) {
+        (void)ext4_free_blocks(h, buf->block, 1, true); /* the first error counts */
+        buf_put(fs, buf);
         return err;
+    }
     handle_change(h, buf, EXT4_PLAIN, 0);
     memcpy(buf->data, target, len);
     buf_put(fs, buf);

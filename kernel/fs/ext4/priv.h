@@ -75,7 +75,7 @@ struct ext4_group {
 
 /* Blocks that were freed and may be used once the transaction is on disk. */
 struct ext4_freed {
-    struct list_head node;
+    struct list_head node; /* [J] */
     u64 block;
     u32 len;
 };
@@ -93,6 +93,9 @@ struct ext4_tx {
     u64 started_ns;           /* [J] when the first handle was opened; 0: none */
 };
 
+/* What is freed must be noted; with these for when memory is short a file can still go. */
+enum { EXT4_SPARE_RECORDS = 32 };
+
 struct ext4_journal {
     struct mutex lock;        /* a leaf but for buf_lock */
     struct waitq wait;        /* .barrier cleared, or handles closed */
@@ -105,6 +108,8 @@ struct ext4_journal {
     u32 nr_home;              /* [J] */
     u32 max_tx;               /* [I] blocks a transaction may have */
     bool on_disk;             /* [I] there is a journal; else commits write to the places */
+    struct list_head spare;   /* [J] those of .records that are free */
+    struct ext4_freed records[EXT4_SPARE_RECORDS];
     /* the rest only with one; under commit_lock */
     u64 *map; /* [I] owns; runs of the journal: see journal_block() */
     u32 nr_runs;
@@ -209,6 +214,7 @@ struct ext4_inode {
     u32 dir_goal; /* [M] directories: where a search for room starts */
 };
 
+/** What is behind a super block, and behind an inode. */
 static inline struct ext4_fs *ext4_of(const struct super_block *sb)
 {
     return sb->data;
@@ -217,10 +223,12 @@ static inline struct ext4_inode *ext4_i(const struct inode *inode)
 {
     return inode->data;
 }
+/** Does the volume have EXT4_INCOMPAT_* @feature? */
 static inline bool ext4_has_incompat(const struct ext4_fs *fs, u32 feature)
 {
     return fs->incompat & feature;
 }
+/** The super block as the disk has it; changed under a handle, by change of fs->super_buf. */
 static inline struct ext4_super_block *ext4_super(const struct ext4_fs *fs)
 {
     return (struct ext4_super_block *)(void *)(fs->super_buf->data + fs->super_offset);
@@ -258,28 +266,29 @@ int buf_read(struct ext4_fs *fs, u64 block, struct ext4_buf **out);
 /** As buf_read, and its checksum as @kind, with @seed, is right; -EUCLEAN and an error told. */
 int buf_read_kind(struct ext4_fs *fs, u64 block, enum ext4_kind kind, u32 seed,
                   struct ext4_buf **out);
-/** The buffer of a block that is all new: cleared, not read. */
+/** The buffer of a block that is all new, with a reference: cleared, not read. 0 or -ENOMEM. */
 int buf_new(struct ext4_fs *fs, u64 block, struct ext4_buf **out);
+/** Let go of a reference; NULL is none. */
 void buf_put(struct ext4_fs *fs, struct ext4_buf *buf);
-static inline void buf_get(struct ext4_fs *fs, struct ext4_buf *buf)
-{
-    spin_lock(&fs->buf_lock);
-    buf->refs++;
-    spin_unlock(&fs->buf_lock);
-}
 /** The buffer if it is in memory, with a reference, or NULL. */
 struct ext4_buf *buf_find(struct ext4_fs *fs, u64 block);
 /** Write it to its place now, by itself, and flush. For the super block. */
 int buf_write_home(struct ext4_fs *fs, struct ext4_buf *buf);
-/** Free all; nobody uses any. */
-void buf_fini(struct ext4_fs *fs);
+/** At the mount: no buffers, and the shrinker knows of them; and free all, which nobody uses. */
 void buf_init(struct ext4_fs *fs);
+void buf_fini(struct ext4_fs *fs);
 
 /* ---- csum.c ---- */
 
 /** Make the checksum of @buf true, by its kind. */
 void ext4_seal(struct ext4_fs *fs, struct ext4_buf *buf);
+/**
+ * Is the checksum that @buf holds right for @kind and @seed?  True where the kind has none, or the
+ * volume.
+ */
 bool ext4_csum_ok(struct ext4_fs *fs, const struct ext4_buf *buf, enum ext4_kind kind, u32 seed);
+/** The checksums of other things, as they stand on the disk; of @nr bits of a bitmap, of which 8
+ * make a byte.  An inode's seed is that of all that belongs to it. */
 u16 ext4_group_csum(struct ext4_fs *fs, u32 group, const struct ext4_group_desc *desc);
 u32 ext4_inode_csum(const struct ext4_fs *fs, u32 seed, const struct ext4_disk_inode *raw);
 u32 ext4_inode_seed(const struct ext4_fs *fs, u32 ino, u32 generation);
@@ -293,17 +302,28 @@ void journal_init(struct ext4_fs *fs);
 void journal_fini(struct ext4_fs *fs);
 /**
  * Open a handle that will change at most @credits blocks. May wait for a commit.
- * 0, -EROFS (given up, or read-only).
+ * 0, -EROFS (given up, or read-only) or -ENOMEM (of that commit).
  */
 int handle_start(struct ext4_fs *fs, u32 credits, struct ext4_handle *h);
+/** Close it: its changes go to the disk with the transaction, all or none. */
 void handle_stop(struct ext4_handle *h);
 /** Room for @credits more, for long work: may close the handle and open it again. Hold no lock that
  * is taken under a handle. 0 or -EROFS (then it is closed). */
 int handle_extend(struct ext4_handle *h, u32 credits);
 /** @buf will be changed under the handle, as @kind with @seed. */
 void handle_change(struct ext4_handle *h, struct ext4_buf *buf, enum ext4_kind kind, u32 seed);
-/** Blocks are free once the transaction is on disk. @meta: they held metadata. */
-int handle_free_blocks(struct ext4_handle *h, u64 block, u32 len, bool meta);
+/**
+ * Records for @len blocks that are to be freed, put into the empty list @records. 0 or -ENOMEM.
+ * @meta: they held metadata
+ */
+int handle_take_records(struct ext4_handle *h, u32 len, bool meta, struct list_head *records);
+/** Give records back that are not needed, or any more. */
+void journal_put_records(struct ext4_journal *j, struct list_head *records);
+/** [block, +len) is free once the transaction is on disk; takes the records that were taken for
+ * it. */
+void handle_free_blocks(struct ext4_handle *h, u64 block, u32 len, bool meta,
+                        struct list_head *records);
+/** The transaction that the handle's changes belong to. */
 static inline u32 handle_tid(const struct ext4_handle *h)
 {
     return h->fs->journal.running.tid;
@@ -321,6 +341,8 @@ u64 journal_block(const struct ext4_journal *j, u32 index);
 void journal_abort(struct ext4_fs *fs, int err);
 /** Set or clear RECOVER in the super block on the disk, and flush. */
 int journal_mark_super(struct ext4_fs *fs, bool recover);
+/** Write and flush the journal's super block: the log begins at @start (0: it is empty), with
+ * @sequence. 0, -EIO or -ENOMEM. */
 int journal_write_super(struct ext4_fs *fs, u32 start, u32 sequence);
 
 /* ---- replay.c ---- */
@@ -336,6 +358,8 @@ int journal_load(struct ext4_fs *fs, const char **why);
 int group_desc(struct ext4_fs *fs, u32 group, struct ext4_buf **buf, struct ext4_group_desc **desc);
 /** Make the checksum of a changed descriptor true. */
 void group_desc_seal(struct ext4_fs *fs, u32 group, struct ext4_group_desc *desc);
+/** The fields of a descriptor that stand in two halves; changed under the group's lock and a
+ * handle, then sealed. */
 u64 group_block_bitmap(const struct ext4_fs *fs, const struct ext4_group_desc *desc);
 u64 group_inode_bitmap(const struct ext4_fs *fs, const struct ext4_group_desc *desc);
 u64 group_inode_table(const struct ext4_fs *fs, const struct ext4_group_desc *desc);
@@ -349,6 +373,7 @@ u32 group_itable_unused(const struct ext4_fs *fs, const struct ext4_group_desc *
 void group_set_itable_unused(const struct ext4_fs *fs, struct ext4_group_desc *desc, u32 n);
 /** Blocks of the group: the last one may be short. */
 u32 group_size(const struct ext4_fs *fs, u32 group);
+/** Does @group begin with a copy of the super block and the descriptors? */
 bool group_has_super(const struct ext4_fs *fs, u32 group);
 /** The block bitmap, made where the disk never had one. Group locked. */
 int group_read_bitmap(struct ext4_fs *fs, u32 group, struct ext4_buf **out);
@@ -365,6 +390,7 @@ static inline bool block_range_ok(const struct ext4_fs *fs, u64 block, u64 len)
 {
     return block > fs->first_data_block && block < fs->nr_blocks && len <= fs->nr_blocks - block;
 }
+/* Bits of a bitmap, the lowest of each byte first. */
 static inline bool bit_test(const u8 *bits, u32 i)
 {
     return bits[i >> 3] >> (i & 7) & 1;
@@ -382,6 +408,7 @@ static inline void bit_clear(u8 *bits, u32 i)
 
 /** Promise @n blocks. 0 or -ENOSPC. No handle open: may commit, so that freed ones come back. */
 int ext4_reserve(struct ext4_fs *fs, u32 n);
+/** Take @n promises back. */
 void ext4_unreserve(struct ext4_fs *fs, u64 n);
 /**
  * Take up to @want blocks in a row, near @goal, in memory only: nobody else gets them.
@@ -400,8 +427,11 @@ void ext4_unclaim(struct ext4_fs *fs, u64 block, u32 len);
 int ext4_record(struct ext4_handle *h, u64 block, u32 len);
 /** Clear blocks in the bitmap; they can be had after the commit. @meta: they held metadata. */
 int ext4_free_blocks(struct ext4_handle *h, u64 block, u32 len, bool meta);
-/** One block for metadata, recorded. */
-int ext4_alloc_meta(struct ext4_handle *h, u64 goal, bool reserved, u64 *block);
+/**
+ * A block for metadata, near @goal: recorded in the bitmap, its buffer cleared, with a reference.
+ * @reserved: it was promised. 0, or with nothing changed -ENOSPC, -EIO, -ENOMEM.
+ */
+int ext4_new_meta(struct ext4_handle *h, u64 goal, bool reserved, struct ext4_buf **out);
 enum { CREDITS_ALLOC = 2, CREDITS_SUPER = 1 };
 
 /* ---- discard.c ---- */
@@ -420,6 +450,7 @@ int ext4_fiemap(struct inode *inode, uaddr_t arg);
 
 /** A free inode number near @dir's (a directory: elsewhere, by Orlov), marked as used. */
 int ext4_alloc_ino(struct ext4_handle *h, struct inode *dir, bool is_dir, u32 *ino);
+/** The number is free again; -EUCLEAN where it was. */
 int ext4_free_ino(struct ext4_handle *h, u32 ino, bool is_dir);
 
 /* ---- extent.c, extent_change.c ---- */
@@ -449,6 +480,7 @@ void ext4_init_tree(struct ext4_inode *ei);
 u32 ext4_tree_credits(const struct inode *inode);
 enum { EXT4_END_BLOCK = UINT32_MAX };
 
+/** A node of an extent tree on the way to a leaf. */
 struct ext4_node {
     struct ext4_buf *buf; /* NULL: the root, in the inode */
     struct ext4_extent_header *head;
@@ -458,8 +490,13 @@ struct ext4_path {
     u32 depth;
     struct ext4_node nodes[EXT4_EXTENT_MAX_DEPTH + 1];
 };
+/**
+ * The way to the leaf where logical @block belongs: the last entry at or before it, or the first.
+ * map_lock held.  0, and ext4_put_path() is due; -EUCLEAN (told), -EIO, -ENOMEM.
+ */
 int ext4_find_path(struct inode *inode, u32 block, struct ext4_path *path);
 void ext4_put_path(struct ext4_fs *fs, struct ext4_path *path);
+/** What stands behind a leaf's head, and behind another node's. */
 static inline struct ext4_extent *node_extents(const struct ext4_node *node)
 {
     return (struct ext4_extent *)(void *)(node->head + 1);
@@ -468,6 +505,7 @@ static inline struct ext4_extent_idx *node_indices(const struct ext4_node *node)
 {
     return (struct ext4_extent_idx *)(void *)(node->head + 1);
 }
+/** Physical block, and length in blocks; more than EXT4_EXTENT_MAX_LEN says unwritten. */
 static inline u64 extent_start(const struct ext4_extent *e)
 {
     return (u64)le16_get(e->start_hi) << 32 | le32_get(e->start_lo);
@@ -481,6 +519,7 @@ static inline bool extent_unwritten(const struct ext4_extent *e)
 {
     return le16_get(e->len) > EXT4_EXTENT_MAX_LEN;
 }
+/** The block of the node below. */
 static inline u64 idx_leaf(const struct ext4_extent_idx *idx)
 {
     return (u64)le16_get(idx->leaf_hi) << 32 | le32_get(idx->leaf_lo);
@@ -513,9 +552,11 @@ static inline void ext4_inode_dirty(struct inode *inode, u32 what)
 }
 /** It is gone, or will be with its last reference: write-back need not hold it. */
 void ext4_inode_undirty(struct inode *inode);
+/** The last reference goes: free what is behind @inode, and on the disk what has no link. */
 void ext4_evict(struct inode *inode);
 /** Free what an inode without links has, and its number. */
 void ext4_delete(struct inode *inode);
+/** As inode_ops have them; locked. */
 int ext4_setattr(struct inode *inode, const struct inode_attr *attr);
 int ext4_getattr(struct inode *inode);
 /** Count @blocks of the file system, which may be negative, in inode->blocks. */
@@ -538,6 +579,8 @@ enum { CREDITS_ORPHAN = 3 };
 int ext4_truncate(struct inode *inode, u64 size);
 /** Free all blocks from the size on; wb_lock held or nobody else has the inode. */
 int ext4_free_tail(struct inode *inode);
+/** fallocate(2): @mode FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE, _ZERO_RANGE. 0, -EOPNOTSUPP, -EFBIG,
+ * -ENOSPC, -EIO. */
 int ext4_allocate(struct file *file, int mode, u64 offset, u64 len);
 /** Clear what is past the end in the last page, as the file is about to grow; locked. */
 int ext4_zero_tail(struct inode *inode, u64 old_size);
@@ -555,155 +598,43 @@ extern const struct file_ops ext4_file_ops;
 extern const struct inode_ops ext4_file_inode_ops;
 /** Reserve what the page lacks and mark it dirty. */
 int ext4_dirty_page(struct inode *inode, struct page *page);
+/** Write through the page cache, for which blocks are promised; locked. Bytes, or an error. */
 ssize_t ext4_write_buffered(struct inode *inode, struct iov_iter *from, u64 at);
 
 /* ---- writeback.c ---- */
 
 /** Write the dirty pages of [first, last], at most @max. 0 or the error. No handle, no gate. */
 int ext4_write_pages(struct inode *inode, u64 first, u64 last, u64 max);
+/** fsync(2) and fdatasync(2) of one file, and sync of all: 0 once it is on the disk, else -EIO,
+ * -ENOMEM. */
 int ext4_fsync_inode(struct inode *inode, bool data_only);
 int ext4_sync_all(struct ext4_fs *fs);
 /** Let go of the inodes that wait to be written: nothing is written any more. */
 void ext4_forget_dirty(struct ext4_fs *fs);
+/** Write what has been dirty since @older_than_ns or longer, or all under memory @pressure. True:
+ * there is more to come.  See vfs/writeback.h. */
 bool ext4_writeback(struct writeback *wb, u64 older_than_ns, bool pressure);
 
 /* ---- direct.c ---- */
 
+/** O_DIRECT: bytes moved, -EINVAL (not aligned), -EIO, -EFAULT, -ENOMEM. */
 ssize_t ext4_direct_read(struct file *file, struct iov_iter *to, u64 at);
-/** -ENOTBLK: do it through the cache, then ext4_write_pages. */
+/** Likewise; -ENOTBLK: do it through the cache, then ext4_write_pages. */
 ssize_t ext4_direct_write(struct inode *inode, struct iov_iter *from, u64 at);
 
-/* ---- dir.c, dx.c, dx_split.c, namei.c ---- */
+/* ---- namei.c, dir.c: what inodes of each kind have; dir_priv.h has the rest ---- */
 
 extern const struct inode_ops ext4_dir_inode_ops;
 extern const struct inode_ops ext4_symlink_inode_ops;
 extern const struct inode_ops ext4_special_inode_ops;
 extern const struct file_ops ext4_dir_file_ops;
-
-/** A name in its block, which has a reference. */
-struct ext4_found {
-    struct ext4_buf *buf;
-    struct ext4_dir_entry *entry;
-    struct ext4_dir_entry *before; /* in the same block, or NULL */
-};
-int ext4_dir_find(struct inode *dir, const char *name, size_t len, struct ext4_found *out);
-int ext4_dir_add(struct ext4_handle *h, struct inode *dir, const char *name, size_t len,
-                 struct inode *inode);
-void ext4_dir_remove(struct ext4_handle *h, struct inode *dir, struct ext4_found *found);
-void ext4_dir_retarget(struct ext4_handle *h, struct inode *dir, struct ext4_found *found,
-                       struct inode *inode);
-/** The block at logical @index of a directory, checked; an index or a leaf. */
-int ext4_dir_block(struct inode *dir, u32 index, struct ext4_buf **out);
-int ext4_dir_append(struct ext4_handle *h, struct inode *dir, struct ext4_buf **out, u32 *index);
-/** One free entry over all of a leaf, and its tail. */
-void ext4_dir_init_leaf(const struct ext4_fs *fs, u8 *data);
-int ext4_dir_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink);
-int ext4_dir_is_empty(struct inode *dir);
-/** Bytes an entry with a name of @len needs. */
-static inline u32 dir_entry_len(size_t len)
-{
-    return ALIGN_UP(EXT4_DIR_HEAD + (u32)len, 4u);
-}
-/** Bytes of a block that hold entries. */
-static inline u32 dir_room(const struct ext4_fs *fs)
-{
-    return fs->csum ? fs->block_size - EXT4_DIR_TAIL_LEN : fs->block_size;
-}
-static inline u32 dir_rec_len(const struct ext4_dir_entry *entry)
-{
-    return le16_get(entry->rec_len);
-}
-static inline struct ext4_dir_entry *dir_entry_at(const u8 *data, u32 at)
-{
-    return (struct ext4_dir_entry *)(uintptr_t)(data + at);
-}
-/** The name in one block. NULL: it is not there. */
-struct ext4_dir_entry *ext4_leaf_find(struct ext4_fs *fs, u8 *data, const char *name, size_t len,
-                                      struct ext4_dir_entry **before);
-/** Enter a name where there is room. False: none. */
-bool ext4_leaf_add(struct ext4_fs *fs, u8 *data, const char *name, size_t len, u32 ino, u8 type);
-u8 ext4_file_type_of(u32 mode);
-u8 ext4_dt_of(u8 file_type);
-
-struct ext4_hash {
-    u32 major, minor;
-};
-void ext4_hash_name(const struct ext4_fs *fs, u8 version, const char *name, size_t len,
-                    struct ext4_hash *out);
-
-/* A name of a leaf and where it stands: both halves of its hash, the lowest bit of the first, which
- * is always clear, left out. */
-struct ext4_hashed {
-    u64 order;
-    const struct ext4_dir_entry *entry;
-};
-static inline u64 ext4_hash_order(const struct ext4_hash *hash)
-{
-    return (u64)hash->major << 31 | hash->minor;
-}
-/** Fill in .order of @nr names: four at a time, by vector registers. */
-void ext4_hash_entries(const struct ext4_fs *fs, u8 version, struct ext4_hashed *names, u32 nr);
-
-enum { DX_MAX_LEVELS = 3 };
-struct dx_frame {
-    struct ext4_buf *buf;
-    struct ext4_dx_entry *entries; /* entries[0] has limit and count */
-    u32 at;
-};
-struct dx_path {
-    u32 nr; /* frames */
-    u8 hash_version;
-    struct ext4_hash hash;
-    struct dx_frame frames[DX_MAX_LEVELS];
-};
-static inline u32 dx_count(const struct ext4_dx_entry *entries)
-{
-    return le16_get(((const struct ext4_dx_countlimit *)(const void *)entries)->count);
-}
-static inline u32 dx_limit(const struct ext4_dx_entry *entries)
-{
-    return le16_get(((const struct ext4_dx_countlimit *)(const void *)entries)->limit);
-}
-static inline void dx_set_count(struct ext4_dx_entry *entries, u32 count)
-{
-    ((struct ext4_dx_countlimit *)(void *)entries)->count = le16_of((u16)count);
-}
-static inline void dx_set_limit(struct ext4_dx_entry *entries, u32 limit)
-{
-    ((struct ext4_dx_countlimit *)(void *)entries)->limit = le16_of((u16)limit);
-}
-static inline u32 dx_hash(const struct ext4_dx_entry *entries, u32 i)
-{
-    return i ? le32_get(entries[i].hash) : 0;
-}
-int dx_find_path(struct inode *dir, const struct ext4_hash *hash, const char *name, size_t len,
-                 struct dx_path *path);
-void dx_put_path(struct ext4_fs *fs, struct dx_path *path);
-/** Move on to the next leaf. 1: there; 0: no more, or, with @same, none that may have the hash. */
-int dx_next_leaf(struct inode *dir, struct dx_path *path, bool same);
-static inline u32 dx_leaf(const struct dx_path *path)
-{
-    const struct dx_frame *f = &path->frames[path->nr - 1];
-    return le32_get(f->entries[f->at].block) & 0x0fffffff;
-}
-int dx_add(struct ext4_handle *h, struct inode *dir, const char *name, size_t len, u32 ino,
-           u8 type);
-/** The directory has one full block: give it an index. */
-int dx_make_root(struct ext4_handle *h, struct inode *dir);
-int dx_iterate(struct inode *dir, u64 *pos, struct dir_sink *sink);
-static inline bool is_indexed(const struct inode *dir)
-{
-    return ext4_i(dir)->iflags & EXT4_INDEX_FL;
-}
-static inline u32 dir_blocks(const struct inode *dir)
-{
-    return (u32)(dir->size >> ext4_of(dir->sb)->block_bits);
-}
-/** Credits for a new name in @dir. */
+/** Credits for a new name in a directory. */
 enum { CREDITS_NAME = 40 };
 
-/* ---- xattr.c, xattr_set.c ---- */
+/* ---- xattr.c ---- */
 
+/** As inode_ops have them, for "user.", "trusted.", "security." and "system.posix_acl_access":
+ * -ENODATA, -ERANGE, -EEXIST, -ENOSPC (one block in all beside the inode), -EOPNOTSUPP. */
 ssize_t ext4_getxattr(struct inode *inode, const char *name, void *buf, size_t size);
 int ext4_setxattr(struct inode *inode, const char *name, const void *value, size_t size, int flags);
 ssize_t ext4_listxattr(struct inode *inode, char *buf, size_t size);

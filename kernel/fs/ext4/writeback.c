@@ -27,6 +27,25 @@ struct round {
     u64 disk_size; /* what the file's size may be on the disk after this */
 };
 
+/* Claimed blocks become the file's; they are nobody's where that fails. */
+static int enter_claimed(struct ext4_handle *h, struct inode *inode, const struct fresh *f)
+{
+    int err = ext4_record(h, f->start, f->len);
+
+    if (err) {
+        ext4_unclaim(h->fs, f->start, f->len);
+        return err;
+    }
+    err = ext4_insert_extent(h, inode, f->block, f->start, f->len, false, true);
+    if (err) {
+        (void)ext4_free_blocks(h, f->start, f->len, false); /* the first error counts */
+        return err;
+    }
+    ext4_count_blocks(inode, f->len);
+    ext4_i(inode)->goal = f->start + f->len;
+    return 0;
+}
+
 /* Enter one piece in the tree, and write the inode, which has the root. */
 static int enter_fresh(struct ext4_handle *h, struct inode *inode, const struct fresh *f)
 {
@@ -34,20 +53,13 @@ static int enter_fresh(struct ext4_handle *h, struct inode *inode, const struct 
     int err = handle_extend(h, ext4_tree_credits(inode) + CREDITS_ALLOC + 8);
 
     if (err) {
+        if (f->claimed)
+            ext4_unclaim(h->fs, f->start, f->len);
         h->fs = NULL; /* it is closed */
         return err;
     }
     mutex_lock(&ei->map_lock);
-    if (f->claimed) {
-        err = ext4_record(h, f->start, f->len);
-        if (!err)
-            err = ext4_insert_extent(h, inode, f->block, f->start, f->len, false, true);
-        if (!err)
-            ext4_count_blocks(inode, f->len);
-        ei->goal = f->start + f->len;
-    } else {
-        err = ext4_mark_written(h, inode, f->block, f->len);
-    }
+    err = f->claimed ? enter_claimed(h, inode, f) : ext4_mark_written(h, inode, f->block, f->len);
     if (!err)
         err = ext4_inode_write(h, inode);
     mutex_unlock(&ei->map_lock);

@@ -299,9 +299,11 @@ static int drop_block(struct ext4_handle *h, struct inode *inode, struct ext4_bu
     } else {
         err = ext4_free_blocks(h, ei->file_acl, 1, true);
     }
+    if (err)
+        return err;
     ext4_count_blocks(inode, -1);
     ei->file_acl = 0;
-    return err;
+    return 0;
 }
 
 int ext4_xattr_free(struct ext4_handle *h, struct inode *inode)
@@ -324,20 +326,16 @@ static int write_block(struct ext4_handle *h, struct inode *inode, struct attrs 
 {
     struct ext4_fs *fs = h->fs;
     struct ext4_inode *ei = ext4_i(inode);
-    struct ext4_buf *buf = all->block;
+    struct ext4_buf *old = all->block, *buf = old;
     bool own = buf && le32_get(((struct ext4_xattr_header *)(void *)buf->data)->refcount) == 1;
-    u64 block;
-    int err = 0;
 
     if (!own) {
-        err = ext4_alloc_meta(h, ei->goal, false, &block);
-        if (!err && buf)
-            err = drop_block(h, inode, buf);
-        if (!err)
-            err = buf_new(fs, block, &buf);
+        int err = ext4_new_meta(h, ei->goal, false, &buf);
         if (err)
             return err;
-        ei->file_acl = block;
+        if (old)
+            (void)drop_block(h, inode, old); /* others have it too: nothing is freed */
+        ei->file_acl = buf->block;
         ext4_count_blocks(inode, 1);
     }
     handle_change(h, buf, EXT4_XATTR_BLOCK, 0);

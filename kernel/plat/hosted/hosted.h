@@ -50,6 +50,7 @@ struct hosted_vcpu {
     u64 spin_ns;    /* [C] how long to look before the next sleep */
 };
 
+/** Of the CPU that runs this. */
 static inline struct hosted_vcpu *this_vcpu(void)
 {
     return (struct hosted_vcpu *)(void *)this_cpu();
@@ -80,8 +81,11 @@ bool hosted_relocate_cold(u64 addr);
 void hosted_memory_init(void);
 /** Somebody else is about to look at our memory: all of it is the file's from here on. */
 void hosted_share_head(void);
+/** A fault at @addr was of memory that nobody had used yet: it is there now. */
+bool hosted_map_rest(u64 addr);
 /** The time that programs read is another. */
 void hosted_vdso_changed(void);
+/* What struct plat_ops has under these names (plat/plat.h). */
 int hosted_map_page(struct plat_as *as, u64 va, u64 pa, u32 prot);
 u32 hosted_map_around(struct plat_as *as, u64 va, u64 pa, u32 n, u32 prot);
 int hosted_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot);
@@ -92,12 +96,15 @@ int hosted_move(struct plat_as *as, u64 from, u64 to, u64 len);
 int hosted_kernel_map(u64 va, u64 pa, u64 len, u32 prot);
 void hosted_kernel_unmap(const u64 *starts, u32 n, u64 len);
 extern const struct plat_areas hosted_areas;
+/** The most memory this process has had, in bytes; 0: the host does not say. */
+u64 hosted_peak(void);
 
 /* signal.c */
 extern u32 hosted_stop_line, hosted_tick_line; /* [I] what the signals pend */
 void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc);
 /** From here on the host's signals are interrupts.  Once the lines above are set. */
 void hosted_listen(void);
+/** A fault, as the signal told it: @addr is CR2's. */
 void hosted_trap(struct trap_frame *frame, u64 addr);
 
 /* streams.c */
@@ -123,6 +130,7 @@ void hosted_idle(void);
 
 /* vcpu.c */
 void hosted_cpu_init(void);
+/* What struct plat_ops has under these names. */
 void hosted_timer_arm(u64 deadline_ns);
 int hosted_cpu_start(struct cpu *cpu);
 void hosted_cpu_kick(struct cpu *cpu);

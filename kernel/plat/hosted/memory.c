@@ -1,9 +1,10 @@
 /* The program's memory by means of the host.
  *
- * Physical addresses are those of the tender's regions: our memory, one file of the host's memory,
- * and files (layers, the kernel itself).  What is mapped page by page is also in page tables, which
- * no MMU reads: they answer query() and find the owners at unmap().  Private areas that the host
- * pages (struct plat_areas) are not in them, or as pages of a file, of which the host makes copies.
+ * Physical addresses are those of the tender's regions: our memory, which is one file of the host's
+ * where others see it too, and files (layers, the kernel itself).  What is mapped page by page is
+ * also in page tables, which no MMU reads: they answer query() and find the owners at unmap().
+ * Private areas that the host pages (struct plat_areas) are not in them, or as pages of a file, of
+ * which the host makes copies.
  */
 #include "abi/errno.h"
 #include "abi/mman.h"
@@ -78,7 +79,16 @@ void hosted_vdso_changed(void)
 
 enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */ };
 
-static bool head_is_shared;
+static bool head_is_shared, rest_is_mapped;
+
+/* Of memory that has no file every byte may be at two addresses as well: call_remap(). */
+static int map_shared(u64 va, u64 pa, u64 len)
+{
+    s32 fd = hosted_boot->regions[0].fd;
+
+    return call_mmap(va, len, PLAT_READ | PLAT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd,
+                     fd < 0 ? 0 : pa);
+}
 
 /* The tender has put private memory over the first of ours. */
 void hosted_share_head(void)
@@ -89,14 +99,25 @@ void hosted_share_head(void)
     if (head_is_shared || !len)
         return;
     head_is_shared = true;
-    int err = call_mmap(spare, len, PLAT_READ | PLAT_WRITE, MAP_SHARED, hosted_boot->regions[0].fd,
-                        hosted_boot->head_pa);
+    int err = map_shared(spare, hosted_boot->head_pa, len);
     if (!err) {
         memcpy((void *)(uintptr_t)spare, (const void *)(uintptr_t)head, len);
         err = host_call(HOST_MREMAP, spare, len, len, HOST_MREMAP_MOVE, head, 0) != (long)head;
     }
     if (err)
         fatal_error("the host has no memory for us");
+}
+
+bool hosted_map_rest(u64 addr)
+{
+    u64 pa = hosted_boot->rest_pa, len = hosted_boot->ram_len - pa, start = direct_map_base + pa;
+
+    if (!pa || rest_is_mapped || addr - start >= len)
+        return false;
+    rest_is_mapped = true;
+    if (map_shared(start, pa, len))
+        fatal_error("the host has no memory for us");
+    return true;
 }
 
 static const struct hosted_region *region_of(u64 pa)
@@ -111,6 +132,26 @@ static const struct hosted_region *region_of(u64 pa)
     return NULL;
 }
 
+static void hide(u64 va, u64 len)
+{
+    host_call(HOST_MUNMAP, va, len, 0, 0, 0, 0);
+}
+
+/* Memory of ours without a file, at a second address: mremap(2) of nothing leaves the first. */
+static int call_remap(u64 va, u64 pa, u64 len, u32 prot)
+{
+    u64 from = direct_map_base + pa;
+
+    (void)hosted_map_rest(from);
+    if (host_call(HOST_MREMAP, from, 0, len, HOST_MREMAP_MOVE, va, 0) != (long)va)
+        return -ENOMEM;
+    if (prot == (PLAT_READ | PLAT_WRITE) ||
+        !host_call(HOST_MPROTECT, va, len, host_prot(prot), 0, 0, 0))
+        return 0;
+    hide(va, len); /* it could be written */
+    return -ENOMEM;
+}
+
 /* The host maps [@pa, +@len) of @r at @va. */
 static int show_of(const struct hosted_region *r, u64 va, u64 pa, u64 len, u32 prot)
 {
@@ -118,6 +159,8 @@ static int show_of(const struct hosted_region *r, u64 va, u64 pa, u64 len, u32 p
         return copy_vdso_page(va);
     if (pa - hosted_boot->head_pa < hosted_boot->head_len)
         hosted_share_head(); /* this page would be at two addresses */
+    if (r->fd < 0)
+        return call_remap(va, pa, len, prot);
     return call_mmap(va, len, prot, r->shared ? MAP_SHARED : MAP_PRIVATE, r->fd,
                      r->offset + (pa - r->pa));
 }
@@ -135,11 +178,6 @@ static int show(u64 va, u64 pa, u64 len, u32 prot)
         va += n, pa += n, len -= n;
     }
     return 0;
-}
-
-static void hide(u64 va, u64 len)
-{
-    host_call(HOST_MUNMAP, va, len, 0, 0, 0, 0);
 }
 
 int hosted_map(struct plat_as *as, u64 va, u64 pa, u64 len, u32 prot)
@@ -341,6 +379,7 @@ const struct plat_areas hosted_areas = {
     .discard = area_discard,
     .move = area_move,
     .map_file = area_map_file,
+    .peak = hosted_peak,
 };
 
 /* ---- the kernel's own ---- */

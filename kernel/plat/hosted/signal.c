@@ -219,7 +219,7 @@ void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *
         take_call(info, mc);
         return;
     default:
-        if (sig == SIGSEGV && hosted_relocate_cold(mc->cr2))
+        if (sig == SIGSEGV && (hosted_relocate_cold(mc->cr2) || hosted_map_rest(mc->cr2)))
             return;
         if (this_vcpu()->depth++) {
             struct trap_frame f;

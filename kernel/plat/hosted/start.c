@@ -101,8 +101,7 @@ static void take_stop(void *arg)
     stop_requested();
 }
 
-/* The program's memory is the host's, who would give it more than was agreed. */
-static void check_memory(void)
+u64 hosted_peak(void)
 {
     struct {
         struct linux_timeval user, system;
@@ -110,8 +109,15 @@ static void check_memory(void)
     } usage;
 
     if (host_call(HOST_GETRUSAGE, 0, (u64)(uintptr_t)&usage, 0, 0, 0, 0))
-        return;
-    u64 used = (u64)usage.max_rss_kib << 10, files = boot_info.initrd_len + boot_info.kernel_len;
+        return 0;
+    return (u64)usage.max_rss_kib << 10;
+}
+
+/* The program's memory is the host's, who would give it more than was agreed. */
+static void check_memory(void)
+{
+    u64 used = hosted_peak(), files = boot_info.initrd_len + boot_info.kernel_len;
+
     if (used > boot_info.ram_bytes + files)
         fatal_error("out of memory: the program holds more than %lu MiB",
                     boot_info.ram_bytes >> 20);
@@ -167,6 +173,7 @@ static const struct plat_ops hosted_ops = {
     .unmap = hosted_unmap,
     .protect = hosted_protect,
     .query = pc_query,
+    .next_page = pc_next_page,
     .clear_marks = pc_clear_marks,
     .move = hosted_move,
     .kernel_map = hosted_kernel_map,

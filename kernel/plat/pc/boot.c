@@ -114,9 +114,45 @@ static void read_start_info(struct boot_info *bi, const struct hvm_start_info *s
     }
 }
 
+/* A number behind "0x", in small letters; NULL if there is none. */
+static const char *read_hex(const char *at, u64 *value)
+{
+    if (at[0] != '0' || at[1] != 'x')
+        return NULL;
+    for (at += 2, *value = 0;; at++) {
+        u64 digit = *at >= 'a' && *at <= 'f' ? *at - 'a' + 10ul : *at - (u64)'0';
+        if (digit > 15)
+            return at;
+        *value = *value << 4 | digit;
+    }
+}
+
+/* The first word may say where the image lies; what is there is no RAM, whatever the map says.
+ * Linux has this word, anywhere: kernel-parameters.txt.  Wrong, there is no image, which is told.
+ */
+static void read_image_place(struct boot_info *bi)
+{
+    static const char word[] = "initrdmem=";
+    const char *at = (const char *)(uintptr_t)bi->cmdline_pa;
+    u64 base, len;
+
+    if (!at || strncmp(at, word, sizeof(word) - 1) != 0)
+        return;
+    at = read_hex(at + sizeof(word) - 1, &base);
+    at = at && *at == ',' ? read_hex(at + 1, &len) : NULL;
+    if (!at || (*at && *at != ' ') || !IS_ALIGNED(base, PAGE_SIZE) || base >= DIRECT_LIMIT ||
+        len > DIRECT_LIMIT - base)
+        return;
+    memory_map_remove(bi, base, len);
+    bi->initrd_pa = base;
+    bi->initrd_len = len;
+    bi->cmdline_pa = (uintptr_t)at; /* nobody has to read past it again */
+}
+
 /* Count RAM, and take out of the map what must stay as it is. */
 static void reserve_memory(struct boot_info *bi)
 {
+    read_image_place(bi);
     for (u32 i = 0; i < bi->nr_regions; i++) {
         bi->ram_bytes += bi->regions[i].len;
         bi->ram_end = bi->regions[i].base + bi->regions[i].len;

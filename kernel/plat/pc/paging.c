@@ -437,6 +437,15 @@ bool pc_query(struct plat_as *as, u64 va, u64 *pa, u32 *prot)
     return true;
 }
 
+__attribute__((cold)) u64 pc_next_page(struct plat_as *as, u64 va, u64 end)
+{
+    u32 level;
+
+    while (va < end && !*entry_find(as->top, va, &level))
+        va = ALIGN_DOWN(va, span_of(level)) + span_of(level);
+    return min(va, end);
+}
+
 /* Small pages move one by one; a 2 MiB leaf as a whole where both ends allow, else split. */
 int pc_move(struct plat_as *as, u64 from, u64 to, u64 len)
 {

@@ -27,26 +27,31 @@ extern void (*table_page_release)(u64 pa, bool clean);
 
 /* --- entries --- */
 
+/** Bytes that an entry of a table of @level covers; LEVEL_PT: a page. */
 static inline u64 span_of(u32 level)
 {
     return 1ul << (PAGE_SHIFT + 9 * level);
 }
 
+/** Which entry of a table of @level @va has. */
 static inline u32 index_of(u64 va, u32 level)
 {
     return va >> (PAGE_SHIFT + 9 * level) & 511;
 }
 
+/** The table below an entry that is_table(). */
 static inline u64 *table_of(u64 entry)
 {
     return phys_to_virt(entry & PTE_PA_MASK);
 }
 
+/** Does the entry lead to a table, and not to memory? */
 static inline bool is_table(u64 entry, u32 level)
 {
     return level > LEVEL_PT && (entry & PTE_P) && !(entry & PTE_PS);
 }
 
+/** The bits of an entry that maps memory with @prot, PLAT_*. */
 static inline u64 leaf_bits(u32 prot, u32 level)
 {
     u64 bits = prot & PLAT_READ ? PTE_P | PTE_A : PTE_NONE;

@@ -197,6 +197,7 @@ struct plat_ops plat = {
     .unmap = pc_unmap,
     .protect = pc_protect,
     .query = pc_query,
+    .next_page = pc_next_page,
     .clear_marks = pc_clear_marks,
     .move = pc_move,
     .copy = pc_copy,

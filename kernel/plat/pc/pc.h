@@ -104,12 +104,14 @@ int pc_replace(struct plat_as *as, u64 va, u64 pa, u32 prot);
 int pc_unmap(struct plat_as *as, u64 va, u64 len, plat_gone_fn gone, void *arg);
 int pc_protect(struct plat_as *as, u64 va, u64 len, u32 prot);
 bool pc_query(struct plat_as *as, u64 va, u64 *pa, u32 *prot);
+u64 pc_next_page(struct plat_as *as, u64 va, u64 end);
 void pc_clear_marks(struct plat_as *as, u64 va, u64 len);
 int pc_move(struct plat_as *as, u64 from, u64 to, u64 len);
 int pc_copy(struct plat_as *to, struct plat_as *from, u64 va, u64 len, struct plat_copy *copy);
 void pc_as_flush(struct plat_as *as);
 int pc_kernel_map(u64 va, u64 pa, u64 len, u32 prot);
 void pc_kernel_unmap(const u64 *starts, u32 n, u64 len);
+/* Registers at physical @pa, uncached; never unmapped. NULL: no memory or no room. */
 void *pc_map_device(u64 pa, u64 len);
 void *pc_map_firmware(u64 pa, u64 len); /* tables in memory; read only by convention */
 

@@ -470,6 +470,8 @@ int epoll_wait(struct file *file, uaddr_t events, int max, u64 deadline_ns)
 {
     struct epoll *ep = file->data;
 
+    if (sched_look)
+        (void)sched_look(false); /* what has come is in this round */
     for (;;) {
         int n = any_listed(ep) ? scan(ep, events, max) : 0;
         if (n || !deadline_ns)

@@ -8,7 +8,6 @@ struct pipe;
 
 enum {
     PIPE_BUF_BYTES = 4096,        /* PIPE_BUF: writes up to this are not torn */
-    PIPE_DEFAULT_BYTES = 65536,   /* F_GETPIPE_SZ of a new one */
     PIPE_MAX_BYTES = 1024 * 1024, /* /proc/sys/fs/pipe-max-size */
 };
 

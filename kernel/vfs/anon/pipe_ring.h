@@ -27,6 +27,7 @@ struct pipe_ring {
 void pipe_ring_init(struct pipe_ring *ring);
 void pipe_ring_fini(struct pipe_ring *ring);
 
+/** Slots in use, and free ones. */
 static inline u32 pipe_ring_used(const struct pipe_ring *ring)
 {
     union pipe_place at = {.both = __atomic_load_n(&ring->at.both, __ATOMIC_ACQUIRE)};

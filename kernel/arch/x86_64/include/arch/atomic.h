@@ -59,14 +59,17 @@ typedef struct {
     u32 raw;
 } ref_t;
 
+/** One reference, the caller's. */
 static inline void ref_init(ref_t *r)
 {
     r->raw = 1;
 }
+/** One more; a reference that stays, or a lock, keeps the object meanwhile. */
 static inline void ref_get(ref_t *r)
 {
     __atomic_fetch_add(&r->raw, 1, __ATOMIC_RELAXED);
 }
+/** Let go of one. True: it was the last, and the object is the caller's to free. */
 static inline bool ref_put(ref_t *r)
 {
     return __atomic_sub_fetch(&r->raw, 1, __ATOMIC_ACQ_REL) == 0;
@@ -91,15 +94,18 @@ static inline bool ref_get_unless_zero(ref_t *r)
             return true;
     return false;
 }
+/** How many there are, as far as that is known without a lock: 1 stays 1 for its holder. */
 static inline u32 ref_count(const ref_t *r)
 {
     return __atomic_load_n(&r->raw, __ATOMIC_RELAXED);
 }
 
+/** In a loop that looks: another thread of the core may go first. */
 static inline void cpu_relax(void)
 {
     __builtin_ia32_pause();
 }
+/** Full barrier, between a store and a load as well. */
 static inline void mb(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);

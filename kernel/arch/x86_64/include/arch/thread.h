@@ -37,12 +37,6 @@ _Noreturn void arch_enter_program(struct trap_frame *frame);
 /** Make @frame one that starts a program at @rip on stack @rsp: all other registers zero. */
 void arch_frame_init(struct trap_frame *frame, u64 rip, u64 rsp);
 
-/**
- * Make a frame whose registers came from the program (rt_sigreturn) safe to return to: segments and
- * forbidden flags are forced, and a RIP outside the lower half becomes 0, which faults.
- */
-void arch_frame_sanitise(struct trap_frame *frame);
-
 /** How a host process without FSGSBASE sets it: the platform's. */
 extern void (*arch_process_set_fs)(u64 base);
 

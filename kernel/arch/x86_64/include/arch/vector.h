@@ -5,6 +5,7 @@
 
 #include "arch/features.h"
 
+/** Save all vector and x87 registers to @area, as the CPU can (XSAVE or FXSAVE), and back. */
 static inline void vector_save(void *area)
 {
     if (arch_features.xsaveopt)
