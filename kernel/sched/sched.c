@@ -232,6 +232,7 @@ static void set_cpu(struct thread *t, const struct runqueue *rq)
     if (t->rseq)
         __atomic_fetch_or(&t->work, (u32)WORK_RSEQ, __ATOMIC_RELAXED);
     __atomic_store_n(&t->cpu, id, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* before it is linked: lock_rq_of_settled() */
 }
 
 /** May @t wait though it is far behind? */
@@ -396,9 +397,14 @@ void sched_thread_start(struct thread *t)
 {
     if (unlikely(__atomic_load_n(&programs_stopped, __ATOMIC_RELAXED)) && t->process)
         t->work |= WORK_PARK;
-    struct runqueue *rq = choose_rq_of_new(t);
-    spin_lock(&rq->lock);
+    struct runqueue *own = rq_of(t), *rq = choose_rq_of_new(t);
+    spin_lock(
+        &own->lock); /* others may have found it, and believe its state while they have this */
     t->state = THREAD_RUNNING;
+    if (rq != own) {
+        spin_unlock(&own->lock);
+        spin_lock(&rq->lock);
+    }
     if (likely(t->weight))
         t->vruntime = rq->min_vruntime + WAKE_CREDIT_NS; /* a child never preempts its parent */
     struct cpu *busy = queue_woken_locked(rq, t);

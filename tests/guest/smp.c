@@ -21,21 +21,27 @@ __attribute__((constructor)) static void find_cpus(void)
     sched_getaffinity(0, sizeof(all_cpus), &all_cpus);
 }
 
-/* Let the calling thread run on the @n-th CPU it may use, round and round. */
-static void run_on(int n)
+/* The @n-th CPU the program may use, round and round. */
+static cpu_set_t nth_cpu(int n)
 {
     cpu_set_t one;
+    int cpu = 0;
 
     n %= CPU_COUNT(&all_cpus);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &all_cpus) || n-- > 0)
-            continue;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
-        CHECK_EQ(sched_getcpu(), cpu);
-        return;
-    }
+    while (!CPU_ISSET(cpu, &all_cpus) || n-- > 0)
+        cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return one;
+}
+
+/* Let the calling thread run there. */
+static void run_on(int n)
+{
+    cpu_set_t one = nth_cpu(n);
+
+    CHECK_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    CHECK(CPU_ISSET(sched_getcpu(), &one));
 }
 
 static void run_all(int n, void *(*fn)(void *))
@@ -120,6 +126,39 @@ CASE(a_running_thread_is_moved_by_another)
     }
     stop = true;
     CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+enum { RING_MOVERS = 6 };
+static pthread_t movers[RING_MOVERS];
+static pthread_barrier_t all_there;
+
+/* Each sends the next one about, which sleeps, wakes, gives way and is moved by others meanwhile. */
+static void *move_the_next(void *arg)
+{
+    int me = (int)(long)arg;
+    unsigned seed = (unsigned)me + 1;
+
+    movers[me] = pthread_self();
+    pthread_barrier_wait(&all_there);
+    for (int i = 0; i < 2000; i++) {
+        pthread_t other = movers[(me + 1 + rand_r(&seed) % (RING_MOVERS - 1)) % RING_MOVERS];
+        struct sched_param none = {0};
+        cpu_set_t one = nth_cpu(rand_r(&seed) % CPU_COUNT(&all_cpus));
+        CHECK_EQ(pthread_setaffinity_np(other, sizeof(one), i % 8 ? &one : &all_cpus), 0);
+        if (i % 4 == 0)
+            CHECK_EQ(pthread_setschedparam(other, i % 8 ? SCHED_BATCH : SCHED_OTHER, &none), 0);
+        if (i % 3 == 0)
+            sched_yield();
+    }
+    pthread_barrier_wait(&all_there);
+    return arg;
+}
+
+CASE(threads_move_each_other)
+{
+    pthread_barrier_init(&all_there, NULL, RING_MOVERS);
+    run_all(RING_MOVERS, move_the_next);
+    pthread_barrier_destroy(&all_there);
 }
 
 /* ---- words ---- */
