@@ -5,25 +5,6 @@
 
 enum { IDLE_WEIGHT = 3 /* of SCHED_IDLE */ };
 
-/**
- * Lock the queue of @t, which waits there, runs or sleeps.  Who is being moved between two is in
- * neither, and is linked under the lock of where it goes: it arrives soon, as nobody sleeps with
- * it.
- */
-static struct runqueue *lock_rq_of_settled(struct thread *t)
-{
-    for (;;) {
-        struct runqueue *rq = sched_lock_rq_of(t);
-        bool is_linked = !list_empty(&t->run_node);
-        bool is_awake = t->state == THREAD_RUNNING || t->state == THREAD_MOVING;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* linked there: then its CPU is that, too */
-        if (likely((is_linked || !is_awake || rq->running == t) && rq->cpu->arch.id == t->cpu))
-            return rq;
-        spin_unlock(&rq->lock);
-        cpu_relax();
-    }
-}
-
 /** Linux's weights: each step of nice is about a quarter of the CPU. */
 static const u32 nice_weight[40] = {
     88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904,
@@ -39,7 +20,7 @@ static void set_weight_locked(struct thread *t)
 
 void thread_set_nice(struct thread *t, int nice)
 {
-    struct runqueue *rq = lock_rq_of_settled(t);
+    struct runqueue *rq = sched_lock_rq_of(t);
     t->nice = min(max(nice, -20), 19);
     if (!sched_is_realtime(t))
         set_weight_locked(t);
@@ -82,7 +63,7 @@ void sched_inherit(struct thread *t, const struct thread *from)
 
 void thread_set_policy(struct thread *t, u32 policy, u32 priority)
 {
-    struct runqueue *rq = lock_rq_of_settled(t);
+    struct runqueue *rq = sched_lock_rq_of(t);
     bool was_realtime = sched_is_realtime(t);
     bool waits = !list_empty(&t->run_node);
 
@@ -102,7 +83,7 @@ void thread_set_policy(struct thread *t, u32 policy, u32 priority)
 
 void thread_set_affinity(struct thread *t, u64 mask)
 {
-    struct runqueue *rq = lock_rq_of_settled(t);
+    struct runqueue *rq = sched_lock_rq_of(t);
     t->affinity = mask;
     bool moves = !cpu_allowed(t, rq->cpu->arch.id);
     bool waits = moves && !list_empty(&t->run_node);

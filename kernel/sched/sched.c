@@ -41,23 +41,14 @@ struct runqueue *sched_lock_rq_of(struct thread *t)
     for (;;) {
         struct runqueue *rq = rq_of(t);
         spin_lock(&rq->lock);
-        if (likely(rq == rq_of(t)))
+        bool is_linked = !list_empty(&t->run_node);
+        bool is_awake = t->state == THREAD_RUNNING || t->state == THREAD_MOVING;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* linked there: then its CPU is that, too */
+        if (likely((is_linked || !is_awake || rq->running == t) && rq == rq_of(t)))
             return rq;
         spin_unlock(&rq->lock);
+        cpu_relax();
     }
-}
-
-/* The same in line, where a wake is all that a call does. */
-static inline struct runqueue *lock_rq_of(struct thread *t)
-{
-    u32 id = __atomic_load_n(&t->cpu, __ATOMIC_RELAXED);
-    struct runqueue *rq = cpus[id]->rq;
-
-    spin_lock(&rq->lock);
-    if (likely(id == __atomic_load_n(&t->cpu, __ATOMIC_RELAXED)))
-        return rq;
-    spin_unlock(&rq->lock);
-    return sched_lock_rq_of(t);
 }
 
 void sched_charge(struct thread *t, u64 now)
@@ -232,7 +223,7 @@ static void set_cpu(struct thread *t, const struct runqueue *rq)
     if (t->rseq)
         __atomic_fetch_or(&t->work, (u32)WORK_RSEQ, __ATOMIC_RELAXED);
     __atomic_store_n(&t->cpu, id, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* before it is linked: lock_rq_of_settled() */
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* before it is linked: sched_lock_rq_of() */
 }
 
 /** May @t wait though it is far behind? */
@@ -343,17 +334,25 @@ static inline __attribute__((always_inline)) void wake_and_unlock(struct runqueu
     kick_if(busy);
 }
 
+/* Who was between two queues when we locked the first may have run and sleep again, on the other:
+ * its state is read first, and then whose lock we need for it. */
 static bool wake(struct thread *t, bool interruptible_only, bool gives_way)
 {
-    struct runqueue *rq = lock_rq_of(t);
-    u32 state = t->state;
-
-    if (unlikely(state != THREAD_SLEEP_INTR && (interruptible_only || state != THREAD_SLEEP))) {
+    for (;;) {
+        u32 id = __atomic_load_n(&t->cpu, __ATOMIC_RELAXED);
+        struct runqueue *rq = cpus[id]->rq;
+        spin_lock(&rq->lock);
+        u32 state = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE);
+        if (unlikely(state != THREAD_SLEEP_INTR && (interruptible_only || state != THREAD_SLEEP))) {
+            spin_unlock(&rq->lock);
+            return false;
+        }
+        if (likely(id == __atomic_load_n(&t->cpu, __ATOMIC_RELAXED))) {
+            wake_and_unlock(rq, t, gives_way);
+            return true;
+        }
         spin_unlock(&rq->lock);
-        return false;
     }
-    wake_and_unlock(rq, t, gives_way);
-    return true;
 }
 
 /* Packets of one burst wake the same thread again and again: 35 instructions of 3,100 of redis. */
