@@ -109,7 +109,8 @@ void profile_take(const struct trap_frame *frame);
 
 /**
  * Lock the queue on whose CPU @thread waits, runs or sleeps.  Who is being moved between two is in
- * neither, and is linked under the lock of where it goes: it arrives soon, as nobody sleeps with it.
+ * neither, and is linked under the lock of where it goes: it arrives soon, as nobody sleeps with
+ * it.
  */
 struct runqueue *sched_lock_rq_of(struct thread *thread);
 /** Charge the running thread for the time since it was last charged. [L] held. */

@@ -132,7 +132,8 @@ enum { RING_MOVERS = 6 };
 static pthread_t movers[RING_MOVERS];
 static pthread_barrier_t all_there;
 
-/* Each sends the next one about, which sleeps, wakes, gives way and is moved by others meanwhile. */
+/* Each sends the next one about, which sleeps, wakes, gives way and is moved by others meanwhile.
+ */
 static void *move_the_next(void *arg)
 {
     int me = (int)(long)arg;
