@@ -88,18 +88,21 @@ u64 thread_cpu_time(struct thread *t)
     return ns;
 }
 
-/** What was not divided yet is divided as what came before. */
-struct cpu_times thread_cpu_times(struct thread *t)
+struct cpu_times cpu_times_divide_locked(struct thread *t, u64 all)
 {
-    cpu_times_begin();
-    struct runqueue *rq = sched_lock_rq_of(t);
-    u64 all = charged_until_now(rq, t);
     if (t->divided_ns && all > t->divided_ns) {
         u64 thousandths = t->system_ns / (t->divided_ns / 1000 + 1);
         t->system_ns += (all - t->divided_ns) / 1000 * min(thousandths, (u64)1000);
     }
     t->divided_ns = max(all, t->divided_ns);
-    struct cpu_times times = {t->divided_ns - t->system_ns, t->system_ns};
+    return (struct cpu_times){t->divided_ns - t->system_ns, t->system_ns};
+}
+
+struct cpu_times thread_cpu_times(struct thread *t)
+{
+    cpu_times_begin();
+    struct runqueue *rq = sched_lock_rq_of(t);
+    struct cpu_times times = cpu_times_divide_locked(t, charged_until_now(rq, t));
     spin_unlock(&rq->lock);
     return times;
 }

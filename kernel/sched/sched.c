@@ -56,15 +56,18 @@ void sched_charge(struct thread *t, u64 now)
     charge(t, now);
 }
 
-u64 sched_charge_current(void)
+struct cpu_times sched_charge_current(void)
 {
     struct runqueue *rq = this_cpu()->rq;
+    struct thread *t = current;
 
     spin_lock(&rq->lock);
-    charge(current, time_ns());
-    u64 ns = current->cpu_time_ns;
+    charge(t, time_ns());
+    struct cpu_times times = {.user_ns = t->cpu_time_ns};
+    if (unlikely(__atomic_load_n(&sampling, __ATOMIC_RELAXED)))
+        times = cpu_times_divide_locked(t, t->cpu_time_ns);
     spin_unlock(&rq->lock);
-    return ns;
+    return times;
 }
 
 /** A CPU that idles and may run @t, or none: MAX_CPUS. */
@@ -559,14 +562,12 @@ static inline void switch_to(struct runqueue *rq, struct thread *prev, struct th
     finish_switch(); /* perhaps on another CPU than before */
 }
 
-/** @charged: the current thread has just been, when it woke another. */
-static void leave_cpu(bool charged)
+/** @charged: the current thread has just been, when it woke another. @rq, its own, is locked and is
+ * unlocked here. */
+static void leave_cpu_and_unlock(struct runqueue *rq, bool charged)
 {
-    struct runqueue *rq = this_cpu()->rq;
     struct thread *prev = current;
 
-    may_sleep();
-    spin_lock(&rq->lock);
     if (likely(!charged))
         charge(prev, time_ns());
     if (prev->work & WORK_RESCHED)
@@ -589,21 +590,30 @@ static void leave_cpu(bool charged)
 
 void schedule(void)
 {
-    leave_cpu(false);
+    struct runqueue *rq = this_cpu()->rq;
+
+    may_sleep();
+    spin_lock(&rq->lock);
+    leave_cpu_and_unlock(rq, false);
 }
 
 void thread_leave_for_woken(void)
 {
-    leave_cpu(true);
+    struct runqueue *rq = this_cpu()->rq;
+
+    may_sleep();
+    spin_lock(&rq->lock);
+    leave_cpu_and_unlock(rq, true);
 }
 
-void sched_exit(void)
+void sched_exit(bool charged)
 {
     struct runqueue *rq = this_cpu()->rq;
+
+    may_sleep();
     spin_lock(&rq->lock); /* a waker that has just seen us asleep writes the state too */
     current->state = THREAD_DEAD;
-    spin_unlock(&rq->lock);
-    schedule();
+    leave_cpu_and_unlock(rq, charged);
     panic("a dead thread ran again");
 }
 

@@ -90,6 +90,8 @@ void family_set_work(u32 work);
 
 void io_counts_add(struct io_counts *sum, const struct io_counts *more);
 extern bool sampling; /* [A] */
+/** @thread has had @all ns: what was not divided yet is divided as what came before. [Q] held. */
+struct cpu_times cpu_times_divide_locked(struct thread *thread, u64 all);
 void account_init(struct runqueue *rq);
 void account_start(struct runqueue *rq);
 /** A CPU has something to do, on itself: see to it that it is sampled, if any is. */
@@ -115,8 +117,9 @@ void profile_take(const struct trap_frame *frame);
 struct runqueue *sched_lock_rq_of(struct thread *thread);
 /** Charge the running thread for the time since it was last charged. [L] held. */
 void sched_charge(struct thread *thread, u64 now);
-/** The current thread's CPU time until now. */
-u64 sched_charge_current(void);
+/** Charge the current thread for the time until now.  What it has had, all of it the program's
+ * where nobody has asked yet. */
+struct cpu_times sched_charge_current(void);
 /** @thread, which is awake, in no queue and has left its CPU, may not run there any more. */
 void sched_move_elsewhere(struct thread *thread);
 
@@ -136,8 +139,8 @@ void sched_thread_init(struct thread *thread);
 void sched_thread_start(struct thread *thread);
 /** Make it runnable only if it sleeps interruptibly (signals) or is stopped. */
 bool thread_wake_interruptible(struct thread *thread);
-/** Leave the CPU for ever. */
-void sched_exit(void) __attribute__((noreturn));
+/** Leave the CPU for ever. @charged: the thread has just been, for the time until now. */
+void sched_exit(bool charged) __attribute__((noreturn));
 
 /* ---- policy.c ---- */
 

@@ -113,6 +113,7 @@ static int send_signal(struct process *p, struct thread *target, const struct si
                        p->rlimits[RLIMIT_SIGPENDING].cur);
     if (err)
         goto out;
+    mb(); /* what is pending, then the masks: who changes his does it the other way round */
     struct thread *t = target ? target : choose_thread(p, sig);
     if (t)
         notify_thread(t, sig);
@@ -154,7 +155,8 @@ void signal_force(int sig, int code, u64 addr, struct trap_frame *frame)
 
 sigset64_t signal_pending_set(struct thread *t)
 {
-    return t->pending.pending | t->process->pending.pending;
+    return __atomic_load_n(&t->pending.pending, __ATOMIC_RELAXED) |
+           __atomic_load_n(&t->process->pending.pending, __ATOMIC_RELAXED);
 }
 
 static inline void update_work(struct thread *t)
@@ -170,19 +172,31 @@ void signal_update_work(void)
     update_work(current);
 }
 
-void signal_set_blocked(sigset64_t mask)
+/** The mask of @t, the current thread, has changed while something was pending. */
+static __attribute__((noinline)) void mask_has_changed(struct thread *t, bool blocks_more)
 {
-    struct thread *t = current;
-    mask &= ~SIGNALS_UNBLOCKABLE;
-    if (mask == t->blocked)
-        return;
     spin_lock(&t->process->siglock);
-    bool blocks_more = mask & ~t->blocked;
-    t->blocked = mask;
     update_work(t);
     if (blocks_more && t->process->pending.pending && t->process->nr_threads > 1)
         signal_retarget_locked(t->process); /* what we were to take, another may */
     spin_unlock(&t->process->siglock);
+}
+
+/* The C library does this four times for each thread that it makes: without the lock where nothing
+ * is pending. */
+void signal_set_blocked(sigset64_t mask)
+{
+    struct thread *t = current;
+    sigset64_t before = t->blocked;
+
+    mask &= ~SIGNALS_UNBLOCKABLE;
+    if (mask == before)
+        return;
+    /* A full barrier: who sends sees the new mask, or we see what it has sent. */
+    __atomic_exchange_n(&t->blocked, mask, __ATOMIC_SEQ_CST);
+    if (unlikely(signal_pending_set(t)) ||
+        unlikely(__atomic_load_n(&t->work, __ATOMIC_RELAXED) & WORK_SIGNAL))
+        mask_has_changed(t, mask & ~before);
 }
 
 void signal_set_temporary_mask(sigset64_t mask)

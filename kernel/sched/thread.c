@@ -179,13 +179,14 @@ static void thread_release_memory(struct thread *t)
     kfree(t);
 }
 
-/** Structure, stack and vector area, from the cache or new; everything else is zero. */
+/** Structure, stack and vector area, from the cache or new; everything else is zero, but for the
+ * arguments of no call. */
 static struct thread *thread_alloc(void)
 {
     struct thread *t = cache_pop();
     if (t) {
         void *kstack = t->kstack, *vector = t->arch.vector;
-        memset(t, 0, sizeof(*t));
+        memset(t, 0, offsetof(struct thread, restart.args));
         t->kstack = kstack;
         t->arch.vector = vector;
     } else {
@@ -310,31 +311,26 @@ struct thread *thread_create_kernel(void (*fn)(void *), void *arg, const char *n
 
 /* ---- end ---- */
 
-/** Its time; nobody asks for the kernel's part where nobody has yet. */
-static struct cpu_times divided_or_user(struct thread *t)
-{
-    if (unlikely(__atomic_load_n(&sampling, __ATOMIC_RELAXED)))
-        return thread_cpu_times(t);
-    return (struct cpu_times){.user_ns = t == current ? sched_charge_current() : t->cpu_time_ns};
-}
-
 /** Take @t off its process. Returns true if it was the last thread. */
 static bool leave_process(struct thread *t)
 {
     struct process *p = t->process;
     spin_lock(&p->siglock);
-    struct cpu_times times = divided_or_user(t);
+    struct cpu_times times = {0};
+    if (likely(t == current)) /* else it has never run */
+        times = sched_charge_current();
     list_remove(&t->process_node);
     p->ended_cpu_times.user_ns += times.user_ns;
     p->ended_cpu_times.system_ns += times.system_ns;
     p->ended_switches += t->switches;
     if (unlikely(__atomic_load_n(&io_counting, __ATOMIC_RELAXED)))
         io_counts_add(&p->ended_io, &t->io);
-    sigqueue_flush(&t->pending, &p->nr_queued);
+    if (unlikely(t->pending.pending))
+        sigqueue_flush(&t->pending, &p->nr_queued);
     bool last = --p->nr_threads == 0, exec = p->exec_thread;
     if (last) /* before nobody finds the thread any more */
         memcpy(p->comm, t->name, sizeof(p->comm));
-    if (!last)
+    if (unlikely(p->pending.pending) && !last)
         signal_retarget_locked(p);
     spin_unlock(&p->siglock);
     table_remove(t);
@@ -353,17 +349,20 @@ void thread_exit_to(struct thread *next)
 {
     current->state = THREAD_DEAD; /* first: nobody has to end its slice */
     thread_start(next);
-    sched_exit();
+    sched_exit(false);
 }
 
 void thread_exit(void)
 {
     struct thread *t = current;
+    bool charged = false;
+
     if (t->process) {
         futex_leave_memory(t);
-        if (leave_process(t))
+        charged = !leave_process(t);
+        if (!charged)
             process_finish(t->process);
         t->mm = NULL;
     }
-    sched_exit();
+    sched_exit(charged);
 }

@@ -86,7 +86,7 @@ struct thread {
     struct thread *hash_next;      /* [T] */
     struct list_head process_node; /* [S] in process.threads */
 
-    sigset64_t blocked;            /* [S] written by the thread itself only */
+    sigset64_t blocked;            /* [A] written by the thread itself only */
     sigset64_t saved_blocked;      /* [C] mask to restore after sigsuspend, ppoll, ... */
     sigset64_t waiting_for;        /* [S] of sigtimedwait */
     bool restore_blocked;          /* [C] */
@@ -104,8 +104,8 @@ struct thread {
     struct io_counts io;     /* [C] read by others as it is */
     struct restart_block {
         long (*fn)(struct thread *thread);
-        u64 args[6];
-    } restart; /* [C] for calls that continue after a handler */
+        u64 args[6]; /* of .fn: nothing without it */
+    } restart;       /* [C] for calls that continue after a handler; the last member */
 };
 
 /* What a process runs, as /proc shows it.  Counted, because forks share it; [I] once in use. */

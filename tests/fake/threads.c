@@ -102,7 +102,7 @@ void panic(const char *fmt, ...)
 void vm_end(enum vm_end_kind kind, int value)
 {
     machine_ended = (int)kind << 8 | value;
-    sched_exit();
+    sched_exit(false);
 }
 
 /* ---- memory ---- */

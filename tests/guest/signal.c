@@ -557,6 +557,59 @@ CASE(a_process_signal_goes_to_a_thread_that_takes_it)
     mask(SIG_UNBLOCK, SIGUSR1);
 }
 
+static pthread_barrier_t mask_gate;
+static volatile bool masks_over;
+
+static void *block_in_each_round(void *unused)
+{
+    for (;;) {
+        mask(SIG_UNBLOCK, SIGUSR1);
+        pthread_barrier_wait(&mask_gate);
+        mask(SIG_BLOCK, SIGUSR1);
+        if (masks_over)
+            return unused;
+        pthread_barrier_wait(&mask_gate);
+    }
+}
+
+static void *take_always(void *unused)
+{
+    mask(SIG_UNBLOCK, SIGUSR1);
+    while (!masks_over)
+        sched_yield();
+    return unused;
+}
+
+CASE(a_process_signal_finds_a_thread_while_another_blocks_it)
+{
+    pthread_t blocks, takes;
+    bool seen = true;
+
+    handle(SIGUSR1, on_signal, 0);
+    mask(SIG_BLOCK, SIGUSR1);
+    pthread_barrier_init(&mask_gate, NULL, 2);
+    masks_over = false;
+    NEED(pthread_create(&blocks, NULL, block_in_each_round, NULL) == 0); /* found first */
+    NEED(pthread_create(&takes, NULL, take_always, NULL) == 0);
+    for (int i = 0; i < 500 && seen; i++) {
+        seen_count = 0;
+        pthread_barrier_wait(&mask_gate);
+        kill(getpid(), SIGUSR1);
+        long long start = now_ms();
+        while (!seen_count && now_ms() - start < 5000)
+            sched_yield();
+        seen = seen_count == 1;
+        pthread_barrier_wait(&mask_gate);
+    }
+    CHECK(seen);
+    masks_over = true;
+    pthread_barrier_wait(&mask_gate);
+    pthread_join(blocks, NULL);
+    pthread_join(takes, NULL);
+    pthread_barrier_destroy(&mask_gate);
+    mask(SIG_UNBLOCK, SIGUSR1);
+}
+
 CASE(a_storm_of_signals_to_a_busy_thread)
 {
     handle(SIGUSR1, on_signal, SA_NODEFER);
