@@ -52,7 +52,8 @@ static enum vm_net_kind kind_of(const char *text)
 static int settle(struct copy_net *net, struct vm_net *parsed, const char *wanted,
                   const char *before, json_t *config, struct err *err)
 {
-    bool had = kind_of(before) != VM_NET_NONE;
+    enum vm_net_kind kind = kind_of(before);
+    bool had = kind != VM_NET_NONE;
 
     if (wanted && had != (parsed->kind != VM_NET_NONE))
         return err_set(err, EINVAL, "--net: its original has %s interface, and a copy is as it was",
@@ -60,6 +61,10 @@ static int settle(struct copy_net *net, struct vm_net *parsed, const char *wante
     if (wanted)
         json_object_set_new(config, "Net", json_string(wanted));
     if (parsed->kind == VM_NET_NONE)
+        return 0;
+    /* That network is its VMM's, and nobody else's: with the address that it had it can be reached
+     * from the first moment on, and no connection is lost in a change. */
+    if (parsed->kind == VM_NET_USER && kind == VM_NET_USER)
         return 0;
     net->linked = parsed->kind == VM_NET_TAP;
     if (wanted && net->linked)

@@ -1,4 +1,5 @@
-/* The network of a copy of a guest: a MAC address of its own, and perhaps another place. */
+/* The network of a copy of a guest: a MAC address of its own where others share it, and perhaps
+ * another place. */
 #pragma once
 
 #include "instance/instance.h"
@@ -6,7 +7,7 @@
 
 /** Zero is none; free with copy_net_fini(). */
 struct copy_net {
-    char mac[18]; /* "": it has no interface */
+    char mac[18]; /* "": it keeps the one that it has, or has no interface */
     char *ip;     /* owned: the kernel's ip= for it; NULL: as it was */
     bool linked;  /* somebody must give it its link */
 };

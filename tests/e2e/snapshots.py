@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from harness import INGOT, ROOT, need
@@ -103,6 +104,38 @@ def who_connects_early():
             with clients[0]:
                 need(clients[0].recv(200), "a connection was taken and lost")
             need(restore.wait(30) == 0, "not restored")
+
+
+def who_connects_early_to_a_copy():
+    """Nor does one stand still while the copy becomes another."""
+    def ask(port, took):
+        begun = time.monotonic()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            if client.recv(200):
+                took.append(time.monotonic() - begun)
+
+    with Lab() as lab:
+        Guest(lab, "a")
+        lab.good("snapshot", "a", "one")
+        for number in range(4):
+            port, took, clients = free_port(), [], []
+            restore = subprocess.Popen([INGOT, "restore", "one", "--name", f"copy{number}", "-p", f"127.0.0.1:{port}:8000"],
+                                       env={**os.environ, **lab.env()}, stdout=subprocess.DEVNULL)
+
+            def listens():
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
+                    return True
+            until(listens, deadline=30, step=0.0005)
+            for _ in range(50):
+                clients.append(threading.Thread(target=ask, args=(port, took)))
+                clients[-1].start()
+                time.sleep(0.001)
+            for client in clients:
+                client.join()
+            need(restore.wait(30) == 0, "not restored")
+            need(len(took) == len(clients), f"{len(clients) - len(took)} connections of {len(clients)} were taken and lost")
+            need(max(took) < 4, f"an answer took {max(took):.1f} s")
+            lab.good("rm", "-f", f"copy{number}")
 
 
 class Taps:
@@ -353,5 +386,5 @@ def interrupted():
 
 
 def add_to(suite):
-    for test in (goes_on, interrupted, who_connects_early, copies, copies_on_one_bridge, copies_with_leases, with_a_volume, pause_and_clock, damaged, what_cannot_be):
+    for test in (goes_on, interrupted, who_connects_early, who_connects_early_to_a_copy, copies, copies_on_one_bridge, copies_with_leases, with_a_volume, pause_and_clock, damaged, what_cannot_be):
         suite.add("snapshot: " + test.__name__.replace("_", " "), test)
