@@ -18,7 +18,7 @@ large=(openjdk-17-jdk-headless golang-go ghc ocaml-nox r-base-core guile-3.0 sbc
 # Servers and clients of the network tests, and what makes their networks.
 network=(iproute2 curl wget netcat-openbsd openssh-server openssh-client iputils-ping tcpdump iperf3 redis-tools nodejs haproxy mosquitto
          mosquitto-clients dnsmasq-base lighttpd varnish tinyproxy
-         squid gunicorn)
+         squid gunicorn freeradius slapd unbound dns-root-data ruby-sinatra thin puma)
 [ "${1:-}" = --runtimes ] || large=()
 
 # What `ingot export` calls, and what judges its disks.

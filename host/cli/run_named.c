@@ -4,16 +4,22 @@
  * program of this machine: an image's own files stay what they are. */
 #include "cli/run_priv.h"
 #include "image/imports.h"
+#include "image/jar.h"
 #include "image/modules.h"
 #include "image/script.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
+#include "lib/types.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+    CLASSES_MAX = 1024, /* archives and folders of a class path */
+};
 
 static bool is_file(const char *path)
 {
@@ -117,30 +123,60 @@ static void bring_modules(struct run_options *options, const char *target, char 
 
 /* ---- class paths ---- */
 
-/* An archive is code wherever it lies; of folders, as of all else, only those below this one. */
-static void bring_classes(struct run_options *options, const char *path, const char *cwd)
+/* What a run's class path has brought so far. */
+struct classes {
+    struct run_options *options;
+    const char *cwd;
+    struct strs seen; /* archives, which may name each other */
+};
+
+static void classes_free(struct classes *c)
 {
-    if (str_ends(path, ".jar") && *path == '/' && is_file(path) && !is_odd(path))
-        strs_take(&options->files, str_printf("%s:%s", path, path));
-    else if (fs_exists(path))
-        bring(options, path, cwd);
+    strs_free(&c->seen);
 }
 
-static void bring_archives(struct run_options *options, const char *folder, const char *cwd)
+/* An archive is code wherever it lies, with what its package has and its manifest names; of
+ * folders, as of all else, only those below this one. */
+static void bring_classes(struct classes *c, const char *path)
+{
+    struct run_options *options = c->options;
+    struct strs words CLEANUP(strs_free) = {0};
+
+    if (strs_has(&c->seen, path) || c->seen.len == CLASSES_MAX || !fs_exists(path))
+        return;
+    strs_add(&c->seen, path);
+    bool archive = str_ends(path, ".jar") && is_file(path);
+    if (archive && *path == '/' && !is_odd(path))
+        strs_take(&options->files, str_printf("%s:%s", path, path));
+    else
+        bring(options, path, c->cwd);
+    if (!archive)
+        return;
+    if (str_starts(path, "/usr/"))
+        strs_take(&options->imports, str_printf("java:%s", path));
+    jar_class_path(path, &words);
+    for (size_t i = 0; i < words.len; i++) {
+        char *near CLEANUP(mem_free) =
+            str_printf("%.*s%s", (int)(fs_name(path) - path), path, words.at[i]);
+        bring_classes(c, *words.at[i] == '/' ? words.at[i] : near);
+    }
+}
+
+static void bring_archives(struct classes *c, const char *folder)
 {
     DIR *dir = opendir(folder);
 
     for (const struct dirent *entry; dir && (entry = readdir(dir));)
         if (str_ends(entry->d_name, ".jar")) {
             char *path CLEANUP(mem_free) = fs_join(folder, entry->d_name);
-            bring_classes(options, path, cwd);
+            bring_classes(c, path);
         }
     if (dir)
         closedir(dir);
 }
 
 /* What "-cp a.jar:classes:lib/" followed by a star names; java(1). */
-static void bring_class_path(struct run_options *options, const char *list, const char *cwd)
+static void bring_class_path(struct classes *c, const char *list)
 {
     char *text CLEANUP(mem_free) = str_dup(list), *rest = text;
 
@@ -148,9 +184,9 @@ static void bring_class_path(struct run_options *options, const char *list, cons
         size_t len = strlen(entry);
         if (len > 1 && str_ends(entry, "/*")) {
             entry[len - 2] = 0;
-            bring_archives(options, *entry ? entry : "/", cwd);
+            bring_archives(c, *entry ? entry : "/");
         } else if (len) {
-            bring_classes(options, entry, cwd);
+            bring_classes(c, entry);
         }
     }
 }
@@ -160,15 +196,53 @@ static void bring_java(struct run_options *options, char *const *args, const cha
 {
     static const char *const lists[] = {"-cp", "-classpath",    "--class-path",
                                         "-p",  "--module-path", NULL};
+    struct classes c CLEANUP(classes_free) = {.options = options, .cwd = cwd};
 
     for (; *args && **args == '-'; args++) {
         if (is_one_of(*args, lists) && args[1])
-            bring_class_path(options, *++args, cwd);
+            bring_class_path(&c, *++args);
         else if (str_starts(*args, "--class-path=") || str_starts(*args, "--module-path="))
-            bring_class_path(options, strchr(*args, '=') + 1, cwd);
+            bring_class_path(&c, strchr(*args, '=') + 1);
         else if (strcmp(*args, "-jar") == 0 && args[1])
-            return bring_classes(options, args[1], cwd);
+            return bring_classes(&c, args[1]);
     }
+}
+
+/* Files that a program looks for in the current folder when no word names one. */
+static const struct {
+    const char *program;
+    const char *files[4];
+} taken[] = {
+    {"rackup", {"config.ru"}},
+    {"thin", {"config.ru"}},
+    {"puma", {"config.ru", "config/puma.rb"}},
+    {"unicorn", {"config.ru"}},
+    {"rake", {"Rakefile"}},
+    {"flask", {"app.py", "wsgi.py"}},
+    {"gunicorn", {"gunicorn.conf.py"}},
+    {"make", {"GNUmakefile", "makefile", "Makefile"}},
+    {"gmake", {"GNUmakefile", "makefile", "Makefile"}},
+    {"caddy", {"Caddyfile"}},
+};
+
+static void bring_taken(struct run_options *options, const char *target, const char *cwd)
+{
+    struct imports imports CLEANUP(imports_free) = {0};
+    const char *language = language_of_target(target);
+
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+        if (strcmp(fs_name(target), taken[i].program) != 0)
+            continue;
+        for (const char *const *file = taken[i].files; *file; file++) {
+            if (!is_file(*file))
+                continue;
+            bring(options, *file, cwd);
+            imports_scan_file(&imports, language, *file);
+        }
+    }
+    for (size_t i = 0; i < imports.files.len; i++)
+        bring(options, imports.files.at[i], cwd);
+    modules_installed(&imports.names, target, &options->imports);
 }
 
 void run_bring_named(struct run_options *options, const char *target, char *const *args)
@@ -184,6 +258,7 @@ void run_bring_named(struct run_options *options, const char *target, char *cons
         if (**arg != '-' && is_file(*arg))
             bring(options, *arg, cwd);
     bring_modules(options, target, args, cwd);
+    bring_taken(options, target, cwd);
     if (strcmp(fs_name(target), "java") == 0)
         bring_java(options, args, cwd);
     strs_add_all(&options->files, &said);

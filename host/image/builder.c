@@ -192,6 +192,10 @@ static int builder_add_boot(struct builder *b, struct err *err)
         strs_add(&programs, b->program);
     strs_add_all(&programs, &b->scripts);
     strs_add_all(&programs, &b->started);
+    for (size_t i = 0; b->opts->imports && i < b->opts->imports->len; i++) { /* archives */
+        const char *name = strchr(b->opts->imports->at[i], ':');
+        strs_add(&programs, name ? name + 1 : "");
+    }
     for (size_t i = 0; i < programs.len && !failed; i++)
         if (str_starts(programs.at[i], "/usr/")) /* else no package has brought it */
             failed = modules_add_boot(&b->tree, programs.at[i], NULL, err);

@@ -224,6 +224,7 @@ void dpkg_family(const struct dpkg *dpkg, const char *package, struct strs *name
 bool dpkg_is_shared(const struct dpkg *dpkg, const char *path, const struct strs *family)
 {
     char *info CLEANUP(mem_free) = fs_join(dpkg->folder, "info");
+    char *source CLEANUP(mem_free) = family->len ? dpkg_source(dpkg, family->at[0]) : NULL;
     struct strs lists CLEANUP(strs_free) = {0};
     struct err ignored;
 
@@ -236,8 +237,11 @@ bool dpkg_is_shared(const struct dpkg *dpkg, const char *path, const struct strs
         char *package CLEANUP(mem_free) = dpkg_list_package(lists.at[i]);
         char *list CLEANUP(mem_free) = fs_join(info, lists.at[i]);
         if (!strs_has(family, package) && !fs_read(list, DPKG_FILE_MAX, &text, &ignored) &&
-            dpkg_has_line(&text, path, strlen(path)))
-            return true;
+            dpkg_has_line(&text, path, strlen(path))) {
+            char *other CLEANUP(mem_free) = dpkg_source(dpkg, package);
+            if (!source || !other || strcmp(source, other) != 0)
+                return true;
+        }
     }
     return false;
 }

@@ -178,6 +178,28 @@ static int extras_file(struct extras *x, const char *path, struct err *err)
     return fs_exists(path) ? tree_add_host(x->closure->tree, path, err) : 0;
 }
 
+/* A file of this machine under another name, and its owner there that of the folder it is put into.
+ */
+static int extras_copy(struct extras *x, const struct strs *words, struct err *err)
+{
+    struct tree *tree = x->closure->tree;
+    const char *to = words->len > 2 ? words->at[2] : NULL;
+
+    if (!to)
+        return err_set(err, EINVAL, "runtimes.txt: 'copy %s' has no place", words->at[1]);
+    if (tree_follow(tree, to) || !fs_exists(words->at[1]))
+        return 0;
+    int failed = tree_add_file(tree, to, words->at[1], err);
+    char *folder CLEANUP(mem_free) = str_printf("%.*s", (int)(strrchr(to, '/') - to), to);
+    const struct tree_node *above = tree_follow(tree, folder);
+    struct tree_node *node = failed ? NULL : tree_follow(tree, to);
+    if (node && above) {
+        node->uid = above->uid;
+        node->gid = above->gid;
+    }
+    return failed;
+}
+
 /* Does a `tree`, `file` or `program` line for everything that its pattern finds, in sorted order.
  */
 static int extras_paths(struct extras *x, const struct strs *words, struct err *err)
@@ -251,6 +273,8 @@ static int extras_do(struct extras *x, const struct strs *raw, int depth, struct
         return extras_dir(x, &words, err);
     if (strcmp(verb, "text") == 0)
         return extras_text(x, &words, err);
+    if (strcmp(verb, "copy") == 0)
+        return extras_copy(x, &words, err);
     if (strcmp(verb, "env") == 0)
         strs_add(x->env, words.at[1]);
     else if (strcmp(verb, "exec") == 0)

@@ -77,6 +77,13 @@ static const struct language languages[] = {
         .packages = "node-*",
     },
     {
+        /* its modules are archives, named by their paths */
+        .name = "java",
+        .program = "/usr/bin/java",
+        .interpreter = "java",
+        .packages = "lib*-java",
+    },
+    {
         .name = "shell",
         .program = "/bin/sh",
         .interpreter = "(ba|da|z|k|fi)?sh",

@@ -223,9 +223,75 @@ static char *find_installed(const struct language *language, const char *name, c
     return found;
 }
 
+static u64 size_of(const struct strs *files)
+{
+    u64 size = 0;
+    struct stat st;
+
+    for (size_t i = 0; i < files->len; i++)
+        if (!is_aside(files->at[i]) && !lstat(files->at[i], &st) && S_ISREG(st.st_mode))
+            size += (u64)st.st_size;
+    return size;
+}
+
+/* Append the files of a package; of one of libraries without those that programs are linked with:
+ * they come if the program has them. */
+static void add_names(const struct modules *m, const char *package, struct strs *files)
+{
+    static const char *const linked[] = {"/usr/lib/x86_64-linux-gnu/lib*.so*",
+                                         "/lib/x86_64-linux-gnu/lib*.so*", "/usr/lib/lib*.so*"};
+    struct strs all CLEANUP(strs_free) = {0};
+
+    dpkg_files(&m->dpkg, package, &all);
+    for (size_t i = 0; i < all.len; i++) {
+        bool aside = false;
+        for (size_t k = 0; k < ARRAY_LEN(linked) && str_starts(package, "lib"); k++)
+            aside |= fnmatch(linked[k], all.at[i], FNM_PATHNAME) == 0;
+        if (!aside)
+            strs_add(files, all.at[i]);
+    }
+}
+
+/* What there is for an ELF program, package by package as long as they are not large. */
+static int add_family(struct modules *m, const char *package, struct err *err)
+{
+    struct strs names CLEANUP(strs_free) = {0};
+    u64 size = 0;
+    int failed = 0;
+
+    dpkg_family(&m->dpkg, package, &names);
+    for (size_t i = 0; i < names.len && !failed; i++) {
+        struct strs files CLEANUP(strs_free) = {0};
+        add_names(m, names.at[i], &files);
+        u64 more = size_of(&files);
+        if (size + more > MODULES_OWN_MAX)
+            continue;
+        size += more;
+        failed = add_files(m->tree, &files, err);
+        if (!failed)
+            failed = configured_add(m->tree, &m->dpkg, &names, &files, err);
+    }
+    return failed ? failed : configured_add_named(m->tree, err);
+}
+
+/* What the package of an archive has besides: its own data and configuration, and those that it
+ * needs. */
+static int add_archive(struct modules *m, const struct language *language, const char *path,
+                       struct err *err)
+{
+    char *package CLEANUP(mem_free) = dpkg_owner(&m->dpkg, path);
+
+    if (!package)
+        return 0;
+    int failed = add_package(m, language, package, err);
+    return failed ? failed : add_family(m, package, err);
+}
+
 static int add_module(struct modules *m, const struct language *language, const char *name,
                       struct err *err)
 {
+    if (*name == '/')
+        return add_archive(m, language, name, err);
     char *whole CLEANUP(mem_free) = NULL;
     char *found CLEANUP(mem_free) = find_installed(language, name, m->program, m->tree, &whole);
 
@@ -290,57 +356,6 @@ int modules_add(struct tree *tree, const struct strs *names, const char *program
         const struct language *language = split(names->at[i], &name);
         if (language)
             failed = add_module(&m, language, name, err);
-    }
-    return failed;
-}
-
-static u64 size_of(const struct strs *files)
-{
-    u64 size = 0;
-    struct stat st;
-
-    for (size_t i = 0; i < files->len; i++)
-        if (!is_aside(files->at[i]) && !lstat(files->at[i], &st) && S_ISREG(st.st_mode))
-            size += (u64)st.st_size;
-    return size;
-}
-
-/* Append the files of a package; of one of libraries without those that programs are linked with:
- * they come if the program has them. */
-static void add_names(const struct modules *m, const char *package, struct strs *files)
-{
-    static const char *const linked[] = {"/usr/lib/x86_64-linux-gnu/lib*.so*",
-                                         "/lib/x86_64-linux-gnu/lib*.so*", "/usr/lib/lib*.so*"};
-    struct strs all CLEANUP(strs_free) = {0};
-
-    dpkg_files(&m->dpkg, package, &all);
-    for (size_t i = 0; i < all.len; i++) {
-        bool aside = false;
-        for (size_t k = 0; k < ARRAY_LEN(linked) && str_starts(package, "lib"); k++)
-            aside |= fnmatch(linked[k], all.at[i], FNM_PATHNAME) == 0;
-        if (!aside)
-            strs_add(files, all.at[i]);
-    }
-}
-
-/* What there is for an ELF program, package by package as long as they are not large. */
-static int add_family(struct modules *m, const char *package, struct err *err)
-{
-    struct strs names CLEANUP(strs_free) = {0};
-    u64 size = 0;
-    int failed = 0;
-
-    dpkg_family(&m->dpkg, package, &names);
-    for (size_t i = 0; i < names.len && !failed; i++) {
-        struct strs files CLEANUP(strs_free) = {0};
-        add_names(m, names.at[i], &files);
-        u64 more = size_of(&files);
-        if (size + more > MODULES_OWN_MAX)
-            continue;
-        size += more;
-        failed = add_files(m->tree, &files, err);
-        if (!failed)
-            failed = configured_add(m->tree, &m->dpkg, &names, &files, err);
     }
     return failed;
 }

@@ -119,14 +119,14 @@ def bridge():
 
 
 @contextlib.contextmanager
-def guest(words, options=(), memory="128M", ground="vm", stops=True):
+def guest(words, options=(), memory="128M", ground="vm", stops=True, cwd=None):
     """`ingot run` of a server; stopped, or if need be killed, at the end."""
     program = find(words[0])
     if not program:
         raise Skip(f"{words[0]} is not installed")
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen([INGOT, "run", "--isolation", ground, "-m", memory, *options, program, *words[1:]],
-                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=cwd)
         it = Guest(child, log)
         try:
             yield it

@@ -37,6 +37,7 @@ import netconf  # noqa: E402
 import metrics  # noqa: E402
 import migrations  # noqa: E402
 import networds  # noqa: E402
+import packages  # noqa: E402
 import patches  # noqa: E402
 import rollouts  # noqa: E402
 import servers  # noqa: E402
@@ -173,6 +174,7 @@ def main():
     metrics.add_to(suite)
     migrations.add_to(suite)
     targets.add_to(suite)
+    packages.add_to(suite)
     containers.add_to(suite)
     tools.add_to(suite)
     volumes.add_to(suite)

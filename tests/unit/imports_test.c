@@ -1,4 +1,5 @@
 /* What scripts import, and whose package that is: a folder of scripts, and a package database. */
+#include "image/configured.h"
 #include "image/dpkg.h"
 #include "image/imports.h"
 #include "image/modules.h"
@@ -282,9 +283,10 @@ TEST(a_family_of_packages)
         "Package: other\nDepends: others-data\n\nPackage: more-common\n\n"
         "Package: others-data\n\nPackage: srv-plugin\nSource: srv\nDepends: srv-bin (= 1)\n\n"
         "Package: srv-doc\nSource: srv\nDepends: srv-bin\n\n"
-        "Package: friend\nDepends: srv-bin\n"));
+        "Package: srv-client\nSource: srv\n\nPackage: friend\nDepends: srv-bin\n"));
     free(put("info/srv-bin.list", "/etc/srv\n/etc/meet\n"));
     free(put("info/srv-plugin:amd64.list", "/etc/srv\n"));
+    free(put("info/srv-client.list", "/etc/srv\n"));
     free(put("info/friend.list", "/etc/meet\n"));
     dpkg_open(&dpkg, root);
     dpkg_family(&dpkg, "srv-bin", &names);
@@ -293,9 +295,47 @@ TEST(a_family_of_packages)
     REQUIRE(names.len == ARRAY_LEN(wanted), NULL);
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         EXPECT_STR(names.at[i], wanted[i], NULL);
-    EXPECT_TRUE(!dpkg_is_shared(&dpkg, "/etc/srv", &names), "its own, and its plugin's");
+    EXPECT_TRUE(!dpkg_is_shared(&dpkg, "/etc/srv", &names),
+                "its own, its plugin's, and its source's");
     EXPECT_TRUE(dpkg_is_shared(&dpkg, "/etc/meet", &names), "a friend's, too");
     strs_free(&names);
     dpkg_close(&dpkg);
+    fs_tmpdir_remove(&root);
+}
+
+static void add_conf(struct tree *tree, const char *guest, const char *text)
+{
+    char *path = put(fs_name(guest), text);
+
+    REQUIRE(!tree_add_file(tree, guest, path, NULL), guest);
+    free(path);
+}
+
+TEST(configuration_names_files)
+{
+    struct tree tree = {0};
+
+    root = fs_tmpdir(NULL, NULL);
+    add_conf(&tree, "/etc/own/a.conf",
+             "key=/etc/debian_version; pid \"/var/run/own/a.pid\"\n"
+             "# see /etc/ld.so.conf\n"
+             "shell /usr/bin/env /etc/passwd /etc/shadow\n"
+             "odd /etc/../etc/ld.so.conf ${base}/etc/ld.so.conf /etc/*.conf x/etc/ld.so.conf\n"
+             "store (/var/cache) /var/lib/dpkg\n");
+    add_conf(&tree, "/etc/own/mods-available/off", "/etc/login.defs\n");
+    add_conf(&tree, "/etc/own/mods-available/on", "/etc/nsswitch.conf\n");
+    EXPECT_EQ(tree_add_link(&tree, "/etc/own/mods-enabled/on", "../mods-available/on", NULL), 0,
+              NULL);
+    EXPECT_EQ(configured_add_named(&tree, NULL), 0, NULL);
+    static const char *const there[] = {"/etc/debian_version", "/run/own", "/var/lib/dpkg",
+                                        "/etc/nsswitch.conf"};
+    for (size_t i = 0; i < ARRAY_LEN(there); i++)
+        EXPECT_TRUE(tree_follow(&tree, there[i]), there[i]);
+    static const char *const absent[] = {"/etc/ld.so.conf",     "/usr/bin/env",    "/etc/passwd",
+                                         "/etc/shadow",         "/etc/login.defs", "/var/cache",
+                                         "/var/lib/dpkg/status"};
+    for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+        EXPECT_TRUE(!tree_follow(&tree, absent[i]), absent[i]);
+    tree_free(&tree);
     fs_tmpdir_remove(&root);
 }
