@@ -29,19 +29,23 @@ static u32 dumping; /* [A] one core file at a time */
 
 /* ---- the other threads ---- */
 
-static void tell_others_to_halt(struct process *p)
+/* False: another thread of this process is at it already, or the process ends. */
+static bool tell_others_to_halt(struct process *p)
 {
     struct thread *t;
 
     spin_lock(&p->siglock);
-    p->stopped = true;
+    bool first = !p->dumping && !p->exiting;
+    if (first)
+        p->dumping = p->stopped = true;
     list_for_each(t, &p->threads, process_node) {
-        if (t == current)
+        if (!first || t == current)
             continue;
         thread_set_work(t, WORK_SIGNAL);
         thread_wake_interruptible(t);
     }
     spin_unlock(&p->siglock);
+    return first;
 }
 
 static void nap(void)
@@ -62,16 +66,15 @@ static void wait_for_halt(const struct process *p)
         nap();
 }
 
-/* False: another thread of this process is at it already, and has been waited for. */
+/* False: there is nothing to do; another thread that is at it has been waited for. */
 static bool halt_others(struct process *p)
 {
-    if (__atomic_exchange_n(&p->dumping, true, __ATOMIC_ACQ_REL)) {
+    if (!tell_others_to_halt(p)) {
         __atomic_fetch_add(&p->nr_halted, 1, __ATOMIC_ACQ_REL);
         wait_event(&p->stop_wait, !__atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE), false,
                    NO_DEADLINE);
         return false;
     }
-    tell_others_to_halt(p);
     wait_for_halt(p);
     return true;
 }

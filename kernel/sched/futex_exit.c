@@ -72,7 +72,7 @@ void futex_leave_memory(struct thread *t)
 {
     if (t->robust_list)
         walk_robust_list(t->robust_list);
-    futex_pi_exit(t->tid);
+    futex_pi_exit(t);
     if (!t->clear_child_tid || mm_users(t->mm) + t->process->nr_threads < 3)
         return; /* nobody else sees the memory */
     if (!user_put32(t->clear_child_tid, 0))

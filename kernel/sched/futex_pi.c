@@ -28,12 +28,25 @@ static struct futex_waiter *first_waiter(struct futex_bucket *b, const struct fu
     return first;
 }
 
+/** Is there somebody who will hand on what he owns? */
 static bool owner_exists(u32 tid)
 {
     struct thread *t = thread_find((int)tid);
-    if (t)
-        thread_put(t);
-    return t != NULL;
+    if (!t)
+        return false;
+    bool stays = !__atomic_load_n(&t->left_locks, __ATOMIC_SEQ_CST);
+    thread_put(t);
+    return stays;
+}
+
+/** All who wait for the lock @key wait for @tid. The bucket is locked. */
+static void name_owner_locked(struct futex_bucket *b, const struct futex_key *key, int tid)
+{
+    struct futex_waiter *w;
+
+    list_for_each(w, &b->waiters, node)
+        if (w->pi_owner && futex_key_equal(&w->key, key))
+            w->pi_owner = tid;
 }
 
 /**
@@ -53,9 +66,12 @@ static int take_or_mark(uaddr_t addr, u32 self, bool waited, bool try, u32 *owne
             want = self | (word & FUTEX_OWNER_DIED) | (waited ? FUTEX_WAITERS : 0);
         else if (try)
             return -EAGAIN;
-        else if (!owner_exists(tid))
-            return -ESRCH;
-        else
+        else if (!owner_exists(tid)) {
+            err = user_load32(addr, &seen); /* the last that he did may have been to mark it */
+            if (!err && seen == word)
+                return -ESRCH;
+            continue;
+        } else
             want = word | FUTEX_WAITERS;
         err = user_cmpxchg32(addr, word, want, &seen);
         if (err || seen != word)
@@ -76,17 +92,20 @@ int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try)
     if (err)
         return err;
     futex_waiter_init(&w, &key, FUTEX_BITSET_MATCH_ANY);
+    __atomic_fetch_add(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST); /* before the owner is looked at */
     struct futex_bucket *b = futex_queue_lock(&w);
     bool waited = first_waiter(b, &key, &more) != NULL;
     err = take_or_mark(addr, (u32)current->tid, waited, try, &owner);
     if (err != -EINPROGRESS) {
         futex_unqueue_locked(&w);
+        if (!err && waited)
+            name_owner_locked(b, &key, current->tid);
         mutex_unlock(&b->lock);
+        __atomic_fetch_sub(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
         return err;
     }
     w.pi_owner = (int)owner;
     w.pi_addr = addr;
-    __atomic_fetch_add(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
     mutex_unlock(&b->lock);
 
     err = futex_sleep(&w, deadline_ns);
@@ -102,7 +121,7 @@ static int hand_over_locked(struct futex_bucket *b, const struct futex_key *key,
                             u32 word, u32 flags)
 {
     bool more;
-    struct futex_waiter *next = first_waiter(b, key, &more), *w;
+    struct futex_waiter *next = first_waiter(b, key, &more);
     u32 seen, want = flags;
     if (next)
         want |= (u32)next->thread->tid | (more ? FUTEX_WAITERS : 0);
@@ -113,9 +132,7 @@ static int hand_over_locked(struct futex_bucket *b, const struct futex_key *key,
         return -EAGAIN;
     if (!next)
         return 0;
-    list_for_each(w, &b->waiters, node)
-        if (w->pi_owner && futex_key_equal(&w->key, key))
-            w->pi_owner = next->thread->tid;
+    name_owner_locked(b, key, next->thread->tid);
     futex_wake_waiter_locked(next);
     return 0;
 }
@@ -183,6 +200,7 @@ static int give_or_move(struct futex_pair *p, struct futex_waiter *w, uaddr_t lo
     bool waited = first_waiter(p->b2, &p->key2, &more) != NULL;
     int err = take_or_mark(lock, (u32)w->thread->tid, waited, false, &owner);
     if (!err) {
+        name_owner_locked(p->b2, &p->key2, w->thread->tid);
         futex_wake_waiter_locked(w);
         return 0;
     }
@@ -248,8 +266,13 @@ static void pass_on_locked(struct futex_bucket *b, struct futex_waiter *w)
         w->pi_owner = -1; /* nobody */
 }
 
-void futex_pi_exit(int tid)
+/* Who waits counts himself and then looks whether the owner is leaving; we do it the other way
+ * round. */
+void futex_pi_exit(struct thread *t)
 {
+    int tid = t->tid;
+
+    __atomic_store_n(&t->left_locks, true, __ATOMIC_SEQ_CST);
     if (!__atomic_load_n(&nr_pi_waiters, __ATOMIC_SEQ_CST))
         return;
     for (unsigned i = 0; i < FUTEX_BUCKETS; i++) {

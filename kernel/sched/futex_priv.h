@@ -70,8 +70,8 @@ bool futex_unqueue(struct futex_waiter *w);
 void futex_wake_waiter_locked(struct futex_waiter *w);
 /** Sleep until woken. 0, -EINTR or -ETIMEDOUT. */
 int futex_sleep(struct futex_waiter *w, u64 deadline_ns);
-/** The thread with @tid ends: hand the PI locks it owns to who waits. */
-void futex_pi_exit(int tid);
+/** @thread, the current one, ends: hand the PI locks it owns to who waits. */
+void futex_pi_exit(struct thread *thread);
 /** Bucket @index, below FUTEX_BUCKETS: for who walks over all. */
 struct futex_bucket *futex_bucket_at(unsigned index);
 enum { FUTEX_BUCKETS = 128 };

@@ -44,12 +44,15 @@ static u32 advance(struct posix_timer *t, u64 now)
     return (u32)min(n, (u64)INT_MAX);
 }
 
-/** The thread SIGEV_THREAD_ID names, or NULL: the process. */
-static struct thread *target_thread(const struct posix_timer *t)
+/** To the thread that SIGEV_THREAD_ID names; to nobody once that has ended, as its number may be
+ * another's. */
+static int send_to_thread(const struct posix_timer *t, const struct siginfo64 *info)
 {
-    if (!(t->event.notify & SIGEV_THREAD_ID))
-        return NULL;
-    return thread_find(t->event.tid);
+    struct thread *target = thread_find(t->event.tid);
+    int err = target && target->process == t->process ? signal_send_thread(target, info) : -ESRCH;
+    if (target)
+        thread_put(target);
+    return err;
 }
 
 static void send_expiry(struct posix_timer *t)
@@ -59,10 +62,8 @@ static void send_expiry(struct posix_timer *t)
     info.timer.value = t->event.value;
     if (t->id < 0) /* setitimer(2): no more than the number */
         info = (struct siginfo64){.si_signo = t->event.signo, .si_code = SI_KERNEL};
-    struct thread *target = target_thread(t);
-    int err = target ? signal_send_thread(target, &info) : signal_send_process(t->process, &info);
-    if (target)
-        thread_put(target);
+    bool to_thread = t->event.notify & SIGEV_THREAD_ID;
+    int err = to_thread ? send_to_thread(t, &info) : signal_send_process(t->process, &info);
     if (err)
         t->pending_expiries = 0; /* nobody will take it: the next expiry tries again */
 }
@@ -234,14 +235,16 @@ int posix_timer_create(int clock, const struct linux_sigevent *event, int *id)
         return -EAGAIN;
     const struct linux_sigevent alarm = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
     init_timer(t, 0, clock, event ? event : &alarm);
-    if (!add(t)) {
-        kfree(t);
-        return -EAGAIN;
-    }
-    if (!event)
+    mutex_lock(&calls); /* a thread that guesses its number may delete it */
+    bool added = add(t);
+    if (added && !event)
         t->event.value = (u64)t->id;
-    *id = t->id;
-    return 0;
+    if (added)
+        *id = t->id;
+    mutex_unlock(&calls);
+    if (!added)
+        kfree(t);
+    return added ? 0 : -EAGAIN;
 }
 
 int posix_timer_set(int id, bool absolute, const struct timer_setting *new,

@@ -136,7 +136,7 @@ struct mm *process_mm(struct process *p)
 static void end_others_locked(struct process *p)
 {
     struct thread *t;
-    p->stopped = false;
+    p->stopped = p->stop_taken = false;
     list_for_each(t, &p->threads, process_node) {
         if (t == current)
             continue;

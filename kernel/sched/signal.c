@@ -87,6 +87,8 @@ static void stop_and_continue_locked(struct process *p, int sig)
         remove_everywhere(p, sigmask(SIGCONT));
     else if (sig == SIGCONT)
         remove_everywhere(p, SIGNALS_STOP);
+    if (sig == SIGCONT || sig == SIGKILL)
+        p->stop_taken = false;
     if (p->stopped && (sig == SIGCONT || sig == SIGKILL)) {
         p->stopped = false;
         p->continued = sig == SIGCONT;
@@ -104,8 +106,8 @@ static int send_signal(struct process *p, struct thread *target, const struct si
 {
     int sig = info->si_signo, err = 0;
     spin_lock(&p->siglock);
-    if (p->exiting || list_empty(&p->threads))
-        goto out;
+    if (p->exiting || list_empty(target ? &target->process_node : &p->threads))
+        goto out; /* a thread that has left takes nothing more, and what it kept would be lost */
     stop_and_continue_locked(p, sig);
     if (ignored_locked(p, sig) && !kept_locked(p, target, sig))
         goto out;
@@ -224,6 +226,8 @@ int signal_dequeue(struct thread *t, sigset64_t set, struct siginfo64 *info)
         sig = sigqueue_take(&p->pending, set, info, &p->nr_queued);
     if (sig && info->si_code == SI_TIMER)
         posix_timer_taken(p, info);
+    if (unlikely(sig && signal_default_stops(sig)))
+        p->stop_taken = true;
     if (t == current)
         signal_update_work();
     spin_unlock(&p->siglock);

@@ -85,26 +85,35 @@ static bool still_stopped(struct process *p)
     return __atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE);
 }
 
-/** SIGSTOP and its like: all threads of the process wait for SIGCONT or SIGKILL. */
+/** SIGSTOP and its like: all threads of the process wait for SIGCONT or SIGKILL, unless one of
+ * these, or the end, has come since it was taken. */
 static void stop_process(struct process *p, int sig)
 {
     struct thread *t;
     if (sig != SIGSTOP && p->parent && family_group_is_orphaned())
         return; /* nobody could start it again */
     spin_lock(&p->siglock);
-    p->stopped = true;
+    bool stops = p->stop_taken;
+    p->stopped |= stops;
     list_for_each(t, &p->threads, process_node)
-        if (t != current)
+        if (stops && t != current)
             thread_set_work(t, WORK_SIGNAL);
     spin_unlock(&p->siglock);
-    family_report_stop(sig);
+    if (stops)
+        family_report_stop(sig);
+}
+
+/** May the current thread of @p go on, if only to its end? */
+static bool goes_on(struct process *p)
+{
+    return !still_stopped(p) || __atomic_load_n(&current->work, __ATOMIC_RELAXED) & WORK_EXIT;
 }
 
 /** Sleep until the process may go on; its first thread to do so tells the parent. */
 static void wait_until_continued(struct process *p)
 {
     __atomic_fetch_add(&p->nr_halted, 1, __ATOMIC_ACQ_REL);
-    wait_event(&p->stop_wait, !still_stopped(p), false, NO_DEADLINE);
+    wait_event(&p->stop_wait, goes_on(p), false, NO_DEADLINE);
     __atomic_fetch_sub(&p->nr_halted, 1, __ATOMIC_ACQ_REL);
     if (__atomic_exchange_n(&p->continued, false, __ATOMIC_ACQ_REL))
         family_report_stop(SIGCONT);

@@ -277,6 +277,8 @@ int thread_create(struct process *process, const struct trap_frame *frame, struc
     spin_lock(&process->siglock);
     list_add_tail(&process->threads, &t->process_node);
     process->nr_threads++;
+    if (unlikely(process->exiting || process->exec_thread)) /* all others have been told */
+        t->work |= WORK_EXIT;
     spin_unlock(&process->siglock);
     *out = t;
     return 0;

@@ -98,6 +98,7 @@ struct thread {
     uaddr_t set_child_tid;   /* [C] where it writes its tid first of all, or 0 */
     uaddr_t clear_child_tid; /* [C] */
     uaddr_t robust_list;     /* [C] */
+    bool left_locks;         /* [A] what it owned is others': nobody waits for it any more */
     uaddr_t rseq;            /* [C] its struct rseq, or 0; read where it moves */
     u32 rseq_sig;            /* [C] */
     char name[16];           /* [C] PR_SET_NAME */
@@ -144,11 +145,12 @@ struct process {
     struct thread *exec_thread;     /* [S] in execve, waiting for all others to end */
     struct waitq threads_wait;      /* likewise: woken when a thread has ended */
     bool stopped;                   /* [S] by SIGSTOP and its like */
-    bool continued;                 /* [S] by SIGCONT, which the parent is still to hear of */
-    struct waitq stop_wait;         /* stopped threads */
-    u32 nr_halted;                  /* [A] how many wait there */
-    bool dumping;                   /* [A] a thread writes its core file */
-    int exit_status;                /* [S] as wait(2) reports it: code << 8, or the signal */
+    bool stop_taken;        /* [S] one of these was, and neither continue nor end has come since */
+    bool continued;         /* [S] by SIGCONT, which the parent is still to hear of */
+    struct waitq stop_wait; /* stopped threads */
+    u32 nr_halted;          /* [A] how many wait there */
+    bool dumping;           /* [S] a thread writes its core file */
+    int exit_status;        /* [S] as wait(2) reports it: code << 8, or the signal */
     struct rlimit64 rlimits[RLIM_NLIMITS]; /* [S] */
     struct creds creds;                    /* [S] */
     struct list_head all_node;             /* [F] in the list of all */

@@ -171,6 +171,7 @@ static void reset_thread(struct thread *t, const char *path)
 {
     t->altstack = (struct sigaltstack64){.flags = SS_DISABLE};
     t->clear_child_tid = t->set_child_tid = t->robust_list = t->rseq = 0;
+    t->left_locks = false;
     t->restart.fn = NULL;
     exec_name_thread(t, path);
     arch_vector_reset_current();

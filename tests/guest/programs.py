@@ -11,12 +11,12 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
          "-Wno-unknown-warning-option", "-pthread"]
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "poll", "event", "time", "proc", "misc",
-            "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
+            "races", "races_fork", "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
             "patch",
             "fork", "exec", "smp", "cred", "ipc", "ipc_sem", "ipc_msg", "ipc_mq", "aio", "watch", "attr", "lock", "overlay", "mount"]
 
 # Families that a sandboxed process cannot have: it is one process.
-VM_ONLY = {"fork", "exec", "lock"}
+VM_ONLY = {"fork", "races_fork", "exec", "lock"}
 
 # argument of crash.c -> the signal it dies of
 CRASHES = {"segv": 11, "null-call": 11, "far-call": 11, "write-text": 11, "exec-data": 11,

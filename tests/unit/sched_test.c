@@ -316,7 +316,7 @@ TEST(a_pi_lock_is_handed_over)
     machine_settle();
     EXPECT_TRUE(words[0] & FUTEX_WAITERS, "the owner learns of it");
     EXPECT_EQ(futex_unlock_pi(addr_of(&words[0]), false), -EPERM, "not ours");
-    futex_pi_exit(owner->tid); /* it dies: the next one gets the lock */
+    futex_pi_exit(owner); /* it dies: the next one gets the lock */
     machine_settle();
     EXPECT_STR(order, "pp", NULL);
     EXPECT_EQ(words[0] & FUTEX_TID_MASK, 0, "free");
