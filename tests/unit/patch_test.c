@@ -255,34 +255,61 @@ TEST(patch_leaves_cpuid_without_a_leaf)
     EXPECT_EQ(patch(&out, &h) != NULL, false, "a call makes no leaf");
 }
 
-TEST(patch_joins_pages_that_are_near)
+enum { LARGE_PAGES = 300 };
+static u8 large[SIZE + LARGE_PAGES * 0x1000];
+
+/* A program of two segments; the second has a call in each of these three pages. */
+static int make_large(const u32 pages[3], struct buf *out, struct err *err)
 {
-    enum { PAGES = 300 };
     static const u8 call[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
-    static u8 large[SIZE + PAGES * 0x1000];
-    struct buf out CLEANUP(buf_free) = {0};
-    struct patch_header h;
-    struct err err;
+    const u64 len = LARGE_PAGES * 0x1000;
 
     make_file((const char *)call, sizeof(call));
+    memset(large, 0, sizeof(large));
     memcpy(large, file, sizeof(file));
     Elf64_Phdr *p = (Elf64_Phdr *)(large + sizeof(Elf64_Ehdr));
     Elf64_Sym *sym = (Elf64_Sym *)(large + SYMBOLS);
-    p[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X,    SIZE,           SIZE,
-                        SIZE,    PAGES * 0x1000, PAGES * 0x1000, 0x1000};
+    p[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X, SIZE, SIZE, SIZE, len, len, 0x1000};
     Elf64_Shdr *sections = (Elf64_Shdr *)(large + SYMBOLS + 0x100);
-    for (u64 i = 0; i < 3; i++) { /* pages 0, 10 and 299 of the second segment */
-        u64 at = SIZE + (i == 2 ? 299 : i * 10) * 0x1000;
+    for (u64 i = 0; i < 3; i++) {
+        u64 at = SIZE + pages[i] * 0x1000ul;
         memcpy(large + at, call, sizeof(call));
         sym[2 + i] = (Elf64_Sym){
             .st_info = STT_FUNC, .st_shndx = 1, .st_value = at, .st_size = sizeof(call)};
     }
     sections[1].sh_size = 5 * sizeof(*sym);
-    REQUIRE(patch_make("/x", large, sizeof(large), &out, &err) == 0, err.text);
+    return patch_make("/x", large, sizeof(large), out, err);
+}
+
+TEST(patch_joins_pages_that_are_near)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+    struct err err;
+
+    REQUIRE(make_large((const u32[]){0, 10, 299}, &out, &err) == 0, err.text);
     REQUIRE(patch_check(out.data, out.len, &h), NULL);
     EXPECT_EQ(h.sites_patched, 4, NULL);
     EXPECT_EQ(h.nr_pages, 1 + 11 + 1, "the nine between two are the object's own");
     EXPECT_MEM(out.data + h.pages_at + 5 * 0x1000, large + SIZE + 4 * 0x1000, 0x1000, NULL);
+}
+
+TEST(patch_joins_pages_with_the_ends_of_their_segment)
+{
+    struct buf out CLEANUP(buf_free) = {0};
+    struct patch_header h;
+    struct err err;
+    u32 first, last;
+
+    REQUIRE(make_large((const u32[]){3, 100, 280}, &out, &err) == 0, err.text);
+    REQUIRE(patch_check(out.data, out.len, &h), NULL);
+    EXPECT_EQ(h.nr_pages, 1 + 4 + 1 + 20, "three before the first, nineteen behind the last");
+    memcpy(&first, out.data + h.index_at + sizeof(u32), sizeof(first));
+    memcpy(&last, out.data + h.index_at + (h.nr_pages - 1) * sizeof(u32), sizeof(last));
+    EXPECT_EQ(first, SIZE / 0x1000, NULL);
+    EXPECT_EQ(last, SIZE / 0x1000 + LARGE_PAGES - 1, NULL);
+    EXPECT_MEM(out.data + h.pages_at + (h.nr_pages - 1) * 0x1000, large + sizeof(large) - 0x1000,
+               0x1000, NULL);
 }
 
 TEST(patch_leaves_a_call_with_a_jump_right_behind_it)

@@ -258,14 +258,19 @@ static u32 append(struct buf *out, const struct buf *part)
     return at;
 }
 
-static bool is_code_page(const struct maker *m, u64 page)
+/* The executable segment that @page of the file is in: its pages are [*start, *end). */
+static void find_area(const struct maker *m, u32 page, u32 *start, u32 *end)
 {
     const struct patch_header *h = &m->header;
 
-    for (u32 i = 0; i < h->nr_areas; i++)
-        if (page * PATCH_PAGE - h->areas[i].offset < h->areas[i].len)
-            return true;
-    return false;
+    for (u32 i = 0; i < h->nr_areas; i++) {
+        *start = (u32)(h->areas[i].offset / PATCH_PAGE);
+        *end = *start + (u32)(h->areas[i].len / PATCH_PAGE);
+        if (page >= *start && page < *end)
+            return;
+    }
+    *start = page;
+    *end = page + 1;
 }
 
 static void add_page(struct maker *to, u32 index, const void *bytes)
@@ -274,23 +279,34 @@ static void add_page(struct maker *to, u32 index, const void *bytes)
     buf_add(&to->bytes, bytes, PATCH_PAGE);
 }
 
-/* Each run of pages is a mapping of its own in the end: fill the small gaps with the object's own.
- */
+/* The object's own pages [@from, @to), if they are few. */
+static void fill_gap(struct maker *joined, const struct maker *m, u32 from, u32 to)
+{
+    if (from >= to || to - from > JOIN_MAX || (u64)to * PATCH_PAGE > m->o->len)
+        return;
+    for (; from < to; from++)
+        add_page(joined, from, m->o->data + (u64)from * PATCH_PAGE);
+}
+
+/* Each run of pages is a mapping of its own in the end, and what lies before, between and behind
+ * them is another: fill the small gaps with the object's own. */
 static void join_runs(struct maker *m)
 {
     struct maker joined = {0};
     size_t count = m->pages.len / sizeof(u32);
-    u32 index, next = 0;
+    u32 index, start, end = 0, next = 0;
 
     for (size_t i = 0; i < count; i++, next = index + 1) {
         memcpy(&index, m->pages.data + i * sizeof(index), sizeof(index));
-        bool join = i && index - next <= JOIN_MAX;
-        for (u32 gap = next; join && gap < index; gap++)
-            join = is_code_page(m, gap);
-        for (u32 gap = next; join && gap < index; gap++)
-            add_page(&joined, gap, m->o->data + (u64)gap * PATCH_PAGE);
+        if (index >= end) { /* another segment */
+            fill_gap(&joined, m, next, end);
+            find_area(m, index, &start, &end);
+            next = max(next, start);
+        }
+        fill_gap(&joined, m, next, index);
         add_page(&joined, index, m->bytes.data + i * PATCH_PAGE);
     }
+    fill_gap(&joined, m, next, end);
     buf_free(&m->pages);
     buf_free(&m->bytes);
     m->pages = joined.pages;
