@@ -10,6 +10,7 @@
  * first: a file of the image, which the guest has behind its memory.
  *
  * It ends with the guest (status 0), or where it cannot start (1), which it says in one line. */
+#include "abi/hosted.h"
 #include "device/net.h"
 #include "device/share.h"
 
@@ -26,7 +27,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const u64 LAYERS_ALIGN = 2 << 20; /* as the tender has it */
 enum { FD_MEMORY = 3, FD_IRQ, FD_PIDFD, FD_DOORBELLS, MAX_LAYERS = 16 };
 
 struct plan {
@@ -133,7 +133,7 @@ static void *map(void *at, u64 len, int prot, int flags, int fd, u64 offset)
 /* The files of the image, one behind the other, as the tender has them. */
 static void map_layers(struct guest_memory *memory, const struct plan *plan)
 {
-    memory->layers_start = memory->layers_end = ALIGN_UP(memory->len, LAYERS_ALIGN);
+    memory->layers_start = memory->layers_end = hosted_layers_at(memory->len);
     for (u32 i = 0; i < plan->nr_layers; i++) {
         u64 len = ALIGN_UP(file_size(plan->layers[i]), (u64)WINDOW_PAGE);
         if (len)
@@ -145,7 +145,7 @@ static void map_layers(struct guest_memory *memory, const struct plan *plan)
 
 static u64 layers_bytes(const struct plan *plan)
 {
-    u64 bytes = LAYERS_ALIGN;
+    u64 bytes = 2 * HOSTED_PLACE_ALIGN; /* hosted_layers_at() */
 
     for (u32 i = 0; i < plan->nr_layers; i++)
         bytes += ALIGN_UP(file_size(plan->layers[i]), (u64)WINDOW_PAGE);

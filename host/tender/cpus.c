@@ -48,7 +48,6 @@ static void be_cpu(void *arg)
                      .ss_size = HOSTED_SIGNAL_STACK};
 
     sys3(__NR_sigaltstack, ptr(&stack), 0, 0);
-    __atomic_store_n(&cpu->waits, 1, __ATOMIC_RELEASE);
     ((void (*)(struct hosted_cpu *))(uintptr_t)cpu_entry)(cpu);
     __builtin_unreachable();
 }

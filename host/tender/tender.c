@@ -17,7 +17,7 @@
 
 #define VMAP_GUARD 0x000000010000ull
 
-enum { HUGE = 2 << 20, LEAST_MEMORY = 2 << 20, HEAD_LEN = 192 << 10 };
+enum { HUGE = 2 << 20, LEAST_MEMORY = 2 << 20 };
 enum { HEAD_TOUCHED = 80 << 10 }; /* of these by any start */
 
 /* All that is static fits into one page. */
@@ -99,9 +99,9 @@ static u64 plan_head(void)
 
     if ((boot.nr_devices && !late) || boot.nr_cpus > 1)
         return 0; /* a device may be asked to look at any of it; and nobody moves what two use */
-    boot.head_pa = HOSTED_FIRST_PA + ALIGN_UP(frames * HOSTED_PAGE_INFO, 4096ull);
-    boot.head_len = HEAD_LEN;
-    return boot.head_pa + HEAD_LEN;
+    boot.head_pa = HOSTED_FIRST_PA;
+    boot.head_len = HOSTED_ARRAY_PA - HOSTED_FIRST_PA;
+    return HOSTED_ARRAY_PA + ALIGN_UP(frames * HOSTED_PAGE_INFO, 4096ull);
 }
 
 static void map_file(u64 from, u64 to, s32 fd)
@@ -198,7 +198,7 @@ static u32 place_descriptors(s32 memory_fd, bool operator)
 /* The layers one behind the other, as the parts of an initrd are. */
 static void map_layers(u32 count)
 {
-    u64 at = ALIGN_UP(boot.ram_len, (u64)HUGE);
+    u64 at = hosted_layers_at(boot.ram_len);
 
     boot.initrd_pa = at;
     for (u32 i = 0; i < count; i++) {
@@ -360,7 +360,7 @@ static void choose_places(u64 random)
     boot.kernel_base = boot.direct_base - len;
     if (place || wants_fixed_places()) {
         boot.kernel_base = place ? place : HOSTED_DEBUGGED_KERNEL;
-        boot.direct_base = ALIGN_UP(boot.kernel_base + len, HOSTED_PLACE_ALIGN);
+        boot.direct_base = boot.kernel_base + len;
     }
     if (place)
         boot.features |= HOSTED_RELOCATED;

@@ -40,32 +40,43 @@ struct hosted_region {
 
 enum {
     HOSTED_MAGIC = 0x746f6749,
-    HOSTED_VERSION = 8,
+    HOSTED_VERSION = 9,
     HOSTED_MAX_REGIONS = 24,
     HOSTED_MAX_CPUS = 64,
     HOSTED_SEED = 32,
-    HOSTED_FIRST_PA = 8192, /* memory for general use; the array of pages comes first */
-    HOSTED_PAGE_INFO = 40,  /* bytes of that array a page */
+    HOSTED_FIRST_PA = 8192,      /* memory for general use, */
+    HOSTED_ARRAY_PA = 256 << 10, /* and behind the first of it the array of pages */
+    HOSTED_PAGE_INFO = 40,       /* bytes of that array a page */
 };
 
 /* A process has 47 bits of addresses.  Above the program's comes, at a random place, all that is
  * ours, side by side because each page of the host's page tables costs as much as one of memory:
- * the kernel's mappings, the devices' window, the kernel, all memory and the layers.  The tender
- * and what Linux puts into every process are higher still. */
-#define HOSTED_ZONE_PROGRAM 0x600000000000ull
-#define HOSTED_ZONE_OURS    0x610000000000ull
-#define HOSTED_VMAP_SIZE    0x008000000000ull
-#define HOSTED_PLACE_ALIGN  0x000000200000ull
-#define HOSTED_KERNEL_ALIGN 0x000000010000ull /* what the host maps around a page of a file */
+ * the kernel's mappings, the devices' window, the kernel, all memory and the layers.  What Linux
+ * puts into every process is higher still; the tender lies low, in the program's part. */
+#define HOSTED_ZONE_PROGRAM  0x600000000000ull
+#define HOSTED_ZONE_OURS     0x610000000000ull
+#define HOSTED_VMAP_SIZE     0x008000000000ull
+#define HOSTED_PLACE_ALIGN   0x000000200000ull
+#define HOSTED_KERNEL_ALIGN  0x000000010000ull /* what the host maps around a page of a file */
+#define HOSTED_MEMORY_OFFSET 0x000000180000ull /* of its beginning, from HOSTED_PLACE_ALIGN */
 
 /** Where the kernel lies for a debugger, which asks for places that stay. */
 #define HOSTED_DEBUGGED_KERNEL 0x700000000000ull
 
 /** Where physical address 0 is to be, chosen by @random; the kernel ends there, or up to
- * HOSTED_KERNEL_ALIGN before. */
+ * HOSTED_KERNEL_ALIGN before.  What a start uses of both, and the first stacks before them, are in
+ * one page of the host's page tables. */
 static inline u64 hosted_memory_at(u64 random)
 {
-    return HOSTED_ZONE_OURS + 2 * HOSTED_VMAP_SIZE + (random & 0x7fffff) * HOSTED_PLACE_ALIGN;
+    return HOSTED_ZONE_OURS + 2 * HOSTED_VMAP_SIZE + (random & 0x7fffff) * HOSTED_PLACE_ALIGN +
+           HOSTED_MEMORY_OFFSET;
+}
+
+/** The physical address of the first layer, behind @ram_len bytes of memory; it begins a page of
+ * the host's page tables. */
+static inline u64 hosted_layers_at(u64 ram_len)
+{
+    return ALIGN_UP(ram_len, HOSTED_PLACE_ALIGN) + HOSTED_PLACE_ALIGN - HOSTED_MEMORY_OFFSET;
 }
 
 /** Bits of hosted_boot.features. */
@@ -99,9 +110,11 @@ enum { HOSTED_FACTS_VERSION = 1 };
 struct hosted_cpu {
     u64 start; /* [A] the kernel's: its struct cpu; until then the thread waits */
     s32 tid;
-    u32 waits; /* [A] the tender's: it has come so far */
+    u32 waits; /* [A] it has come so far */
 };
+static_assert(offsetof(struct hosted_cpu, waits) == 12, "entry.S knows it");
 
+/* The kernel copies it: the tender may lie where the program has its memory later. */
 struct hosted_boot {
     u32 magic, version;
     u64 kernel_base; /* address of the image's first byte; text RX, constants RW, data RW */

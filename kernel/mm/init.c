@@ -53,7 +53,7 @@ void mm_init(void)
 {
     plat_set_page_source(table_alloc, table_release);
     page_init_cpu(&boot_page_cpu);
-    if (page_init(boot_info.regions, boot_info.nr_regions, boot_info.array_first))
+    if (page_init(boot_info.regions, boot_info.nr_regions, boot_info.before_array))
         fatal_error("out of memory: %llu KiB are too little to start",
                     (unsigned long long)boot_info.ram_bytes >> 10);
     heap_init();

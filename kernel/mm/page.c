@@ -530,12 +530,12 @@ static u32 largest_region(const struct mem_region *regions, u32 nr_regions)
 
 /* Hosts give memory in pieces of 2 MiB, which they clear: the first pages of a machine's memory are
  * in one with the kernel's end, and so shall the array's beginning, which tells of them, be. */
-static u64 place_array(const struct mem_region *region, u64 size, bool array_first)
+static u64 place_array(const struct mem_region *region, u64 size, u32 before)
 {
     u64 near = ALIGN_UP(region->base + NEAR_PAGES, HUGE_SIZE) - NEAR_ARRAY;
 
-    if (array_first)
-        return region->base;
+    if (before)
+        return region->base + before;
     return near + size < region->base + region->len ? near : region->base + region->len - size;
 }
 
@@ -547,7 +547,7 @@ static void grow_first(u64 first)
             grow_region(&zone.regions[i]);
 }
 
-int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first)
+int page_init(const struct mem_region *regions, u32 nr_regions, u32 before_array)
 {
     for (unsigned i = 0; i <= PAGE_MAX_ORDER; i++)
         list_init(&zone.free[i]);
@@ -561,9 +561,9 @@ int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first
     u64 first_frame = regions[0].base >> PAGE_SHIFT;
     u64 frames = ((last->base + last->len) >> PAGE_SHIFT) - first_frame;
     u64 size = ALIGN_UP(frames * sizeof(struct page), PAGE_SIZE);
-    if (size >= regions[host].len)
+    if (size + before_array >= regions[host].len)
         return -ENOMEM;
-    u64 array_pa = place_array(&regions[host], size, array_first);
+    u64 array_pa = place_array(&regions[host], size, before_array);
     u64 array_pages = size >> PAGE_SHIFT;
     page_map = (struct page *)phys_to_virt(array_pa) - first_frame;
 

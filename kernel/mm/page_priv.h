@@ -17,10 +17,10 @@ struct page_cpu {
 /**
  * Take over the free memory of @regions (see struct boot_info), up to @end; the array of pages is
  * laid out inside the largest one, untouched: near its start, or at its end where that leaves no
- * memory behind it, or @array_first right at its start.
- * 0, or -ENOMEM where there is no room for the array.
+ * memory behind it, or right behind the first @before_array bytes of it, whole pages, if that is
+ * not 0. 0, or -ENOMEM where there is no room for the array.
  */
-int page_init(const struct mem_region *regions, u32 nr_regions, bool array_first);
+int page_init(const struct mem_region *regions, u32 nr_regions, u32 before_array);
 /** Start with the CPU's own lists at @lists, which are zero. */
 void page_init_cpu(struct page_cpu *lists);
 

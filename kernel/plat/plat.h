@@ -298,11 +298,11 @@ struct boot_info {
     u64 pci_window_pa, pci_window_len; /* for devices without addresses; length 0: none */
     struct plat_screen screen;
     bool tables_failed; /* no memory for the page tables of all RAM */
-    bool array_first;   /* the beginning of the largest region costs least: see page_init() */
+    u32 before_array;   /* bytes of the largest region that cost least: see page_init() */
 };
 extern struct boot_info boot_info;
 
-/** All RAM is mapped from here on; random, GiB-aligned. */
+/** All RAM is mapped from here on; random, page-aligned, on a machine GiB-aligned. */
 extern u64 direct_map_base;
 /** Start and length of the area for kernel_map(). */
 extern u64 vmap_base, vmap_size;

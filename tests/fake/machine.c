@@ -265,7 +265,7 @@ static void fake_kernel_unmap(const u64 *starts, u32 n, u64 len)
     (void)starts, (void)n, (void)len;
 }
 
-bool machine_array_first;
+u32 machine_before_array;
 
 int machine_create(const struct mem_region *regions, u32 nr_regions)
 {
@@ -302,7 +302,7 @@ int machine_create(const struct mem_region *regions, u32 nr_regions)
     for (u32 i = 0; i < nr_regions; i++)
         boot_info.ram_bytes += regions[i].len;
     page_init_cpu(&page_lists);
-    return page_init(regions, nr_regions, machine_array_first);
+    return page_init(regions, nr_regions, machine_before_array);
 }
 
 u64 machine_mapped(void)

@@ -14,7 +14,7 @@
  */
 int machine_create(const struct mem_region *regions, u32 nr_regions);
 /** What the next machine_create() hands page_init(). */
-extern bool machine_array_first;
+extern u32 machine_before_array;
 /** Number of mapped 4 KiB leaves (a 2 MiB leaf counts 512) of all address spaces. */
 u64 machine_mapped(void);
 /** The host pointer behind a program address, made present for reading or writing; NULL: a fault.

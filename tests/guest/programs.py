@@ -26,7 +26,7 @@ CRASHES = {"segv": 11, "null-call": 11, "far-call": 11, "write-text": 11, "exec-
 # sandbox was ended
 ESCAPES = {"file": 0, "x32": 0, "int80": 139, "stub-open": 125, "stub-socket": 125,
            "stub-execve": 125, "stub-clone": 125, "stub-kill": 125, "stub-tgkill": 125, "stub-write": 125,
-           "stub-read": 125, "stub-prctl": 125, "stub-timer": 125, "tender": 125, "segment": 125, "map-over": 0,
+           "stub-read": 125, "stub-prctl": 125, "stub-timer": 125, "tender": 0, "segment": 125, "map-over": 0,
            "replace-stub": 125}
 
 # name -> (source, compiler and flags)

@@ -186,11 +186,13 @@ TEST(page_alloc_shrinks_caches_before_it_fails)
 
 TEST(page_init_puts_its_array_where_it_is_told)
 {
-    machine_array_first = true;
+    machine_before_array = 16 * PAGE_SIZE;
     REQUIRE(!machine_create(small, 2), NULL);
     u64 before = free_pages();
     struct page *first = page_alloc(0, 0);
-    EXPECT_TRUE((void *)page_to_virt(first) > (void *)first, "before the memory");
+    EXPECT_TRUE(page_to_phys(first) - small[1].base < 16 * PAGE_SIZE, "what is before it first");
+    EXPECT_EQ(virt_to_phys(page_map + (small[0].base >> PAGE_SHIFT)),
+              small[1].base + 16 * PAGE_SIZE, NULL);
     page_put(first);
     storm(20000, 5);
     while (nr_blocks)

@@ -57,6 +57,7 @@ host_wait_skip:
     .globl hosted_cpu_entry, hosted_park_check, hosted_park_call
 hosted_cpu_entry:
     movq %rdi, %rbx
+    movl $1, 12(%rbx)           /* .waits: out of the tender, which may go */
 hosted_park_check:
     movq (%rbx), %rax
     testq %rax, %rax

@@ -36,7 +36,7 @@ struct host_pollfd {
     s16 events, revents;
 };
 
-extern const struct hosted_boot *hosted_boot; /* [I] */
+extern const struct hosted_boot *const hosted_boot; /* [I] */
 
 /* What a CPU does while it has nothing to do. */
 enum { REST_NONE, REST_LOOKS, REST_SLEEPS };

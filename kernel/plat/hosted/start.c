@@ -27,7 +27,8 @@ static const struct cpuid_table *cpuids_of(const struct hosted_boot *boot)
 
 _Noreturn void hosted_start(const struct hosted_boot *boot);
 
-const struct hosted_boot *hosted_boot;
+static struct hosted_boot boot_copy; /* the tender lies where the program may have its memory */
+const struct hosted_boot *const hosted_boot = &boot_copy;
 
 static void as_switch(struct plat_as *as)
 {
@@ -200,7 +201,7 @@ static void fill_boot_info(const struct hosted_boot *boot)
     bi->initrd_pa = boot->initrd_pa;
     bi->initrd_len = boot->initrd_len;
     bi->regions[0] = (struct mem_region){HOSTED_FIRST_PA, boot->ram_len - HOSTED_FIRST_PA};
-    bi->array_first = true;
+    bi->before_array = HOSTED_ARRAY_PA - HOSTED_FIRST_PA;
     bi->nr_regions = 1;
     bi->ram_bytes = bi->ram_end = boot->ram_len;
     bi->kernel_pa = boot->kernel_pa;
@@ -218,7 +219,7 @@ _Noreturn void hosted_start(const struct hosted_boot *boot)
     hosted_relocate(base - LINK_BASE, boot->features & HOSTED_RELOCATED);
     arch_in_process = true;
     arch_program_end = arch_kernel_base = boot->floor;
-    hosted_boot = boot;
+    boot_copy = *boot;
     plat = hosted_ops;
     hosted_streams.tty = boot->features & HOSTED_TTY;
     hosted_streams.operator_line = boot->operator_fd;
