@@ -59,6 +59,12 @@ enum option_order {
 };
 
 /**
+ * The verb that is meant by the second word of a command like "volume": its place among @verbs.
+ * Of another word @err says which verb is near to it, or all there are; then @count is returned.
+ */
+size_t cli_verb(const char *word, const char *const *verbs, size_t count, struct err *err);
+
+/**
  * Parse @argv after its first word by @command's options into @values.
  * The words that are left are moved to argv[1...] and their count is put in @words.
  * `--help` prints the help and returns 1: the caller returns 0 at once.  Returns 0 when all is

@@ -50,6 +50,31 @@ static int options_unknown(const struct command *command, const char *word, stru
                    command->name);
 }
 
+size_t cli_verb(const char *word, const char *const *verbs, size_t count, struct err *err)
+{
+    static const char *const others[][2] = {
+        {"list", "ls"}, {"remove", "rm"}, {"delete", "rm"}, {"copy", "cp"}, {"usage", "df"}};
+    struct buf list CLEANUP(buf_free) = {0};
+    const char *nearest = str_nearest(word, verbs, count);
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (strcmp(word, others[i][0]) == 0)
+            nearest = others[i][1];
+    size_t hint = count;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(word, verbs[i]) == 0)
+            return i;
+        if (nearest && strcmp(nearest, verbs[i]) == 0)
+            hint = i;
+        buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 == count ? " and " : ", ", verbs[i]);
+    }
+    if (hint < count)
+        err_set(err, ERR_USAGE, "unknown '%s'; did you mean '%s'?", word, verbs[hint]);
+    else
+        err_set(err, ERR_USAGE, "unknown '%s'; there are %s", word, buf_text(&list));
+    return count;
+}
+
 /* Finds the option that @word names, and the value glued to it, if any. */
 static const struct option_spec *options_find(const struct command *command, char *word,
                                               char **glued)

@@ -282,17 +282,18 @@ static int system_run(int argc, char **argv, struct err *err)
 {
     struct system_options options = {0};
     const char *verb = argc > 1 ? argv[1] : NULL;
-    size_t i = 0, skip = strlen("system ");
     int words;
 
     if (!verb || *verb == '-') /* --help, or a mistake */
         return cli_options(&command_system, argc, argv, OPTIONS_FIRST, &options, &words, err) > 0
                    ? 0
                    : err_set(err, ERR_USAGE, "what? df or prune");
-    while (i < ARRAY_LEN(system_verbs) && strcmp(system_verbs[i].command.name + skip, verb) != 0)
-        i++;
-    if (i == ARRAY_LEN(system_verbs))
-        return err_set(err, ERR_USAGE, "'%s' is neither df nor prune", verb);
+    const char *verbs[ARRAY_LEN(system_verbs)];
+    for (size_t k = 0; k < ARRAY_LEN(verbs); k++)
+        verbs[k] = system_verbs[k].command.name + strlen("system ");
+    size_t i = cli_verb(verb, verbs, ARRAY_LEN(verbs), err);
+    if (i == ARRAY_LEN(verbs))
+        return -ERR_USAGE;
     int status = cli_options(&system_verbs[i].command, argc - 1, argv + 1, OPTIONS_ANYWHERE,
                              &options, &words, err);
     if (!status && words)

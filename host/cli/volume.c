@@ -240,18 +240,18 @@ static int volume_run(int argc, char **argv, struct err *err)
 {
     struct volume_options options = {0};
     const char *verb = argc > 1 ? argv[1] : NULL;
-    size_t i = 0, skip = strlen("volume ");
     int words;
 
     if (!verb || *verb == '-') /* --help, or a mistake */
         return cli_options(&command_volume, argc, argv, OPTIONS_FIRST, &options, &words, err) > 0
                    ? 0
                    : err_set(err, ERR_USAGE, "what? create, ls, inspect, cp, rm or prune");
-    while (i < ARRAY_LEN(volume_verbs) && strcmp(volume_verbs[i].command.name + skip, verb) != 0)
-        i++;
-    if (i == ARRAY_LEN(volume_verbs))
-        return err_set(err, ERR_USAGE, "'%s' is none of create, ls, inspect, cp, rm and prune",
-                       verb);
+    const char *verbs[ARRAY_LEN(volume_verbs)];
+    for (size_t k = 0; k < ARRAY_LEN(verbs); k++)
+        verbs[k] = volume_verbs[k].command.name + strlen("volume ");
+    size_t i = cli_verb(verb, verbs, ARRAY_LEN(verbs), err);
+    if (i == ARRAY_LEN(verbs))
+        return -ERR_USAGE;
     int status = cli_options(&volume_verbs[i].command, argc - 1, argv + 1, OPTIONS_ANYWHERE,
                              &options, &words, err);
     if (!status)

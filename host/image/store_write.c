@@ -88,6 +88,8 @@ int store_lock(struct store *store, int *lock, struct err *err)
 
 static int store_write_index(const struct store *store, struct err *err)
 {
+    if (!store->index) /* an empty store has none */
+        return 0;
     char *path CLEANUP(mem_free) = fs_join(store->root, "index.json");
     char *text CLEANUP(mem_free) = json_text(store->index, 2);
 
@@ -456,6 +458,9 @@ int store_remove(const struct strs *targets, bool missing_ok, struct strs *untag
         *err = why;
         first = failed;
     }
-    failed = store_settle(&store, true, first ? NULL : err);
-    return failed ? failed : first;
+    struct err settle = {0};
+    failed = store_settle(&store, true, &settle);
+    if (failed && !first)
+        *err = settle;
+    return first ? first : failed;
 }

@@ -228,6 +228,8 @@ int proc_check(const struct proc *proc, struct err *err)
     struct buf *said = with_words.errors;
     while (said->len && said->data[said->len - 1] == '\n')
         said->data[--said->len] = 0;
+    if (strstr(buf_text(said), strerror(ENOSPC))) /* one line of them is enough */
+        return err_errno(err, ENOSPC, "%s", proc->argv[0]);
     return err_set(err, EIO, "%s: exit status %d%s%s", proc->argv[0], status, said->len ? ": " : "",
                    buf_text(said));
 }

@@ -26,7 +26,7 @@ int proc_run(const struct proc *proc, struct err *err);
 
 /**
  * As proc_run(), where anything but status 0 is a failure: @err then holds the program's name, its
- * status and its own words.  Returns 0 or a negative code.
+ * status and its own words.  Returns 0 or a negative code: -EIO, or -ENOSPC if it said so.
  */
 int proc_check(const struct proc *proc, struct err *err);
 

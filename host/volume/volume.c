@@ -81,7 +81,11 @@ static int volume_format(const char *path, const char *name, struct err *err)
     struct buf errors CLEANUP(buf_free) = {0};
     struct proc proc = {.argv = argv, .errors = &errors};
 
-    return proc_check(&proc, err);
+    int failed = proc_check(&proc, err);
+    return failed == -ENOSPC
+               ? err_set(err, ENOSPC,
+                         "%s: no space left on the device; free some, or set INGOT_HOME", path)
+               : failed;
 }
 
 static int volume_write_facts(const char *name, const struct strs *labels, struct err *err)

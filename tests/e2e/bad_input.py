@@ -273,6 +273,12 @@ def test_a_full_disk_leaves_the_store_as_it_was():
             need(re.search("space|full", result.errors()), f"does not say why\n{result.show()}")
             need(home.good("images", "--format", "json") == before, "the list of images changed")
             need(home.ingot("run", "hello:1").status == 0, "the old image no longer runs")
+            subprocess.run(["dd", "if=/dev/zero", f"of={home.store}/full", "bs=4k"], capture_output=True, check=False)
+            for words in (("build", "-t", "x", "/bin/true"), ("run", "/bin/true"), ("volume", "create", "v"), ("tag", "hello:1", "h:2")):
+                one_line(home.ingot(*words), "pace left on")
+            one_line(home.ingot("rmi", "none:1"), "no image 'none:1'")
+            need(home.good("images", "--format", "json") == before, "the list of images changed on a full disk")
+            need(home.ingot("run", "hello:1").status == 0, "the old image no longer runs on a full disk")
         finally:
             subprocess.run(["umount", "-l", home.store], check=False)
 

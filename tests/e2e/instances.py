@@ -539,6 +539,8 @@ def after_a_boot():
 def what_is_not_needed():
     """Images without a name go, but not those that an instance was made of, running or not."""
     with Lab() as lab:
+        lab.good("system", "prune")  # of a store that has nothing yet
+        need(lab.good("images").count("\n") == 1, "an empty store is none any more")
         lab.good("run", "--isolation", "process", "/bin/true")
         lab.start("a")
         lab.good("stop", "a")
@@ -553,7 +555,9 @@ def what_is_not_needed():
         need(lab.good("images").count("date") == 1, "a name is lost")
         lab.good("start", "a")
         need("Deleted" not in lab.good("system", "prune", "-f"), "what is needed went")
-        lab.refused("system", "purge", why="neither df nor prune", status=2)
+        lab.refused("system", "purge", why="did you mean 'prune'", status=2)
+        lab.refused("system", "xyz", why="there are df and prune", status=2)
+        lab.refused("volume", "list", why="did you mean 'ls'", status=2)
 
 
 def what_others_need():

@@ -97,7 +97,7 @@ def test_named_refusals():
             (("create", "x", "--size", "much"), "no size"), (("create", "x", "--label", "=1"), "KEY=VALUE"),
             (("rm", "none"), "no volume 'none'"), (("inspect", "none"), "no volume 'none'"),
             (("cp", "/nowhere", "data:/"), "/nowhere"), (("cp", "data:/none", home.tmp), "/none"),
-            (("cp", big, "data:/"), "full"), (("cp", big, "data:/no/"), "no folder"), (("frob",), "none of"),
+            (("cp", big, "data:/"), "full"), (("cp", big, "data:/no/"), "no folder"), (("frob",), "there are"),
         ]
         for words, say in bad:
             result = home.ingot("volume", *words)
