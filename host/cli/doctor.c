@@ -70,7 +70,7 @@ static void doctor_kvm(struct report *report)
     snprintf(finding->text, sizeof(finding->text), "%s (%s)", states[kvm.state], kvm.why);
 }
 
-static void doctor_vmm(struct report *report)
+static bool doctor_vmm(struct report *report)
 {
     struct finding *finding = doctor_add(report, "qemu");
     struct vmm_info info;
@@ -79,16 +79,17 @@ static void doctor_vmm(struct report *report)
     if (info.path[0] && info.version[0]) {
         snprintf(finding->text, sizeof(finding->text), "%.64s at %.160s; machines %.64s",
                  info.version, info.path, info.machines);
-        return;
+        return true;
     }
     finding->verdict = DOCTOR_MISSING;
     finding->package = "qemu-system-x86";
     snprintf(finding->text, sizeof(finding->text), "%s",
              info.path[0] ? "installed, but it does not start" : "not installed");
+    return false;
 }
 
 /* What holds a program on each ground, said plainly: they are not the same. */
-static void doctor_isolation(struct report *report)
+static void doctor_isolation(struct report *report, bool has_vmm)
 {
     struct finding *vm = doctor_add(report, "vm");
     struct finding *process = doctor_add(report, "process");
@@ -103,6 +104,10 @@ static void doctor_isolation(struct report *report)
             : "isolated by QEMU's emulation, in its own sandbox; several times slower than "
               "native, only with --isolation vm",
         seccomp ? "" : "; but this host refuses seccomp filters, so QEMU has no sandbox");
+    if (!has_vmm) {
+        vm->verdict = DOCTOR_MISSING;
+        snprintf(vm->text, sizeof(vm->text), "not possible without QEMU");
+    }
     process->verdict = seccomp ? DOCTOR_OK : DOCTOR_NOTE;
     snprintf(process->text, sizeof(process->text), "%s%s",
              seccomp ? "isolated by seccomp: no host system call from the program, 13 from its "
@@ -264,8 +269,8 @@ static void doctor_clock(struct report *report)
 static void doctor_examine(struct report *report)
 {
     doctor_kvm(report);
-    doctor_vmm(report);
-    doctor_isolation(report);
+    bool has_vmm = doctor_vmm(report);
+    doctor_isolation(report, has_vmm);
     doctor_device(report);
     doctor_kernel(report);
     doctor_tool(report, "erofs", "mkfs.erofs", "erofs-utils", DOCTOR_MISSING, "to build images");

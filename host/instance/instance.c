@@ -228,6 +228,14 @@ static int fill(struct instance *instance, const char *path, const json_t *confi
     return instance_put_state(instance, &state, err);
 }
 
+/* What to do where no instance can be kept. */
+static int state_hint(struct err *err)
+{
+    char *text CLEANUP(mem_free) = str_dup(err->text);
+
+    return err_set(err, err->code, "%s; set INGOT_STATE to a folder of your own", text);
+}
+
 int instance_create(struct instance *instance, const char *name, const json_t *config,
                     struct err *err)
 {
@@ -237,8 +245,8 @@ int instance_create(struct instance *instance, const char *name, const json_t *c
 
     *instance = (struct instance){.dir = -1, .lock = -1};
     int failed = instance_check_name(name, err);
-    if (!failed)
-        failed = fs_mkdirs(root, err);
+    if (!failed && fs_mkdirs(root, err))
+        failed = state_hint(err);
     if (failed)
         return failed;
     sweep(root);
@@ -246,8 +254,10 @@ int instance_create(struct instance *instance, const char *name, const json_t *c
         reclaim(name);
     if (fs_exists(path)) /* the usual case is told cheaply; the rename decides */
         return in_use(name, err);
-    if (!mkdtemp(temporary))
-        return err_errno(err, errno, "%s", temporary);
+    if (!mkdtemp(temporary)) {
+        err_errno(err, errno, "%s", root);
+        return state_hint(err);
+    }
     failed = fill(instance, temporary, config, err);
     if (!failed && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
         failed = errno == EEXIST ? in_use(name, err) : err_errno(err, errno, "%s", path);

@@ -306,6 +306,14 @@ def test_no_qemu():
             if not name.startswith("qemu"):
                 os.symlink(os.path.join("/usr/bin", name), os.path.join(path, name))
         one_line(home.ingot("run", "/bin/true", env={"PATH": path}), "qemu")
+        said = home.ingot("doctor", env={"PATH": path}).text()
+        need(re.search(r"^vm +missing", said, re.MULTILINE), f"the doctor has a VM without QEMU\n{said}")
+
+
+def test_no_place_for_instances():
+    with Home() as home:
+        for place in ("/proc/state", "/dev/null/state"):
+            one_line(home.ingot("run", "-d", "/bin/true", env={"INGOT_STATE": place}), place, "set INGOT_STATE")
 
 
 def test_a_qemu_that_dies_at_once():
