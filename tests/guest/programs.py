@@ -11,7 +11,7 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
          "-Wno-unknown-warning-option", "-pthread"]
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "poll", "event", "time", "proc", "misc",
-            "races", "races_fork", "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
+            "races", "races_fork", "races_mem", "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
             "patch",
             "fork", "exec", "smp", "cred", "ipc", "ipc_sem", "ipc_msg", "ipc_mq", "aio", "watch", "attr", "lock", "overlay", "mount"]
 
@@ -63,7 +63,7 @@ def _compile(compiler, source, target):
     path = os.path.join(HERE, source)
     if not os.path.exists(path):
         return None
-    if _stale(target, [path, *(os.path.join(HERE, h) for h in ("t.h", "un.h", "child.h"))]):
+    if _stale(target, [path, *(os.path.join(HERE, h) for h in ("t.h", "un.h", "child.h", "races.h"))]):
         flags = FLAGS if source.endswith(".c") else [f for f in FLAGS if f != "-Wno-nonnull"]
         # Tests that run at the same time may build the same program: it appears whole.
         built = f"{target}.{os.getpid()}.{threading.get_ident()}"

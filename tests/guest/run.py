@@ -65,7 +65,7 @@ def run_isolated(suite, program, where, isolation, timeout, *options):
         options = (*options, "--file", lower_layer(program) + ":/lower")
     if program.name in ("exec", "races_fork"):
         options = (*options, "--allow-exec", "@any")
-    memory = "192M" if program.name in ("smp", "mm") else "64M"  # enough for pages of 2 MiB
+    memory = "192M" if program.name in ("smp", "mm", "races_mem") else "64M"  # enough for pages of 2 MiB
     command = [INGOT, "run", "--isolation", isolation, "-m", memory, "-e", "LEAKS=1", *options, program.path,
                *program.args]
     return judge(suite, where, program, run(command, timeout=timeout))
@@ -113,7 +113,7 @@ GROUNDS = {"--native": run_native, "--process": run_process, "--process-alone": 
            "--guest-unpatched": run_guest_unpatched}
 
 # What several CPUs can harm most; the other families run on them with --long.
-SMP_FAMILIES = {"smp", "races", "races_fork", "bad", "thread", "rseq", "sched", "signal", "mm", "event", "pipe", "fork", "exec", "ipc_sem", "ipc_msg", "ipc_mq", "aio"}
+SMP_FAMILIES = {"smp", "races", "races_fork", "races_mem", "bad", "thread", "rseq", "sched", "signal", "mm", "event", "pipe", "fork", "exec", "ipc_sem", "ipc_msg", "ipc_mq", "aio"}
 
 # A guest without any device has memory of another kind: those that use most of it, and map it twice.
 ALONE_FAMILIES = {"mm", "bad", "file", "thread", "exec", "ipc", "leak", "signal"}

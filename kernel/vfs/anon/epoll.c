@@ -43,6 +43,8 @@ struct epoll {
     struct mutex lock;
     struct spinlock ready_lock;
     struct list_head ready;      /* [R] */
+    struct list_head taken;      /* [R] in .ready where a scan has what was there: it is not empty
+                                    to who is about to sleep, or to look */
     struct waitq waitq;          /* epoll_wait and whoever watches the epoll itself */
     struct epoll_item **buckets; /* [L] nr_buckets, a power of two; owns */
     u32 nr_buckets, nr_items;    /* [L] */
@@ -369,17 +371,36 @@ static inline void list_again(struct epoll *ep, struct epoll_item *item, bool fi
     spin_unlock(&ep->ready_lock);
 }
 
-static void move_list(struct epoll *ep, struct list_head *from, struct list_head *to)
+/* Take what is listed for a scan. ep locked. */
+static void take_listed(struct epoll *ep, struct list_head *batch)
 {
+    struct list_head *ready = &ep->ready;
+
     spin_lock(&ep->ready_lock);
-    if (!list_empty(from)) {
-        struct list_head *first = from->next, *last = from->prev;
-        last->next = to->next;
-        to->next->prev = last;
-        to->next = first;
-        first->prev = to;
-        list_init(from);
+    if (!list_empty(ready)) {
+        *batch = *ready;
+        batch->next->prev = batch->prev->next = batch;
     }
+    ep->taken = (struct list_head){ready, ready};
+    ready->prev = &ep->taken;
+    __atomic_store_n(&ready->next, &ep->taken, __ATOMIC_RELAXED); /* never itself in between */
+    spin_unlock(&ep->ready_lock);
+}
+
+/* Give back, before all others, what the scan has left. ep locked. */
+static void return_listed(struct epoll *ep, struct list_head *batch)
+{
+    struct list_head *ready = &ep->ready;
+
+    spin_lock(&ep->ready_lock);
+    if (!list_empty(batch)) {
+        struct list_head *first = batch->next, *last = batch->prev;
+        last->next = ready->next;
+        ready->next->prev = last;
+        first->prev = ready;
+        __atomic_store_n(&ready->next, first, __ATOMIC_RELAXED);
+    }
+    list_remove(&ep->taken);
     spin_unlock(&ep->ready_lock);
 }
 
@@ -410,14 +431,14 @@ static int scan(struct epoll *ep, uaddr_t events, int max)
     int n = 0, got = 0;
 
     mutex_lock(&ep->lock);
-    move_list(ep, &ep->ready, &batch);
+    take_listed(ep, &batch);
     while (n < max && (item = next_listed(ep, &batch)) != NULL) {
         got = report(ep, item, events + (uaddr_t)n * sizeof(struct epoll_event_abi));
         if (got < 0)
             break;
         n += got;
     }
-    move_list(ep, &batch, &ep->ready);
+    return_listed(ep, &batch);
     mutex_unlock(&ep->lock);
     if (any_listed(ep))
         waitq_wake(&ep->waitq, POLLIN | POLLRDNORM, 1);
@@ -495,13 +516,13 @@ static u32 epoll_ready(struct file *file)
         return 0;
     if (!mutex_trylock(&ep->lock))
         return POLLIN | POLLRDNORM;
-    move_list(ep, &ep->ready, &batch);
+    take_listed(ep, &batch);
     while (!found && (item = next_listed(ep, &batch)) != NULL) {
         found = item_ready(item);
         if (found)
             list_again(ep, item, true);
     }
-    move_list(ep, &batch, &ep->ready);
+    return_listed(ep, &batch);
     mutex_unlock(&ep->lock);
     return found ? POLLIN | POLLRDNORM : 0;
 }
