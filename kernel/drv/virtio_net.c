@@ -479,9 +479,16 @@ static void tx_advance(struct vnet_pair *pair)
     spin_unlock(&pair->tx_lock);
 }
 
+/* The device's one interrupt may be for any queue: what another CPU has sent it collects itself, in
+ * time, as its caches have the room; but for what waits to be sent. */
 void vnet_tx_used(struct virtq *vq)
 {
-    tx_advance(vq->data);
+    struct vnet_pair *pair = vq->data;
+
+    if (likely(!is_for_another(pair)))
+        tx_advance(pair);
+    else if (__atomic_load_n(&pair->nr_backlog, __ATOMIC_RELAXED))
+        irq_pend_on(cpus[pair->cpu], pair->line);
 }
 
 /* Behind what waits. */

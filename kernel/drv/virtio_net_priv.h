@@ -55,7 +55,7 @@ struct vnet_pair {
     u32 rx_target;            /* [R] pages to keep with the device */
     struct timer rx_again;    /* more came than one burst takes, or memory was short */
     struct list_head backlog; /* [T] packets that the ring has no room for */
-    u32 nr_backlog;           /* [T] */
+    u32 nr_backlog;           /* [T], read without */
     bool holds_doorbell;      /* [T], set without: answers to a burst that is being received */
     struct vnet_quiet {
         struct list_head node; /* [C] of the pairs that are looked at without interrupts */

@@ -1,6 +1,7 @@
 /* The driver of virtio-net against a device that is played, and that does not play by the rules. */
 #include "test.h"
 
+#include "drv/virtio_net_priv.h"
 #include "drv/virtq_ring.h"
 #include "fake/net_world.h"
 #include "fake/played_device.h"
@@ -12,17 +13,6 @@
 
 enum { RX, TX, CTRL, HDR = 12 };
 enum { RX2 = 2, TX2 = 3, CTRL_MQ = 4 }; /* with two pairs */
-enum {
-    F_CSUM = 0,
-    F_GUEST_CSUM = 1,
-    F_MAC = 5,
-    F_GUEST_TSO4 = 7,
-    F_MRG_RXBUF = 15,
-    F_STATUS = 16,
-    F_CTRL_VQ = 17,
-    F_GUEST_ANNOUNCE = 21,
-    F_MQ = 22,
-};
 
 static u8 frame[4096];
 
@@ -230,6 +220,41 @@ TEST(with_two_cpus_both_pairs_receive)
         world_settle();
     }
     EXPECT_EQ(netif_sum_stats(netif).rx_packets, 300, NULL);
+    EXPECT_FALSE(played.broken, played_why);
+}
+
+/* @count times what netif_announce() sends, as if by the second CPU. */
+static void announce_elsewhere(struct netif *netif, u32 count)
+{
+    this_cpu()->arch.id = 1;
+    while (count--)
+        netif_announce(netif);
+    world_settle();
+    this_cpu()->arch.id = 0;
+}
+
+TEST(each_cpu_collects_what_it_has_sent)
+{
+    struct netif *netif = two_pairs(0);
+    struct vnet_pair *second = &to_vnet(netif)->pairs[1];
+    struct ip_addr addr = addr_from_v4(htonl(0x0a4d0002));
+
+    EXPECT_EQ(netif_add_addr(netif, &addr, 24), 0, NULL);
+    world_settle();
+    cpus_online = 3;
+    cpus[1] = cpus[0];
+    announce_elsewhere(netif, 3);
+    REQUIRE(take_sent(TX2) >= 3, "by the second pair");
+    played_interrupt();
+    world_settle();
+    EXPECT_TRUE(second->tx.nr_free < second->tx.size, "the first CPU leaves it to the second");
+
+    announce_elsewhere(netif, second->tx.size + 10);
+    REQUIRE(second->nr_backlog, "more than the ring has room for");
+    take_sent(TX2);
+    played_interrupt();
+    world_settle();
+    EXPECT_EQ(second->nr_backlog, 0, "who waits for room is told");
     EXPECT_FALSE(played.broken, played_why);
 }
 
