@@ -46,15 +46,16 @@ def on(cpus, server):
 
 
 def a_request(space, machine, server):
-    """[(kernel, wait, user) of each CPU] a request, by N requests and 2 N."""
+    """[(kernel, wait, user) of each CPU] a request: of many requests less few, so that connecting cancels out.  Which
+    CPU did how much of them is partly chance, that of the few is to weigh little."""
     load = server.loads[0]
-    count = load.requests
+    few, many = load.requests // 4, 3 * load.requests
     with guest(space, machine, server, "", counters_of=CpuCounters) as (_, counters):
         points = []
-        for n in (count // 2, count, 2 * count):
+        for n in (few, few, many):
             space.run(*load.command(n), timeout=300)
             points.append(counters.read())
-    return [[(points[2][cpu][i] - 2 * points[1][cpu][i] + points[0][cpu][i]) / count for i in range(3)]
+    return [[(points[2][cpu][i] - 2 * points[1][cpu][i] + points[0][cpu][i]) / (many - few) for i in range(3)]
             for cpu in range(server.cpus)]
 
 

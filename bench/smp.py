@@ -16,6 +16,7 @@ ROWS = {
     "ping_pong_one": "futex ping-pong on one CPU, round trip",
     "ping_pong_across": "futex ping-pong across two CPUs, round trip",
     "mutex_storm": "pthread mutex, lock + unlock, 4 threads that fight on 2 CPUs",
+    "mutex_alone": "the same, one thread alone: what the mutex is held for",
 }
 
 
@@ -35,7 +36,7 @@ def second_cpu(ingot):
 # The races of bench/guest/smp.c in order: threads, and operations of all of them together.
 TRIES = 7
 RACES = {"compute_1": (1, 1e6), "compute_2": (2, 2e6), "fault_1": (1, 1500), "fault_2": (2, 3000),
-         "ping_pong_across": (2, 2000), "ping_pong_one": (2, 2000), "mutex_storm": (4, 8000)}
+         "ping_pong_across": (2, 2000), "ping_pong_one": (2, 2000), "mutex_storm": (4, 8000), "mutex_alone": (1, 2000)}
 COUNTED = {"fault_1": None, "fault_2": (1, 3), "ping_pong_one": (1, 4), "ping_pong_across": (1, 3), "mutex_storm": (1, 2)}
 
 

@@ -159,6 +159,7 @@ int main(int argc, char **argv)
     spread = false;
     report("ping_pong_one", 2, ping_pong, ROUNDS);
     report("mutex_storm", 4, fight, 4.0 * LOCKS);
+    report("mutex_alone", 1, fight, LOCKS);
     if (argc > 1 && !strcmp(argv[1], "reboot"))
         reboot(RB_AUTOBOOT);
     return 0;
