@@ -287,14 +287,14 @@ int vm_net_check(const struct vm_net *net, struct err *err)
     }
     if (net->kind != VM_NET_TAP)
         return 0;
-    int fd CLEANUP(fd_close) = vm_net_open_tap(net, err);
+    int fd CLEANUP(fd_close) = vm_net_open_tap(net, true, err);
     return min(fd, 0);
 }
 
 /* Whether a tap has several queues was said when it was made, and must be said again. */
 static int net_attach_tap(int fd, const struct vm_net *net, short more_flags)
 {
-    struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | more_flags)};
+    struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | more_flags)};
 
     snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", net->ifname);
     return ioctl(fd, TUNSETIFF, &request);
@@ -305,13 +305,15 @@ unsigned vm_net_queues(const struct vm_net *net, unsigned cpus)
     if (!net || net->kind != VM_NET_TAP || cpus < 2 || !if_nametoindex(net->ifname))
         return 1;
     int fd CLEANUP(fd_close) = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    if (fd < 0 || net_attach_tap(fd, net, IFF_MULTI_QUEUE) < 0)
+    if (fd < 0 || net_attach_tap(fd, net, IFF_VNET_HDR | IFF_MULTI_QUEUE) < 0)
         return 1;
     return min(cpus, (unsigned)VM_NET_MAX_QUEUES);
 }
 
-int vm_net_open_tap(const struct vm_net *net, struct err *err)
+int vm_net_open_tap(const struct vm_net *net, bool offloads, struct err *err)
 {
+    short flags = offloads ? IFF_VNET_HDR : 0;
+
     if (!if_nametoindex(net->ifname))
         return err_set(err, ENODEV,
                        "--net: no interface '%s'; make it with: ip tuntap add %s mode tap user %u",
@@ -319,8 +321,8 @@ int vm_net_open_tap(const struct vm_net *net, struct err *err)
     int fd CLEANUP(fd_close) = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "--net: /dev/net/tun");
-    if (net_attach_tap(fd, net, 0) < 0 &&
-        (errno != EINVAL || net_attach_tap(fd, net, IFF_MULTI_QUEUE) < 0))
+    if (net_attach_tap(fd, net, flags) < 0 &&
+        (errno != EINVAL || net_attach_tap(fd, net, flags | IFF_MULTI_QUEUE) < 0))
         return err_errno(err, errno, "--net: tap '%s'", net->ifname);
     return TAKE(fd, -1);
 }

@@ -62,8 +62,12 @@ char *vm_net_settle_port(const char *text, bool *picked, struct err *err);
  */
 int vm_net_check(const struct vm_net *net, struct err *err);
 
-/** Open the tap, or one more queue of a tap of several. A descriptor, or a negative errno. */
-int vm_net_open_tap(const struct vm_net *net, struct err *err);
+/**
+ * Open the tap, or one more queue of a tap of several. A descriptor, or a negative errno.
+ * @offloads: virtio's header lies before each frame (IFF_VNET_HDR), checksums and segments are left
+ * to who has the frame last
+ */
+int vm_net_open_tap(const struct vm_net *net, bool offloads, struct err *err);
 
 enum { VM_NET_MAX_QUEUES = 8 };
 

@@ -73,7 +73,7 @@ static int open_files(struct child_plan *device, const int *layers, const struct
     int number = FD_DOORBELLS + (int)process_count_devices(config), failed = 0;
 
     if (has_net(config) && config->net->kind == VM_NET_TAP) {
-        int tap = vm_net_open_tap(config->net, err);
+        int tap = vm_net_open_tap(config->net, true, err);
         if (tap < 0)
             return tap;
         failed = give(device, number++, tap);

@@ -255,7 +255,8 @@ static int qemu_open_net(const struct qemu_plan *plan, struct qemu_fds *fds, str
     const struct vm_net *net = plan->config->net;
 
     for (unsigned i = 0; net && net->kind == VM_NET_TAP && i < plan->queues; i++) {
-        int fd = vm_net_open_tap(net, err);
+        /* QEMU 7.2 would write virtio's header before each frame that it captures. */
+        int fd = vm_net_open_tap(net, !net->pcap, err);
         if (fd < 0)
             return fd;
         fds->ours[QEMU_FD_TAP + i] = fd;

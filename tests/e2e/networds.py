@@ -69,18 +69,20 @@ def ping_once(address):
     return command("ping", "-c", "1", "-W", "1", address)
 
 
-def capture(ground):
+def capture(way, ground):
     """What --pcap wrote, tcpdump reads: the handshake, the request, the end."""
     need_programs("tcpdump")
-    with namespace(), tempfile.TemporaryDirectory() as folder:
+    with namespace(*([TAP] if way == "tap" else [])), tempfile.TemporaryDirectory() as folder:
         file, site = os.path.join(folder, "packets"), Site(folder, 1)
         words = ["/usr/bin/python3", "-m", "http.server", "80", "-d", "/site"]
-        options = [*net_options("user", [80]), "--pcap", file, "--file", f"{site.folder}:/site"]
+        options = [*net_options(way, [80]), "--pcap", file, "--file", f"{site.folder}:/site"]
+        address = GUEST if way == "tap" else INSIDE["user"]
         with guest(words, options, ground=ground):
-            until(lambda: ask(INSIDE["user"], 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\n"))
-            site.check(f"http://{INSIDE['user']}")
+            until(lambda: ask(address, 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\n"))
+            site.check(f"http://{address}")
         text = command("tcpdump", "-nn", "-r", file, "tcp port 80").decode()
-        for what in (r"> 10\.0\.2\.15\.80: Flags \[S\]", r"10\.0\.2\.15\.80 > .* Flags \[S\.\]",
+        server = re.escape(GUEST if way == "tap" else "10.0.2.15") + r"\.80"
+        for what in (rf"> {server}: Flags \[S\]", rf"{server} > .* Flags \[S\.\]",
                      r"GET / HTTP/1\.0", r"Flags \[F"):
             need(re.search(what, text), f"no '{what}' among {len(text.splitlines())} packets")
 
@@ -146,7 +148,8 @@ def without_a_word(ground):
 
 def add_to(suite):
     for ground in ("vm", "process"):
-        for test in (bad_words, taken_ports, taken_tap, capture, loopback_only, without_a_word):
+        for test in (bad_words, taken_ports, taken_tap, loopback_only, without_a_word):
             suite.add(f"net: {test.__name__} in a {ground}", test, ground)
         for way in ("user", "tap"):
+            suite.add(f"net: capture by {way} in a {ground}", capture, way, ground)
             suite.add(f"net: nobody_listens by {way} in a {ground}", nobody_listens, way, ground)
