@@ -18,7 +18,7 @@
 #define VMAP_GUARD 0x000000010000ull
 
 enum { HUGE = 2 << 20, LEAST_MEMORY = 2 << 20 };
-enum { HEAD_TOUCHED = 80 << 10 }; /* of these by any start */
+enum { HEAD_TOUCHED = 88 << 10 }; /* up to there by any start */
 
 /* All that is static fits into one page. */
 static alignas(4096) struct hosted_boot boot;
@@ -99,8 +99,7 @@ static u64 plan_head(void)
 
     if ((boot.nr_devices && !late) || boot.nr_cpus > 1)
         return 0; /* a device may be asked to look at any of it; and nobody moves what two use */
-    boot.head_pa = HOSTED_FIRST_PA;
-    boot.head_len = HOSTED_ARRAY_PA - HOSTED_FIRST_PA;
+    boot.head_len = HOSTED_ARRAY_PA;
     return HOSTED_ARRAY_PA + ALIGN_UP(frames * HOSTED_PAGE_INFO, 4096ull);
 }
 
@@ -111,18 +110,19 @@ static void map_file(u64 from, u64 to, s32 fd)
         tender_fail("no room for the guest's memory", 0);
 }
 
-static void map_private(u64 from, u64 to)
-{
-    if (sys6(__NR_mmap, boot.direct_base + from, to - from, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0) < 0)
-        tender_fail("no memory for the kernel", 0);
-}
-
 void tender_touch(u64 at, u64 len)
 {
     enum { POPULATE_WRITE = 23 };
 
     sys3(__NR_madvise, at, len, POPULATE_WRITE);
+}
+
+/* The first page is a CPU's where there are devices, and nobody's else. */
+static void touch_head(void)
+{
+    u64 from = boot.nr_devices ? 0 : HOSTED_FIRST_PA;
+
+    tender_touch(boot.direct_base + from, HEAD_TOUCHED - from);
 }
 
 static void add_memory(u64 from, u64 to, s32 fd)
@@ -160,24 +160,23 @@ static u64 map_memory(s32 shared_fd)
     boot.rest_pa = head_end;
     add_memory(0, head_end, fd);
     add_memory(head_end, boot.ram_len, fd);
-    if (!boot.nr_devices)
-        return boot.direct_base + head_end;
-    map_file(0, HOSTED_FIRST_PA, fd); /* the device process will look at the first page */
-    map_private(HOSTED_FIRST_PA, head_end);
-    return 0;
+    return boot.direct_base + head_end;
 }
 
-/* What is offered to the kernel by the device process, right behind the memory in its file. */
+/* What is offered to the kernel by the device process, right behind the memory in its file.  A
+ * kernel that may never ask for it maps it itself. */
 static void map_window(s32 memory_fd)
 {
     if (!boot.nr_devices)
         return;
     u64 len = window_bytes(boot.nr_devices);
-    long at = sys6(__NR_mmap, boot.kernel_base - VMAP_GUARD - len, len, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_FIXED, (u64)memory_fd, boot.ram_len);
+    boot.window = boot.kernel_base - VMAP_GUARD - len;
+    if (boot.head_len)
+        return;
+    long at = sys6(__NR_mmap, boot.window, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                   (u64)memory_fd, boot.ram_len);
     if (at < 0)
         tender_fail("no room for the devices' window", at);
-    boot.window = (u64)at;
 }
 
 /* Where descriptors behind the layers are: those that are read side by side, and those that are
@@ -417,7 +416,7 @@ _Noreturn void tender_main(u64 *stack)
     map_layers((u32)layers);
     tender_map_kernel(&boot, private_end, &kernel);
     if (boot.head_len)
-        tender_touch(boot.direct_base + boot.head_pa, HEAD_TOUCHED);
+        touch_head();
     look_at_streams();
     take_signals(&kernel);
     if (boot.nr_cpus > 1)

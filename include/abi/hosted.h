@@ -122,8 +122,8 @@ struct hosted_boot {
     u64 direct_base; /* address of physical address 0 */
     u64 vmap_base, vmap_size; /* for mappings of the kernel's own */
     u64 ram_len;              /* physical memory from 0 on; pages 0 and 1 are not for general use */
-    u64 head_pa, head_len;    /* memory that is private, not the file's, until somebody shares it */
-    u64 rest_pa;              /* memory from there on is mapped at its first use; 0: it is mapped */
+    u64 head_len; /* so much of it is private, not the file's, until somebody shares it */
+    u64 rest_pa;  /* memory from there on is mapped at its first use; 0: it is mapped */
     u64 initrd_pa, initrd_len; /* the layers, one behind the other, mapped already */
     u64 kernel_pa;             /* what the image's first byte counts as */
     u64 cmdline;               /* address of the text; NUL-terminated */
@@ -136,7 +136,8 @@ struct hosted_boot {
     s32 timer_id; /* with several CPUs, the first one's; the others' follow */
     u32 nr_regions;
     u32 nr_devices; /* of the window; 0: there is no device process */
-    u64 window;     /* address of the window (abi/window.h), whose CPUs' words lie in page 0 */
+    u64 window;     /* address of the window (abi/window.h), whose CPUs' words lie in page 0; not
+                     * mapped yet where memory is private: a network that nobody has used */
     s32 irq_fd;     /* a byte comes when a CPU that waits must look; ends with the device process */
     s32 operator_fd; /* a socket: the operator's line; 0 for none */
     s32 doorbell_fd; /* of the first device; the others' follow */

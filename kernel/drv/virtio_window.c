@@ -161,7 +161,7 @@ static void take_loss(void *arg)
             shut_off(found[i]);
 }
 
-static void add_device(struct window *w, u32 index)
+static void add_device(struct window *w, u32 index, u32 type)
 {
     struct window_dev *wd = kzalloc(sizeof(*wd));
 
@@ -171,7 +171,7 @@ static void add_device(struct window *w, u32 index)
     }
     wd->dev.transport = &window_transport;
     wd->page = window_device(w, index);
-    wd->dev.type = wd->page->type;
+    wd->dev.type = type;
     wd->index = index;
     found[index] = wd;
     virtio_add(&wd->dev); /* as new: there is nothing to reset */
@@ -180,14 +180,17 @@ static void add_device(struct window *w, u32 index)
 void virtio_window_probe_all(void)
 {
     struct window *w = plat.window->at;
+    bool late = plat.window->late;
 
-    if (w->magic != WINDOW_MAGIC || w->version != WINDOW_VERSION) {
+    if (!late && (w->magic != WINDOW_MAGIC || w->version != WINDOW_VERSION)) {
         log_err("devices of another version of ingot; they are left alone");
         return;
     }
     int line = irq_register(take_loss, NULL);
     if (line >= 0)
         plat.window->lost_line = (u32)line;
-    for (u32 i = 0; i < min(w->nr_devices, (u32)WINDOW_MAX_DEVICES); i++)
-        add_device(w, i);
+    if (late)
+        add_device(w, 0, VIRTIO_NET);
+    for (u32 i = 0; !late && i < min(w->nr_devices, (u32)WINDOW_MAX_DEVICES); i++)
+        add_device(w, i, window_device(w, i)->type);
 }

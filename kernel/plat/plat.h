@@ -114,6 +114,7 @@ struct plat_streams {
 /* Virtio devices that a process beside us plays, where the ground has them. */
 struct plat_window {
     struct window *at; /* abi/window.h */
+    bool late;         /* of one device, a network, which is not looked at before it is used */
     /** The device must look at its page or its queues. */
     void (*ring)(u32 device);
     /** Is there still a device process? Asks the host. */

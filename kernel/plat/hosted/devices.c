@@ -9,6 +9,7 @@
 #include "plat/hosted/hosted.h"
 
 static struct plat_window hosted_window;
+static bool told; /* [L: the one CPU's] the window says where our pending word is */
 static bool lost; /* there is no device process any more */
 
 static struct window_cpu *own_slot(void)
@@ -25,11 +26,20 @@ static void lose(void)
         irq_pend(hosted_window.lost_line);
 }
 
+static void tell_place(void)
+{
+    if (told)
+        return;
+    told = true;
+    own_slot()->pending = (u64)(uintptr_t)&this_cpu()->arch.pending - hosted_boot->direct_base;
+}
+
 static void ring(u32 device)
 {
     static const char byte;
 
     hosted_share_head(); /* private so far only if the device process is not there yet */
+    tell_place();
     if (!lost && host_call(HOST_WRITE, (u64)(s64)hosted_boot->doorbell_fd + device,
                            (u64)(uintptr_t)&byte, 1, 0, 0, 0) == -EPIPE)
         lose();
@@ -49,7 +59,9 @@ void hosted_devices_init(void)
     hosted_window.ring = ring;
     hosted_window.look = look;
     plat.window = &hosted_window;
-    own_slot()->pending = (u64)(uintptr_t)&this_cpu()->arch.pending - hosted_boot->direct_base;
+    hosted_window.late = hosted_boot->head_len;
+    if (!hosted_window.late)
+        tell_place();
 }
 
 s32 hosted_devices_fd(void)
@@ -71,12 +83,12 @@ void hosted_devices_ready(u32 events)
 
 void hosted_devices_sleep(void)
 {
-    if (hosted_window.at) /* seen before we look for the last time */
+    if (told) /* seen before we look for the last time */
         __atomic_store_n(&own_slot()->waiting, 1, __ATOMIC_SEQ_CST);
 }
 
 void hosted_devices_wake(void)
 {
-    if (hosted_window.at)
+    if (told)
         __atomic_store_n(&own_slot()->waiting, 0, __ATOMIC_RELAXED);
 }

@@ -81,7 +81,8 @@ bool hosted_relocate_cold(u64 addr);
 void hosted_memory_init(void);
 /** Somebody else is about to look at our memory: all of it is the file's from here on. */
 void hosted_share_head(void);
-/** A fault at @addr was of memory that nobody had used yet: it is there now. */
+/** A fault at @addr was of memory, or of the devices' window, that nobody had used yet: it is there
+ * now. */
 bool hosted_map_rest(u64 addr);
 /** The time that programs read is another. */
 void hosted_vdso_changed(void);
@@ -101,6 +102,7 @@ u64 hosted_peak(void);
 
 /* signal.c */
 extern u32 hosted_stop_line, hosted_tick_line; /* [I] what the signals pend */
+extern u32 hosted_signalled; /* [A] lines that they have pended since somebody cleared it */
 void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc);
 /** From here on the host's signals are interrupts.  Once the lines above are set. */
 void hosted_listen(void);

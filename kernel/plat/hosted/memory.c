@@ -9,6 +9,7 @@
 #include "abi/errno.h"
 #include "abi/mman.h"
 #include "abi/patch.h"
+#include "abi/window.h"
 #include "core/panic.h"
 #include "core/vdso.h"
 #include "lib/string.h"
@@ -79,7 +80,7 @@ void hosted_vdso_changed(void)
 
 enum { HOST_MREMAP_MOVE = 1 | 2 /* MAYMOVE, FIXED */ };
 
-static bool head_is_shared, rest_is_mapped;
+static bool head_is_shared, rest_is_mapped, window_is_mapped;
 
 /* Of memory that has no file every byte may be at two addresses as well: call_remap(). */
 static int map_shared(u64 va, u64 pa, u64 len)
@@ -90,22 +91,37 @@ static int map_shared(u64 va, u64 pa, u64 len)
                      fd < 0 ? 0 : pa);
 }
 
-/* The tender has put private memory over the first of ours. */
+/* The tender has put private memory over the first of ours.  This CPU's pending word may be there,
+ * and what a signal pends on the way must not stay behind. */
 void hosted_share_head(void)
 {
     u64 len = hosted_boot->head_len, spare = vmap_base; /* kernel stacks are at the other end */
-    u64 head = direct_map_base + hosted_boot->head_pa;
 
     if (head_is_shared || !len)
         return;
     head_is_shared = true;
-    int err = map_shared(spare, hosted_boot->head_pa, len);
+    int err = map_shared(spare, 0, len);
     if (!err) {
-        memcpy((void *)(uintptr_t)spare, (const void *)(uintptr_t)head, len);
-        err = host_call(HOST_MREMAP, spare, len, len, HOST_MREMAP_MOVE, head, 0) != (long)head;
+        __atomic_store_n(&hosted_signalled, 0, __ATOMIC_SEQ_CST);
+        memcpy((void *)(uintptr_t)spare, (const void *)(uintptr_t)direct_map_base, len);
+        err = host_call(HOST_MREMAP, spare, len, len, HOST_MREMAP_MOVE, direct_map_base, 0) !=
+              (long)direct_map_base;
     }
     if (err)
         fatal_error("the host has no memory for us");
+    __atomic_fetch_or(&this_cpu()->arch.pending, hosted_signalled, __ATOMIC_SEQ_CST);
+}
+
+static bool map_window(u64 addr)
+{
+    u64 start = hosted_boot->window, len = window_bytes(hosted_boot->nr_devices);
+
+    if (!start || window_is_mapped || addr - start >= len)
+        return false;
+    window_is_mapped = true;
+    if (map_shared(start, hosted_boot->ram_len, len))
+        fatal_error("the host has no memory for the devices' window");
+    return true;
 }
 
 bool hosted_map_rest(u64 addr)
@@ -113,7 +129,7 @@ bool hosted_map_rest(u64 addr)
     u64 pa = hosted_boot->rest_pa, len = hosted_boot->ram_len - pa, start = direct_map_base + pa;
 
     if (!pa || rest_is_mapped || addr - start >= len)
-        return false;
+        return map_window(addr);
     rest_is_mapped = true;
     if (map_shared(start, pa, len))
         fatal_error("the host has no memory for us");
@@ -157,7 +173,7 @@ static int show_of(const struct hosted_region *r, u64 va, u64 pa, u64 len, u32 p
 {
     if (r == &vdso_region)
         return copy_vdso_page(va);
-    if (pa - hosted_boot->head_pa < hosted_boot->head_len)
+    if (pa < hosted_boot->head_len)
         hosted_share_head(); /* this page would be at two addresses */
     if (r->fd < 0)
         return call_remap(va, pa, len, prot);

@@ -22,7 +22,7 @@ enum {
 /* Labels of arch's entry.S. */
 extern char syscall_exit_check[], syscall_exit_jump[], exit_process_check[], exit_process_jump[];
 
-u32 hosted_stop_line, hosted_tick_line;
+u32 hosted_stop_line, hosted_tick_line, hosted_signalled;
 
 static u64 addr_of(const char *label)
 {
@@ -186,6 +186,12 @@ static void take_halt(const struct sigcontext64 *mc)
     cpu_stopped(&frame);
 }
 
+static void pend(u32 line)
+{
+    __atomic_fetch_or(&hosted_signalled, 1u << line, __ATOMIC_SEQ_CST);
+    irq_pend(line);
+}
+
 void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *uc)
 {
     struct sigcontext64 *mc = &uc->mcontext;
@@ -196,15 +202,15 @@ void hosted_on_signal(int sig, const struct siginfo64 *info, struct ucontext64 *
     }
     switch (sig) {
     case HOSTED_SIG_TIMER:
-        irq_pend(PEND_TIMER);
+        pend(PEND_TIMER);
         take_interrupt(mc);
         return;
     case HOSTED_SIG_STOP:
-        irq_pend(hosted_stop_line);
+        pend(hosted_stop_line);
         take_interrupt(mc);
         return;
     case HOSTED_SIG_TICK:
-        irq_pend(hosted_tick_line);
+        pend(hosted_tick_line);
         take_interrupt(mc);
         return;
     case HOSTED_SIG_KICK: /* the bit is there already; one that comes later is a new signal's */
