@@ -583,3 +583,34 @@ CASE(who_looks_at_an_epoll_takes_nothing_from_who_waits_there)
     CHECK(now_ms() < before + 2500); /* who had been forgotten slept until it timed out */
     close(ready), close(busy_epoll);
 }
+
+static int parcels[2], parcel_pipe = -1;
+
+/* Whoever receives without room for descriptors ends the pipe that a splice is about to fill. */
+static void send_or_lose_a_pipe(int me)
+{
+    char buf[16];
+    int fds[2];
+
+    if (me > 2) {
+        recv(parcels[0], buf, 1, MSG_DONTWAIT);
+    } else if (me > 0) {
+        splice(parcels[0], NULL, __atomic_load_n(&parcel_pipe, __ATOMIC_SEQ_CST), NULL, 1,
+               SPLICE_F_NONBLOCK);
+    } else if (!pipe(fds)) {
+        pass_descriptor(parcels[1], fds[0]);
+        close(fds[0]);
+        close(__atomic_exchange_n(&parcel_pipe, fds[1], __ATOMIC_SEQ_CST));
+    }
+}
+
+CASE(a_pipe_ends_in_a_message_while_it_is_spliced_to)
+{
+    signal(SIGPIPE, SIG_IGN);
+    for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
+        NEED(socketpair(AF_UNIX, type | SOCK_NONBLOCK, 0, parcels) == 0);
+        race(send_or_lose_a_pipe);
+        close(parcels[0]), close(parcels[1]);
+    }
+    close(parcel_pipe);
+}

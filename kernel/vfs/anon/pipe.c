@@ -240,13 +240,13 @@ static void wake_everyone(struct pipe *pipe, u32 events)
     waitq_wake_all(&pipe->write_wait, events);
 }
 
-/* Count an end in or out. Pipe locked. */
+/* Count an end in, with the pipe locked, or out. */
 static void count_end(struct pipe *pipe, const struct file *file, int by)
 {
     if (file->mode & FILE_READ)
-        __atomic_store_n(&pipe->readers, pipe->readers + (u32)by, __ATOMIC_RELEASE);
+        __atomic_fetch_add(&pipe->readers, (u32)by, __ATOMIC_ACQ_REL);
     if (file->mode & FILE_WRITE)
-        __atomic_store_n(&pipe->writers, pipe->writers + (u32)by, __ATOMIC_RELEASE);
+        __atomic_fetch_add(&pipe->writers, (u32)by, __ATOMIC_ACQ_REL);
 }
 
 /* A fifo goes with the last file on it. */
@@ -261,13 +261,13 @@ static void fifo_forget(struct pipe *pipe)
         pipe_free(pipe);
 }
 
+/* Without the lock: an end may go while the pipe is locked by this very thread, with the message
+ * that had it, on a socket that is spliced into the pipe. */
 static void pipe_release(struct file *file)
 {
     struct pipe *pipe = file->data;
 
-    mutex_lock(&pipe->lock);
     count_end(pipe, file, -1);
-    mutex_unlock(&pipe->lock);
     wake_everyone(pipe, POLLIN | POLLOUT | POLLHUP | POLLERR);
     if (pipe->fifo)
         fifo_forget(pipe);

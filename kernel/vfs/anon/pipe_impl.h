@@ -8,7 +8,7 @@
 struct pipe {
     struct mutex lock; /* before mm->lock: a copy may fault */
     struct pipe_ring ring;
-    u32 readers, writers;           /* [A] open ends */
+    u32 readers, writers;           /* [A] open ends; more only under .lock */
     u32 reader_opens, writer_opens; /* [A] how often, ever: what open(2) of a fifo waits for */
     struct waitq read_wait, write_wait;
     bool both_ways;             /* [L] some file is both ends, and listens on read_wait alone */
