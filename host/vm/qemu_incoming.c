@@ -57,8 +57,15 @@ static int publish(struct qmp *qmp, const struct vm_port *port, struct err *err)
                    (int)strcspn(words, "\r\n"), words);
 }
 
+static void note_up(struct vm *vm)
+{
+    if (vm->wants_up)
+        vm->vmm->up(vm);
+    vm->wants_up = false;
+}
+
 /* Its time stood still when it was taken. */
-static int go_on(struct qmp *qmp, const struct vm_config *config, struct err *err)
+static int go_on(struct qmp *qmp, const struct vm_config *config, struct vm *vm, struct err *err)
 {
     size_t nr_ports = config->net && !config->moving ? config->net->nr_ports : 0;
     int failed = 0;
@@ -66,13 +73,16 @@ static int go_on(struct qmp *qmp, const struct vm_config *config, struct err *er
     /* Earlier, QEMU would take connections for a guest that is not there yet, and lose them. */
     for (size_t i = 0; i < nr_ports && !failed; i++)
         failed = publish(qmp, &config->net->ports[i], err);
+    if (!failed)
+        note_up(vm); /* before its first client */
     if (!failed && config->unlinked)
         failed =
             qmp_call(qmp, "set_link", json_pack("{s:s, s:b}", "name", "net", "up", 0), NULL, err);
     return failed ? failed : qmp_call(qmp, "cont", NULL, NULL, err);
 }
 
-static int wait_until_loaded(struct qmp *qmp, const struct vm_config *config, struct err *err)
+static int wait_until_loaded(struct qmp *qmp, const struct vm_config *config, struct vm *vm,
+                             struct err *err)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
 
@@ -85,12 +95,13 @@ static int wait_until_loaded(struct qmp *qmp, const struct vm_config *config, st
         if (strcmp(status, "running") == 0)
             return 0;
         if (strcmp(status, "inmigrate") != 0)
-            return go_on(qmp, config, err);
+            return go_on(qmp, config, vm, err);
         nanosleep(&pause, NULL);
     }
 }
 
-static int take_in(struct qmp *qmp, const struct vm_config *config, int fd, struct err *err)
+static int take_in(struct qmp *qmp, const struct vm_config *config, struct vm *vm, int fd,
+                   struct err *err)
 {
     int failed = 0;
 
@@ -104,7 +115,7 @@ static int take_in(struct qmp *qmp, const struct vm_config *config, int fd, stru
     if (!failed)
         failed =
             qmp_call(qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), NULL, err);
-    return failed ? failed : wait_until_loaded(qmp, config, err);
+    return failed ? failed : wait_until_loaded(qmp, config, vm, err);
 }
 
 /* Our own channel to its monitor. */
@@ -126,14 +137,12 @@ int qemu_ready(struct vm *vm, struct err *err)
 int qemu_arrive(const struct vm_config *config, struct vm *vm, int fd, struct err *err)
 {
     struct qmp qmp CLEANUP(qmp_close) = {.fd = control_fd(vm), .patience_ms = ANSWER_MS};
-    int failed = take_in(&qmp, config, fd, err);
+    int failed = take_in(&qmp, config, vm, fd, err);
 
     if (failed == -EPIPE)
         return explain(vm, err);
-    if (!failed && vm->wants_up) {
-        vm->vmm->up(vm);
-        vm->wants_up = false;
-    }
+    if (!failed)
+        note_up(vm);
     return failed;
 }
 

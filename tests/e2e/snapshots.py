@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -107,18 +108,19 @@ def who_connects_early():
 
 
 def who_connects_early_to_a_copy():
-    """Nor does one stand still while the copy becomes another."""
-    def ask(port, took):
+    """Nor does one stand still while the copy becomes another, or has to ask twice since others wait."""
+    def ask(port, took, again):
         begun = time.monotonic()
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=20) as client:
             if client.recv(200):
                 took.append(time.monotonic() - begun)
+                again.append(struct.unpack_from("I", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0])
 
     with Lab() as lab:
         Guest(lab, "a")
         lab.good("snapshot", "a", "one")
         for number in range(4):
-            port, took, clients = free_port(), [], []
+            port, took, again, clients = free_port(), [], [], []
             restore = subprocess.Popen([INGOT, "restore", "one", "--name", f"copy{number}", "-p", f"127.0.0.1:{port}:8000"],
                                        env={**os.environ, **lab.env()}, stdout=subprocess.DEVNULL)
 
@@ -127,7 +129,7 @@ def who_connects_early_to_a_copy():
                     return True
             until(listens, deadline=30, step=0.0005)
             for _ in range(50):
-                clients.append(threading.Thread(target=ask, args=(port, took)))
+                clients.append(threading.Thread(target=ask, args=(port, took, again)))
                 clients[-1].start()
                 time.sleep(0.001)
             for client in clients:
@@ -135,6 +137,7 @@ def who_connects_early_to_a_copy():
             need(restore.wait(30) == 0, "not restored")
             need(len(took) == len(clients), f"{len(clients) - len(took)} connections of {len(clients)} were taken and lost")
             need(max(took) < 4, f"an answer took {max(took):.1f} s")
+            need(not any(again), f"{sum(map(bool, again))} clients had to ask twice to be let in")
             lab.good("rm", "-f", f"copy{number}")
 
 
