@@ -41,10 +41,15 @@ static struct locks_held *held(bool sleeps)
     return held_by_thread ? held_by_thread() : NULL;
 }
 
-static void graph_enter(void)
+/* False: not now, in an interrupt, which may have come to who is in there. */
+static bool graph_enter(void)
 {
-    while (__atomic_exchange_n(&graph_lock, 1, __ATOMIC_ACQUIRE))
+    while (__atomic_exchange_n(&graph_lock, 1, __ATOMIC_ACQUIRE)) {
+        if (in_interrupt[cpu_id()])
+            return false;
         cpu_relax();
+    }
+    return true;
 }
 
 static void graph_leave(void)
@@ -54,9 +59,8 @@ static void graph_leave(void)
 
 static void number(struct lock_class *class)
 {
-    if (__atomic_load_n(&class->id, __ATOMIC_ACQUIRE))
+    if (__atomic_load_n(&class->id, __ATOMIC_ACQUIRE) || !graph_enter())
         return;
-    graph_enter();
     if (!class->id && nr_classes < LOCK_CLASSES_MAX) {
         classes[nr_classes] = class;
         __atomic_store_n(&class->id, nr_classes, __ATOMIC_RELEASE);
@@ -101,9 +105,9 @@ static _Noreturn void report(const struct lock_class *first, const struct lock_c
 
 static void add_edge(struct lock_class *first, struct lock_class *second)
 {
-    if (first == second || !first->id || !second->id || follows(first->id, second->id))
+    if (first == second || !first->id || !second->id || follows(first->id, second->id) ||
+        !graph_enter())
         return;
-    graph_enter();
     bool wrong = leads_to(second->id, first->id);
     if (!wrong)
         after[first->id][second->id / 64] |= 1ul << second->id % 64;

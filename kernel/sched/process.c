@@ -175,7 +175,7 @@ void process_exit(int status)
         thread_exit();
     }
     if (!first)
-        sched_exit(false); /* another thread is at it already */
+        sched_park(); /* another thread is at it already, and may look at us */
     end_machine(status);
 }
 

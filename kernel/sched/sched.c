@@ -647,7 +647,7 @@ void sched_point(void)
     pend_own_work();
 }
 
-static _Noreturn void park(void)
+void sched_park(void)
 {
     for (;;) {
         thread_prepare_sleep(false);
@@ -671,7 +671,7 @@ void program_exit_work(struct trap_frame *frame)
         if (!work)
             return;
         if (unlikely(work & WORK_PARK))
-            park();
+            sched_park();
         if (work & WORK_EXIT)
             thread_exit();
         if (work & WORK_RESCHED)

@@ -139,6 +139,8 @@ void sched_thread_init(struct thread *thread);
 void sched_thread_start(struct thread *thread);
 /** Make it runnable only if it sleeps interruptibly (signals) or is stopped. */
 bool thread_wake_interruptible(struct thread *thread);
+/** Sleep for ever, as the machine ends. */
+void sched_park(void) __attribute__((noreturn));
 /** Leave the CPU for ever. @charged: the thread has just been, for the time until now. */
 void sched_exit(bool charged) __attribute__((noreturn));
 

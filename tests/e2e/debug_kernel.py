@@ -13,8 +13,8 @@ import programs  # noqa: E402
 
 KERNEL = os.path.join(BUILD, "ingot-kernel-debug")
 GUEST_OUT = os.path.join(BUILD, "tests", "guest")
-FAMILIES = ["thread", "aio", "smp", "fork", "signal", "pipe", "poll", "mm", "file", "dir", "unix", "socket", "packet", "bad"]
-QUICK = ["thread", "smp"]
+FAMILIES = ["thread", "aio", "smp", "races", "races_mem", "races_net", "fork", "signal", "pipe", "poll", "mm", "file", "dir", "unix", "socket", "packet", "bad"]
+QUICK = ["thread", "smp", "races_mem"]
 
 
 building = threading.Lock()  # two ninjas in one folder break each other's records

@@ -614,3 +614,44 @@ CASE(a_pipe_ends_in_a_message_while_it_is_spliced_to)
     }
     close(parcel_pipe);
 }
+
+/* ---- the end ---- */
+
+enum { ENDERS = 20, MANY = 50 };
+
+static bool program_ends; /* [A] */
+
+__attribute__((destructor)) static void end_all_at_once(void)
+{
+    __atomic_store_n(&program_ends, true, __ATOMIC_SEQ_CST);
+}
+
+static void *end_the_program(void *arg)
+{
+    while (!__atomic_load_n(&program_ends, __ATOMIC_SEQ_CST))
+        sleep_us(100);
+    _exit(0);
+    return arg;
+}
+
+static void *wait_for_all(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    return NULL;
+}
+
+/* They end it with the first thread, after main(). */
+CASE(zz_many_threads_end_the_program_at_once)
+{
+    pthread_t enders[ENDERS], threads[MANY];
+    pthread_barrier_t all;
+
+    for (int i = 0; i < ENDERS; i++)
+        NEED(pthread_create(&enders[i], NULL, end_the_program, NULL) == 0);
+    pthread_barrier_init(&all, NULL, MANY); /* so many that the kernel keeps none of the enders' */
+    for (int i = 0; i < MANY; i++)
+        NEED(pthread_create(&threads[i], NULL, wait_for_all, &all) == 0);
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    pthread_barrier_destroy(&all);
+}
