@@ -77,6 +77,20 @@ static const struct language languages[] = {
         .packages = "node-*",
     },
     {
+        .name = "lua",
+        .program = "/usr/bin/lua",
+        .interpreter = "lua(5\\.[0-9])?|luajit",
+        .suffixes = {".lua"},
+        .separator = ".",
+        .patterns = {"require" BLANK "*\\(?" BLANK "*['\"]([^'\"]+)['\"]"},
+        .files = {".lua", "/init.lua", ".so"},
+        .roots = {{"/usr/share/lua/5.[0-9]", "/usr/share/lua"},
+                  {"/usr/lib/x86_64-linux-gnu/lua/5.[0-9]", "/usr/lib/x86_64-linux-gnu/lua"},
+                  {"/usr/local/share/lua/5.[0-9]", "/usr/local/share/lua"},
+                  {"/usr/local/lib/lua/5.[0-9]", "/usr/local/lib/lua"}},
+        .packages = "lua*",
+    },
+    {
         /* its modules are archives, named by their paths */
         .name = "java",
         .program = "/usr/bin/java",

@@ -252,12 +252,18 @@ static void add_names(const struct modules *m, const char *package, struct strs 
     }
 }
 
-/* What there is for an ELF program, package by package as long as they are not large. */
+/* What there is for an ELF program, package by package as long as they are not large, and the
+ * folders in which services make their own. */
 static int add_family(struct modules *m, const char *package, struct err *err)
 {
+    static const char *const places[] = {"/var/cache", "/var/lib", "/var/spool"};
     struct strs names CLEANUP(strs_free) = {0};
     u64 size = 0;
     int failed = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(places) && !failed; i++)
+        if (fs_is_dir(places[i]))
+            failed = tree_add_host(m->tree, places[i], err);
 
     dpkg_family(&m->dpkg, package, &names);
     for (size_t i = 0; i < names.len && !failed; i++) {
@@ -371,9 +377,15 @@ int modules_add_of(struct tree *tree, const char *language, const char *program,
     char *package CLEANUP(mem_free) = dpkg_owner(&m.dpkg, program);
     if (!package)
         return 0;
-    if (known && known->packages)
-        return add_package(&m, known, package, err);
-    return add_family(&m, package, err);
+    if (!known || !known->packages)
+        return add_family(&m, package, err);
+    struct strs names CLEANUP(strs_free) = {0};
+    strs_add(&names, package);
+    dpkg_files(&m.dpkg, package, &files);
+    int failed = add_package(&m, known, package, err);
+    if (!failed)
+        failed = configured_add(tree, &m.dpkg, &names, &files, err);
+    return failed ? failed : configured_add_named(tree, err);
 }
 
 int modules_add_boot(struct tree *tree, const char *program, const char *dpkg, struct err *err)

@@ -4,6 +4,7 @@
 #include "abi/tcp.h"
 #include "lib/string.h"
 #include "net/tcp_priv.h"
+#include "net/wire.h"
 
 enum { KEEP_MAX_S = 32767, KEEP_MAX_PROBES = 127, QUICK_ACKS = 16, CONGESTION_NAME = 16 };
 static const char congestion[] = "cubic";
@@ -142,6 +143,8 @@ static int set_ipv6(struct tcp_conn *c, int name, int v)
         return set_ip(c, IP_MTU_DISCOVER, v);
     case IPV6_TCLASS:
         return set_ip(c, IP_TOS, v < 0 ? 0 : v);
+    case IPV6_MTU: /* segments never go in pieces: as Linux has it, nothing comes of it */
+        return v && (v < IP6_MIN_MTU || v > (int)UINT16_MAX) ? -EINVAL : 0;
     default:
         return -ENOPROTOOPT;
     }

@@ -774,6 +774,10 @@ CASE(pieces_of_datagrams_are_as_small_as_a_program_wants)
     CHECK_ERR(setsockopt(out, SOL_IPV6, IPV6_MTU, &(int){1279}, sizeof(int)), EINVAL);
     CHECK_EQ(setsockopt(out, SOL_IPV6, IPV6_MTU, &(int){0}, sizeof(int)), 0);
     CHECK_EQ(setsockopt(out, SOL_IPV6, IPV6_MTU, &(int){1280}, sizeof(int)), 0);
+    int stream = socket(AF_INET6, SOCK_STREAM, 0); /* where nothing comes of it, as nsd sets it */
+    CHECK_ERR(setsockopt(stream, SOL_IPV6, IPV6_MTU, &(int){1279}, sizeof(int)), EINVAL);
+    CHECK_EQ(setsockopt(stream, SOL_IPV6, IPV6_MTU, &(int){1280}, sizeof(int)), 0);
+    close(stream);
     CHECK_EQ(sendto(out, sent, sizeof(sent), 0, (struct sockaddr *)&addr, sizeof(addr)),
              (ssize_t)sizeof(sent));
     CHECK_EQ(recv(in, got, sizeof(got), 0), (ssize_t)sizeof(sent));
