@@ -133,7 +133,7 @@ struct mm *process_mm(struct process *p)
 /* ---- the end ---- */
 
 /** Make all threads but the current one end. [S] held. */
-static void end_others_locked(struct process *p)
+static __attribute__((cold)) void end_others_locked(struct process *p)
 {
     struct thread *t;
     p->stopped = p->stop_taken = false;
@@ -215,7 +215,7 @@ static bool is_alone(struct process *p)
     return __atomic_load_n(&p->nr_threads, __ATOMIC_ACQUIRE) == 1;
 }
 
-int process_become_single(void)
+__attribute__((cold)) int process_become_single(void)
 {
     struct process *p = current_process();
     spin_lock(&p->siglock);
