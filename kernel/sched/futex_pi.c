@@ -266,15 +266,8 @@ static void pass_on_locked(struct futex_bucket *b, struct futex_waiter *w)
         w->pi_owner = -1; /* nobody */
 }
 
-/* Who waits counts himself and then looks whether the owner is leaving; we do it the other way
- * round. */
-void futex_pi_exit(struct thread *t)
+static __attribute__((noinline)) void pass_on_all(int tid)
 {
-    int tid = t->tid;
-
-    __atomic_store_n(&t->left_locks, true, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&nr_pi_waiters, __ATOMIC_SEQ_CST))
-        return;
     for (unsigned i = 0; i < FUTEX_BUCKETS; i++) {
         struct futex_bucket *b = futex_bucket_at(i);
         struct futex_waiter *w;
@@ -283,4 +276,13 @@ void futex_pi_exit(struct thread *t)
             pass_on_locked(b, w);
         mutex_unlock(&b->lock);
     }
+}
+
+/* Who waits counts himself and then looks whether the owner is leaving; we do it the other way
+ * round. */
+void futex_pi_exit(struct thread *t)
+{
+    __atomic_store_n(&t->left_locks, true, __ATOMIC_SEQ_CST);
+    if (unlikely(__atomic_load_n(&nr_pi_waiters, __ATOMIC_SEQ_CST)))
+        pass_on_all(t->tid);
 }
