@@ -231,6 +231,27 @@ static int builder_fill(struct builder *b, struct err *err)
     return failed ? failed : builder_add_config(b, err);
 }
 
+/* Who gives an image away gives away the keys and passwords in it. */
+static void builder_tell_private(const struct builder *b)
+{
+    const char *first = NULL;
+    size_t others = 0;
+
+    for (size_t i = 0; i < b->tree.len; i++) {
+        const struct tree_node *node = b->tree.nodes[i];
+        if (node->kind != TREE_FILE || node->mode & S_IROTH || !str_starts(node->source, "/etc/"))
+            continue;
+        others += first != NULL;
+        first = first ? first : node->source;
+    }
+    if (!first)
+        return;
+    fprintf(stderr, "ingot build: the image has %s", first);
+    if (others)
+        fprintf(stderr, " and %zu more", others);
+    fprintf(stderr, ", which not everybody here may read: mind whom you give it to\n");
+}
+
 int builder_finish(struct builder *b, const char *name, const char *key, char id[65],
                    struct err *err)
 {
@@ -245,6 +266,8 @@ int builder_finish(struct builder *b, const char *name, const char *key, char id
     if (failed)
         return failed;
     tree_links(&b->tree, &links);
+    if (name && !b->opts->quiet)
+        builder_tell_private(b);
     if (key)
         cache_store(key, &b->tree.deps, &b->began);
     return store_put(&(struct store_image){.name = name,

@@ -68,6 +68,17 @@ def class_path_of_a_manifest():
         need(said == "aABC\n", f"not all came: {said!r}")
 
 
+def private_files_are_named():
+    """Who builds an image hears that it has what others may not read."""
+    need_programs("slapd")
+    with Home() as home:
+        result = home.ingot("build", "-t", "ldap:1", find("slapd"))
+        need(result.status == 0 and "the image has /etc/ldap/slapd.d/" in result.errors(), f"not told:\n{result.show()}")
+        for words in (("-q", "-t", "ldap:2", find("slapd")), ("-t", "cat:1", find("cat"))):
+            result = home.ingot("build", *words)
+            need(result.status == 0 and "mind whom" not in result.errors(), f"told for nothing:\n{result.show()}")
+
+
 def makefile_by_default():
     with Home() as home, tempfile.TemporaryDirectory() as folder:
         need_programs("make")
@@ -80,4 +91,5 @@ def add_to(suite):
         for ground in ("vm", "process") if name in BOTH else ("process",):
             suite.add(f"installed: {name} in a {ground}", installed, name, ground)
     suite.add("installed: class path of a manifest", class_path_of_a_manifest)
+    suite.add("installed: private files are named", private_files_are_named)
     suite.add("installed: make finds its Makefile", makefile_by_default)
