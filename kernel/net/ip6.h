@@ -32,7 +32,7 @@ void ndp_solicit_router(struct netif *netif);
 
 /** At start, before any interface. */
 void slaac_init(void);
-/** A link-local address, then routers' prefixes: who has time asks for them a little later. */
+/** A link-local address, then routers' prefixes. */
 void slaac_start(struct netif *netif);
 /** Forget what routers told and what was made of the MAC address; then begin again with another
  * one, if slaac_stop() says that it had begun. */
@@ -40,8 +40,8 @@ bool slaac_stop(struct netif *netif);
 void slaac_restart(struct netif *netif);
 /** All of a router's message has been taken: who waits for it goes on. */
 void slaac_answered(struct netif *netif);
-/** Wait for the first answer of a router, if one was asked a moment ago, or is now since it had not
- * been: a tenth of a second, as most networks have none. Thread context; sleeps. 0 or -EINTR. */
+/** Wait for the first answer of a router, if one was asked a moment ago: a tenth of a second, as
+ * most networks have none. Thread context; sleeps. 0 or -EINTR. */
 int slaac_wait(void);
 /** The link has come back: ask for routers. */
 void slaac_link_up(struct netif *netif);

@@ -18,9 +18,6 @@
 enum { SOLICITS = 3, HEARD_MAX = 16 };
 static const u64 solicit_interval_ns = 4 * NSEC_PER_SEC;
 static const u64 patience_ns = 100 * NSEC_PER_MSEC;
-/* Before the first solicitation after a start: RFC 4861 6.3.7 wants up to a second. A program that
- * starts is not held up by it, and who needs a router sooner has it asked then. */
-static const u64 solicit_delay_ns = 50 * NSEC_PER_MSEC, solicit_spread_ns = 100 * NSEC_PER_MSEC;
 static const u64 two_hours_ns = 7200 * NSEC_PER_SEC;
 
 /* What a router told of. */
@@ -38,7 +35,7 @@ struct slaac {
     struct netif *netif;           /* [I] */
     u64 nonce;                     /* [I] marks our own probes: RFC 7527 */
     bool answered;                 /* [A] a router has, since .begun_ns */
-    u64 begun_ns;                  /* [A] when the first one was asked; written under N */
+    u64 begun_ns;                  /* [A] when the first one was asked */
     u32 solicits;                  /* [N] router solicitations sent */
     u64 solicit_ns;                /* [N] the next one, or TIME_NEVER */
     struct heard heard[HEARD_MAX]; /* [N] */
@@ -76,17 +73,11 @@ static void schedule(struct slaac *s)
 
 static void solicit_router(struct slaac *s, u64 now)
 {
-    bool done = true;
-
-    spin_lock(&net_config_lock);
-    if (now >= s->solicit_ns) {
-        bool asked = s->solicits++ > 0;
-        if (!asked)
-            __atomic_store_n(&s->begun_ns, now, __ATOMIC_RELAXED);
-        done = asked && (s->netif->gateway6.family || s->solicits > SOLICITS);
-        s->solicit_ns = done ? TIME_NEVER : now + solicit_interval_ns;
-    }
-    spin_unlock(&net_config_lock);
+    if (now < s->solicit_ns)
+        return;
+    bool asked = s->solicits++ > 0;
+    bool done = asked && (s->netif->gateway6.family || s->solicits > SOLICITS);
+    s->solicit_ns = done ? TIME_NEVER : now + solicit_interval_ns;
     if (!done)
         ndp_solicit_router(s->netif);
 }
@@ -332,7 +323,7 @@ bool slaac_is_own_probe(const struct netif *netif, u64 nonce)
     return netif->slaac && nonce == netif->slaac->nonce;
 }
 
-static void begin(struct slaac *s, u64 delay_ns)
+static void begin(struct slaac *s)
 {
     __atomic_store_n(&s->answered, false, __ATOMIC_RELAXED);
     __atomic_store_n(&s->begun_ns, time_ns(), __ATOMIC_RELAXED);
@@ -340,11 +331,8 @@ static void begin(struct slaac *s, u64 delay_ns)
 
     if (netif_add_addr(s->netif, &own, 64))
         log_err("%s: no room for an IPv6 address", s->netif->name);
-    spin_lock(&net_config_lock);
     s->solicits = 0;
-    s->solicit_ns = time_after_ns(delay_ns);
-    spin_unlock(&net_config_lock);
-    tick(&s->timer);
+    s->solicit_ns = time_ns();
 }
 
 void slaac_start(struct netif *netif)
@@ -356,7 +344,8 @@ void slaac_start(struct netif *netif)
         log_err("%s: no memory for IPv6", netif->name);
         return;
     }
-    begin(s, solicit_delay_ns + random_below(solicit_spread_ns));
+    begin(s);
+    tick(&s->timer);
 }
 
 /* Is it made of the MAC address, by us or of a router's prefix? */
@@ -386,7 +375,8 @@ bool slaac_stop(struct netif *netif)
 
 void slaac_restart(struct netif *netif)
 {
-    begin(netif->slaac, 0);
+    begin(netif->slaac);
+    tick(&netif->slaac->timer);
 }
 
 /* ---- who waits for a router ---- */
@@ -402,26 +392,6 @@ void slaac_answered(struct netif *netif)
         return;
     __atomic_store_n(&netif->slaac->answered, true, __ATOMIC_RELEASE);
     waitq_wake_all(&waiting, 0);
-}
-
-/* Somebody waits: the first solicitation is put off no longer. */
-static int solicit_now(struct netif *netif, void *arg)
-{
-    struct slaac *s = netif->slaac;
-    u64 now = time_ns();
-
-    (void)arg;
-    if (!s)
-        return 0;
-    spin_lock(&net_config_lock);
-    bool put_off = !s->solicits && s->solicit_ns != TIME_NEVER && s->solicit_ns > now;
-    if (put_off) {
-        s->solicit_ns = now;
-        __atomic_store_n(&s->begun_ns, now, __ATOMIC_RELAXED);
-        timer_set(&s->timer, now);
-    }
-    spin_unlock(&net_config_lock);
-    return 0;
 }
 
 /* Until when, the latest of all interfaces that have no answer yet. */
@@ -445,7 +415,6 @@ static u64 patience(void)
 
 int slaac_wait(void)
 {
-    netif_for_each(solicit_now, NULL);
     u64 until = patience();
 
     if (until <= time_ns())

@@ -1,17 +1,12 @@
 """How a guest's interface is configured, seen from a real network: leases, routers and other hosts on a tap,
 and ip(8) and ss(8) inside."""
-import contextlib
 import re
-import socket
-import struct
 import tempfile
 
-from harness import INGOT, Failure, need, run
+from harness import INGOT, need, run
 from frames import Wire
 from netlab import (GUEST, GUEST6, HOST, HOST6, TAP, background, command, find, guest, namespace, need_programs,
                     net_options, until, write)
-
-SO_TIMESTAMPNS = 35
 
 
 def dnsmasq(*words, port=0):
@@ -92,38 +87,6 @@ def later_name_server(ground):
             need_lines(it.said(), "found 10.77.0.9\n", f"newer nameserver {HOST6}\n")
 
 
-def solicited_after(ground, program):
-    """Milliseconds from a guest's first frame to its first word to routers."""
-    first = None
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(3)) as wire:
-        wire.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        wire.bind((TAP, 0))
-        inside(ground, ["--net", f"tap:{TAP},ip={GUEST}/24"], "python3", "-c", "import socket, time\n" + program)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                frame, words, _, (_, _, kind, *_) = wire.recvmsg(2000, 100)
-                if kind == socket.PACKET_OUTGOING:
-                    continue
-                seconds, ns = struct.unpack("qq", words[0][2])
-                when = seconds * 1e3 + ns / 1e6
-                first = when if first is None else first
-                if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 133:
-                    return when - first
-    raise Failure("no router was asked")
-
-
-def when_routers_are_asked(ground):
-    """Not while a program starts, unless it has use for one."""
-    with namespace(TAP):
-        after = solicited_after(ground, "socket.socket()\ntime.sleep(0.5)")
-        need(after > 45, f"asked {after:.1f} ms after the first frame")
-        if ground == "vm":
-            return  # emulated, Python takes longer to begin than a router has to be waited for
-        wants = "with socket.socket(socket.AF_INET6) as s: print(s.connect_ex(('2001:db8::1', 80)))"
-        after = min(solicited_after(ground, wants) for _ in range(3))
-        need(after < 45, f"who wants a router waits for {after:.1f} ms before one is asked")
-
-
 def taken_addresses(ground):
     """What another host has is not used where IPv6 finds it out at the start, and defended where IPv4 is sure."""
     with namespace(TAP):
@@ -196,7 +159,6 @@ def add_to(suite):
     for ground in ("vm", "process"):
         suite.add(f"netconf: lease and router in a {ground}", lease_and_router, ground)
         suite.add(f"netconf: a name server told of later in a {ground}", later_name_server, ground)
-        suite.add(f"netconf: when routers are asked, in a {ground}", when_routers_are_asked, ground)
         suite.add(f"netconf: taken addresses in a {ground}", taken_addresses, ground)
         suite.add(f"netconf: ip in a {ground}", ip_commands, ground)
     suite.add("netconf: ss lists what listens", ss_lists)
