@@ -17,8 +17,6 @@ SERVERS = {  # words, a port of the guest with a question and its answer or what
     "slapd": (("slapd", "-d", "256", "-h", "ldap:///"), (389, *BIND), {}),
     "slapd as its user": (("slapd", "-d", "256", "-u", "openldap", "-g", "openldap", "-h", "ldap:///"), (389, *BIND), {}),
     "unbound": (("unbound", "-dd"), "start of service", {}),
-    "prosody": (("prosody", "-F"), (5222, b"<?xml version='1.0'?><stream:stream to='localhost' xmlns='jabber:client' "
-                                          b"xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>", b"<?xml"), {}),
     "tomcat": (("java", "-cp", f"{TOMCAT}/bin/bootstrap.jar:{TOMCAT}/bin/tomcat-juli.jar", f"-Dcatalina.home={TOMCAT}",
                 "-Dcatalina.base=/var/lib/tomcat10", "org.apache.catalina.startup.Bootstrap", "start"), (8080, *HTTP), {}),
     "sinatra": (("ruby", "app.rb"), (8000, *HTTP), RUBY),
