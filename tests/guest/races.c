@@ -283,21 +283,7 @@ CASE(locks_of_threads_that_end_have_one_heir)
 
 /* ---- descriptors ---- */
 
-enum { FIRST_SLOT = 100, SLOTS = 8, PATHS = 6 };
-
-static int a_slot(void)
-{
-    return FIRST_SLOT + pick(SLOTS);
-}
-
-/* Put @fd into a slot, whatever was there. */
-static void put_into_slot(int fd)
-{
-    if (fd < 0)
-        return;
-    dup2(fd, a_slot());
-    close(fd);
-}
+enum { PATHS = 6 };
 
 static void put_pair(int fds[2])
 {

@@ -44,6 +44,17 @@ static _Noreturn void count_for_ever(void)
         shared[0] = shared[0] + 1;
 }
 
+static pid_t start_to_count(void)
+{
+    shared[0] = 0;
+    pid_t pid = fork();
+    if (!pid)
+        count_for_ever();
+    NEED(pid > 0);
+    NEED(counts_on(0));
+    return pid;
+}
+
 static void wait_a_little(int n)
 {
     for (volatile int i = 0; i < n; i++)
@@ -52,12 +63,7 @@ static void wait_a_little(int n)
 
 CASE(a_stop_is_taken_back_by_the_continue_behind_it)
 {
-    shared[0] = 0;
-    pid_t pid = fork();
-    if (!pid)
-        count_for_ever();
-    NEED(pid > 0);
-    NEED(counts_on(0));
+    pid_t pid = start_to_count();
     for (int i = 0; i < 3000; i++) {
         kill(pid, SIGSTOP);
         wait_a_little(i % 100 * 40);
@@ -72,12 +78,7 @@ CASE(a_stop_is_taken_back_by_the_continue_behind_it)
 CASE(who_is_killed_while_it_stops_ends)
 {
     for (int i = 0; i < 2 * ROUNDS; i++) {
-        shared[0] = 0;
-        pid_t pid = fork();
-        if (!pid)
-            count_for_ever();
-        NEED(pid > 0);
-        NEED(counts_on(0));
+        pid_t pid = start_to_count();
         kill(pid, SIGSTOP);
         wait_a_little(i * 40);
         kill(pid, SIGKILL);

@@ -16,20 +16,7 @@
 #include <sys/uio.h>
 #include <termios.h>
 
-enum { FIRST_SLOT = 100, SLOTS = 10, PORTS = 3 };
-
-static int a_slot(void)
-{
-    return FIRST_SLOT + pick(SLOTS);
-}
-
-static void put_into_slot(int fd)
-{
-    if (fd < 0)
-        return;
-    dup2(fd, a_slot());
-    close(fd);
-}
+enum { PORTS = 3 };
 
 static void close_slots(void)
 {
