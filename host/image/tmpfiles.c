@@ -53,15 +53,22 @@ static int add_links_above(struct tree *tree, const char *path, struct err *err)
     return 0;
 }
 
+/* A folder that is here too stays as it is here, and one that is somebody's stays his; others are
+ * only on the way to something, such as what a configuration names. */
 static int add_folder(struct tree *tree, const struct wish *wish, struct err *err)
 {
     int failed = add_links_above(tree, wish->path, err);
+    struct tree_node *node = tree_follow(tree, wish->path);
 
-    if (failed || tree_follow(tree, wish->path))
+    if (node && (node->kind != TREE_DIR || node->uid || fs_exists(wish->path)))
         return failed;
-    failed = tree_add_dir(tree, wish->path, wish->mode, err);
-    if (!failed)
-        wish_owner(wish, tree_follow(tree, wish->path));
+    if (!failed && !node)
+        failed = tree_add_dir(tree, wish->path, wish->mode, err);
+    node = failed ? NULL : tree_follow(tree, wish->path);
+    if (node) {
+        node->mode = wish->mode;
+        wish_owner(wish, node);
+    }
     return failed;
 }
 

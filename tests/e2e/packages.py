@@ -17,6 +17,8 @@ SERVERS = {  # words, a port of the guest with a question and its answer or what
     "slapd": (("slapd", "-d", "256", "-h", "ldap:///"), (389, *BIND), {}),
     "slapd as its user": (("slapd", "-d", "256", "-u", "openldap", "-g", "openldap", "-h", "ldap:///"), (389, *BIND), {}),
     "unbound": (("unbound", "-dd"), "start of service", {}),
+    "prosody": (("prosody", "-F"), (5222, b"<?xml version='1.0'?><stream:stream to='localhost' xmlns='jabber:client' "
+                                          b"xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>", b"<?xml"), {}),
     "tomcat": (("java", "-cp", f"{TOMCAT}/bin/bootstrap.jar:{TOMCAT}/bin/tomcat-juli.jar", f"-Dcatalina.home={TOMCAT}",
                 "-Dcatalina.base=/var/lib/tomcat10", "org.apache.catalina.startup.Bootstrap", "start"), (8080, *HTTP), {}),
     "sinatra": (("ruby", "app.rb"), (8000, *HTTP), RUBY),
@@ -25,6 +27,7 @@ SERVERS = {  # words, a port of the guest with a question and its answer or what
 }
 NEEDED = {"unbound": "/usr/share/dns/root.key", "tomcat": f"{TOMCAT}/bin/bootstrap.jar", "freeradius": "/etc/freeradius/3.0/mods-enabled/eap",
           **dict.fromkeys(("sinatra", "rackup", "thin"), "/usr/share/rubygems-integration/all/specifications/sinatra-3.0.5.gemspec")}
+USERS = {"prosody": "prosody"}  # who shuts down as root
 BOTH = ("slapd",)  # in a virtual machine as well
 
 
@@ -34,6 +37,8 @@ def installed(name, ground):
     if not os.path.exists(NEEDED.get(name, "/")):
         raise Skip(f"{NEEDED[name]} is not installed")
     options = net_options("user", [] if isinstance(answer, str) else answer[:1])
+    if name in USERS:
+        options += ["--user", USERS[name]]
     with namespace(), tempfile.TemporaryDirectory() as folder:
         for path, text in files.items():
             write(folder, path, text)

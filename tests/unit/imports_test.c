@@ -232,7 +232,10 @@ TEST(what_a_package_has_made_at_boot)
                                                "L /run/link - - - - /run/a\n"
                                                "d /run/%i\nd relative\nz /dev/x 0660 - 7\n"
                                                "x /tmp\nd\n\"/run/odd one\" 0755\n"
-                                               "d \"/run/two words\" 0700\nd \"/run/open"));
+                                               "d \"/run/two words\" 0700\nd \"/run/open\n"));
+    strs_take(&files, put("tmpfiles.d/b.conf", "d \"/run/on the way\" 0710 7 8\n"
+                                               "d /run/a 0700 9 9\nd /tmp 0700 7\n"
+                                               "d /run/file\n"));
     strs_take(&files, put("system/a.service", "[Service]\nUser=33\nRuntimeDirectory=u v/w ../x %i\n"
                                               "RuntimeDirectoryMode=0711\nStateDirectory=s\n"
                                               "ExecStartPre=/bin/mkdir -m 740 -p /run/m /run/n\n"
@@ -240,16 +243,20 @@ TEST(what_a_package_has_made_at_boot)
                                               "ExecStartPre=/bin/rm /run/o\n"));
     strs_take(&files, put("other.txt", "d /run/no\n"));
     EXPECT_EQ(tree_add_dir(&tree, "/run/b", 0700, NULL), 0, NULL);
+    EXPECT_EQ(tree_add_dir(&tree, "/run/on the way", 0755, NULL), 0, NULL);
+    EXPECT_EQ(tree_add_dir(&tree, "/tmp", 01777, NULL), 0, NULL);
+    EXPECT_EQ(tree_add_data(&tree, "/run/file", "x", 1, 0644, NULL), 0, NULL);
     EXPECT_EQ(tmpfiles_add(&tree, &files, NULL), 0, NULL);
     static const struct {
         const char *path;
         mode_t mode;
         u32 uid, gid;
     } wanted[] = {
-        {"/run/a", 0750, 33, 44},       {"/run/b", 0700, 0, 0},      {"/run/b/c", 02775, 0, 0},
-        {"/run/two words", 0700, 0, 0}, {"/run/u", 0711, 33, 0},     {"/run/v/w", 0711, 33, 0},
-        {"/var/lib/s", 0755, 33, 0},    {"/run/b/text", 0644, 0, 0}, {"/run/m", 0755, 55, 66},
-        {"/run/n", 0755, 0, 0},
+        {"/run/a", 0750, 33, 44},       {"/run/b", 0700, 0, 0},          {"/run/b/c", 02775, 0, 0},
+        {"/run/two words", 0700, 0, 0}, {"/run/u", 0711, 33, 0},         {"/run/v/w", 0711, 33, 0},
+        {"/var/lib/s", 0755, 33, 0},    {"/run/b/text", 0644, 0, 0},     {"/run/m", 0755, 55, 66},
+        {"/run/n", 0755, 0, 0},         {"/run/on the way", 0710, 7, 8}, {"/tmp", 01777, 0, 0},
+        {"/run/file", 0644, 0, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
         const struct tree_node *node = tree_find(&tree, wanted[i].path);
