@@ -19,7 +19,9 @@ fn main() {
     for (i, factorial) in &results {
         println!("{i:>3}! = {factorial}");
     }
-    std::fs::write("/tmp/rust-program.txt", "text").unwrap();
-    println!("{}", std::fs::read_to_string("/tmp/rust-program.txt").unwrap());
+    let name = format!("/tmp/rust-program-{}.txt", std::process::id());
+    std::fs::write(&name, "text").unwrap();
+    println!("{}", std::fs::read_to_string(&name).unwrap());
+    std::fs::remove_file(&name).unwrap();
     std::process::exit(9);
 }

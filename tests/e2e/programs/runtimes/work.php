@@ -14,5 +14,5 @@ ksort($words);
 echo count($words), ' ', array_key_first($words), ' ', hash('sha256', json_encode($words)), "\n";
 echo preg_replace_callback('/\d+/', fn ($m) => $m[0] * 2, 'a1 b22 c333'), "\n";
 echo (new DateTime('@86400', new DateTimeZone('UTC')))->setTimezone(new DateTimeZone('Asia/Tokyo'))->format('c'), "\n";
-file_put_contents('/tmp/php-work', 'kept'); echo file_get_contents('/tmp/php-work'), "\n"; unlink('/tmp/php-work');
+$name = tempnam('/tmp', 'work'); file_put_contents($name, 'kept'); echo file_get_contents($name), "\n"; unlink($name);
 exit(4);
