@@ -1,6 +1,7 @@
 /* PI futexes: a lock whose word holds its owner's tid.  All threads have the same class of
  * priority, so nothing is inherited; what is kept is the protocol: who waits is handed the lock in
- * order of arrival, and an owner that dies passes it on with FUTEX_OWNER_DIED. */
+ * order of arrival, and an owner that dies passes it on with FUTEX_OWNER_DIED.  It cannot write
+ * the word for who waits in another address space, who is woken to take the lock himself. */
 #include "sched/futex.h"
 
 #include "abi/errno.h"
@@ -49,21 +50,32 @@ static void name_owner_locked(struct futex_bucket *b, const struct futex_key *ke
             w->pi_owner = tid;
 }
 
+/** What was @w woken with? 0: the lock. -EOWNERDEAD: its owner *@dead, in another address space. */
+static int granted(const struct futex_waiter *w, u32 *dead)
+{
+    if (w->pi_owner >= 0)
+        return 0;
+    *dead = (u32)-w->pi_owner;
+    return -EOWNERDEAD;
+}
+
 /**
- * Take the lock for the thread @self if it is free, else mark it as waited for; the bucket is
- * locked. 0 taken, -EINPROGRESS marked (@owner is its owner), -EAGAIN taken by another (@try), or
- * an error.
+ * Take the lock for the thread @self if it is free or the dead thread @dead's (0: nobody), else
+ * mark it as waited for; the bucket is locked. 0 taken, -EINPROGRESS marked (@owner is its owner),
+ * -EAGAIN taken by another (@try), or an error.
  */
-static int take_or_mark(uaddr_t addr, u32 self, bool waited, bool try, u32 *owner)
+static int take_or_mark(uaddr_t addr, u32 self, bool waited, bool try, u32 dead, u32 *owner)
 {
     u32 word, seen;
     int err = user_load32(addr, &word);
     for (; !err; word = seen) {
         u32 tid = word & FUTEX_TID_MASK, want;
+        bool is_free = !tid || tid == dead;
         if (tid == self)
             return -EDEADLK;
-        if (!tid)
-            want = self | (word & FUTEX_OWNER_DIED) | (waited ? FUTEX_WAITERS : 0);
+        if (is_free)
+            want = self | (tid ? FUTEX_OWNER_DIED : word & FUTEX_OWNER_DIED) |
+                   (waited ? FUTEX_WAITERS : 0);
         else if (try)
             return -EAGAIN;
         else if (!owner_exists(tid)) {
@@ -77,12 +89,13 @@ static int take_or_mark(uaddr_t addr, u32 self, bool waited, bool try, u32 *owne
         if (err || seen != word)
             continue;
         *owner = tid;
-        return tid ? -EINPROGRESS : 0;
+        return is_free ? 0 : -EINPROGRESS;
     }
     return err;
 }
 
-int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try)
+/** Once: -EOWNERDEAD where the owner, now *@dead, could not hand it on. */
+static int lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try, u32 *dead)
 {
     struct futex_key key;
     struct futex_waiter w;
@@ -95,7 +108,7 @@ int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try)
     __atomic_fetch_add(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST); /* before the owner is looked at */
     struct futex_bucket *b = futex_queue_lock(&w);
     bool waited = first_waiter(b, &key, &more) != NULL;
-    err = take_or_mark(addr, (u32)current->tid, waited, try, &owner);
+    err = take_or_mark(addr, (u32)current->tid, waited, try, *dead, &owner);
     if (err != -EINPROGRESS) {
         futex_unqueue_locked(&w);
         if (!err && waited)
@@ -109,11 +122,25 @@ int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try)
     mutex_unlock(&b->lock);
 
     err = futex_sleep(&w, deadline_ns);
-    bool granted = futex_unqueue(&w);
+    bool woken = futex_unqueue(&w);
     __atomic_fetch_sub(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
-    if (granted)
-        return 0;
+    if (woken)
+        return granted(&w, dead);
     return err == -EINTR ? -ERESTARTNOINTR : err;
+}
+
+static int lock_pi_after(uaddr_t addr, bool shared, u64 deadline_ns, bool try, u32 dead)
+{
+    int err;
+    do
+        err = lock_pi(addr, shared, deadline_ns, try, &dead);
+    while (err == -EOWNERDEAD);
+    return err;
+}
+
+int futex_lock_pi(uaddr_t addr, bool shared, u64 deadline_ns, bool try)
+{
+    return lock_pi_after(addr, shared, deadline_ns, try, 0);
 }
 
 /** Give the lock whose word is @word to the first who waits, or free it. The bucket is locked. */
@@ -176,15 +203,18 @@ int futex_wait_requeue_pi(uaddr_t addr, bool shared, u32 val, u64 deadline_ns, u
     w.pi_key = pi_key;
     __atomic_fetch_add(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
     err = futex_queue_if_equal(&w, addr, val);
-    bool queued = !err, granted = false;
+    bool queued = !err, woken = false;
+    u32 dead;
     if (queued) {
         err = futex_sleep(&w, deadline_ns);
-        granted = futex_unqueue(&w);
+        woken = futex_unqueue(&w);
     }
     __atomic_fetch_sub(&nr_pi_waiters, 1, __ATOMIC_SEQ_CST);
-    if (granted)
+    if (woken && !granted(&w, &dead))
         return 0;
-    if (!queued || err != -EINTR)
+    if (woken)
+        err = lock_pi_after(lock, shared, deadline_ns, false, dead);
+    if (!queued || (err != -EINTR && err != -ERESTARTNOINTR))
         return err;
     return w.pi_owner ? -EAGAIN : -ERESTARTNOINTR;
 }
@@ -198,7 +228,7 @@ static int give_or_move(struct futex_pair *p, struct futex_waiter *w, uaddr_t lo
     if (!w->pi_addr || w->pi_owner || !futex_key_equal(&w->pi_key, &p->key2))
         return -EINVAL;
     bool waited = first_waiter(p->b2, &p->key2, &more) != NULL;
-    int err = take_or_mark(lock, (u32)w->thread->tid, waited, false, &owner);
+    int err = take_or_mark(lock, (u32)w->thread->tid, waited, false, 0, &owner);
     if (!err) {
         name_owner_locked(p->b2, &p->key2, w->thread->tid);
         futex_wake_waiter_locked(w);
@@ -257,6 +287,11 @@ static void pass_on_locked(struct futex_bucket *b, struct futex_waiter *w)
     struct futex_key key = w->key;
     u32 word;
     int err;
+    if (w->thread->mm != current->mm) {
+        w->pi_owner = -w->pi_owner;
+        futex_wake_waiter_locked(w);
+        return;
+    }
     do {
         err = user_load32(w->pi_addr, &word);
         if (!err)

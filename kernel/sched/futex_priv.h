@@ -27,7 +27,8 @@ struct futex_waiter {
     struct futex_bucket *bucket; /* [B] changes with a requeue */
     struct thread *thread;       /* [I] */
     u32 bitset;                  /* [I] */
-    int pi_owner;                /* [B] tid of the owner it waits for, 0: no PI lock */
+    int pi_owner;                /* [B] tid of the owner it waits for, negative: woken as that one
+                                  * is dead; 0: no PI lock */
     uaddr_t pi_addr;         /* [I] its word, 0: none; FUTEX_WAIT_REQUEUE_PI is to be moved there */
     struct futex_key pi_key; /* [I] likewise, of the latter */
     bool woken;              /* [B] and out of the list; read without to end the sleep */

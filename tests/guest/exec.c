@@ -403,6 +403,135 @@ CASE(robust_mutexes_outlive_their_owner)
     munmap(mutex, 4096);
 }
 
+/* A PI lock that each process has elsewhere. */
+struct elsewhere {
+    pthread_mutex_t mutex;
+    int raw, condition, taken, died;
+};
+
+static struct elsewhere *mapped(int fd, long page)
+{
+    char *at = mmap(NULL, 9 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mmap(at + page * 4096, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
+/** Die with the lock at @word once @nr processes wait; false: they do not come. */
+static bool die_with(int *word, struct elsewhere *e, int nr)
+{
+    for (int i = 0; i < 500; i++) {
+        if (*(volatile int *)word & FUTEX_WAITERS && *(volatile int *)&e->taken == nr) {
+            sleep_ms(30);
+            raise(SIGKILL);
+        }
+        sleep_ms(10);
+    }
+    return false;
+}
+
+static int count_in(int *number)
+{
+    return __atomic_add_fetch(number, 1, __ATOMIC_SEQ_CST);
+}
+
+static int wait_for_the_mutex(int fd, long page)
+{
+    struct elsewhere *e = mapped(fd, page);
+    count_in(&e->taken);
+    if (pthread_mutex_lock(&e->mutex) != EOWNERDEAD)
+        return 1;
+    if (count_in(&e->died) == 1)
+        raise(SIGKILL); /* once more */
+    return pthread_mutex_consistent(&e->mutex) || pthread_mutex_unlock(&e->mutex) ? 2 : 0;
+}
+
+CASE(a_robust_pi_mutex_at_other_addresses_outlives_its_owner)
+{
+    int fd = memfd_create("lock", 0), ready[2];
+    pthread_mutexattr_t attr;
+    pid_t pid[3];
+    char c;
+
+    NEED(fd >= 0 && ftruncate(fd, 4096) == 0 && pipe(ready) == 0);
+    struct elsewhere *e = mapped(fd, 8);
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+    NEED(e != MAP_FAILED && pthread_mutex_init(&e->mutex, &attr) == 0);
+    if (!(pid[0] = fork())) {
+        pthread_mutex_lock(&e->mutex);
+        _exit(write(ready[1], "x", 1) == 1 ? die_with(&e->mutex.__data.__lock, e, 2) : 3);
+    }
+    NEED(read(ready[0], &c, 1) == 1);
+    for (long i = 1; i < 3; i++) {
+        pid[i] = fork();
+        if (!pid[i]) {
+            alarm(10);
+            _exit(wait_for_the_mutex(fd, i));
+        }
+    }
+    CHECK_EQ(status_of(pid[0]), SIGKILL);
+    CHECK_EQ(status_of(pid[1]) + status_of(pid[2]), SIGKILL); /* one of both */
+    CHECK_EQ(e->died, 2);
+    CHECK_EQ(e->mutex.__data.__lock & FUTEX_TID_MASK, 0);
+    munmap(e, 4096);
+    close(fd), close(ready[0]), close(ready[1]);
+}
+
+/* By the bare calls, whose owner is in no list of robust locks. */
+static int wait_for_the_word(int fd, bool moved)
+{
+    struct timespec until;
+    struct elsewhere *e = mapped(fd, 3);
+    clock_gettime(moved ? CLOCK_MONOTONIC : CLOCK_REALTIME, &until);
+    until.tv_sec += 8;
+    count_in(&e->taken);
+    long got = moved
+                   ? syscall(SYS_futex, &e->condition, FUTEX_WAIT_REQUEUE_PI, 0, &until, &e->raw, 0)
+                   : syscall(SYS_futex, &e->raw, FUTEX_LOCK_PI, 0, &until, NULL, 0);
+    if (got)
+        return errno;
+    if ((*(volatile int *)&e->raw & ~FUTEX_WAITERS) != ((unsigned)gettid() | FUTEX_OWNER_DIED))
+        return 201;
+    return syscall(SYS_futex, &e->raw, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) ? 202 : 0;
+}
+
+static void outlive(bool moved)
+{
+    int fd = memfd_create("lock", 0);
+    NEED(fd >= 0 && ftruncate(fd, 4096) == 0);
+    struct elsewhere *e = mapped(fd, 8);
+    NEED(e != MAP_FAILED);
+    pid_t owner = fork();
+    if (!owner) {
+        e->raw = gettid();
+        for (int i = 0; moved && i < 500; i++, sleep_ms(10))
+            if (syscall(SYS_futex, &e->condition, FUTEX_CMP_REQUEUE_PI, 1, (void *)9L, &e->raw,
+                        e->condition) == 1)
+                break;
+        _exit(die_with(&e->raw, e, 1));
+    }
+    while (!*(volatile int *)&e->raw)
+        sleep_ms(1);
+    pid_t heir = fork();
+    if (!heir)
+        _exit(wait_for_the_word(fd, moved));
+    CHECK_EQ(status_of(owner), SIGKILL);
+    CHECK_EQ(status_of(heir), 0);
+    munmap(e, 4096);
+    close(fd);
+}
+
+CASE(a_pi_lock_at_another_address_is_inherited)
+{
+    outlive(false);
+}
+
+CASE(a_pi_lock_that_a_condition_waits_for_is_inherited)
+{
+    outlive(true);
+}
+
 CASE(a_pidfd_takes_files_and_sends_signals)
 {
     int fds[2];
