@@ -216,7 +216,8 @@ static struct process *forget_told(struct mqueue *q)
     return told;
 }
 
-static void mqueue_release(struct file *file)
+/* Any descriptor that is closed ends what the process asked for: mq_notify(3). */
+static void mqueue_flush(struct file *file)
 {
     struct process *told = NULL;
     struct mqueue *q = file->data;
@@ -227,12 +228,17 @@ static void mqueue_release(struct file *file)
     spin_unlock(&q->lock);
     if (told)
         process_put(told);
-    mqueue_put(q);
+}
+
+static void mqueue_release(struct file *file)
+{
+    mqueue_put(file->data);
 }
 
 static const struct file_ops mqueue_ops = {
     .read = mqueue_read,
     .ready = mqueue_ready,
+    .flush = mqueue_flush,
     .release = mqueue_release,
 };
 

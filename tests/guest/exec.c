@@ -3,6 +3,7 @@
 #include "child.h"
 
 #include <linux/futex.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -530,6 +531,31 @@ CASE(a_pi_lock_at_another_address_is_inherited)
 CASE(a_pi_lock_that_a_condition_waits_for_is_inherited)
 {
     outlive(true);
+}
+
+CASE(who_goes_is_told_of_no_message_though_his_child_has_the_queue)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_NONE};
+    int q = (int)mq_open("/ingot-exec", O_CREAT | O_RDWR, 0600, NULL), fds[2];
+    char c;
+
+    NEED(q >= 0 && pipe(fds) == 0);
+    pid_t pid = fork();
+    if (!pid) {
+        int err = mq_notify(q, &event);
+        if (!fork()) {
+            close(fds[1]);
+            sleep_ms(1000); /* and has the queue meanwhile */
+            _exit(0);
+        }
+        _exit(err ? errno : 0);
+    }
+    CHECK_EQ(status_of(pid), 0);
+    CHECK_EQ(mq_notify(q, &event), 0);
+    close(fds[1]);
+    CHECK_EQ(read(fds[0], &c, 1), 0);
+    close(fds[0]);
+    mq_close(q), mq_unlink("/ingot-exec");
 }
 
 CASE(a_pidfd_takes_files_and_sends_signals)

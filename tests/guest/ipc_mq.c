@@ -212,3 +212,17 @@ CASE(a_signal_tells_of_the_first_message)
     sigaction(SIGUSR1, &old, NULL);
     mq_close(q), mq_unlink(NAME);
 }
+
+CASE(who_closes_a_descriptor_is_told_no_more)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_NONE};
+    int other = (int)fresh(0, 4, 8);
+    NEED(other >= 0);
+    int second = dup(other);
+    CHECK_EQ(mq_notify(other, &event), 0);
+    CHECK_EQ(close(second), 0); /* any descriptor ends it */
+    CHECK_EQ(mq_notify(other, &event), 0);
+    CHECK_ERR(mq_notify(other, &event), EBUSY);
+    CHECK_EQ(mq_notify(other, NULL), 0);
+    mq_close(other), mq_unlink(NAME);
+}
