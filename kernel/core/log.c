@@ -9,29 +9,34 @@
 enum {
     RING_SIZE = 16384, /* a power of two */
     LINE_SIZE = 512,
+    LONG_WAIT = 1000000, /* looks at the lock */
+    SHORT_WAIT = 1000,
 };
 
 u32 loglevel = 4;
 
 static struct spinlock lock;
 static char ring[RING_SIZE]; /* [lock] */
-static u64 ring_end;         /* [lock] bytes ever written */
+static u64 ring_end;         /* [lock] bytes ever written; read without */
 
 static void ring_put(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         ring[(ring_end + i) % RING_SIZE] = text[i];
-    ring_end += len;
+    __atomic_store_n(&ring_end, ring_end + len, __ATOMIC_RELAXED);
 }
 
-/* A panic may interrupt a holder of the lock: after a while it goes on without. */
+/* A panic or the watchdog may have interrupted a holder of the lock, which never comes back or is
+ * the thing to be told of: after a while others go on without, and wait less the next time. */
 static bool try_hard_to_lock(void)
 {
-    u32 tries = 0;
+    static u32 patience = LONG_WAIT; /* [A] */
+    u32 tries = 0, most = __atomic_load_n(&patience, __ATOMIC_RELAXED);
     bool locked;
 
-    while (!(locked = spin_trylock(&lock)) && tries++ < 1000000)
+    while (!(locked = spin_trylock(&lock)) && tries++ < most)
         cpu_relax();
+    __atomic_store_n(&patience, locked ? LONG_WAIT : SHORT_WAIT, __ATOMIC_RELAXED);
     return locked;
 }
 
@@ -98,21 +103,19 @@ void log_bytes(const void *a, size_t na, const void *b, size_t nb)
 
 size_t log_read(u64 *pos, char *buf, size_t size)
 {
-    spin_lock(&lock);
+    bool locked = try_hard_to_lock();
     u64 oldest = ring_end > RING_SIZE ? ring_end - RING_SIZE : 0;
     u64 from = *pos < oldest ? oldest : *pos;
     size_t n = from < ring_end ? min(ring_end - from, size) : 0;
     for (size_t i = 0; i < n; i++)
         buf[i] = ring[(from + i) % RING_SIZE];
     *pos = from + n;
-    spin_unlock(&lock);
+    if (locked)
+        spin_unlock(&lock);
     return n;
 }
 
 u64 log_end(void)
 {
-    spin_lock(&lock);
-    u64 end = ring_end;
-    spin_unlock(&lock);
-    return end;
+    return __atomic_load_n(&ring_end, __ATOMIC_RELAXED);
 }
