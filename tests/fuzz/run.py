@@ -69,6 +69,7 @@ TARGETS = {
         "device", "offer", "ring", "share", "share_attr", "share_fid", "share_file", "share_name")),
         "tests/fake/device_guest.c"], []),
     "host_elf": ("host", ["host/image/elf_file.c", *HOST_LIB], ["-ljansson"]),
+    "jar": ("host", ["host/image/jar.c", *(name for name in HOST_LIB if "/proc.c" not in name)], ["-ljansson"]),
     "ingotfile": ("host", ["host/image/ingotfile.c", "host/image/config.c", *HOST_LIB], ["-ljansson"]),
     "patch": ("host", ["host/image/patch/" + name + ".c" for name in (
         "calls", "check", "disasm", "eh_frame", "object", "patch", "ranges", "sites", "targets")]
