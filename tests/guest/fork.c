@@ -309,15 +309,20 @@ CASE(wait_finds_children_by_what_it_is_asked)
     int status;
     CHECK_ERR(waitpid(-1, &status, 0), ECHILD);
     CHECK_ERR(waitpid(-1, &status, 0x100), EINVAL);
+    int gate[2];
+    char c;
+    NEED(pipe(gate) == 0);
     pid_t a = fork();
     if (!a) {
-        sleep_ms(40);
-        _exit(1);
+        close(gate[1]);
+        _exit(read(gate[0], &c, 1) == 1 ? (sleep_ms(40), 1) : 2);
     }
     CHECK_EQ(waitpid(-1, &status, WNOHANG), 0);
     siginfo_t info = {.si_pid = 77};
     CHECK_EQ(waitid(P_ALL, 0, &info, WEXITED | WNOHANG), 0);
     CHECK_EQ(info.si_pid, 0);
+    CHECK_EQ(write(gate[1], "g", 1), 1);
+    close(gate[0]), close(gate[1]);
     CHECK_ERR(waitpid(a + 1000, &status, 0), ECHILD);
     CHECK_EQ(waitid(P_PID, (id_t)a, &info, WEXITED | WNOWAIT), 0);
     CHECK(info.si_pid == a && info.si_signo == SIGCHLD && info.si_status == 1);
@@ -401,9 +406,11 @@ CASE(wait_is_interrupted_by_signals)
     if (!pid)
         for (;;)
             pause();
-    struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+    /* Again and again, as the first may come before the call. */
+    struct itimerval soon = {{.tv_usec = 20000}, {.tv_usec = 20000}}, never = {0};
     setitimer(ITIMER_REAL, &soon, NULL);
     CHECK_ERR(waitpid(pid, NULL, 0), EINTR);
+    setitimer(ITIMER_REAL, &never, NULL);
     kill(pid, SIGKILL);
     status_of(pid);
     signal(SIGALRM, SIG_DFL);
@@ -492,15 +499,21 @@ struct two_users {
 
 static pid_t sleeper(uid_t uid)
 {
+    int ready[2];
+    char c;
+    if (pipe(ready))
+        return -1;
     pid_t pid = fork();
     if (!pid) {
-        if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+        if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid) || write(ready[1], "r", 1) != 1)
             _exit(1);
         for (;;)
             pause();
     }
-    sleep_ms(50);
-    return pid;
+    close(ready[1]);
+    bool is_ready = read(ready[0], &c, 1) == 1;
+    close(ready[0]);
+    return is_ready ? pid : -1;
 }
 
 static int as_user(void *arg)
@@ -777,6 +790,10 @@ static int sleep_beside_a_busy_child(void *clock)
 CASE(a_timer_of_cpu_time_does_not_count_the_childs)
 {
     clockid_t clocks[] = {CLOCK_PROCESS_CPUTIME_ID, -6, -2}; /* as the C library names them */
-    for (size_t i = 0; i < COUNT(clocks); i++)
-        CHECK_EQ(in_child(sleep_beside_a_busy_child, &clocks[i]), 0);
+    for (size_t i = 0; i < COUNT(clocks); i++) {
+        int code = 2; /* a guest may take what its host does for its own work: not each time */
+        for (int tries = 0; tries < 10 && code == 2; tries++)
+            code = in_child(sleep_beside_a_busy_child, &clocks[i]);
+        CHECK_EQ(code, 0);
+    }
 }

@@ -8,14 +8,19 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define NAME "/ingot-test"
+static char queue_name[32];
+
+__attribute__((constructor)) static void make_name(void)
+{
+    snprintf(queue_name, sizeof(queue_name), "/ingot-test-%d", getpid());
+}
 
 static mqd_t fresh(int flags, long most, long size)
 {
     struct mq_attr attr = {.mq_maxmsg = most, .mq_msgsize = size};
 
-    mq_unlink(NAME);
-    return mq_open(NAME, O_CREAT | O_EXCL | O_RDWR | flags, 0600, &attr);
+    mq_unlink(queue_name);
+    return mq_open(queue_name, O_CREAT | O_EXCL | O_RDWR | flags, 0600, &attr);
 }
 
 static struct timespec soon(int ms)
@@ -33,18 +38,18 @@ CASE(a_queue_has_a_name_and_attributes)
 {
     struct mq_attr attr;
 
-    mq_unlink(NAME);
-    CHECK_ERR(mq_open(NAME, O_RDWR), ENOENT);
-    CHECK_ERR(mq_unlink(NAME), ENOENT);
+    mq_unlink(queue_name);
+    CHECK_ERR(mq_open(queue_name, O_RDWR), ENOENT);
+    CHECK_ERR(mq_unlink(queue_name), ENOENT);
     CHECK_ERR(mq_open("/a/b", O_RDWR | O_CREAT, 0600, NULL), EACCES);
     mqd_t q = fresh(O_NONBLOCK, 3, 100), other;
     NEED(q >= 0);
-    CHECK_ERR(mq_open(NAME, O_CREAT | O_EXCL | O_RDWR, 0600, NULL), EEXIST);
+    CHECK_ERR(mq_open(queue_name, O_CREAT | O_EXCL | O_RDWR, 0600, NULL), EEXIST);
     CHECK_EQ(mq_getattr(q, &attr), 0);
     CHECK(attr.mq_maxmsg == 3 && attr.mq_msgsize == 100 && !attr.mq_curmsgs);
     CHECK_EQ(attr.mq_flags, O_NONBLOCK);
     CHECK(fcntl(q, F_GETFD) & FD_CLOEXEC);
-    NEED((other = mq_open(NAME, O_RDONLY)) >= 0);
+    NEED((other = mq_open(queue_name, O_RDONLY)) >= 0);
     CHECK_ERR(mq_send(other, "x", 1, 0), EBADF);
     CHECK_EQ(mq_getattr(other, &attr), 0);
     CHECK_EQ(attr.mq_flags, 0);
@@ -54,16 +59,16 @@ CASE(a_queue_has_a_name_and_attributes)
     CHECK_ERR(mq_receive(other, buf, sizeof(buf), NULL), EAGAIN);
     attr.mq_flags = O_APPEND;
     CHECK_ERR(mq_setattr(other, &attr, NULL), EINVAL);
-    CHECK_EQ(mq_unlink(NAME), 0);
-    CHECK_ERR(mq_open(NAME, O_RDWR), ENOENT);
+    CHECK_EQ(mq_unlink(queue_name), 0);
+    CHECK_ERR(mq_open(queue_name, O_RDWR), ENOENT);
     CHECK_EQ(mq_send(q, "still", 5, 0), 0);
     CHECK_EQ(mq_receive(other, buf, sizeof(buf), NULL), 5);
     CHECK_EQ(mq_close(q), 0);
     CHECK_EQ(mq_close(other), 0);
     struct mq_attr bad = {.mq_maxmsg = 0, .mq_msgsize = 1};
-    CHECK_ERR(mq_open(NAME, O_CREAT | O_RDWR, 0600, &bad), EINVAL);
+    CHECK_ERR(mq_open(queue_name, O_CREAT | O_RDWR, 0600, &bad), EINVAL);
     struct mq_attr large = {.mq_maxmsg = 1000, .mq_msgsize = 8192};
-    CHECK_EQ(mq_open(NAME, O_CREAT | O_RDWR, 0600, &large), -1);
+    CHECK_EQ(mq_open(queue_name, O_CREAT | O_RDWR, 0600, &large), -1);
     CHECK(errno == EMFILE || errno == EINVAL); /* the latter without CAP_SYS_RESOURCE */
 }
 
@@ -102,7 +107,7 @@ CASE(messages_come_by_priority)
     CHECK_EQ(mq_receive(q, buf, 8, NULL), 0);
     CHECK_ERR(mq_send(1000, "x", 1, 0), EBADF);
     CHECK_EQ(mq_send(q, "left behind", 1, 0), 0);
-    mq_close(q), mq_unlink(NAME);
+    mq_close(q), mq_unlink(queue_name);
 }
 
 static mqd_t shared;
@@ -143,7 +148,7 @@ CASE(who_waits_is_woken_or_gives_up)
     NEED(pthread_create(&thread, NULL, take_later, NULL) == 0);
     CHECK_EQ(mq_send(shared, "next", 4, 0), 0);
     pthread_join(thread, NULL);
-    mq_close(shared), mq_unlink(NAME);
+    mq_close(shared), mq_unlink(queue_name);
 }
 
 enum { STREAM = 2000 };
@@ -172,7 +177,7 @@ CASE(many_messages_of_several_threads)
     for (int i = 0; i < 2; i++)
         NEED(pthread_join(threads[i], NULL) == 0);
     CHECK_EQ(sum, (long)STREAM * (STREAM - 1));
-    mq_close(shared), mq_unlink(NAME);
+    mq_close(shared), mq_unlink(queue_name);
 }
 
 static volatile int told, told_value, told_code;
@@ -210,7 +215,7 @@ CASE(a_signal_tells_of_the_first_message)
     event.sigev_signo = 1000;
     CHECK_ERR(mq_notify(q, &event), EINVAL);
     sigaction(SIGUSR1, &old, NULL);
-    mq_close(q), mq_unlink(NAME);
+    mq_close(q), mq_unlink(queue_name);
 }
 
 CASE(who_closes_a_descriptor_is_told_no_more)

@@ -107,6 +107,7 @@ struct worker {
     ssize_t result;
     int err;
     bool sends;
+    pid_t tid;
     struct message m;
     pthread_t thread;
 };
@@ -115,6 +116,7 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
     w->m.type = w->type;
+    __atomic_store_n(&w->tid, gettid(), __ATOMIC_SEQ_CST);
     w->result = w->sends ? msgsnd(w->id, &w->m, 5000, 0) : msgrcv(w->id, &w->m, 100, w->type, 0);
     w->err = errno;
     return NULL;
@@ -124,7 +126,7 @@ static void start_worker(struct worker *w, int id, long type, bool sends)
 {
     *w = (struct worker){.id = id, .type = type, .sends = sends};
     pthread_create(&w->thread, NULL, work, w);
-    sleep_ms(30);
+    CHECK(thread_falls_asleep(&w->tid));
 }
 
 CASE(receivers_wait_for_their_type)

@@ -120,15 +120,20 @@ static void start_worker(struct worker *w, int id, struct sembuf first, struct s
 
 #define ALONE ((struct sembuf){0, 99, 0})
 
-/* Until @n wait for semaphore 0 to grow, @z for it to be zero. */
-static bool wait_for(int id, int n, int z)
+/* Until @n wait for semaphore @which to grow, @z for it to be zero. */
+static bool wait_at(int id, int which, int n, int z)
 {
-    for (int i = 0; i < 5000; i++) {
-        if (semctl(id, 0, GETNCNT) == n && semctl(id, 0, GETZCNT) == z)
+    for (int i = 0; i < 20000; i++) {
+        if (semctl(id, which, GETNCNT) == n && semctl(id, which, GETZCNT) == z)
             return true;
         sleep_ms(1);
     }
     return false;
+}
+
+static bool wait_for(int id, int n, int z)
+{
+    return wait_at(id, 0, n, z);
 }
 
 CASE(who_waits_goes_on_when_it_can)
@@ -143,8 +148,7 @@ CASE(who_waits_goes_on_when_it_can)
     start_worker(&zero, id, (struct sembuf){0, 0, 0}, ALONE);
     CHECK(wait_for(id, 1, 1));
     start_worker(&both, id, (struct sembuf){0, -1, 0}, (struct sembuf){1, -1, 0});
-    sleep_ms(20); /* it waits for semaphore 1 */
-    CHECK_EQ(semctl(id, 1, GETNCNT), 1);
+    CHECK(wait_at(id, 1, 1, 0));
     CHECK_EQ(step(id, 0, 1, 0), 0);
     pthread_join(down.thread, NULL);
     CHECK_EQ(down.result, 0);

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -175,7 +176,9 @@ CASE(pipes_closed_while_full)
 /* A pair with bytes and one of its own ends under way, and a connection nobody accepts. */
 static void use_sockets(int i)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "\0leak"};
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+                                sprintf(addr.sun_path + 1, "leak-%d", getpid()));
     union {
         char buf[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
@@ -187,8 +190,8 @@ static void use_sockets(int i)
     msg.msg_controllen = sizeof(control);
     control.align = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.align), &fds[i % 3 > 0], sizeof(int));
-    if (sendmsg(fds[0], &msg, 0) != 5 || bind(l, (void *)&addr, 7) || listen(l, 4) ||
-        connect(c, (void *)&addr, 7) || write(c, "unread", 6) != 6)
+    if (sendmsg(fds[0], &msg, 0) != 5 || bind(l, (void *)&addr, len) || listen(l, 4) ||
+        connect(c, (void *)&addr, len) || write(c, "unread", 6) != 6)
         t_problem(__LINE__, "a socket call");
     close(fds[0]), close(fds[1]);
     close(l), close(c);

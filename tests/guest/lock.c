@@ -3,6 +3,7 @@
 #include "t.h"
 
 #include <sys/file.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 static int set_lock(int fd, int cmd, short type, off_t start, off_t len)
@@ -60,19 +61,22 @@ CASE(flock_is_of_the_open_file)
 
 CASE(flock_waits)
 {
-    int fd = open("f", O_RDWR | O_CREAT, 0644);
+    int fd = open("f", O_RDWR | O_CREAT, 0644), ready[2];
+    char c;
 
-    NEED(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    NEED(fd >= 0 && pipe(ready) == 0 && flock(fd, LOCK_EX) == 0);
     pid_t pid = CHILD({
         int mine = open("f", O_RDWR);
         long long start = now_ms();
+        HOLDS(write(ready[1], "r", 1) == 1);
         HOLDS(flock(mine, LOCK_EX) == 0);
         HOLDS(now_ms() - start >= 40);
     });
+    NEED(read(ready[0], &c, 1) == 1);
     sleep_ms(60);
     CHECK_EQ(flock(fd, LOCK_UN), 0);
     CHECK_EQ(end_of(pid), 0);
-    close(fd);
+    close(fd), close(ready[0]), close(ready[1]);
     unlink("f");
 }
 
@@ -126,7 +130,7 @@ CASE(any_close_frees_the_process_locks)
 CASE(a_record_lock_waits_and_deadlock_is_told)
 {
     int fd = open("f", O_RDWR | O_CREAT, 0644), ready[2];
-    char c;
+    char c, stat[64];
 
     NEED(fd >= 0 && pipe(ready) == 0 && set_lock(fd, F_SETLK, F_WRLCK, 0, 1) == 0);
     pid_t pid = CHILD({
@@ -135,7 +139,8 @@ CASE(a_record_lock_waits_and_deadlock_is_told)
         HOLDS(set_lock(fd, F_SETLKW, F_WRLCK, 0, 1) == 0);
     });
     NEED(read(ready[0], &c, 1) == 1);
-    sleep_ms(50); /* it waits for ours now */
+    snprintf(stat, sizeof(stat), "/proc/%d/stat", pid);
+    CHECK(falls_asleep(stat)); /* it waits for ours now */
     CHECK_ERR(set_lock(fd, F_SETLKW, F_WRLCK, 1, 1), EDEADLK);
     CHECK_EQ(set_lock(fd, F_SETLK, F_UNLCK, 0, 1), 0);
     CHECK_EQ(end_of(pid), 0);
@@ -162,8 +167,10 @@ CASE(a_signal_ends_the_wait)
     NEED(read(ready[0], &c, 1) == 1);
     struct sigaction act = {.sa_handler = on_alarm};
     sigaction(SIGALRM, &act, NULL);
-    alarm(1);
+    struct itimerval often = {{.tv_usec = 50000}, {.tv_usec = 50000}}, never = {0};
+    setitimer(ITIMER_REAL, &often, NULL); /* the first may come before the call */
     CHECK_ERR(set_lock(fd, F_SETLKW, F_WRLCK, 0, 1), EINTR);
+    setitimer(ITIMER_REAL, &never, NULL);
     kill(pid, SIGKILL);
     int status;
     CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));

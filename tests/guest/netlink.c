@@ -256,7 +256,7 @@ static bool hears(int fd, int timeout_ms)
 /* A notice about 10.99.0.1 of this type waits. */
 static bool told(int fd, int type)
 {
-    for (int i = 0; i < 10 && hears(fd, 1000); i++) {
+    for (int i = 0; i < 10 && hears(fd, 10000); i++) {
         int left = (int)recv(fd, answer, sizeof(answer), 0);
         for (struct nlmsghdr *h = (void *)answer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
             if (h->nlmsg_type == type && memmem(h, h->nlmsg_len, "\x0a\x63\0\1", 4))
@@ -539,7 +539,7 @@ CASE(neighbours_are_set_told_of_and_removed)
     CHECK_EQ(change_neighbour(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, NUD_PERMANENT), -EEXIST);
     CHECK_EQ(neighbour_state(), NUD_PERMANENT);
     neighbour_by_ioctl();
-    for (int i = 0; i < 5 && !heard && hears(fd, 1000); i++) {
+    for (int i = 0; i < 5 && !heard && hears(fd, 10000); i++) {
         int left = (int)recv(fd, answer, sizeof(answer), 0);
         for (struct nlmsghdr *h = (void *)answer; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
             heard |= h->nlmsg_type == RTM_NEWNEIGH && memmem(h, h->nlmsg_len, far_mac, 6);

@@ -78,7 +78,7 @@ static int readable(int fd, int timeout_ms)
 static ssize_t find(int fd, size_t link, int port, uint8_t *buf, size_t size,
                     struct sockaddr_ll *from)
 {
-    for (int i = 0; i < 50 && readable(fd, 1000); i++) {
+    for (int i = 0; i < 50 && readable(fd, 10000); i++) {
         socklen_t len = sizeof(*from);
         ssize_t n = recvfrom(fd, buf, size, 0, (void *)from, &len);
         const struct udphdr *udp = (const void *)(buf + link + sizeof(struct iphdr));
@@ -185,7 +185,7 @@ CASE(a_filter_chooses_and_cuts)
     CHECK(none > 0 && send_datagram(100) > 0);
     CHECK_EQ(sendto(out, payload, sizeof(payload), 0, (void *)&to, sizeof(to)), sizeof(payload));
 
-    NEED(readable(fd, 1000));
+    NEED(readable(fd, 10000));
     struct iovec iov = {buf, sizeof(buf)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     CHECK_EQ(recvmsg(fd, &msg, 0), 60);
@@ -222,7 +222,7 @@ CASE(a_filter_on_a_udp_socket)
     CHECK_EQ(attach(in, code, COUNT(code)), 0);
     CHECK_EQ(sendto(out, "drop me", 7, 0, (void *)&to, sizeof(to)), 7);
     CHECK_EQ(sendto(out, "keep me", 7, 0, (void *)&to, sizeof(to)), 7);
-    NEED(readable(in, 1000));
+    NEED(readable(in, 10000));
     CHECK_EQ(recv(in, buf, sizeof(buf), 0), 4);
     CHECK_ERR(recv(in, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
     CHECK_EQ(setsockopt(in, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)), 0);
@@ -257,10 +257,10 @@ CASE(a_filter_on_a_raw_socket)
         echo[3] = (uint8_t)sum;
         CHECK_EQ(sendto(fd, echo, sizeof(echo), 0, (void *)&to, sizeof(to)), sizeof(echo));
     }
-    NEED(readable(fd, 1000)); /* the request itself, then the reply */
+    NEED(readable(fd, 10000)); /* the request itself, then the reply */
     CHECK_EQ(recv(fd, buf, sizeof(buf), 0), 28);
     CHECK_EQ(buf[25], 0x12);
-    NEED(readable(fd, 1000));
+    NEED(readable(fd, 10000));
     CHECK_EQ(recv(fd, buf, sizeof(buf), 0), 28);
     CHECK_EQ(buf[25], 0x12);
     CHECK_ERR(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
@@ -327,7 +327,7 @@ CASE(the_ring_of_version_2_is_filled_and_given_back)
     NEED(map != MAP_FAILED);
 
     int port = send_datagram(sizeof(payload));
-    CHECK(readable(fd, 1000));
+    CHECK(readable(fd, 10000));
     for (int i = 0; i < FRAMES; i++) {
         struct tpacket2_hdr *hdr = (void *)(map + i * FRAME);
         const struct sockaddr_ll *ll = (const void *)((uint8_t *)hdr + TPACKET_ALIGN(sizeof(*hdr)));
@@ -397,18 +397,18 @@ CASE(frames_can_be_sent)
     memcpy(frame + 14, "ping", 4);
     CHECK_ERR(send(fd, frame, sizeof(frame), 0), ENXIO);
     CHECK_EQ(sendto(fd, frame, sizeof(frame), 0, (void *)&ll, sizeof(ll)), sizeof(frame));
-    NEED(readable(in, 1000));
+    NEED(readable(in, 10000));
     CHECK_EQ(recvfrom(in, buf, sizeof(buf), 0, (void *)&from, &len), 4);
     CHECK(!memcmp(buf, "ping", 4));
     CHECK_EQ(ntohs(from.sll_protocol), EXPERIMENTAL);
     CHECK_EQ(sendto(in, "pong", 4, 0, (void *)&ll, sizeof(ll)), 4);
-    NEED(readable(in, 1000));
+    NEED(readable(in, 10000));
     CHECK_EQ(recv(in, buf, sizeof(buf), 0), 4);
     CHECK(!memcmp(buf, "pong", 4));
     ll.sll_family = 0; /* which stress-ng leaves out */
     CHECK_ERR(bind(in, (void *)&ll, sizeof(ll)), EINVAL);
     CHECK_EQ(sendto(in, "more", 4, 0, (void *)&ll, sizeof(ll)), 4);
-    NEED(readable(in, 1000));
+    NEED(readable(in, 10000));
     CHECK_EQ(recv(in, buf, sizeof(buf), 0), 4);
     close(in);
     close(fd);

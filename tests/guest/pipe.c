@@ -180,6 +180,14 @@ CASE(a_blocked_reader_sees_the_close)
     close(fds[0]);
 }
 
+/* Once who writes has filled it. */
+static void *close_when_full(void *arg)
+{
+    for (int left = 0; left < 65536; sleep_ms(1))
+        ioctl((int)(long)arg, FIONREAD, &left);
+    return close_later(arg);
+}
+
 CASE(a_blocked_writer_sees_the_close)
 {
     static char buf[200000];
@@ -187,7 +195,7 @@ CASE(a_blocked_writer_sees_the_close)
     int fds[2];
     NEED(pipe(fds) == 0);
     signal(SIGPIPE, SIG_IGN);
-    NEED(pthread_create(&thread, NULL, close_later, (void *)(long)fds[0]) == 0);
+    NEED(pthread_create(&thread, NULL, close_when_full, (void *)(long)fds[0]) == 0);
     CHECK_EQ(write(fds[1], buf, sizeof(buf)), 65536);
     CHECK_ERR(write(fds[1], buf, 1), EPIPE);
     pthread_join(thread, NULL);

@@ -236,19 +236,23 @@ CASE(cgroup_counts_processor_and_memory)
     if (access("/sys/fs/cgroup/memory.stat", R_OK)) /* version 1, or the root of them all */
         return;
     unsigned long cpu = named("/sys/fs/cgroup/cpu.stat", "usage_usec ");
-    unsigned long anon = named("/sys/fs/cgroup/memory.stat", "anon ");
-    char *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    NEED(p != MAP_FAILED);
-    memset(p, 1, LEN);
+    bool more = false;
+    for (int tries = 0; tries < 10 && !more; tries++) { /* others of the group may give some back */
+        unsigned long anon = named("/sys/fs/cgroup/memory.stat", "anon ");
+        char *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        NEED(p != MAP_FAILED);
+        memset(p, 1, LEN);
+        more = !anon || named("/sys/fs/cgroup/memory.stat", "anon ") >= anon + LEN / 2;
+        munmap(p, LEN);
+    }
+    CHECK(more);
     struct timespec start, now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
     do
         clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 30000000);
     CHECK(named("/sys/fs/cgroup/cpu.stat", "usage_usec ") >= cpu + 25000);
-    CHECK(named("/sys/fs/cgroup/memory.stat", "anon ") >= anon + LEN / 2 || !anon);
     CHECK(strtoul(get_file("/sys/fs/cgroup/pids.current"), NULL, 10) >= 1);
-    munmap(p, LEN);
 }
 
 CASE(device_files)
@@ -299,12 +303,15 @@ CASE(the_log_is_read_line_by_line_and_ends)
         CHECK(errno == EPERM || errno == EACCES || errno == ENOENT); /* a container's root */
         return;
     }
-    CHECK_EQ(lseek(fd, 0, SEEK_END), 0);
-    CHECK_ERR(read(fd, line, sizeof(line) - 1), EAGAIN);
+    ssize_t n = 0;
+    for (int tries = 0; tries < 10 && n >= 0; tries++) { /* others may say something meanwhile */
+        CHECK_EQ(lseek(fd, 0, SEEK_END), 0);
+        n = read(fd, line, sizeof(line) - 1);
+    }
+    CHECK(n < 0 && errno == EAGAIN);
     CHECK_EQ(write(fd, "a line\n", 7), 7); /* which Linux may be told to drop */
     CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
     CHECK_ERR(read(fd, line, 3), EINVAL);
-    ssize_t n;
     int lines = 0, bad = 0;
     while ((n = read(fd, line, sizeof(line) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
         if (n < 0)

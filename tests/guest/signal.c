@@ -370,21 +370,36 @@ CASE(sigwait_takes_a_pending_signal)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static bool interrupted; /* [A] */
+
 static void *send_later(void *main_thread)
 {
-    sleep_ms(40);
-    pthread_kill(*(pthread_t *)main_thread, SIGUSR1);
+    char stat[64];
+
+    snprintf(stat, sizeof(stat), "/proc/self/task/%d/stat", getpid());
+    falls_asleep(stat);
+    while (!__atomic_load_n(&interrupted, __ATOMIC_SEQ_CST)) {
+        pthread_kill(*(pthread_t *)main_thread, SIGUSR1);
+        sleep_ms(20); /* it was awake: again */
+    }
     return NULL;
 }
 
-/* Start a thread that interrupts the caller in 40 ms. */
+/* Start a thread that interrupts the caller once it sleeps. */
 static pthread_t interrupt_me(void)
 {
     static pthread_t me;
     pthread_t thread;
     me = pthread_self();
+    interrupted = false;
     pthread_create(&thread, NULL, send_later, &me);
     return thread;
+}
+
+static void end_of_interrupts(pthread_t thread)
+{
+    __atomic_store_n(&interrupted, true, __ATOMIC_SEQ_CST);
+    pthread_join(thread, NULL);
 }
 
 CASE(a_blocked_read_is_interrupted)
@@ -395,8 +410,8 @@ CASE(a_blocked_read_is_interrupted)
     handle(SIGUSR1, on_signal, 0);
     pthread_t thread = interrupt_me();
     CHECK_ERR(read(fds[0], &c, 1), EINTR);
-    pthread_join(thread, NULL);
-    CHECK_EQ(seen_count, 1);
+    end_of_interrupts(thread);
+    CHECK(seen_count >= 1);
     close(fds[0]), close(fds[1]);
 }
 
@@ -417,20 +432,20 @@ CASE(sa_restart_goes_on_reading)
     handle(SIGUSR1, on_restart, SA_RESTART);
     pthread_t thread = interrupt_me();
     CHECK_EQ(read(fds[0], &c, 1), 1);
-    pthread_join(thread, NULL);
-    CHECK(c == 'r' && seen_count == 1);
+    end_of_interrupts(thread);
+    CHECK(c == 'r' && seen_count >= 1);
     close(fds[0]), close(fds[1]);
 }
 
 CASE(nanosleep_tells_what_remains)
 {
-    struct timespec ts = {2, 0}, rest = {0, 0};
+    struct timespec ts = {100, 0}, rest = {0, 0};
     handle(SIGUSR1, on_signal, SA_RESTART);
     pthread_t thread = interrupt_me();
     CHECK_ERR(nanosleep(&ts, &rest), EINTR);
-    pthread_join(thread, NULL);
-    CHECK(rest.tv_sec == 1 && rest.tv_nsec > 100000000);
-    CHECK_EQ(seen_count, 1);
+    end_of_interrupts(thread);
+    CHECK(rest.tv_sec >= 50 && rest.tv_sec < 100 && rest.tv_nsec < 1000000000);
+    CHECK(seen_count >= 1);
 }
 
 CASE(pause_returns_after_a_handler)
@@ -438,20 +453,22 @@ CASE(pause_returns_after_a_handler)
     handle(SIGUSR1, on_signal, SA_RESTART);
     pthread_t thread = interrupt_me();
     CHECK_ERR(pause(), EINTR);
-    pthread_join(thread, NULL);
+    end_of_interrupts(thread);
 }
 
 CASE(alarm_and_setitimer)
 {
-    struct itimerval it = {.it_value = {0, 30000}}, old;
+    struct itimerval it = {.it_value = {0, 30000}}, later = {.it_value = {100, 500000}}, old;
     handle(SIGALRM, on_signal, 0);
-    CHECK_EQ(alarm(10), 0);
-    CHECK(alarm(0) >= 9);
+    CHECK_EQ(alarm(100), 0);
+    CHECK(alarm(0) >= 50);
+    CHECK_EQ(setitimer(ITIMER_REAL, &later, NULL), 0);
+    CHECK(getitimer(ITIMER_REAL, &old) == 0 && old.it_value.tv_sec >= 50);
+    CHECK(old.it_value.tv_sec <= 100 && old.it_value.tv_usec < 1000000);
     long long start = now_ms();
     CHECK_EQ(setitimer(ITIMER_REAL, &it, NULL), 0);
-    CHECK(getitimer(ITIMER_REAL, &old) == 0 && old.it_value.tv_usec > 0);
-    while (!seen_count)
-        pause();
+    while (!seen_count) /* no pause(): it may fire just before */
+        sleep_ms(1);
     CHECK(now_ms() - start >= 29);
     it.it_interval.tv_usec = 5000;
     seen_count = 0;
@@ -492,6 +509,11 @@ static void count_cpu_alarm(int sig)
     cpu_alarms++;
 }
 
+static long long ns_between(const struct timespec *from, const struct timespec *to)
+{
+    return (to->tv_sec - from->tv_sec) * 1000000000LL + to->tv_nsec - from->tv_nsec;
+}
+
 /* The C library asks for the caller's own clocks by names that say so: ~0 << 3 and which. */
 CASE(timers_of_cpu_time_stand_still_while_everybody_sleeps)
 {
@@ -503,10 +525,13 @@ CASE(timers_of_cpu_time_stand_still_while_everybody_sleeps)
         struct timespec start, now;
         int id;
         cpu_alarms = 0;
+        clock_gettime(clocks[i], &start);
         NEED(!syscall(SYS_timer_create, clocks[i], &event, &id));
         NEED(!syscall(SYS_timer_settime, id, 0, &spec, NULL));
         sleep_ms(60);
-        CHECK_EQ(cpu_alarms, 0);
+        int alarms = cpu_alarms; /* none, or the clock knows why: a guest's host was busy */
+        clock_gettime(clocks[i], &now);
+        CHECK(!alarms || ns_between(&start, &now) >= 30000000);
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
         do
             clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -523,7 +548,7 @@ CASE(a_timer_interrupts_a_busy_loop)
     handle(SIGALRM, on_signal, 0);
     NEED(setitimer(ITIMER_REAL, &it, NULL) == 0);
     long long start = now_ms();
-    while (!seen_count && now_ms() - start < 5000)
+    while (!seen_count && now_ms() - start < 20000)
         spins++;
     CHECK_EQ(seen_count, 1);
 }
@@ -596,7 +621,7 @@ CASE(a_process_signal_finds_a_thread_while_another_blocks_it)
         pthread_barrier_wait(&mask_gate);
         kill(getpid(), SIGUSR1);
         long long start = now_ms();
-        while (!seen_count && now_ms() - start < 5000)
+        while (!seen_count && now_ms() - start < 20000)
             sched_yield();
         seen = seen_count == 1;
         pthread_barrier_wait(&mask_gate);

@@ -512,7 +512,7 @@ CASE(a_spinning_thread_takes_every_real_time_signal)
     NEED(pthread_create(&thread, NULL, spin, NULL) == 0);
     for (int i = 0; i < 500; i++)
         CHECK_EQ(pthread_kill(thread, SIGRTMIN + 1), 0);
-    for (int i = 0; i < 200 && __atomic_load_n(&signals_taken, __ATOMIC_SEQ_CST) < 500; i++)
+    for (int i = 0; i < 2000 && __atomic_load_n(&signals_taken, __ATOMIC_SEQ_CST) < 500; i++)
         sleep_ms(10);
     CHECK_EQ(signals_taken, 500);
     stop = true;

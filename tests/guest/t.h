@@ -153,6 +153,30 @@ __attribute__((unused)) static const char *get_file(const char *path)
     return text;
 }
 
+/** Until the task of this "/proc/.../stat" sleeps, so that it waits for what it was to wait for. */
+__attribute__((unused)) static bool falls_asleep(const char *stat)
+{
+    int seen = 0;
+
+    for (int ms = 0; ms < 20000 && seen < 3; ms++) { /* thrice: no lock on its way there */
+        const char *state = strrchr(get_file(stat), ')');
+        seen = state && !strncmp(state, ") S ", 4) ? seen + 1 : 0;
+        sleep_ms(1);
+    }
+    return seen == 3;
+}
+
+/** The same of the thread @tid points to, which is 0 until it is on its way there. */
+__attribute__((unused)) static bool thread_falls_asleep(const pid_t *tid)
+{
+    char stat[64];
+
+    for (int ms = 0; ms < 20000 && !__atomic_load_n(tid, __ATOMIC_SEQ_CST); ms++)
+        sleep_ms(1);
+    snprintf(stat, sizeof(stat), "/proc/self/task/%d/stat", __atomic_load_n(tid, __ATOMIC_SEQ_CST));
+    return falls_asleep(stat);
+}
+
 static int t_remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
     (void)st, (void)flag, (void)ftw;

@@ -152,7 +152,7 @@ CASE(a_timed_wait_ends_in_time)
     pthread_mutex_lock(&mutex);
     CHECK_EQ(pthread_cond_timedwait(&cond, &mutex, &ts), ETIMEDOUT);
     pthread_mutex_unlock(&mutex);
-    CHECK(now_ms() - start >= 49 && now_ms() - start < 2000);
+    CHECK(now_ms() - start >= 49 && now_ms() - start < 10000);
 }
 
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
@@ -264,7 +264,7 @@ CASE(a_busy_thread_does_not_starve_another)
     done = 0;
     NEED(pthread_create(&thread, NULL, set_done, (void *)20) == 0);
     long long start = now_ms();
-    while (!__atomic_load_n(&done, __ATOMIC_SEQ_CST) && now_ms() - start < 5000)
+    while (!__atomic_load_n(&done, __ATOMIC_SEQ_CST) && now_ms() - start < 20000)
         ; /* no call: only preemption lets the other one run */
     CHECK(done);
     pthread_join(thread, NULL);
@@ -286,7 +286,7 @@ CASE(a_sleeper_wakes_between_spinners)
     long long start = now_ms();
     for (int i = 0; i < 5; i++)
         sleep_ms(2);
-    CHECK(now_ms() - start < 3000);
+    CHECK(now_ms() - start < 10000);
     __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
@@ -523,7 +523,7 @@ static void move_three(bool held)
     if (held)
         CHECK_EQ(futex(&pi_lock, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
     CHECK_ERR(move_to_lock(8, 10), EAGAIN);
-    for (int i = 0; moved < 3 && i < 2000; i++) {
+    for (int i = 0; moved < 3 && i < 10000; i++) {
         long n = move_to_lock(7, 10);
         moved += n > 0 ? (int)n : 0;
         sleep_ms(1);
