@@ -214,6 +214,28 @@ int stdio_open(void)
     return port ? open_terminal(port) : open_streams(ports);
 }
 
+int stdio_say(char *line, size_t n, bool wait)
+{
+    struct console_port *port = console_port_find("ingot.stderr");
+    struct iovec iov;
+    struct iov_iter from;
+
+    if (!port && !console_port_find("ingot.stdout") && (port = terminal_port()))
+        line[n++] = '\r';
+    if (!port)
+        return 0;
+    line[n++] = '\n';
+    iter_init_kernel(&from, &iov, line, n);
+    while (from.left && port->ops->write(port, &from) >= 0 && from.left) {
+        if (!wait)
+            return -EAGAIN;
+        if (wait_event(&port->waitq, port->ops->ready(port) & (POLLOUT | POLLHUP), true,
+                       NO_DEADLINE))
+            break;
+    }
+    return 0;
+}
+
 static int open_tty_of(struct console_port *port, struct file *file)
 {
     struct tty *tty = port ? tty_of_port(port) : NULL;

@@ -13,3 +13,12 @@ void console_init(void);
  * 0, -ENOMEM or -EMFILE.
  */
 int stdio_open(void);
+
+/**
+ * One line to where standard error went at the start, whatever the program has done to its own. It
+ * is dropped where nobody listens.
+ * @line: @n bytes, and room for two more, which is written to
+ * @wait: for room, until a signal comes, which cuts the line short
+ * 0, or -EAGAIN: there is no room. Thread context; may sleep with @wait.
+ */
+int stdio_say(char *line, size_t n, bool wait);

@@ -93,6 +93,7 @@ static const struct pseudo_node dev_nodes[] = {
     PSEUDO_LINK("stdout", "/proc/self/fd/1"),   PSEUDO_LINK("stderr", "/proc/self/fd/2"),
     PSEUDO_LINK("core", "/proc/kcore"),         PSEUDO_EMPTY_DIR("shm", S_ISVTX | 0777),
     PSEUDO_EMPTY_DIR("mqueue", S_ISVTX | 0777), PSEUDO_DYNAMIC_DIR("pts", find_pts, next_pts),
+    {.name = "log", .mode = S_IFSOCK | 0666}, /* served by net/unix_name.c */
 };
 
 static const struct pseudo_node dev_root = {

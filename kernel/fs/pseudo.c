@@ -201,12 +201,13 @@ static int pseudo_follow(struct inode *inode, struct path *out)
     return ref->node->follow(ref, out);
 }
 
-/* Devices take a new owner and mode for as long as they are in use; truncation means nothing. */
+/* Devices and the socket of the log take a new owner and mode for as long as they are in use;
+ * truncation means nothing. */
 static int pseudo_setattr(struct inode *inode, const struct inode_attr *attr)
 {
     u32 what = attr->valid & (ATTR_MODE | ATTR_UID | ATTR_GID);
 
-    if (what && !S_ISCHR(inode->mode))
+    if (what && !S_ISCHR(inode->mode) && !S_ISSOCK(inode->mode))
         return -EPERM;
     if (what & ATTR_MODE)
         inode->mode = (inode->mode & S_IFMT) | (attr->mode & ~(u32)S_IFMT);

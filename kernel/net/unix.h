@@ -17,7 +17,9 @@ struct unix_files {
     /** The node at @path, with a reference: 0, or the errno of connect. */
     int (*find)(const char *path, void **node);
     void (*forget)(void *node); /* drop such a reference */
-    u64 max_files;              /* in flight at once */
+    /** A message of @len bytes to /dev/log, where nobody serves it. 0, or the errno of send. */
+    int (*log)(struct iov_iter *from, u32 len, bool wait);
+    u64 max_files; /* in flight at once */
 };
 
 /** Make AF_UNIX known to socket(2). @files is borrowed for ever. At start. */

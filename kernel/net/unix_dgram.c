@@ -135,6 +135,10 @@ static ssize_t send_to(struct socket *sock, struct unix_sock *to, struct sock_ms
 
     if (unlikely(len + UNIX_OVERHEAD > unix_send_limit(sock)))
         return -EMSGSIZE;
+    if (unlikely(to == &unix_log)) {
+        int failed = unix_files->log(msg->data, (u32)len, !(msg->flags & MSG_DONTWAIT));
+        return failed ? failed : (ssize_t)len;
+    }
     int err = unix_send_begin(msg, &send);
     if (unlikely(err))
         return err;

@@ -1,5 +1,7 @@
 /* Names of AF_UNIX sockets: paths, found by their inode, and abstract ones, found by their bytes.
- */
+ * /dev/log, where syslog(3) sends to, is a place of its own: /dev takes no new files, and a program
+ * that has gone to another root means the same by it.  Who binds it has it until he closes his
+ * socket; else it is unix_log's. */
 #include "net/unix_priv.h"
 
 #include "core/random.h"
@@ -23,6 +25,31 @@ static struct list_head *bucket(u32 hash)
     if (!head->next)
         list_init(head);
     return head;
+}
+
+static u8 log_place; /* its address stands for a node */
+
+struct unix_sock unix_log; /* [T] all zero until it is first found */
+
+static bool is_log(const char *path)
+{
+    return !strcmp(path, "/dev/log");
+}
+
+static struct unix_sock *the_log_locked(void)
+{
+    if (!unix_log.type) {
+        ref_init(&unix_log.refs);
+        waitq_init(&unix_log.peer_wait);
+        unix_log.type = SOCK_DGRAM;
+    }
+    return &unix_log;
+}
+
+static void forget_node(void *node)
+{
+    if (node && node != &log_place)
+        unix_files->forget(node);
 }
 
 static u32 hash_bytes(const char *bytes, u32 len, int type)
@@ -67,8 +94,7 @@ void unix_name_put(struct unix_name *name)
 {
     if (!name || !ref_put(&name->refs))
         return;
-    if (name->node)
-        unix_files->forget(name->node);
+    forget_node(name->node);
     kfree(name);
 }
 
@@ -117,7 +143,8 @@ static int hash_name(struct unix_sock *u, struct unix_name *name)
     spin_lock(&unix_lock);
     if (u->name)
         err = -EINVAL;
-    else if (!name->node && find_abstract_locked(&name->addr, name->len, u->type))
+    else if (name->node ? name->node == &log_place && find_node_locked(&log_place)
+                        : find_abstract_locked(&name->addr, name->len, u->type) != NULL)
         err = -EADDRINUSE;
     if (!err) {
         u->name = name;
@@ -168,18 +195,20 @@ int unix_bind(struct socket *sock, const struct sock_addr *addr)
     if (un.path[0]) {
         copy_path(path, &un);
         err = u->name ? unix_files->find(path, &node) : unix_files->bind(path, &node);
+        if (err && !u->name && is_log(path)) {
+            err = 0;
+            node = &log_place;
+        }
     }
     if (u->name) { /* Linux looks for the path first */
-        if (!err)
-            unix_files->forget(node);
+        forget_node(node);
         return !err || err == -ECONNREFUSED ? -EADDRINUSE : -EINVAL;
     }
     if (err)
         return err == -EEXIST ? -EADDRINUSE : err;
     struct unix_name *name = name_create(&un, len, node, u->type);
     if (!name) {
-        if (node)
-            unix_files->forget(node);
+        forget_node(node);
         return -ENOMEM;
     }
     err = hash_name(u, name);
@@ -196,14 +225,23 @@ int unix_lookup(const struct sock_addr *addr, int type, struct unix_sock **out)
     u32 len;
 
     int err = parse_name(addr, &un, &len);
+    bool log = false;
     if (!err && un.path[0]) {
         copy_path(path, &un);
         err = unix_files->find(path, &node);
+        log = is_log(path);
     }
-    if (err)
+    if (err && !log)
         return err;
+    err = 0;
     spin_lock(&unix_lock);
-    struct unix_sock *u = node ? find_node_locked(node) : find_abstract_locked(&un, len, type);
+    struct unix_sock *u = node  ? find_node_locked(node)
+                          : log ? NULL
+                                : find_abstract_locked(&un, len, type);
+    if (log && !u)
+        u = find_node_locked(&log_place);
+    if (log && !u)
+        u = the_log_locked();
     if (!u)
         err = -ECONNREFUSED;
     else if (u->type != type)
@@ -211,8 +249,7 @@ int unix_lookup(const struct sock_addr *addr, int type, struct unix_sock **out)
     else
         unix_get(u);
     spin_unlock(&unix_lock);
-    if (node)
-        unix_files->forget(node);
+    forget_node(node);
     if (!err)
         *out = u;
     return err;

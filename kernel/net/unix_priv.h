@@ -83,6 +83,8 @@ struct unix_sock {
 extern struct spinlock unix_lock;
 extern struct list_head unix_all;           /* [T] */
 extern const struct unix_files *unix_files; /* [I] */
+/** Who is sent what goes to /dev/log when no program serves it; it is never closed. */
+extern struct unix_sock unix_log;
 
 /** What is behind a socket of AF_UNIX. */
 static inline struct unix_sock *unix_of(const struct socket *sock)

@@ -319,6 +319,7 @@ static const struct unix_files unix_hooks = {
     .bind = hook_bind,
     .find = hook_find,
     .forget = hook_forget,
+    .log = dev_log_send,
     .max_files = FILES_IN_FLIGHT,
 };
 

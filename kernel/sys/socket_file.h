@@ -52,5 +52,9 @@ int sock_addr_from_user(struct sock_addr *out, uaddr_t addr, int len);
  * whole length. 0, -EINVAL or -EFAULT. */
 int sock_addr_to_user(const struct sock_addr *from, uaddr_t addr, uaddr_t len_at);
 
+/** dev_log.c: a message to /dev/log that no program serves, as struct unix_files has it. -ENOBUFS,
+ * -EFAULT, or -EAGAIN where it would have to wait. */
+int dev_log_send(struct iov_iter *from, u32 len, bool wait);
+
 /** Connect what the network needs of files, and make AF_UNIX known. Before the program starts. */
 void socket_calls_init(void);

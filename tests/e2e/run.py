@@ -43,6 +43,7 @@ import rollouts  # noqa: E402
 import servers  # noqa: E402
 import snapshots  # noqa: E402
 import storms  # noqa: E402
+import syslogs  # noqa: E402
 import targets  # noqa: E402
 import tools  # noqa: E402
 import unwinding  # noqa: E402
@@ -166,6 +167,7 @@ def main():
     exports.add_to(suite)
     domains.add_to(suite)
     storms.add_to(suite, long)
+    syslogs.add_to(suite)
     bombs.add_to(suite)
     impair.add_to(suite)
     instances.add_to(suite)
