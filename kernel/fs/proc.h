@@ -15,6 +15,7 @@ void procfs_register(void);
 /** /proc/cpuinfo. 0, or -ENOMEM. */
 int proc_show_cpuinfo(struct text *out, const struct pseudo_ref *ref);
 int proc_show_lock_stat(struct text *out, const struct pseudo_ref *ref); /* debug kernel only */
+int proc_show_locks(struct text *out, const struct pseudo_ref *ref);
 int proc_show_diskstats(struct text *out, const struct pseudo_ref *ref);
 int proc_show_partitions(struct text *out, const struct pseudo_ref *ref);
 int proc_show_meminfo(struct text *out, const struct pseudo_ref *ref);

@@ -136,6 +136,7 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_LINK("mounts", "self/mounts"),
     PSEUDO_LINK("net", "self/net"),
     PSEUDO_FILE("devices", show_devices),
+    PSEUDO_FILE("locks", proc_show_locks),
     PSEUDO_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     PSEUDO_TEXT("modules", ""),
     PSEUDO_TEXT("interrupts", "            CPU0       \n"),

@@ -8,6 +8,7 @@
 #include "mm/heap.h"
 #include "mm/page.h"
 #include "sched/thread.h"
+#include "vfs/lock.h"
 #include "vfs/notify.h"
 #include "vfs/page_cache.h"
 
@@ -120,7 +121,8 @@ void inode_put(struct inode *inode)
         unhash(inode);
     if (inode->sb->ops && inode->sb->ops->evict)
         inode->sb->ops->evict(inode);
-    kfree(inode->locks);
+    if (unlikely(inode->locks != NULL))
+        locks_free(inode);
     kfree(inode);
 }
 

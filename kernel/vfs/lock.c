@@ -11,21 +11,11 @@
 #include "vfs/fd.h"
 #include "vfs/inode.h"
 
-enum lock_family { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
-
-/* [K] under locks_lock. */
-struct file_lock {
-    struct list_head node; /* [K] in order of .start */
-    const void *owner;     /* [I] */
-    enum lock_family family;
-    int type; /* F_RDLCK or F_WRLCK */
-    int pid;
-    u64 start, end; /* inclusive */
-};
-
 struct file_locks {
     struct list_head list; /* [K] */
     struct waitq wait;     /* something was unlocked */
+    struct list_head node; /* [K] of all files' */
+    struct inode *inode;   /* [I] whose they are */
 };
 
 /* Who waits for a POSIX lock; on his stack. */
@@ -39,6 +29,7 @@ enum { DEADLOCK_STEPS = 10 }; /* as Linux has it: who is in longer rings waits o
 
 static struct spinlock locks_lock;                    /* a leaf */
 static struct list_head waiters = LIST_INIT(waiters); /* [K] */
+static struct list_head all = LIST_INIT(all);         /* [K] of struct file_locks */
 
 static struct file_locks *locks_of(struct inode *inode)
 {
@@ -52,11 +43,40 @@ static struct file_locks *locks_of(struct inode *inode)
         return NULL;
     list_init(&locks->list);
     waitq_init(&locks->wait);
-    if (__atomic_compare_exchange_n(&inode->locks, &none, locks, false, __ATOMIC_ACQ_REL,
-                                    __ATOMIC_ACQUIRE))
+    locks->inode = inode;
+    spin_lock(&locks_lock);
+    bool first = __atomic_compare_exchange_n(&inode->locks, &none, locks, false, __ATOMIC_ACQ_REL,
+                                             __ATOMIC_ACQUIRE);
+    if (first)
+        list_add_tail(&all, &locks->node);
+    spin_unlock(&locks_lock);
+    if (first)
         return locks;
     kfree(locks);
     return none;
+}
+
+void locks_free(struct inode *inode)
+{
+    spin_lock(&locks_lock);
+    list_remove(&inode->locks->node);
+    spin_unlock(&locks_lock);
+    kfree(inode->locks);
+}
+
+size_t locks_show(struct lock_shown *shown, size_t n)
+{
+    struct file_locks *locks;
+    struct file_lock *lock;
+    size_t count = 0;
+
+    spin_lock(&locks_lock);
+    list_for_each(locks, &all, node)
+        list_for_each(lock, &locks->list, node)
+            if (count++ < n)
+                *shown++ = (struct lock_shown){*lock, locks->inode->sb->dev, locks->inode->ino};
+    spin_unlock(&locks_lock);
+    return count;
 }
 
 static bool is_same_owner(const struct file_lock *a, const struct file_lock *b)

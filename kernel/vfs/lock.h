@@ -3,6 +3,7 @@
 #pragma once
 
 #include "abi/fcntl.h"
+#include "lib/list.h"
 
 struct fd_table;
 struct file;
@@ -20,5 +21,27 @@ int lock_set(struct file *file, struct linux_flock *lock, bool ofd, bool wait);
 int lock_test(struct file *file, struct linux_flock *lock, bool ofd);
 /** A descriptor of @table was closed: its POSIX locks on the file go. */
 void locks_release_posix(struct file *file, const struct fd_table *table);
+/** The file goes, which has had locks. */
+void locks_free(struct inode *inode);
+
+enum lock_family { LOCK_POSIX, LOCK_OFD, LOCK_FLOCK };
+
+/* [K] under the one lock of all locks. */
+struct file_lock {
+    struct list_head node; /* [K] in order of .start */
+    const void *owner;     /* [I] */
+    enum lock_family family;
+    int type;       /* F_RDLCK or F_WRLCK */
+    int pid;        /* -1: an open file description's */
+    u64 start, end; /* inclusive; UINT64_MAX: the file's end */
+};
+
+/** A copy of one, and whose it is. */
+struct lock_shown {
+    struct file_lock lock;
+    u64 dev, ino;
+};
+/** The first @n of all locks that are held into @shown. How many there are. */
+size_t locks_show(struct lock_shown *shown, size_t n);
 /** The open file goes: its flock and OFD locks go. */
 void locks_release_file(struct file *file);

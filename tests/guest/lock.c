@@ -3,6 +3,8 @@
 #include "t.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -209,4 +211,36 @@ CASE(locks_of_open_descriptions)
     close(other);
     CHECK_EQ(end_of(pid), 0);
     unlink("f");
+}
+
+static bool shown(const char *kind, const char *type, pid_t pid, int fd, const char *range)
+{
+    static char text[8192], line[128];
+    struct stat st;
+    FILE *locks = fopen("/proc/locks", "r");
+
+    if (!locks || fstat(fd, &st))
+        return false;
+    text[fread(text, 1, sizeof(text) - 1, locks)] = 0;
+    fclose(locks);
+    snprintf(line, sizeof(line), ": %s ADVISORY  %s %d %02x:%02x:%lu %s\n", kind, type, pid,
+             major(st.st_dev), minor(st.st_dev), st.st_ino, range);
+    return strstr(text, line) != NULL;
+}
+
+CASE(locks_are_shown_in_proc)
+{
+    int fd = open("shown", O_RDWR | O_CREAT, 0644), other = open("shown", O_RDWR);
+
+    NEED(fd >= 0 && other >= 0);
+    NEED(!set_lock(fd, F_SETLK, F_WRLCK, 10, 5) && !set_lock(other, F_OFD_SETLK, F_RDLCK, 100, 0));
+    NEED(!flock(fd, LOCK_EX));
+    CHECK(shown("POSIX ", "WRITE", getpid(), fd, "10 14"));
+    CHECK(shown("OFDLCK", "READ", -1, fd, "100 EOF"));
+    CHECK(shown("FLOCK ", "WRITE", getpid(), fd, "0 EOF"));
+    flock(fd, LOCK_UN);
+    CHECK(!shown("FLOCK ", "WRITE", getpid(), fd, "0 EOF"));
+    close(other);
+    close(fd);
+    unlink("shown");
 }
