@@ -20,6 +20,20 @@ struct linux_itimerval {
     struct linux_timeval it_value;
 };
 
+struct linux_timex {
+    u32 modes;
+    s64 offset, freq, maxerror, esterror;
+    s32 status;
+    s64 constant, precision, tolerance;
+    struct linux_timeval time;
+    s64 tick, ppsfreq, jitter;
+    s32 shift;
+    s64 stabil, jitcnt, calcnt, errcnt, stbcnt;
+    s32 tai, reserved[11];
+};
+enum { STA_UNSYNC = 0x40, TIME_ERROR = 5 };
+
+static_assert(sizeof(struct linux_timex) == 208, "ABI");
 static_assert(sizeof(struct linux_timespec) == 16, "ABI");
 static_assert(sizeof(struct linux_itimerspec) == 32, "ABI");
 

@@ -151,6 +151,7 @@ const struct pseudo_node proc_net_nodes[PROC_NET_NODES] = {
     PSEUDO_FILE("unix", proc_net_show_unix),
     PSEUDO_FILE("snmp", proc_net_show_snmp),
     PSEUDO_FILE("netstat", proc_net_show_netstat),
+    PSEUDO_FILE("softnet_stat", proc_net_show_softnet),
     PSEUDO_FILE("sockstat", proc_net_show_sockstat),
     PSEUDO_FILE("sockstat6", proc_net_show_sockstat6),
 };

@@ -4,7 +4,7 @@
 #include "fs/pseudo.h"
 
 /** What is in /proc/PID/net. */
-enum { PROC_NET_NODES = 21 };
+enum { PROC_NET_NODES = 22 };
 extern const struct pseudo_node proc_net_nodes[PROC_NET_NODES];
 
 /** The file of /proc/net that the name ends in, as proc(5) lays it out. 0, or -ENOMEM. */
@@ -14,6 +14,7 @@ int proc_net_show_udp(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_udp6(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_unix(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_snmp(struct text *out, const struct pseudo_ref *ref);
+int proc_net_show_softnet(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_netstat(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_raw(struct text *out, const struct pseudo_ref *ref);
 int proc_net_show_raw6(struct text *out, const struct pseudo_ref *ref);

@@ -111,6 +111,19 @@ int proc_net_show_netstat(struct text *out, const struct pseudo_ref *ref __attri
     return 0;
 }
 
+/* Packets by CPU, then what we have none of but the CPU's number. */
+int proc_net_show_softnet(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    for (u32 cpu = 0; cpu < cpu_count; cpu++)
+        for (u32 column = 0; column < 15; column++)
+            text_add(out, column < 14 ? "%08x " : "%08x\n",
+                     column == 0    ? (u32)(net_counters[cpu].ip_in_receives +
+                                         net_counters[cpu].ip6_in_receives)
+                     : column == 12 ? cpu
+                                    : 0);
+    return 0;
+}
+
 /* Lines of snmp6 and where their counters are. */
 #define AT(field) offsetof(struct net_counters, field)
 static const struct {

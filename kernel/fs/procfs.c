@@ -140,6 +140,7 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_TEXT("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     PSEUDO_TEXT("modules", ""),
     PSEUDO_TEXT("interrupts", "            CPU0       \n"),
+    PSEUDO_TEXT("softirqs", "                    CPU0       \n"),
     PSEUDO_FILE("partitions", proc_show_partitions),
     PSEUDO_FILE("diskstats", proc_show_diskstats),
     PSEUDO_TEXT("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"

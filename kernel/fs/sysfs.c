@@ -252,6 +252,7 @@ static const struct pseudo_node fs_nodes[] = {PSEUDO_DIR("cgroup", cgroup_nodes)
 static const struct pseudo_node class_nodes[] = {
     PSEUDO_DYNAMIC_DIR("net", sys_find_netif, sys_next_netif),
     PSEUDO_EMPTY_DIR("block", 0755),
+    PSEUDO_EMPTY_DIR("power_supply", 0755),
     PSEUDO_EMPTY_DIR("tty", 0755),
 };
 

@@ -40,6 +40,38 @@ long sys_sethostname(uaddr_t name, u64 len)
     return 0;
 }
 
+/* ---- the clock ---- */
+
+/* Nobody steers it: what Linux says before somebody does. */
+long sys_clock_adjtime(int clock, uaddr_t buf)
+{
+    struct linux_timex timex;
+    u64 ns = time_real_ns();
+
+    if (clock != CLOCK_REALTIME)
+        return -EOPNOTSUPP;
+    if (copy_from_user(&timex, buf, sizeof(timex)))
+        return -EFAULT;
+    if (timex.modes)
+        return -EPERM;
+    timex = (struct linux_timex){
+        .maxerror = 16000000,
+        .esterror = 16000000,
+        .status = STA_UNSYNC,
+        .constant = 2,
+        .precision = 1,
+        .tolerance = 500 << 16, /* parts of a million */
+        .time = {(s64)(ns / NSEC_PER_SEC), (s64)(ns % NSEC_PER_SEC / NSEC_PER_USEC)},
+        .tick = 10000,
+    };
+    return copy_to_user(buf, &timex, sizeof(timex)) ? -EFAULT : TIME_ERROR;
+}
+
+long sys_adjtimex(uaddr_t buf)
+{
+    return sys_clock_adjtime(CLOCK_REALTIME, buf);
+}
+
 /* ---- memory and load ---- */
 
 long sys_sysinfo(uaddr_t uinfo)

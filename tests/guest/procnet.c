@@ -21,3 +21,18 @@ CASE(all_of_proc_net_can_be_read_at_once)
     CHECK(strstr(get_file("/proc/net/snmp6"), "Ip6InReceives"));
     CHECK(strstr(get_file("/proc/net/sockstat"), "TCP: inuse"));
 }
+
+CASE(softnet_stat_has_a_line_a_cpu)
+{
+    unsigned first, last[2];
+    int columns = 0, lines = 0;
+    const char *text = get_file("/proc/net/softnet_stat");
+
+    for (const char *at = text; *at; at++) {
+        columns += lines == 0 && (*at == ' ' || *at == '\n');
+        lines += *at == '\n';
+    }
+    CHECK_EQ(lines, sysconf(_SC_NPROCESSORS_ONLN));
+    CHECK_EQ(columns, 15);
+    CHECK_EQ(sscanf(text, "%8x %8x %8x", &first, &last[0], &last[1]), 3);
+}

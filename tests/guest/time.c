@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/times.h>
+#include <sys/timex.h>
 
 static long long ns_of(clockid_t clock)
 {
@@ -177,4 +178,20 @@ CASE(many_sleepers_wake_in_order)
         misplaced += abs(order[i] - i) > 2;
     }
     CHECK(!misplaced || most_late > 15000000);
+}
+
+CASE(how_the_clock_is_steered_may_be_asked)
+{
+    struct timex t = {0};
+    struct timespec now;
+
+    int state = adjtimex(&t);
+    clock_gettime(CLOCK_REALTIME, &now);
+    CHECK(state >= TIME_OK && state <= TIME_ERROR);
+    CHECK_EQ(state == TIME_ERROR, (t.status & STA_UNSYNC) != 0);
+    CHECK(t.tick >= 9000 && t.tick <= 11000 && t.tolerance > 0 && t.precision >= 1);
+    CHECK(now.tv_sec - t.time.tv_sec >= 0 && now.tv_sec - t.time.tv_sec <= 2);
+    CHECK_EQ(clock_adjtime(CLOCK_REALTIME, &t), state);
+    CHECK_ERR(clock_adjtime(CLOCK_MONOTONIC, &t), EOPNOTSUPP);
+    CHECK_ERR(syscall(SYS_adjtimex, 8), EFAULT);
 }
