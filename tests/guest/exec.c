@@ -536,9 +536,11 @@ CASE(a_pi_lock_that_a_condition_waits_for_is_inherited)
 CASE(who_goes_is_told_of_no_message_though_his_child_has_the_queue)
 {
     struct sigevent event = {.sigev_notify = SIGEV_NONE};
-    int q = (int)mq_open("/ingot-exec", O_CREAT | O_RDWR, 0600, NULL), fds[2];
-    char c;
+    char c, name[32];
+    int fds[2];
 
+    snprintf(name, sizeof(name), "/ingot-exec-%d", getpid());
+    int q = (int)mq_open(name, O_CREAT | O_RDWR, 0600, NULL);
     NEED(q >= 0 && pipe(fds) == 0);
     pid_t pid = fork();
     if (!pid) {
@@ -555,7 +557,7 @@ CASE(who_goes_is_told_of_no_message_though_his_child_has_the_queue)
     close(fds[1]);
     CHECK_EQ(read(fds[0], &c, 1), 0);
     close(fds[0]);
-    mq_close(q), mq_unlink("/ingot-exec");
+    mq_close(q), mq_unlink(name);
 }
 
 CASE(a_pidfd_takes_files_and_sends_signals)

@@ -229,5 +229,5 @@ CASE(who_closes_a_descriptor_is_told_no_more)
     CHECK_EQ(mq_notify(other, &event), 0);
     CHECK_ERR(mq_notify(other, &event), EBUSY);
     CHECK_EQ(mq_notify(other, NULL), 0);
-    mq_close(other), mq_unlink(NAME);
+    mq_close(other), mq_unlink(queue_name);
 }
