@@ -7,6 +7,7 @@ import threading
 
 from commands import Home
 from harness import BUILD, ROOT, need
+from volumes import family_on_volume
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "guest"))
 import programs  # noqa: E402
@@ -47,6 +48,12 @@ def family(name):
     program = next(p for p in programs.build_families(GUEST_OUT) if p.name == name)
     with Home() as home:
         run_under(home, program.path, timeout=240)  # four CPUs of a kernel that checks itself share a busy host
+
+
+def volume(name):
+    """A family with its folder on ext4, which is whole afterwards."""
+    build()
+    family_on_volume(name, "vm", run=("-m", "256M", "--cpus", "4", "--kernel", KERNEL))
 
 
 # Classes of stress-ng, together for a few seconds each.
@@ -104,6 +111,8 @@ def add_to(suite, long):
     suite.add("debug-kernel-lock-stat", lock_stat)
     for name in FAMILIES if long else QUICK:
         suite.add("debug-kernel-" + name, family, name)
+    for name in ("races_fs", "races_mem") if long else ("races_fs",):
+        suite.add("debug-kernel-volume-" + name, volume, name)
     suite.add("debug-kernel-server", small_server)
     for cpus in (1, 2, 4) if long else (2,):
         suite.add(f"debug-kernel-torture-{cpus}", torture, cpus, 20 if long else 4)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 
 from commands import Home
 from harness import INGOT, ROOT, Skip, children_of, kill_all_of, need, wait_ended
@@ -40,11 +41,11 @@ def family_outside_tmp(name):
         yield shutil.copy(program.path, folder)
 
 
-def family_on_volume(name, isolation, *options):
-    """A family of the guest tests with its folder on ext4."""
+def family_on_volume(name, isolation, *options, run=()):
+    """A family of the guest tests with its folder on ext4; options: mke2fs', run: those of `ingot run`."""
     with Home() as home, family_outside_tmp(name) as path:
         image = make_image(os.path.join(home.tmp, "v.img"), "128M", *options)
-        result = home.ingot("run", "--isolation", isolation, "-m", "128M", "-v", image + ":/tmp", path, timeout=120)
+        result = home.ingot("run", "--isolation", isolation, "-m", "128M", *run, "-v", image + ":/tmp", path, timeout=240)
         need(result.status == 0, f"{name} on ext4\n{result.show()}")
         judge(image)
 
@@ -522,6 +523,8 @@ def add_to(suite):
     for family in ("file", "dir", "mm", "cred", "aio"):
         suite.add(f"volumes-{family}", family_on_volume, family, "vm")
         suite.add(f"volumes-{family}-process", family_on_volume, family, "process")
+    for isolation in ("vm", "process"):
+        suite.add(f"volumes-races-{isolation}", partial(family_on_volume, "races_fs", isolation, run=("--cpus", "2")))
     for family in SHARED_CASES:
         for isolation in ("vm", "process"):
             suite.add(f"volumes-{family}-shared-{isolation}", family_on_share, family, isolation)

@@ -11,7 +11,7 @@ FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflo
          "-Wno-unknown-warning-option", "-pthread"]
 
 FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "poll", "event", "time", "proc", "misc",
-            "races", "races_fork", "races_mem", "races_net", "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
+            "races", "races_fork", "races_mem", "races_fs", "races_net", "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
             "patch",
             "fork", "exec", "smp", "cred", "ipc", "ipc_sem", "ipc_msg", "ipc_mq", "aio", "watch", "attr", "lock", "overlay", "mount"]
 

@@ -113,7 +113,7 @@ GROUNDS = {"--native": run_native, "--process": run_process, "--process-alone": 
            "--guest-unpatched": run_guest_unpatched}
 
 # What several CPUs can harm most; the other families run on them with --long.
-SMP_FAMILIES = {"smp", "races", "races_fork", "races_mem", "races_net", "bad", "thread", "rseq", "sched", "signal", "mm", "event", "pipe", "fork", "exec", "ipc_sem", "ipc_msg", "ipc_mq", "aio"}
+SMP_FAMILIES = {"smp", "races", "races_fork", "races_mem", "races_fs", "races_net", "bad", "thread", "rseq", "sched", "signal", "mm", "event", "pipe", "fork", "exec", "ipc_sem", "ipc_msg", "ipc_mq", "aio"}
 
 # A guest without any device has memory of another kind: those that use most of it, and map it twice.
 ALONE_FAMILIES = {"mm", "bad", "file", "thread", "exec", "ipc", "leak", "signal"}
