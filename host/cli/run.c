@@ -145,7 +145,7 @@ static int run_named(const struct run_guest *guest, const struct run_options *op
 static int run_image(const struct run_options *options, const struct image *image,
                      char *const *args, struct err *err)
 {
-    struct run_guest guest CLEANUP(run_guest_fini) = {.extra_layer = -1, .crash_fd = -1};
+    struct run_guest guest CLEANUP(run_guest_fini) = {.crash_fd = -1};
     int failed = run_guest_init(&guest, options, image, args, err);
 
     if (failed)

@@ -36,7 +36,7 @@ struct detached {
 static int detached_start(const struct detached *what, const struct runner_wires *wires,
                           struct err *err)
 {
-    struct run_guest guest CLEANUP(run_guest_fini) = {.extra_layer = -1, .crash_fd = -1};
+    struct run_guest guest CLEANUP(run_guest_fini) = {.crash_fd = -1};
 
     what->options->crash_fd = wires->crash;
     if (wires->again) /* it starts afresh, and has its ports from the start */

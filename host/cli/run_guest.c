@@ -5,6 +5,7 @@
  * config of their own, in a layer made for this run. */
 #include "cli/run_priv.h"
 
+#include "cli/cli.h"
 #include "image/config.h"
 #include "image/image.h"
 #include "lib/cleanup.h"
@@ -211,42 +212,52 @@ static char *run_config_text(const struct run_options *options, const struct ima
     return root ? json_text(root, 0) : NULL;
 }
 
-/* One more layer, of this run only: --file and, where @config is not NULL, an image config.
- * Its file has lost its name by the time anybody can be killed for good. */
-static int run_make_layer(struct run_guest *guest, const struct run_options *options,
-                          const struct image *image, const char *config, struct err *err)
+/* One more layer, of this run: --file, and what its words name. */
+static int run_add_files(struct run_guest *guest, const struct run_options *options,
+                         const struct image *image, struct err *err)
+{
+    bool kept;
+    int fd = layer_from_files(&options->files, image, options->rebuild, &kept, err);
+
+    if (fd < 0)
+        return fd;
+    if (kept)
+        cli_prune_old();
+    guest->extra_layers[guest->nr_extra++] = fd;
+    return 0;
+}
+
+/* A layer of this run with its image config. */
+static int run_add_config(struct run_guest *guest, const struct image *image, const char *config,
+                          struct err *err)
 {
     struct strs pairs CLEANUP(strs_free) = {0};
     char *dir CLEANUP(fs_tmpdir_remove) = fs_tmpdir(NULL, err);
+    bool kept;
 
     if (!dir)
         return -err->code;
-    strs_add_all(&pairs, &options->files);
-    if (config) {
-        char *path CLEANUP(mem_free) = fs_join(dir, "config.json");
-        int failed = fs_write(path, config, strlen(config), 0644, err);
-        if (failed)
-            return failed;
-        strs_take(&pairs, str_printf("%s:/.ingot/config.json", path));
-    }
-    char *layer CLEANUP(mem_free) = fs_join(dir, "layer.erofs");
-    int failed = layer_from_files(&pairs, image, layer, err);
+    char *path CLEANUP(mem_free) = fs_join(dir, "config.json");
+    int failed = fs_write(path, config, strlen(config), 0644, err);
     if (failed)
         return failed;
-    guest->extra_layer = open(layer, O_RDONLY | O_CLOEXEC);
-    return guest->extra_layer < 0 ? err_errno(err, errno, "%s", layer) : 0;
+    strs_take(&pairs, str_printf("%s:/.ingot/config.json", path));
+    int fd = layer_from_files(&pairs, image, true, &kept, err);
+    if (fd >= 0)
+        guest->extra_layers[guest->nr_extra++] = fd;
+    return min(fd, 0);
 }
 
 static void run_set_layers(struct run_guest *guest, const struct image *image)
 {
     size_t count = image->layers.len;
 
-    guest->layers = mem_new((count + 1) * sizeof(*guest->layers));
+    guest->layers = mem_new((count + guest->nr_extra) * sizeof(*guest->layers));
     for (size_t i = 0; i < count; i++)
         guest->layers[i] = (struct vm_layer){.path = image->layers.at[i], .fd = -1};
-    if (guest->extra_layer >= 0)
+    for (size_t i = 0; i < guest->nr_extra; i++)
         guest->layers[count++] =
-            (struct vm_layer){.path = "files of this run", .fd = guest->extra_layer};
+            (struct vm_layer){.path = "files of this run", .fd = guest->extra_layers[i]};
     guest->config.layers = guest->layers;
     guest->config.nr_layers = count;
 }
@@ -374,7 +385,6 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
     char *config CLEANUP(mem_free) = NULL;
 
     *guest = (struct run_guest){
-        .extra_layer = -1,
         .crash_fd = -1,
     };
     int failed = run_choose_ground(options, image, &guest->vmm, err);
@@ -406,8 +416,10 @@ int run_guest_init(struct run_guest *guest, const struct run_options *options,
         return -err->code;
     if (!run_add_program_words(guest, options, &env, args))
         config = run_config_text(options, image, &env, args);
-    if (config || options->files.len)
-        failed = run_make_layer(guest, options, image, config, err);
+    if (options->files.len)
+        failed = run_add_files(guest, options, image, err);
+    if (!failed && config)
+        failed = run_add_config(guest, image, config, err);
     if (failed)
         return failed;
     run_set_layers(guest, image);
@@ -424,7 +436,8 @@ void run_guest_fini(struct run_guest *guest)
     mem_free(&guest->layers);
     buf_free(&guest->params);
     buf_free(&guest->args);
-    fd_close(&guest->extra_layer);
+    for (size_t i = 0; i < guest->nr_extra; i++)
+        fd_close(&guest->extra_layers[i]);
     fd_close(&guest->crash_fd);
     run_close_volumes(guest);
     vm_net_fini(&guest->net);

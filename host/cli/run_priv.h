@@ -52,7 +52,8 @@ struct run_guest {
     struct vm_share *shares;   /* owned, with their strings */
     int started;               /* gets a zero byte once the VMM runs; 0 for none */
     int crash_fd;              /* the folder for crash reports, owned; -1 for none */
-    int extra_layer;           /* descriptor of the layer made for this run; -1 for none */
+    int extra_layers[2];       /* descriptors of layers of this run: its files, its config */
+    size_t nr_extra;
 };
 
 enum {

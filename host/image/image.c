@@ -16,7 +16,9 @@
 #include "lib/sha256.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void key_add_list(struct strs *words, const char *what, const struct strs *list)
 {
@@ -239,22 +241,96 @@ int image_resolve(const char *text, const struct image_opts *opts, struct image 
     return failed ? failed : image_from_path(text, &target, &store, opts, image, err);
 }
 
-int layer_from_files(const struct strs *pairs, const struct image *image, const char *out,
+/* Do these files take so long to pack that the layer is worth its place in the store? */
+static bool files_are_many(const struct strs *files)
+{
+    enum { MANY = MIB(32), EACH = KIB(64) };
+    u64 cost = 0;
+    struct stat st;
+
+    for (size_t i = 0; i < files->len && cost < MANY; i++)
+        if (lstat(files->at[i], &st) == 0 && !S_ISDIR(st.st_mode))
+            cost += EACH + (u64)st.st_size;
+    return cost >= MANY;
+}
+
+static int layer_open(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? err_errno(err, errno, "%s", path) : fd;
+}
+
+/* The layer that was kept under @key, if its files are as they were; or negative. */
+static int layer_recall(const struct store *store, const char *key)
+{
+    struct image kept CLEANUP(image_free) = {0};
+
+    return cache_load(store, key, &kept) ? layer_open(kept.layers.at[kept.layers.len - 1], NULL)
+                                         : -1;
+}
+
+static int layer_keep(const struct tree *tree, const struct image *image, const char *key,
+                      const char *layer, const struct timespec *began, struct err *err)
+{
+    struct strs links CLEANUP(strs_free) = {0};
+    char id[65];
+
+    strs_add_all(&links, &image->links);
+    tree_links(tree, &links);
+    cache_store(key, &tree->deps, began);
+    return store_put(&(struct store_image){.cache = key,
+                                           .base = &image->layers,
+                                           .layer = layer,
+                                           .links = &links,
+                                           .config = &image->config},
+                     id, err);
+}
+
+int layer_from_files(const struct strs *pairs, const struct image *image, bool rebuild, bool *kept,
                      struct err *err)
 {
     struct tree tree CLEANUP(tree_free) = {0};
-    char *scratch CLEANUP(fs_tmpdir_remove) = fs_tmpdir(NULL, err);
+    struct strs words CLEANUP(strs_free) = {0};
+    struct store store CLEANUP(store_close) = {0};
+    struct timespec began;
+    char key[65];
 
-    if (!scratch)
+    *kept = false;
+    clock_gettime(CLOCK_REALTIME, &began);
+    char *cwd CLEANUP(mem_free) = fs_real(".", err);
+    if (!cwd)
         return -err->code;
-    if (image)
-        strs_add_all(&tree.below, &image->links);
+    strs_add(&words, image->id);
+    strs_add(&words, cwd);
+    key_add_list(&words, "files", pairs);
+    cache_key(&words, key);
+    store_open_unread(&store);
+    int fd = rebuild ? -1 : layer_recall(&store, key);
+    if (fd >= 0)
+        return fd;
+    strs_add_all(&tree.below, &image->links);
     int failed = tree_add_dir(&tree, "/", 0755, err);
     if (!failed)
         failed = builder_add_pairs(&tree, pairs, err);
     if (failed)
         return failed;
-    if (unlink(out) < 0 && errno != ENOENT)
-        return err_errno(err, errno, "%s", out);
-    return erofs_write(&tree, EROFS_COMPRESSION_NONE, scratch, out, err);
+    *kept = files_are_many(&tree.deps);
+    if (*kept && !rebuild && store_read(&store, err) == 0 &&
+        (fd = layer_recall(&store, key)) >= 0) {
+        *kept = false;
+        return fd;
+    }
+    char *scratch CLEANUP(fs_tmpdir_remove) = *kept ? store_scratch(err) : fs_tmpdir(NULL, err);
+    if (!scratch)
+        return -err->code;
+    char *layer CLEANUP(mem_free) = fs_join(scratch, "layer.erofs");
+    failed = erofs_write(&tree, EROFS_COMPRESSION_NONE, scratch, layer, err);
+    fd = failed ? failed : layer_open(layer, err);
+    if (fd >= 0 && *kept) {
+        failed = layer_keep(&tree, image, key, layer, &began, err);
+        if (failed)
+            fd_close(&fd);
+    }
+    return failed ? failed : fd;
 }

@@ -82,8 +82,11 @@ char *image_in_path(const char *word);
 /**
  * Make one EROFS layer of host files, for `run --file`.
  * @pairs: "HOST:GUEST"; HOST may be a folder; GUEST is absolute and defaults to HOST's name in /
- * @image: what it will lie on, so that "/lib/x" stays behind a link /lib; NULL: nothing
- * @out: path of the layer to write, replaced if it exists; a multiple of 4096 bytes
+ * @image: what it will lie on, so that "/lib/x" stays behind a link /lib
+ * @rebuild: make it even if it is kept
+ * @kept: is it new in the store?  A layer of many files, which takes long to make, is kept there
+ *        beside @image as an image without a name, and found again by the state of the files.
+ * Returns a descriptor to read it from, which is the caller's, or an error.
  */
-int layer_from_files(const struct strs *pairs, const struct image *image, const char *out,
+int layer_from_files(const struct strs *pairs, const struct image *image, bool rebuild, bool *kept,
                      struct err *err);

@@ -121,11 +121,6 @@ static int program_add_script(struct builder *b, const char *path, const struct 
 
 static int program_add_elf(struct builder *b, const char *path, struct strs *argv, struct err *err)
 {
-    const char *interpreter = language_interpreter(path);
-    if (interpreter)
-        return err_set(err, ENOEXEC,
-                       "%s: a script without a first line '#!%s'; try 'ingot run %s %s'", path,
-                       interpreter, interpreter, path);
     if (access(path, X_OK) < 0 && !program_has_elf(path))
         return err_set(err, ENOEXEC, "%s: neither a program nor a script", path);
     if (access(path, X_OK) < 0)
@@ -162,6 +157,16 @@ int builder_complete_program(struct builder *b, const char *host, struct err *er
     return closure_add_program(&b->closure, host, true, err);
 }
 
+/* A script that says by its name alone what runs it: "app.py". */
+static bool program_is_bare(const char *path)
+{
+    struct script script CLEANUP(script_free) = {0};
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+
+    return language_interpreter(path) && elf_map(path, &map, NULL) == 0 &&
+           !script_parse(map.data, map.len, &script) && !program_has_elf(path);
+}
+
 int builder_add_program(struct builder *b, const char *path, struct strs *argv, struct err *err)
 {
     char *cwd CLEANUP(mem_free) = fs_real(".", err);
@@ -169,7 +174,13 @@ int builder_add_program(struct builder *b, const char *path, struct strs *argv, 
     if (!cwd)
         return -err->code;
     char *clean CLEANUP(mem_free) = path_clean(cwd, path);
-    return program_add(b, clean, argv, 0, err);
+    if (!program_is_bare(clean))
+        return program_add(b, clean, argv, 0, err);
+    struct script script CLEANUP(script_free) = {
+        .interpreter = str_dup("/usr/bin/env"),
+        .argument = str_dup(fs_name(language_interpreter(clean))),
+    };
+    return program_add_script(b, clean, &script, argv, 0, err);
 }
 
 void builder_allow_exec(struct builder *b, const char *word)

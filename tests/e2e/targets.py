@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 from commands import Home
 from harness import INGOT, need
@@ -138,6 +139,42 @@ def test_project_folders_that_lack_something():
                     result = home.ingot(command, folder)
                     need(result.status == status and word in result.errors() and result.errors().count("\n") == 1,
                          f"{word}\n{result.show()}")
+
+
+def test_scripts_without_a_first_line():
+    """They run by what their names tell, with the modules beside them."""
+    scripts = {"a.py": "import b, sys\nprint(b.NAME, *sys.argv[1:])\n", "a.pl": 'print "perl @ARGV\n";\n', "a.sh": 'echo sh "$@"\n'}
+    need_programs("python3", "perl")
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        write(folder, {**scripts, "b.py": "NAME = 'python'\n", "a.txt": "text\n"})
+        said = [home.good("run", "-q", word, "one", cwd=folder) for word in ("a.py", "./a.pl", f"{folder}/a.sh")]
+        need(said == ["python one\n", "perl one\n", "sh one\n"], f"{said}")
+        home.good("build", "-q", "-t", "app:1", "a.py", cwd=folder)
+        need(home.good("run", "-q", "app:1", "two") == "python two\n", "not as an image")
+        result = home.ingot("run", "a.txt", cwd=folder)
+        need(result.status == 125 and "neither a program nor a script" in result.errors(), result.show())
+
+
+def test_many_files_of_a_run_are_packed_once():
+    """Until one of them changes, or one is new; those of before are not kept beside them."""
+    need_programs("python3")
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        def layers():
+            return {name: os.stat(f"{home.store}/blobs/sha256/{name}").st_ino for name in os.listdir(f"{home.store}/blobs/sha256")}
+
+        def run_it():
+            return home.good("run", "-q", "python3", "app.py", cwd=folder, env={"INGOT_ISOLATION": "process"})
+        write(folder, {"app.py": "import many.m7, os\nprint(many.m7.NAME, len([n for n in os.listdir('many') if n.endswith('.py')]))\n",
+                       "many/__init__.py": "", **{f"many/m{i}.py": f"NAME = 'm{i}'\n" for i in range(600)}})
+        os.utime(folder)
+        time.sleep(2.1)  # what changed just before is not trusted
+        need(run_it() == "m7 601\n", "not its files")
+        first = layers()
+        need(run_it() == "m7 601\n" and layers() == first, "packed again")
+        write(folder, {"many/m7.py": "NAME = 'other'\n", "many/more.py": ""})
+        time.sleep(2.1)
+        need(run_it() == "other 602\n", "not as they are now")
+        need(len(home.good("images", "-aq").split()) == 2, "what was packed before is kept, or what is packed now is not")
 
 
 def test_files_of_a_container_image():
