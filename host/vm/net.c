@@ -304,6 +304,8 @@ unsigned vm_net_queues(const struct vm_net *net, unsigned cpus)
 {
     if (!net || net->kind != VM_NET_TAP || cpus < 2 || !if_nametoindex(net->ifname))
         return 1;
+    if (net->pcap) /* QEMU captures from one queue only */
+        return 1;
     int fd CLEANUP(fd_close) = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd < 0 || net_attach_tap(fd, net, IFF_VNET_HDR | IFF_MULTI_QUEUE) < 0)
         return 1;

@@ -23,11 +23,11 @@ enum netif_flags {
 
 struct netif_ops {
     /**
-     * Send @pkt (taken), an Ethernet frame (an IP packet on loopback). Not necessarily started:
-     * see flush. On a full queue it is dropped and counted. Thread context, may not sleep.
+     * Send @pkt (taken), an Ethernet frame (an IP packet on loopback): at once, or with the burst
+     * it is part of. On a full queue it is dropped and counted. Thread context, may not sleep.
      */
     void (*send)(struct netif *netif, struct pkt *pkt);
-    /** Start what was sent since the last call, where send has not. */
+    /** See that all that was sent leaves: within a tenth of a second, or it is not waited for. */
     void (*flush)(struct netif *netif);
     /** Take received packets now, without waiting for the interrupt: polling under load. */
     void (*poll)(struct netif *netif);
@@ -150,7 +150,7 @@ static inline void netif_send(struct netif *netif, struct pkt *pkt)
     stats->tx_bytes += pkt->total;
     netif->ops->send(netif, pkt);
 }
-/** Ring the doorbells and let go of what waits, on all interfaces. */
+/** See that what was sent leaves, on all interfaces; may take a tenth of a second. */
 void netif_flush_all(void);
 /** Look for received packets on all interfaces, without an interrupt. */
 void netif_poll_all(void);

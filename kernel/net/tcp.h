@@ -58,11 +58,11 @@ struct tcp_entry {
     u32 timer_ms;               /* until it fires */
     u32 send_queue, recv_queue; /* bytes; of a listener: its backlog and waiting connections */
     u32 rto_ms, cwnd;           /* cwnd in segments */
-    struct socket *sock; /* NULL: nobody's; only to be compared or looked into inside of @fn */
-    const struct tcp_conn *conn; /* NULL: a listener, request or TIME-WAIT; likewise */
+    struct socket *sock;   /* NULL: nobody's; only to be compared or looked into inside of @fn */
+    struct tcp_conn *conn; /* NULL: a listener, request or TIME-WAIT; likewise */
 };
 /** TCP_INFO of tcp_entry.conn; inside of @fn. */
 void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info_abi *out);
 /** Call @fn for every listener, connection, request and TIME-WAIT record until it returns non-zero;
- * returns that. @fn runs under a spinlock: it must not sleep nor call TCP. */
+ * returns that. @fn runs under a spinlock: it must not sleep, and of TCP only end .conn. */
 int tcp_for_each(int (*fn)(const struct tcp_entry *entry, void *arg), void *arg);

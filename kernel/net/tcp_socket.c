@@ -6,6 +6,7 @@
 
 #include "lib/string.h"
 #include "net/tcp.h"
+#include "sched/thread.h"
 
 enum { BACKLOG_MAX = SOMAXCONN };
 
@@ -501,6 +502,30 @@ static int stream_ioctl(struct socket *sock, unsigned cmd, uaddr_t arg)
 
 static const struct proto_ops tcp_ops[] = {TCP_OPS(AF_INET), TCP_OPS(AF_INET6)};
 
+/* ---- the end of the machine ---- */
+
+/* What the program leaves open is closed as at the end of any process. */
+static __attribute__((cold)) int close_one(const struct tcp_entry *entry, void *arg)
+{
+    struct tcp_conn *c = entry->conn;
+
+    (void)arg;
+    if (!tcp_can_send(entry->state) || c->route.netif->flags & NETIF_LOOPBACK)
+        return 0;
+    if (entry->sock)
+        begin_close(c);
+    else
+        tcp_conn_abort(c, 0); /* nobody has accepted it */
+    return 0;
+}
+
+static __attribute__((cold)) void close_all(void)
+{
+    sched_stop_programs();
+    (void)tcp_for_each(close_one, NULL); /* which does not fail */
+    netif_flush_all();
+}
+
 bool tcp_init(void)
 {
     static const struct transport transport = {
@@ -516,5 +541,6 @@ bool tcp_init(void)
     transport_register(&transport);
     for (u32 i = 0; i < ARRAY_LEN(tcp_ops); i++)
         proto_register(&tcp_ops[i]);
+    vm_end_hook(close_all);
     return true;
 }

@@ -34,7 +34,7 @@ static void describe_timer(const struct tcp_conn *c, struct tcp_entry *entry)
     }
 }
 
-static void describe_conn(const struct tcp_conn *c, struct tcp_entry *entry)
+static void describe_conn(struct tcp_conn *c, struct tcp_entry *entry)
 {
     *entry = (struct tcp_entry){
         .local = flow_local(&c->flow, c->family),
@@ -62,7 +62,7 @@ static int each_conn(const struct shard *shard, entry_fn *fn, void *arg)
     struct tcp_entry entry;
 
     for (u32 i = 0; i <= shard->conn_mask; i++)
-        for (const struct tcp_conn *c = shard->conns[i]; c; c = c->hash_next) {
+        for (struct tcp_conn *c = shard->conns[i]; c; c = c->hash_next) {
             describe_conn(c, &entry);
             int result = fn(&entry, arg);
             if (result)

@@ -69,13 +69,13 @@ def ping_once(address):
     return command("ping", "-c", "1", "-W", "1", address)
 
 
-def capture(way, ground):
+def capture(way, ground, cpus=1):
     """What --pcap wrote, tcpdump reads: the handshake, the request, the end."""
     need_programs("tcpdump")
-    with namespace(*([TAP] if way == "tap" else [])), tempfile.TemporaryDirectory() as folder:
+    with namespace(*([TAP] if way == "tap" else []), queues=cpus > 1), tempfile.TemporaryDirectory() as folder:
         file, site = os.path.join(folder, "packets"), Site(folder, 1)
         words = ["/usr/bin/python3", "-m", "http.server", "80", "-d", "/site"]
-        options = [*net_options(way, [80]), "--pcap", file, "--file", f"{site.folder}:/site"]
+        options = [*net_options(way, [80]), "--cpus", str(cpus), "--pcap", file, "--file", f"{site.folder}:/site"]
         address = GUEST if way == "tap" else INSIDE["user"]
         with guest(words, options, ground=ground):
             until(lambda: ask(address, 80, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK\r\n"))
@@ -85,6 +85,24 @@ def capture(way, ground):
         for what in (rf"> {server}: Flags \[S\]", rf"{server} > .* Flags \[S\.\]",
                      r"GET / HTTP/1\.0", r"Flags \[F"):
             need(re.search(what, text), f"no '{what}' among {len(text.splitlines())} packets")
+
+
+def left_open(ground):
+    """Whoever speaks with a program hears of its end, though that closes nothing; the first does, the second was
+    not accepted."""
+    script = "import os, socket; s = socket.create_server(('', 80)); s.accept()[0].recv(1); os._exit(0)"
+
+    with namespace(TAP), guest(["/usr/bin/python3", "-c", script], net_options("tap"), ground=ground) as it:
+        def connected():
+            it.need_alive()
+            return socket.create_connection((GUEST, 80), timeout=5)
+        with until(connected) as first, connected() as second:
+            first.sendall(b"x")
+            for link in (first, second):
+                try:
+                    need(link.recv(1) == b"", "something was sent")
+                except ConnectionResetError:
+                    pass
 
 
 def nobody_listens(way, ground):
@@ -150,6 +168,8 @@ def add_to(suite):
     for ground in ("vm", "process"):
         for test in (bad_words, taken_ports, taken_tap, loopback_only, without_a_word):
             suite.add(f"net: {test.__name__} in a {ground}", test, ground)
+        suite.add(f"net: connections left_open in a {ground}", left_open, ground)
+        suite.add(f"net: capture by tap of several queues in a {ground}", capture, "tap", ground, 2)
         for way in ("user", "tap"):
             suite.add(f"net: capture by {way} in a {ground}", capture, way, ground)
             suite.add(f"net: nobody_listens by {way} in a {ground}", nobody_listens, way, ground)
