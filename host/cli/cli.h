@@ -59,12 +59,6 @@ enum option_order {
 };
 
 /**
- * The verb that is meant by the second word of a command like "volume": its place among @verbs.
- * Of another word @err says which verb is near to it, or all there are; then @count is returned.
- */
-size_t cli_verb(const char *word, const char *const *verbs, size_t count, struct err *err);
-
-/**
  * Parse @argv after its first word by @command's options into @values.
  * The words that are left are moved to argv[1...] and their count is put in @words.
  * `--help` prints the help and returns 1: the caller returns 0 at once.  Returns 0 when all is
@@ -72,6 +66,21 @@ size_t cli_verb(const char *word, const char *const *verbs, size_t count, struct
  */
 int cli_options(const struct command *command, int argc, char **argv, enum option_order order,
                 void *values, int *words, struct err *err);
+
+/** A verb of a command that has several, `ingot volume ls`. */
+struct cli_verb {
+    struct command command; /* "volume ls", its options and its help; .run is not used */
+    /* Does it: @options are what cli_verb() was given, @words the words in argv[1...]. */
+    int (*act)(const void *options, int words, char **argv, struct err *err);
+};
+
+/**
+ * Run the verb, one of @verbs, that argv[1] of @command names, with its options parsed into
+ * @values. Returns 0, what the verb failed with, or -ERR_USAGE where there is no verb or an unknown
+ * one; @err then says which one is near to it, or all there are.
+ */
+int cli_verb(const struct command *command, const struct cli_verb *verbs, size_t count, int argc,
+             char **argv, void *values, struct err *err);
 
 /**
  * The target @word is @program of PATH: say so on standard error where this folder has something

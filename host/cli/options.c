@@ -7,6 +7,7 @@
 #include "lib/fs.h"
 #include "lib/types.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,31 +49,6 @@ static int options_unknown(const struct command *command, const char *word, stru
         return err_set(err, ERR_USAGE, "unknown option '%s'; did you mean '--%s'?", word, nearest);
     return err_set(err, ERR_USAGE, "unknown option '%s'; see 'ingot %s --help'", word,
                    command->name);
-}
-
-size_t cli_verb(const char *word, const char *const *verbs, size_t count, struct err *err)
-{
-    static const char *const others[][2] = {
-        {"list", "ls"}, {"remove", "rm"}, {"delete", "rm"}, {"copy", "cp"}, {"usage", "df"}};
-    struct buf list CLEANUP(buf_free) = {0};
-    const char *nearest = str_nearest(word, verbs, count);
-
-    for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (strcmp(word, others[i][0]) == 0)
-            nearest = others[i][1];
-    size_t hint = count;
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(word, verbs[i]) == 0)
-            return i;
-        if (nearest && strcmp(nearest, verbs[i]) == 0)
-            hint = i;
-        buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 == count ? " and " : ", ", verbs[i]);
-    }
-    if (hint < count)
-        err_set(err, ERR_USAGE, "unknown '%s'; did you mean '%s'?", word, verbs[hint]);
-    else
-        err_set(err, ERR_USAGE, "unknown '%s'; there are %s", word, buf_text(&list));
-    return count;
 }
 
 /* Finds the option that @word names, and the value glued to it, if any. */
@@ -198,6 +174,73 @@ int cli_options(const struct command *command, int argc, char **argv, enum optio
     argv[kept] = NULL;
     *words = kept - 1;
     return 0;
+}
+
+/* Where "ls" begins in "volume ls". */
+static const char *options_verb_word(const struct cli_verb *verb)
+{
+    return strchr(verb->command.name, ' ') + 1;
+}
+
+/* "create, ls or rm", for @last " or ". */
+static void options_list_verbs(struct buf *list, const struct cli_verb *verbs, size_t count,
+                               const char *last)
+{
+    for (size_t i = 0; i < count; i++)
+        buf_printf(list, "%s%s",
+                   i == 0           ? ""
+                   : i + 1 == count ? last
+                                    : ", ",
+                   options_verb_word(&verbs[i]));
+}
+
+/* The verb that @word is; NULL with @err set, which says which one is near to it, or all. */
+static const struct cli_verb *options_find_verb(const char *word, const struct cli_verb *verbs,
+                                                size_t count, struct err *err)
+{
+    static const char *const others[][2] = {
+        {"list", "ls"}, {"remove", "rm"}, {"delete", "rm"}, {"copy", "cp"}, {"usage", "df"}};
+    struct buf list CLEANUP(buf_free) = {0};
+    const char *names[16];
+
+    assert(count <= ARRAY_LEN(names));
+    for (size_t i = 0; i < count; i++) {
+        names[i] = options_verb_word(&verbs[i]);
+        if (strcmp(word, names[i]) == 0)
+            return &verbs[i];
+    }
+    const char *nearest = str_nearest(word, names, count);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        for (size_t k = 0; k < count; k++)
+            if (strcmp(word, others[i][0]) == 0 && strcmp(names[k], others[i][1]) == 0)
+                nearest = names[k];
+    options_list_verbs(&list, verbs, count, " and ");
+    if (nearest)
+        err_set(err, ERR_USAGE, "unknown '%s'; did you mean '%s'?", word, nearest);
+    else
+        err_set(err, ERR_USAGE, "unknown '%s'; there are %s", word, buf_text(&list));
+    return NULL;
+}
+
+int cli_verb(const struct command *command, const struct cli_verb *verbs, size_t count, int argc,
+             char **argv, void *values, struct err *err)
+{
+    int words;
+
+    if (argc < 2 || argv[1][0] == '-') { /* --help, or a mistake */
+        struct buf list CLEANUP(buf_free) = {0};
+        int status = cli_options(command, argc, argv, OPTIONS_FIRST, values, &words, err);
+        options_list_verbs(&list, verbs, count, " or ");
+        return status ? min(status, 0) : err_set(err, ERR_USAGE, "what? %s", buf_text(&list));
+    }
+    const struct cli_verb *verb = options_find_verb(argv[1], verbs, count, err);
+    if (!verb)
+        return -ERR_USAGE;
+    int status =
+        cli_options(&verb->command, argc - 1, argv + 1, OPTIONS_ANYWHERE, values, &words, err);
+    if (!status)
+        status = verb->act(values, words, argv + 1, err);
+    return min(status, 0);
 }
 
 int cli_format(const char *format, bool *json, struct err *err)

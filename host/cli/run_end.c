@@ -13,6 +13,7 @@
 #include "vm/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -248,6 +249,15 @@ static int run_open_trace(struct run_printer *printer, const char *path, struct 
     return printer->trace ? 0 : err_errno(err, errno, "--trace: '%s'", path);
 }
 
+/* That a drawing cannot be written is better known before the program has run than after. */
+static int run_check_drawing(const char *option, const char *path, struct err *err)
+{
+    if (!path)
+        return 0;
+    int fd CLEANUP(fd_close) = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    return fd < 0 ? err_errno(err, errno, "--%s: '%s'", option, path) : 0;
+}
+
 static void run_printer_fini(struct run_printer *printer)
 {
     symbols_fini(&printer->symbols);
@@ -295,6 +305,10 @@ int run_guest(const struct run_guest *guest, const struct run_options *options, 
     report.symbolize = run_symbolize;
     report.context = &printer;
     int failed = run_open_trace(&printer, options->trace, err);
+    if (!failed)
+        failed = run_check_drawing("profile", options->profile, err);
+    if (!failed)
+        failed = run_check_drawing("boot-chart", options->boot_chart, err);
     if (failed)
         return failed;
     fflush(stdout); /* what was said so far comes before what the program says */

@@ -220,11 +220,14 @@ static void system_print(const struct system_row *rows, size_t nr, bool json)
     }
 }
 
-static int system_df_run(const struct system_options *options, struct err *err)
+static int system_df_run(const void *values, int words, char **argv, struct err *err)
 {
+    const struct system_options *options = values;
     struct system_row rows[3] = {0};
     bool json = false;
 
+    if (words)
+        return err_set(err, ERR_USAGE, "'%s' is too much", argv[1]);
     int failed = cli_format(options->format, &json, err);
     if (!failed)
         failed = system_images(&rows[0], err);
@@ -237,13 +240,15 @@ static int system_df_run(const struct system_options *options, struct err *err)
     return failed;
 }
 
-static int system_prune_run(const struct system_options *options, struct err *err)
+static int system_prune_run(const void *values, int words, char **argv, struct err *err)
 {
     struct strs used CLEANUP(strs_free) = {0}, deleted CLEANUP(strs_free) = {0};
     struct store_usage before, after;
     char size[16];
 
-    (void)options;
+    (void)values;
+    if (words)
+        return err_set(err, ERR_USAGE, "'%s' is too much", argv[1]);
     int failed = system_used(&used, err);
     if (!failed)
         failed = store_measure(&used, &before, err);
@@ -260,10 +265,7 @@ static int system_prune_run(const struct system_options *options, struct err *er
     return 0;
 }
 
-static const struct {
-    struct command command; /* for its options and its help; run goes through .act */
-    int (*act)(const struct system_options *options, struct err *err);
-} system_verbs[] = {
+static const struct cli_verb system_verbs[] = {
     {{"system df", "Show what images, instances and volumes take of the disk", "[OPTIONS]",
       df_specs,
       "RECLAIMABLE: images that 'ingot system prune' removes, instances that have ended, volumes\n"
@@ -281,26 +283,9 @@ static const struct {
 static int system_run(int argc, char **argv, struct err *err)
 {
     struct system_options options = {0};
-    const char *verb = argc > 1 ? argv[1] : NULL;
-    int words;
 
-    if (!verb || *verb == '-') /* --help, or a mistake */
-        return cli_options(&command_system, argc, argv, OPTIONS_FIRST, &options, &words, err) > 0
-                   ? 0
-                   : err_set(err, ERR_USAGE, "what? df or prune");
-    const char *verbs[ARRAY_LEN(system_verbs)];
-    for (size_t k = 0; k < ARRAY_LEN(verbs); k++)
-        verbs[k] = system_verbs[k].command.name + strlen("system ");
-    size_t i = cli_verb(verb, verbs, ARRAY_LEN(verbs), err);
-    if (i == ARRAY_LEN(verbs))
-        return -ERR_USAGE;
-    int status = cli_options(&system_verbs[i].command, argc - 1, argv + 1, OPTIONS_ANYWHERE,
-                             &options, &words, err);
-    if (!status && words)
-        return err_set(err, ERR_USAGE, "'%s' is too much", argv[2]);
-    if (!status)
-        status = system_verbs[i].act(&options, err);
-    return min(status, 0);
+    return cli_verb(&command_system, system_verbs, ARRAY_LEN(system_verbs), argc, argv, &options,
+                    err);
 }
 
 const struct command command_system = {

@@ -43,9 +43,9 @@ static const struct option_spec no_specs[] = {
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL},
 };
 
-static int volume_create_run(const struct volume_options *options, int words, char **argv,
-                             struct err *err)
+static int volume_create_run(const void *values, int words, char **argv, struct err *err)
 {
+    const struct volume_options *options = values;
     u64 bytes = VOLUME_DEFAULT_BYTES;
 
     if (words != 1)
@@ -83,9 +83,9 @@ static void volume_print_row(const struct volume *volume)
            volume->user ? volume->user : "-");
 }
 
-static int volume_ls_run(const struct volume_options *options, int words, char **argv,
-                         struct err *err)
+static int volume_ls_run(const void *values, int words, char **argv, struct err *err)
 {
+    const struct volume_options *options = values;
     struct strs names CLEANUP(strs_free) = {0};
     bool json = false;
 
@@ -117,12 +117,11 @@ static int volume_ls_run(const struct volume_options *options, int words, char *
     return 0;
 }
 
-static int volume_inspect_run(const struct volume_options *options, int words, char **argv,
-                              struct err *err)
+static int volume_inspect_run(const void *values, int words, char **argv, struct err *err)
 {
     json_t *list CLEANUP(json_put) = json_array();
 
-    (void)options;
+    (void)values;
     if (!words)
         return err_set(err, ERR_USAGE, "which volume? 'ingot volume ls' lists them");
     for (int i = 1; i <= words; i++) {
@@ -138,9 +137,9 @@ static int volume_inspect_run(const struct volume_options *options, int words, c
 }
 
 /* All that can be removed goes; the first failure is what is reported. */
-static int volume_rm_run(const struct volume_options *options, int words, char **argv,
-                         struct err *err)
+static int volume_rm_run(const void *values, int words, char **argv, struct err *err)
 {
+    const struct volume_options *options = values;
     int first = 0;
 
     if (!words)
@@ -158,9 +157,9 @@ static int volume_rm_run(const struct volume_options *options, int words, char *
     return first;
 }
 
-static int volume_prune_run(const struct volume_options *options, int words, char **argv,
-                            struct err *err)
+static int volume_prune_run(const void *values, int words, char **argv, struct err *err)
 {
+    const struct volume_options *options = values;
     struct strs names CLEANUP(strs_free) = {0};
     struct buf unused CLEANUP(buf_free) = {0};
 
@@ -188,14 +187,13 @@ static const char *volume_colon(const char *word)
     return colon && colon[1] == '/' && !memchr(word, '/', (size_t)(colon - word)) ? colon : NULL;
 }
 
-static int volume_cp_run(const struct volume_options *options, int words, char **argv,
-                         struct err *err)
+static int volume_cp_run(const void *values, int words, char **argv, struct err *err)
 {
     const char *from = words == 2 ? volume_colon(argv[1]) : NULL;
     const char *to = words == 2 ? volume_colon(argv[2]) : NULL;
     struct volume volume CLEANUP(volume_free) = {0};
 
-    (void)options;
+    (void)values;
     if (!from == !to)
         return err_set(err, ERR_USAGE, "one of FROM and TO is NAME:/PATH, the other a path here");
     const char *word = from ? argv[1] : argv[2];
@@ -215,10 +213,7 @@ static int volume_cp_run(const struct volume_options *options, int words, char *
                 : volume_copy_in(volume.path, argv[1], to + 1, err);
 }
 
-static const struct {
-    struct command command; /* for its options and its help; run goes through .act */
-    int (*act)(const struct volume_options *options, int words, char **argv, struct err *err);
-} volume_verbs[] = {
+static const struct cli_verb volume_verbs[] = {
     {{"volume create", "Make a volume", "[OPTIONS] NAME", create_specs, NULL, NULL, 0},
      volume_create_run},
     {{"volume ls", "List volumes", "[OPTIONS]", ls_specs, NULL, NULL, 0}, volume_ls_run},
@@ -239,25 +234,11 @@ static const struct {
 static int volume_run(int argc, char **argv, struct err *err)
 {
     struct volume_options options = {0};
-    const char *verb = argc > 1 ? argv[1] : NULL;
-    int words;
 
-    if (!verb || *verb == '-') /* --help, or a mistake */
-        return cli_options(&command_volume, argc, argv, OPTIONS_FIRST, &options, &words, err) > 0
-                   ? 0
-                   : err_set(err, ERR_USAGE, "what? create, ls, inspect, cp, rm or prune");
-    const char *verbs[ARRAY_LEN(volume_verbs)];
-    for (size_t k = 0; k < ARRAY_LEN(verbs); k++)
-        verbs[k] = volume_verbs[k].command.name + strlen("volume ");
-    size_t i = cli_verb(verb, verbs, ARRAY_LEN(verbs), err);
-    if (i == ARRAY_LEN(verbs))
-        return -ERR_USAGE;
-    int status = cli_options(&volume_verbs[i].command, argc - 1, argv + 1, OPTIONS_ANYWHERE,
-                             &options, &words, err);
-    if (!status)
-        status = volume_verbs[i].act(&options, words, argv + 1, err);
+    int failed =
+        cli_verb(&command_volume, volume_verbs, ARRAY_LEN(volume_verbs), argc, argv, &options, err);
     strs_free(&options.labels);
-    return min(status, 0);
+    return failed;
 }
 
 const struct command command_volume = {
