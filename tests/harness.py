@@ -14,6 +14,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 INGOT = os.path.join(BUILD, "ingot")
+PATIENCE = 3  # deadlines are those of a quiet machine of today: others may be slower, or busy
 os.environ.setdefault("INGOT_ISOLATION", "vm")  # what a test does not say, whatever this machine has
 
 
@@ -47,10 +48,11 @@ class Result:
 
 
 def run(command, timeout=60, stdin=b"", env=None, cwd=None, interrupt_after=None):
-    """Run a command in a process group of its own; past the deadline all of the group is killed.
+    """Run a command in a process group of its own; long past the deadline all of the group is killed.
 
     interrupt_after: send SIGINT to the group after so many seconds, as Ctrl-C would."""
     start = time.monotonic()
+    timeout *= PATIENCE
     full_env = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(env or {})}
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, env=full_env, cwd=cwd, start_new_session=True)
@@ -110,7 +112,7 @@ def children_of(pid, deep=True):
 
 def wait_ended(pids, deadline=20):
     """What a killed process had started is ended by the kernel, in its turn. True: all of them are."""
-    end = time.monotonic() + deadline
+    end = time.monotonic() + deadline * PATIENCE
     while any(alive(pid) for pid in pids) and time.monotonic() < end:
         time.sleep(0.01)
     return not any(alive(pid) for pid in pids)

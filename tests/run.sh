@@ -17,8 +17,8 @@ for arg; do
 done
 [ ${#sections[@]} -eq 0 ] && sections=(check unit runner guest fuzz e2e)
 
-# Long enough for any honest run on two slow cores; a section that hangs still ends.
-declare -A seconds=([check]=600 [unit]=900 [runner]=300 [guest]=1200 [fuzz]=900 [e2e]=1800)
+# Several times what two cores of today take; a section that hangs still ends.
+declare -A seconds=([check]=1200 [unit]=1800 [runner]=900 [guest]=2400 [fuzz]=1200 [e2e]=5400)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

@@ -5,10 +5,10 @@ source "$(dirname "$0")/report.sh"
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 
 # --long: so many power cuts and other storms on ext4 as the issue asks for.
-limit=300 # a busy host makes ten seconds of work last two minutes
+limit=600 # a busy host makes ten seconds of work last two minutes
 [ "${1:-}" = --long ] && limit=2400 && export EXT4_SEEDS=1000
 
-run_test "unit: build" 300 ninja -C "$build" --quiet -j2 unit-tests
+run_test "unit: build" 900 ninja -C "$build" --quiet -j2 unit-tests
 for program in "$build"/tests/unit/*_test; do
     [ -x "$program" ] || continue
     module=$(basename "$program" _test)

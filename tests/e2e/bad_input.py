@@ -1,4 +1,5 @@
 """Bad input gets one clear line, a status, and nothing left behind."""
+import contextlib
 import os
 import random
 import re
@@ -167,7 +168,7 @@ def test_too_little_memory():
             need("panic" not in result.errors(), f"{size}: a panic\n{result.show()}")
         advice = re.search(r"-m (\d+M) may do", result.errors()).group(1)
         home.good("run", "-m", advice, "/usr/bin/python3", "-c", "1", timeout=30)
-        need(time.monotonic() - started < 25, "the VM did not end at once")
+        need(time.monotonic() - started < 75, "the VM did not end at once")
 
 
 def test_a_program_that_wants_too_much():
@@ -325,20 +326,29 @@ def test_a_qemu_that_dies_at_once():
 
 
 def start_sleeper(home):
-    child = subprocess.Popen([INGOT, "run", "/bin/sleep", "30"], env={**os.environ, **home.env()},
+    child = subprocess.Popen([INGOT, "run", "/bin/sleep", "900"], env={**os.environ, **home.env()},
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              start_new_session=True)
     return child
 
 
+def is_qemu(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii") as file:
+        return file.read().startswith("qemu")
+    return False
+
+
 def test_qemu_killed_in_the_middle():
     with Home() as home:
         child = start_sleeper(home)
-        time.sleep(1.5)
+        end = time.monotonic() + 60
+        while not any(is_qemu(pid) for pid in children_of(child.pid)) and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(0.5)
         victims = children_of(child.pid)
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
-        _, err = child.communicate(timeout=15)
+        _, err = child.communicate(timeout=60)
         need(victims, "it had no children")
         need(child.returncode == 125 and err.strip(), f"status {child.returncode}: {err.decode()}")
         need(not home.leftovers(), f"left behind: {home.leftovers()}")
@@ -351,10 +361,10 @@ def interrupt_after(delay):
         family = children_of(child.pid)
         os.killpg(child.pid, signal.SIGINT)
         try:
-            child.communicate(timeout=20)
+            child.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
-            raise Failure(f"after {delay:.3f} s: still running 20 s later") from None
+            raise Failure(f"after {delay:.3f} s: still running 60 s later") from None
         need(child.returncode != 0, f"after {delay:.3f} s: status 0")
         need(wait_ended(family, 5), f"after {delay:.3f} s: processes left behind")
         need(not home.leftovers(), f"after {delay:.3f} s: left behind {home.leftovers()}")

@@ -95,14 +95,14 @@ def watchdog():
                 raise Skip("this user may not trace")
             libc.ptrace(PTRACE_INTERRUPT, held, 0, 0)
             os.waitpid(held, 0x40000000)  # __WALL
-            said, end = b"", time.monotonic() + 90
+            said, end = b"", time.monotonic() + 270
             os.set_blocking(guest.stderr.fileno(), False)
             while b"watchdog" not in said and time.monotonic() < end:
                 said += guest.stderr.read() or b""
                 time.sleep(0.1)
             libc.ptrace(PTRACE_DETACH, held, 0, 0)
             need(b"has not come to a safe point for 10 s" in said, f"nobody noticed: {said!r}")
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while said.count(b"cpu ") < 2 and time.monotonic() < end:
                 said += guest.stderr.read() or b""
                 time.sleep(0.1)
@@ -133,13 +133,15 @@ def work(i):
 threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]
 [t.start() for t in threads]
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-end, mine = time.monotonic() + 3, 0
-while time.monotonic() < end:
+begun, mine = time.monotonic(), 0
+def fair():
+    return alarms >= 3 and mine and min(turns) * 100 > max(turns)
+while (took := time.monotonic() - begun) < 3 or (took < 30 and not fair()):  # a busy host gives few turns in 3 s
     mine += 1
 stop = True
 [t.join() for t in threads]
 signal.setitimer(signal.ITIMER_REAL, 0)
-print("fair" if alarms >= 3 and mine and min(turns) * 100 > max(turns) else (alarms, mine, turns))
+print("fair" if fair() else (alarms, mine, turns))
 """
 
 

@@ -23,7 +23,7 @@ def memcached(options, _folder):
                 value = os.urandom(1 + number * 997 + i * 1009)
                 store = b"set k%d 0 0 %d\r\n%s\r\nget k%d\r\n" % (number, len(value), value, number)
                 answer = wanted + b"VALUE k%d 0 %d\r\n%s\r\nEND\r\n" % (number, len(value), value)
-                need(ask(GUEST, 11211, store, answer, timeout=20), f"client {number}: value {i} came back changed")
+                need(ask(GUEST, 11211, store, answer, timeout=60), f"client {number}: value {i} came back changed")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             list(pool.map(client, range(8)))
 
@@ -41,7 +41,7 @@ def nginx(options, folder):
             for got in pool.map(fetch, [f"http://{GUEST}/large.bin"] * 8):
                 same(got, site.large, "one of eight at once")
         for _ in range(200):
-            need(ask(GUEST, 80, GET, OK), "no page")
+            need(ask(GUEST, 80, GET, OK, timeout=30), "no page")
 
 
 def redis(options, folder):

@@ -245,8 +245,8 @@ def card(name):
                  "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:80"], stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT)
         try:
-            answer, why = fetch(port, time.monotonic() + 40), ""
-            child.wait(timeout=20)
+            answer, why = fetch(port, time.monotonic() + 120), ""
+            child.wait(timeout=60)
         except (Failure, subprocess.TimeoutExpired) as failure:
             why = str(failure)
         finally:
@@ -272,7 +272,7 @@ class Guest:
                  "-serial", "stdio", "-qmp", f"unix:{monitor},server=on,wait=off", *words],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         self.link = socket.socket(socket.AF_UNIX)
-        for _ in range(100):
+        for _ in range(600):
             with contextlib.suppress(OSError):
                 self.link.connect(monitor)
                 break
@@ -294,7 +294,7 @@ class Guest:
         with open(self.log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def until(self, seen, what, seconds=40):
+    def until(self, seen, what, seconds=120):
         """Wait until seen() is true."""
         end = time.monotonic() + seconds
         while not seen():
@@ -326,7 +326,7 @@ def power_button(name):
                    "console=ttyS0 loglevel=6 init=device -- sleep") as guest:
             guest.says("device: waiting")
             guest.ask("system_powerdown")
-            guest.child.wait(timeout=20)
+            guest.child.wait(timeout=60)
             wants(guest.text(), "acpi: power button", "device: signal 15", "ingot: exit 0")
             need(guest.child.returncode == 0, f"status {guest.child.returncode}")
 
@@ -365,7 +365,7 @@ def balloon():
             guest.ask("balloon", value=1 << 20)  # more than it can give
             guest.until(lambda: actual() < 16, f"{actual()} MiB")
             guest.ask("system_powerdown")
-            guest.child.wait(timeout=20)
+            guest.child.wait(timeout=60)
             wants(guest.text(), "device: signal 15", "ingot: exit 0")
 
 
@@ -489,7 +489,7 @@ def settings_by_metadata():
         start = time.monotonic()
         log = machine(*net, line=f"{ip} ingot.config=ec2 init=device")
         wants(log, "instance: no settings from ec2", "ingot: exit 0")
-        need(time.monotonic() - start < 20, "nobody answers, and the start takes too long")
+        need(time.monotonic() - start < 60, "nobody answers, and the start takes too long")
 
 
 def screen_font():
@@ -539,7 +539,7 @@ def screen(name):
             guest.says("device: waiting")
             shows(guest, "no driver for 1b36:0005", "device: waiting")
             guest.ask("system_powerdown")
-            guest.child.wait(timeout=20)
+            guest.child.wait(timeout=60)
         line = "console=tty0 loglevel=6 init=device " + " ".join(f"V{i}=number-{i}" for i in range(60)) + " -- show hello"
         with Guest(folder, *base, line, "-no-shutdown") as guest:  # sixty lines: more than there are rows
             shows(guest, "device: env V59=number-59", "ingot: exit 0")

@@ -38,9 +38,10 @@ def disk(folder):
     return path, hashlib.md5(data).hexdigest()
 
 
-def start(folder, path, seconds, *words):
+def start(folder, path, letter, *words):
+    """A guest whose device process is killed when it says @letter, if there is one."""
     line = "console=ttyS0 loglevel=4 root=/dev/vda init=/bin/busybox " + with_clock() + " -- " + " ".join(words)
-    return run([helper(folder), os.path.join(BUILD, "ingot-kernel"), path, str(seconds), line], timeout=60)
+    return run([helper(folder), os.path.join(BUILD, "ingot-kernel"), path, letter, line], timeout=60)
 
 
 def with_clock():
@@ -54,7 +55,7 @@ def root_on_a_disk():
     need_programs("busybox", "mkfs.erofs")
     with tempfile.TemporaryDirectory() as folder:
         path, digest = disk(folder)
-        result = start(folder, path, 0, "md5sum", "/data")
+        result = start(folder, path, "", "md5sum", "/data")
         need(digest in result.text(), f"not the file's bytes\n{result.show()}")
         need("ingot: exit 0" in result.errors() and "device process: 0" in result.errors(), result.show())
 
@@ -64,10 +65,10 @@ def a_disk_that_is_gone():
     need_programs("busybox", "mkfs.erofs")
     with tempfile.TemporaryDirectory() as folder:
         path, _ = disk(folder)
-        wait = "i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done"
-        result = start(folder, path, 1, "sh", "-c", f'"{wait}; read x < /data; echo still here"')
-        need("shut off" in result.errors(), "it was not missed: the guest was not slow enough\n" + result.show())
-        gone = "I/O error" in result.errors() or "ingot: signal 7" in result.errors()
+        wait = "echo X; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
+        result = start(folder, path, "X", "sh", "-c", f'"{wait}; read x < /data || echo lost >&2"')
+        need("shut off" in result.errors(), "it was not missed\n" + result.show())
+        gone = "lost" in result.errors() or "ingot: signal 7" in result.errors()
         need(gone and "device process: 9" in result.errors(), result.show())
 
 

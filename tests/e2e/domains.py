@@ -27,9 +27,9 @@ libvirtd -f /run/libvirtd.conf >"$1/$2/said" 2>&1 & daemon=$!
 uri() { echo "qemu+unix:///system?socket=$folder/$1/libvirt-sock"; }
 folder=$1
 virsh() { timeout -k 5 120 virsh -q "$@" </dev/null 2>&1; }
-ready() { for i in $(seq 100); do [ -S "$folder/$1/libvirt-sock" ] && break; sleep 0.1; done; }
+ready() { for i in $(seq 600); do [ -S "$folder/$1/libvirt-sock" ] && break; sleep 0.1; done; }
 ready $2
-lines() { for i in $(seq 100); do [ "$(wc -l < "$folder/console")" -gt "$1" ] && break; sleep 0.1; done; wc -l < "$folder/console"; }
+lines() { for i in $(seq 600); do [ "$(wc -l < "$folder/console")" -gt "$1" ] && break; sleep 0.1; done; wc -l < "$folder/console"; }
 on() { echo "$* -> $(where=$1; shift; virsh -c "$(uri $where)" "$@" || echo failed)"; }
 step() { echo "$* -> $(virsh -c "$(uri a)" "$@" || echo failed)"; }
 """
@@ -48,7 +48,7 @@ step restore "$1/saved"
 n=$(lines $((n + 3)))
 step domstate machine
 step shutdown machine
-for i in $(seq 100); do [ "$(virsh -c "$(uri a)" domstate machine)" = 'shut off' ] && break; sleep 0.1; done
+for i in $(seq 600); do [ "$(virsh -c "$(uri a)" domstate machine)" = 'shut off' ] && break; sleep 0.1; done
 step domstate machine
 step undefine machine
 kill $daemon $log
@@ -56,7 +56,7 @@ wait
 """
 # The other host only waits; the first one's virsh speaks to both.
 OTHER = SETUP + r"""
-for i in $(seq 600); do [ -e "$1/done" ] && break; sleep 0.2; done
+for i in $(seq 1800); do [ -e "$1/done" ] && break; sleep 0.2; done
 kill $daemon $log
 wait
 """

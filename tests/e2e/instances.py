@@ -14,7 +14,7 @@ import termios
 import time
 
 from commands import Home
-from harness import INGOT, Skip, alive, children_of, need
+from harness import INGOT, PATIENCE, Skip, alive, children_of, need
 from netlab import find
 from tools import free_port
 
@@ -25,7 +25,7 @@ SLEEP = ["/bin/sleep", "1000"]
 
 def until(condition, deadline=10, step=0.02):
     """Wait for something to become true; who needs it asks again."""
-    end = time.monotonic() + deadline
+    end = time.monotonic() + deadline * PATIENCE
     while not condition() and time.monotonic() < end:
         time.sleep(step)
 
@@ -130,7 +130,7 @@ def fifty_at_once():
         need(all("in use" in result.errors() for result in many if result.status), "another error than the name")
         need(len(lab.good("ps", "-q").split()) == 27, "ps does not show all")
         times = [lab.ingot("ps").seconds for _ in range(5)]
-        need(min(times) < 0.1, f"ps takes {min(times):.3f} s")
+        need(min(times) < 0.5, f"ps takes {min(times):.3f} s")  # 0.02 on a quiet machine; it asks none of them
 
 
 def killed_supervisor(ground):
@@ -230,7 +230,7 @@ def log_daemons():
         with Lab() as lab, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
             path = os.path.join(lab.path, "daemon")
             daemon.bind(path)
-            daemon.settimeout(10)
+            daemon.settimeout(60)
             lab.start("a", "--log-driver", driver, "--log-opt", f"address=unixgram://{path}", "--log-opt", "tag=mark",
                       program=["/bin/echo", "hello"])
             got = daemon.recv(4096)
@@ -265,7 +265,7 @@ def full_disk():
 
 def attached():
     with Lab() as lab:
-        lab.start("a", "--allow-exec", "/bin/sleep", ground="vm", program=["/bin/sh", "-c", "/bin/sleep 2; echo out; echo err >&2; exit 3"])
+        lab.start("a", "--allow-exec", "/bin/sleep", ground="vm", program=["/bin/sh", "-c", "/bin/sleep 4; echo out; echo err >&2; exit 3"])
         result = lab.ingot("attach", "a", timeout=30)
         need(result.status == 3 and result.out == b"out\n" and result.err == b"err\n", f"not what it said\n{result.show()}")
         lab.refused("attach", "--detach-keys", "ctrl-p,strg-q", "a", why="neither a character nor ctrl-X", status=2)
@@ -295,7 +295,7 @@ def spoken_with(ground):
         said = b"".join(b"said " + line for line in text.splitlines(True))
         heard = result.out.replace(b"said ping\n", b"")
         need(result.status == 3 and heard == said, f"status {result.status}, {len(heard)} of {len(said)}")
-        need(deaf.wait(20) == 3, "another sees another end")
+        need(deaf.wait(60) == 3, "another sees another end")
         with open(path, "rb") as file:
             heard = file.read().replace(b"said ping\n", b"")
         need(heard == said, f"another saw {len(heard)} of {len(said)}")
@@ -316,7 +316,7 @@ class Typist:
 
     def type(self, text, answer, deadline=60):
         """Until @answer comes, which is not what was typed."""
-        said, end = b"", time.monotonic() + deadline
+        said, end = b"", time.monotonic() + deadline * PATIENCE
         os.write(self.fd, text)
         while answer not in said and time.monotonic() < end:
             if select.select([self.fd], [], [], 0.1)[0]:
@@ -327,7 +327,7 @@ class Typist:
     def end(self):
         """Its status; what is left on the terminal goes."""
         with contextlib.suppress(OSError):
-            while select.select([self.fd], [], [], 20)[0] and os.read(self.fd, 65536):
+            while select.select([self.fd], [], [], 20 * PATIENCE)[0] and os.read(self.fd, 65536):
                 pass
         os.close(self.fd)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -387,7 +387,7 @@ def signals_passed_on():
             need(child.stdout.readline() == b"x\n", "nothing said")
             child.send_signal(signal.SIGINT)
             child.stdout.read()
-            need(child.wait(20) == status, f"{word}: status {child.returncode}")
+            need(child.wait(60) == status, f"{word}: status {child.returncode}")
         lab.is_now("a", "exited")
 
 
@@ -400,7 +400,7 @@ def in_the_foreground():
             lab.refused("logs", "f", why="its own terminal")
             lab.refused("pause", "f", why="runs on a terminal")
             lab.good("stop", "f")
-            need(child.wait(10) == 143, f"status {child.returncode}")
+            need(child.wait(60) == 143, f"status {child.returncode}")
             need(lab.row("f") is None, "left behind")
         finally:
             child.kill()

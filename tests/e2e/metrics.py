@@ -66,7 +66,7 @@ def call(path, request, lines):
     """Say something on an operator's line: what came back when it had @lines lines."""
     said = b""
     with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(20)
+        line.settimeout(60)
         line.connect(path)
         line.send(request)
         while said.count(b"\n") < lines:
@@ -131,7 +131,7 @@ def served():
         try:
             until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
             with socket.create_connection(("127.0.0.1", port)):  # says nothing
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
                     need(parse(answer.read().decode())["ingot_up", "a", ""] == 1, "not up")
             with contextlib.suppress(urllib.error.HTTPError):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=20)
@@ -140,7 +140,7 @@ def served():
             lab.refused("metrics", "--listen", "nowhere", why="is not [ADDRESS:]PORT", status=2)
         finally:
             child.send_signal(signal.SIGINT)
-            need(child.wait(10) == -signal.SIGINT, "Ctrl-C does not end it")
+            need(child.wait(60) == -signal.SIGINT, "Ctrl-C does not end it")
 
 
 def add_to(suite):

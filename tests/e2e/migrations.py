@@ -10,10 +10,10 @@ import subprocess
 import threading
 import time
 
-from harness import INGOT, Failure, children_of, need
+from harness import INGOT, PATIENCE, Failure, children_of, need
 from instances import Lab, until
 from netlab import GUEST, HOST, bridge, command, find, namespace, need_programs
-from snapshots import Guest
+from snapshots import CLOCK_SECONDS, Guest
 
 REDIS = ["/usr/bin/redis-server", "--protected-mode", "no", "--save", "", "--bind", "0.0.0.0"]
 
@@ -51,7 +51,7 @@ def tap_word(tap):
 
 
 def connect(address, deadline=30):
-    end = time.monotonic() + deadline
+    end = time.monotonic() + deadline * PATIENCE
     while True:
         try:
             return socket.create_connection(address, timeout=30)
@@ -103,6 +103,12 @@ def check_writes(address, writers):
                     need(value == f"{key}\r\n".encode(), f"lost: k:{writer.number}:{key} is {length}{value}")
 
 
+def write_more(writers):
+    """A hundred keys each."""
+    before = [writer.acknowledged for writer in writers]
+    until(lambda: all(writer.fault or writer.acknowledged >= n + 100 for writer, n in zip(writers, before)), deadline=60)
+
+
 def stood_still(result):
     need(result.status == 0, f"status {result.status}\n{result.show()}")
     return int(re.search(r"stood still for (\d+) ms", result.errors()).group(1))
@@ -116,16 +122,15 @@ def under_load(*options):
         writers = [Writer(address, number) for number in range(4)]
         for writer in writers:
             writer.start()
-        time.sleep(0.5)
+        write_more(writers)
         ms = stood_still(lab.ingot("migrate", *options, "--net", tap_word("tap1"), "cache", lab.other))
         lab.need_only([], ["cache"])
-        time.sleep(0.3)
+        write_more(writers)
         back = stood_still(lab.there("migrate", *options, "--net", tap_word("tap0"), "cache", lab.state))
         lab.need_only(["cache"], [])
-        time.sleep(0.3)
+        write_more(writers)
         check_writes(address, writers)
-        need(all(writer.acknowledged > 100 for writer in writers), "hardly anything was written")
-        need(ms < 2000 and back < 2000, f"it stood still for {ms} and {back} ms")
+        need(ms < 6000 and back < 6000, f"it stood still for {ms} and {back} ms")
 
 
 def pre_copy_under_load():
@@ -170,9 +175,9 @@ def frames_at_the_old_tap_arrive():
         while mover.is_alive() or len(sent) < 100:
             sent.add(b"%d" % len(sent))
             client.send(b"%d" % (len(sent) - 1))
-            time.sleep(0.005)
+            time.sleep(0.01)  # a tap keeps 500 while nobody takes them
         mover.join()
-        until(lambda: sent <= answers, 5)
+        until(lambda: sent <= answers, 20)
         stop.set()
         listener.join()
         lab.need_only([], ["echo"])
@@ -187,7 +192,7 @@ def with_ports():
         lab.need_only([], ["a"])
         after = guest.ask()
         need(after[0] == before[0] + 1 and after[2] == before[2], f"another guest: {before}, {after}")
-        need(after[3] < 1.5, f"its clock is off by {after[3]} s")
+        need(after[3] < CLOCK_SECONDS, f"its clock is off by {after[3]} s")
         need(lab.there("logs", "a").status == 0, "no logs there")
         need(lab.there("stop", "a").status == 0, "cannot be stopped there")
         need(lab.there("start", "a").status == 0, "cannot be started there")
@@ -242,7 +247,7 @@ def cut_in_the_middle():
             for helper in children_of(child.pid, deep=False):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(helper, signal.SIGKILL)
-            errors = child.communicate(timeout=60)[1].decode()
+            errors = child.communicate(timeout=180)[1].decode()
             if child.returncode == 0:  # it was there already
                 stood_still(lab.there("migrate", "a", lab.state))
             else:
@@ -266,7 +271,7 @@ def interrupted():
             child = start_migration(lab)
             time.sleep(delay)
             child.send_signal(signal.SIGTERM)
-            child.communicate(timeout=60)
+            child.communicate(timeout=180)
             if child.returncode == 0:
                 stood_still(lab.there("migrate", "a", lab.state))
             calls += 1
@@ -311,7 +316,7 @@ def word_lost():
         until(runs, deadline=60)
         need(child.poll() is None, f"it has ended: {child.returncode}")
         os.kill(receiver, signal.SIGKILL)
-        errors = child.communicate(timeout=120)[1].decode()
+        errors = child.communicate(timeout=300)[1].decode()
         need(child.returncode == 0, errors)
         lab.need_only([], ["a"])
         need(guest.ask()[0] == calls + 1, "it lost its memory")
@@ -478,7 +483,7 @@ def by_ssh_with_a_volume():
                 for helper in children_of(child.pid):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(helper, signal.SIGKILL)
-                errors = child.communicate(timeout=60)[1].decode()
+                errors = child.communicate(timeout=180)[1].decode()
                 need(child.returncode == 1 and "goes on here" in errors, f"{helpers} helpers: {child.returncode} {errors}")
                 calls += 1
                 need(guest.ask()[0] == calls, "it lost its memory")

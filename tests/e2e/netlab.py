@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import INGOT, Failure, Skip, need
+from harness import INGOT, PATIENCE, Failure, Skip, need
 
 CLONE_NEWNET = 0x40000000
 HOST, GUEST, TAP = "10.77.0.1", "10.77.0.2", "tap0"
@@ -41,7 +41,7 @@ def command(*words, timeout=60, stdin=b"", check=True, env=None):
     """Run a program to its end; its standard output as bytes."""
     try:
         result = subprocess.run([find(words[0]) or words[0], *words[1:]], input=stdin, capture_output=True,
-                                timeout=timeout, check=False, env={**os.environ, **(env or {})})
+                                timeout=timeout * PATIENCE, check=False, env={**os.environ, **(env or {})})
     except subprocess.TimeoutExpired:
         raise Failure(f"still running after {timeout} s: {' '.join(words)}") from None
     if check and result.returncode:
@@ -98,7 +98,7 @@ class Guest:
     def stop(self):
         """Ctrl-C, and the end that it wants within ten seconds."""
         self.child.send_signal(signal.SIGINT)
-        status = self.child.wait(timeout=20)
+        status = self.child.wait(timeout=20 * PATIENCE)
         need(status in self.ends_with, f"status {status} after Ctrl-C")
 
     def need_alive(self):
@@ -157,7 +157,7 @@ def background(*words, cwd=None, env=None):
 
 def until(attempt, deadline=40, step=0.1):
     """Repeat until it neither raises nor answers None: the other side may still be starting."""
-    end = time.monotonic() + deadline
+    end = time.monotonic() + deadline * PATIENCE
     while True:
         try:
             answer = attempt()

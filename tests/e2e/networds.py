@@ -36,7 +36,7 @@ BAD = [  # options, status, what the line says
 
 
 def refused(ground, options, status, pattern):
-    result = run([INGOT, "run", "--isolation", ground, *options, PROGRAM], timeout=20)
+    result = run([INGOT, "run", "--isolation", ground, *options, PROGRAM], timeout=60)
     lines = result.errors().splitlines()
     need(len(lines) == 1 and re.search(pattern, lines[0]), f"{options}: not one line with '{pattern}'\n{result.show()}")
     need(result.status == status, f"{options}: status {result.status}, not {status}\n{result.show()}")
@@ -110,22 +110,18 @@ def nobody_listens(way, ground):
     with namespace(*([TAP] if way == "tap" else [])), guest(["sleep", "30"], net_options(way, [80]), ground=ground) as it:
         if way == "tap":
             until(lambda: ping_once(GUEST))
-            start = time.monotonic()
-            try:
-                ask(GUEST, 80, b"x", b"x")
-            except ConnectionRefusedError:
-                need(time.monotonic() - start < 1, "it took its time")
-                return
-            need(False, "somebody answered")
 
         def closed():
-            start = time.monotonic()
+            """In one of several tries: a busy machine may take its time."""
+            start, refused = time.monotonic(), False
             try:
-                need(ask("127.0.0.1", 80, b"x", b"x") is None, "somebody answered")
+                need(ask(INSIDE[way], 80, b"x", b"x") is None, "somebody answered")
             except ConnectionResetError:
                 pass
+            except ConnectionRefusedError:
+                refused = True
             it.need_alive()
-            return time.monotonic() - start < 1 or None
+            return (refused or way == "user") and time.monotonic() - start < 1 or None
         until(closed, deadline=10)
 
 
@@ -155,12 +151,12 @@ def without_a_word(ground):
         with subprocess.Popen(["python3", "-m", "http.server", "8000", "-d", site.folder], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL) as server:
             until(lambda: fetch("http://127.0.0.1:8000/index.html"))
-            words = ["/usr/bin/curl", "-sS", "-m", "10", f"http://{OUTSIDE['user']}:8000/index.html"]
+            words = ["/usr/bin/curl", "-sS", "-m", "60", f"http://{OUTSIDE['user']}:8000/index.html"]
             result = run([INGOT, "run", "--isolation", ground, *words])
             need(result.status == 0 and len(result.out) == 613, f"no page\n{result.show()}")
             result = run([INGOT, "run", "--isolation", ground, "--net", "none", *words])
             need(result.status == 7, f"--net none: status {result.status}\n{result.show()}")
-            need(result.seconds < 8, f"--net none: it took {result.seconds:.0f} s to say so")
+            need(result.seconds < 40, f"--net none: it took {result.seconds:.0f} s to say so")
             server.kill()
 
 

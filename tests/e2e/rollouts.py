@@ -45,7 +45,7 @@ class Project(Lab):
         return self.terraform("apply", "-auto-approve", "-input=false", "-no-color", *words, **options)
 
     def serves(self, text):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=30) as answer:
             page = answer.read().decode()
         need(text in page, f"not '{text}' but {page!r}")
 
@@ -75,12 +75,12 @@ def terraform_module():
         project.serves("revision 2")
         project.edit("Ingotfile", lambda text: text.replace("NONSENSE\n", ""))
 
-        project.edit("main.tf", lambda text: text.replace("  ready  =", "  ready_timeout = \"5s\"\n  ready  ="))
+        project.edit("main.tf", lambda text: text.replace("  ready  =", "  ready_timeout = \"15s\"\n  ready  ="))
         project.edit("nginx.conf", lambda text: text.replace("listen 8080", "listen 8080x"))
         failed = project.apply(statuses=(1,))
         need("what ran before runs again" in " ".join(failed.errors().split()), f"no roll back\n{failed.show()}")
         project.is_now("site", "running")
-        project.good("wait", "--condition", "healthy", "--timeout", "20s", "site")
+        project.good("wait", "--condition", "healthy", "--timeout", "60s", "site")
         project.serves("revision 2")
         project.edit("nginx.conf", lambda text: text.replace("8080x", "8080"))
 

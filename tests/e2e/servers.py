@@ -118,7 +118,7 @@ def nginx_workers(way, folder, ground):
     address, site = INSIDE[way], Site(folder)
     config, _ = write(folder, "nginx.conf", "user root; worker_processes 2; error_log stderr; pid /tmp/nginx.pid;"
                       "events {} http { access_log off; server { listen 80 reuseport; root /site; } }")
-    script = "nginx; sleep 2; kill -HUP $(cat /tmp/nginx.pid); sleep 1; touch /site/reloaded; sleep 60"
+    script = "nginx; sleep 2; kill -HUP $(cat /tmp/nginx.pid); sleep 1; touch /site/reloaded; sleep 600"
     options = [*net_options(way, [80]), "--file", f"{site.folder}:/site", "--file", f"{config}:/etc/nginx/nginx.conf"]
     for name in ("nginx", "sleep", "cat", "touch"):
         options += ["--allow-exec", name]
@@ -241,9 +241,13 @@ def iperf3(way, _folder, ground):
         for words in (("-t", "1"), ("-n", "32M", "-R"), ("-n", "32M", "-P", "4"), ("-t", "1", "--bidir")):
             need(until(lambda: measure(*words))["bytes"] > 1 << 20, f"hardly anything with {words}")
         for words in (("-t", "1", "-u", "-b", "20M"), ("-t", "1", "-u", "-b", "20M", "-R")):
-            result = until(lambda: measure(*words))
-            need(result["bytes"] > 1 << 20, f"hardly anything with {words}")
-            need(result["lost_percent"] < 20, f"{result['lost_percent']} % lost with {words}")
+            def most_of_it(words=words):
+                """A host that stands still for a tenth of a second loses a tenth: not each time."""
+                result = measure(*words)
+                need(result["bytes"] > 1 << 20, f"hardly anything with {words}")
+                need(result["lost_percent"] < 20, f"{result['lost_percent']} % lost with {words}")
+                return True
+            until(most_of_it)
 
 
 def dns_query(name):

@@ -16,7 +16,7 @@ from netlab import GUEST, HOST, HOST6, command, find, namespace, need_programs
 from tools import free_port
 
 PROGRAM = os.path.join(ROOT, "tests", "e2e", "programs", "identity.py")
-CLOCK_SECONDS = 1.5  # what the machine's load may add to an answer
+CLOCK_SECONDS = 1  # that a clock may be off, before the question or after the answer
 
 
 class Guest:
@@ -30,11 +30,13 @@ class Guest:
 
     def ask(self, port=None, deadline=20):
         """(count, random, hostname, seconds that its clock is off)"""
-        answers = []
+        answers, asked = [], 0
 
         def answered():
+            nonlocal asked
+            asked = time.time()
             try:
-                with socket.create_connection(("127.0.0.1", port or self.port), timeout=10) as client:
+                with socket.create_connection(("127.0.0.1", port or self.port), timeout=20) as client:
                     answers.append(client.recv(200).decode())
             except OSError:
                 return False
@@ -42,7 +44,7 @@ class Guest:
         until(answered, deadline=deadline)
         need(answers and answers[-1], f"{self.name} does not answer")
         count, random, name, clock = answers[-1].split()
-        return int(count), random, name, abs(time.time() - float(clock))
+        return int(count), random, name, max(asked - float(clock), float(clock) - time.time(), 0)
 
 
 def goes_on():
@@ -98,13 +100,13 @@ def who_connects_early():
 
             def connected():
                 with contextlib.suppress(OSError):
-                    clients.append(socket.create_connection(("127.0.0.1", guest.port), timeout=10))
+                    clients.append(socket.create_connection(("127.0.0.1", guest.port), timeout=30))
                 return bool(clients)
             until(connected, deadline=30, step=0.001)
             need(clients, "nobody answers")
             with clients[0]:
                 need(clients[0].recv(200), "a connection was taken and lost")
-            need(restore.wait(30) == 0, "not restored")
+            need(restore.wait(90) == 0, "not restored")
 
 
 def who_connects_early_to_a_copy():
@@ -134,7 +136,7 @@ def who_connects_early_to_a_copy():
                 time.sleep(0.001)
             for client in clients:
                 client.join()
-            need(restore.wait(30) == 0, "not restored")
+            need(restore.wait(90) == 0, "not restored")
             need(len(took) == len(clients), f"{len(clients) - len(took)} connections of {len(clients)} were taken and lost")
             need(max(took) < 4, f"an answer took {max(took):.1f} s")
             need(not any(again), f"{sum(map(bool, again))} clients had to ask twice to be let in")
@@ -160,7 +162,7 @@ class Taps:
 
         def answered():
             try:
-                with socket.create_connection((address, 8000), timeout=5) as client:
+                with socket.create_connection((address, 8000), timeout=20) as client:
                     answers.append(client.recv(200).decode())
             except OSError:
                 return False
@@ -380,7 +382,7 @@ def interrupted():
             child = subprocess.Popen([INGOT, "snapshot", "a", f"s{number}"], env={**os.environ, **lab.env()}, stdout=subprocess.PIPE)
             time.sleep(delay)
             child.send_signal((signal.SIGINT, signal.SIGTERM)[number % 2])
-            child.communicate(timeout=30)
+            child.communicate(timeout=90)
             calls += 1
             need(guest.ask()[0] == calls, "it lost its memory")
             folder = os.path.join(lab.state, "snapshots")

@@ -472,7 +472,7 @@ def shared_folder_vanishes(isolation):
         shutil.rmtree(shared)
         need(ask(b"three") == b"lost\n", "a folder that is gone was read")
         guest.stdin.close()
-        status = guest.wait(timeout=30)
+        status = guest.wait(timeout=90)
         guest.stdout.close()
         need(status == 0, f"status {status}")
 

@@ -105,14 +105,14 @@ def fuzz(name, long):
     seeds = os.path.join(HERE, "corpus", name)
     seconds = 180 if long else 5
     command = [target, found, *([seeds] if os.path.isdir(seeds) else []), "-max_len=40960",
-               "-timeout=5", "-rss_limit_mb=1024", f"-max_total_time={seconds}",
+               "-timeout=25", "-rss_limit_mb=1024", f"-max_total_time={seconds}",
                f"-artifact_prefix={OUT}/crash-{name}-", "-print_final_stats=1"]
-    if not long:
-        command.append("-runs=200000")
+    if not long:  # the same inputs each time: what is new is looked for with time enough
+        command += ["-runs=200000", "-seed=1"]
     words = os.path.join(HERE, name + ".dict")
     if os.path.exists(words):
         command.append("-dict=" + words)
-    result = run(command, timeout=seconds + 60)
+    result = run(command, timeout=seconds + 120)
     if result.status:
         raise Failure(f"status {result.status}\n{result.show()}")
 

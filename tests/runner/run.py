@@ -2,6 +2,7 @@
 """The runner against a VMM that is only played (tests/fake): streams, signals, statuses, bad ends.
 
     tests/runner/run.sh [NAME...]"""
+import contextlib
 import fcntl
 import inspect
 import json
@@ -30,6 +31,9 @@ def ingot(*words, options=(), **kwargs):
     return run([INGOT, "run", *options, TARGET, *words], timeout=20, **kwargs)
 
 
+LONG = ["--stop-timeout", "600"]  # what ends sooner was not waited for
+
+
 def popen(*words, options=(), **kwargs):
     return subprocess.Popen([INGOT, "run", *options, TARGET, *words], env={**os.environ, **FAKE},
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -41,7 +45,7 @@ def children(pid):
         return [int(word) for word in f.read().split()]
 
 
-def gone(pid, seconds=2):
+def gone(pid, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -80,7 +84,7 @@ def streams_stay_apart():
 def output_to_a_file_is_whole():
     with tempfile.TemporaryFile() as file:
         child = subprocess.run([INGOT, "run", TARGET, "streams", "500000"], stdout=file,
-                               stderr=subprocess.DEVNULL, env={**os.environ, **FAKE}, timeout=20,
+                               stderr=subprocess.DEVNULL, env={**os.environ, **FAKE}, timeout=60,
                                check=False, stdin=subprocess.DEVNULL)
         same((child.returncode, file.seek(0, 2)), (3, 500000), "status and size")
 
@@ -88,7 +92,7 @@ def output_to_a_file_is_whole():
 def slow_reader_gets_all():
     child = popen("streams", "700000")
     time.sleep(0.3)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=60)
     same((child.returncode, len(out), len(err)), (3, 700000, 700000), "status and sizes")
 
 
@@ -96,13 +100,13 @@ def reader_that_leaves_ends_the_program():
     child = popen("flood")
     need(child.stdout.read(2) == b"y\n", "no output")
     child.stdout.close()
-    same(child.wait(10), 128 + 13, "status")
+    same(child.wait(60), 128 + 13, "status")
 
 
 def reader_that_left_before_a_write():
     child = popen("echo")
     child.stdout.close()
-    same(child.wait(10), 0, "status")
+    same(child.wait(60), 0, "status")
 
 
 def socket_reader_that_leaves_ends_the_program():
@@ -112,12 +116,12 @@ def socket_reader_that_leaves_ends_the_program():
                                  stdout=theirs, stdin=theirs)
     need(ours.recv(2) == b"y\n", "no output")
     ours.close()
-    same(child.wait(10), 128 + 13, "status")
+    same(child.wait(60), 128 + 13, "status")
 
 
 def closed_streams_do_no_harm():
     child = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", INGOT, "run", TARGET, "streams",
-                            "100000"], env={**os.environ, **FAKE}, timeout=20, check=False)
+                            "100000"], env={**os.environ, **FAKE}, timeout=60, check=False)
     same(child.returncode, 3, "status")
 
 
@@ -125,18 +129,18 @@ def interrupt_stops_the_program():
     child = popen("wait")
     need(child.stdout.read(6) == b"ready\n", "no output")
     child.send_signal(signal.SIGINT)
-    same(child.wait(5), 128 + 15, "status")
+    same(child.wait(60), 128 + 15, "status")
 
 
 def second_interrupt_ends_the_vm():
-    child = popen("deaf")
+    child = popen("deaf", options=LONG)
     need(child.stdout.read(6) == b"ready\n", "no output")
     vmm = children(child.pid)
     child.send_signal(signal.SIGINT)
     time.sleep(0.3)  # at once it would be the same wish
     need(child.poll() is None, "it ended at the first signal")
     child.send_signal(signal.SIGINT)
-    same(child.wait(5), 137, "status")
+    same(child.wait(60), 137, "status")
     need(vmm and all(map(gone, vmm)), "the VMM is still there")
 
 
@@ -145,8 +149,8 @@ def grace_time_ends_the_vm():
     need(child.stdout.read(6) == b"ready\n", "no output")
     start = time.monotonic()
     child.send_signal(signal.SIGTERM)
-    same(child.wait(5), 137, "status")
-    need(0.9 < time.monotonic() - start < 2, "not after the grace time")
+    same(child.wait(60), 137, "status")
+    need(0.9 < time.monotonic() - start < 9, "not after the grace time")  # without a word it is ten seconds
     need(b"did not stop" in child.stderr.read(), "no word about it")
 
 
@@ -171,7 +175,7 @@ def signals_at_any_moment_leave_nothing():
         time.sleep(delay_ms / 1000)
         vmm = children(child.pid)
         child.send_signal(signal.SIGINT)
-        child.communicate(timeout=5)
+        child.communicate(timeout=60)
         need(all(map(gone, vmm)), f"after {delay_ms} ms: the VMM is still there")
 
 
@@ -279,7 +283,7 @@ def no_descriptor_leaks_into_the_vmm():
         os.set_inheritable(null.fileno(), True)
         child = subprocess.run([INGOT, "run", TARGET, "descriptors"], env={**os.environ, **FAKE},
                                stdin=subprocess.DEVNULL, capture_output=True, close_fds=False,
-                               timeout=20, check=False)
+                               timeout=60, check=False)
     fds = {int(word) for word in child.stdout.split()}
     # 28 is the image's, which QEMU maps; one more is the listing's own.
     need(len(fds - {0, 1, 2, 10, 11, 12, 14, 15, 16, 28}) <= 1, f"open: {sorted(fds)}")
@@ -310,7 +314,7 @@ def terminal_is_raw_and_restored():
         os.environ.update(FAKE)
         os.execv(INGOT, [INGOT, "run", "-it", "--stop-timeout", "1", TARGET, "deaf_tty"])
     seen = b""
-    while b"ready" not in seen and select.select([master], [], [], 10)[0]:
+    while b"ready" not in seen and select.select([master], [], [], 60)[0]:
         seen += os.read(master, 4096)
     slave = os.open(os.readlink(f"/proc/{pid}/fd/0"), os.O_RDWR | os.O_NOCTTY)
 
@@ -346,7 +350,7 @@ def guest_feels_a_reader_that_leaves(isolation):
                              stdin=subprocess.DEVNULL)
     need(child.stdout.read(2) == b"y\n", "no output")
     child.stdout.close()
-    same(child.wait(20), 128 + 13, "status")
+    same(child.wait(60), 128 + 13, "status")
 
 
 def guest_gets_every_word(isolation):
@@ -360,15 +364,13 @@ def guest_gets_every_word(isolation):
 
 def guest_stops_whenever_interrupted(isolation):
     for delay_ms in (*range(0, 60, 5), 100, 200, 400):
-        child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "60"], stderr=subprocess.PIPE,
+        child = subprocess.Popen([INGOT, "run", *LONG, "--isolation", isolation, "/bin/sleep", "900"], stderr=subprocess.PIPE,
                                  stdin=subprocess.DEVNULL)
         time.sleep(delay_ms / 1000)
         child.send_signal(signal.SIGINT)
-        start = time.monotonic()
         # Before a guest has begun, the signal simply ends us.
-        need(child.wait(20) in (128 + 15, -signal.SIGINT, 128 + 2),
+        need(child.wait(60) in (128 + 15, -signal.SIGINT, 128 + 2),
              f"after {delay_ms} ms: status {child.returncode}: {child.stderr.read()}")
-        need(time.monotonic() - start < 5, f"after {delay_ms} ms: it took the grace time")
 
 
 def vm_that_writes_to_its_serial_line_stops():
@@ -380,7 +382,7 @@ def vm_that_writes_to_its_serial_line_stops():
     time.sleep(0.2)
     child.send_signal(signal.SIGINT)
     child.stdout.close()
-    same(child.wait(20), 128 + 15, "status")
+    same(child.wait(60), 128 + 15, "status")
 
 
 def slow_reader_loses_nothing_of_the_serial_line():
@@ -392,7 +394,7 @@ def slow_reader_loses_nothing_of_the_serial_line():
     child.send_signal(signal.SIGSTOP)
     time.sleep(1.5)
     child.send_signal(signal.SIGCONT)
-    _, errors = child.communicate(timeout=20)
+    _, errors = child.communicate(timeout=60)
     same(child.returncode, 0, "status")
     want = [f"ingot: guest: {i}" for i in range(1000, 2000)]
     same([line for line in errors.decode().splitlines() if "guest: " in line], want, "lines")
@@ -409,17 +411,17 @@ def states_of(pids):
 
 def guest_sleeps_with_us(isolation):
     build_sleep()
-    child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "2"], stdin=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    child = subprocess.Popen([INGOT, "run", "--isolation", isolation, "/bin/sleep", "3"], stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
     while not (vmm := children(child.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
     child.send_signal(signal.SIGTSTP)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (states := states_of([child.pid, *vmm])) != ["T", "T"] and time.monotonic() < deadline:
         time.sleep(0.05)
     child.send_signal(signal.SIGCONT)
-    same(child.wait(20), 0, "status")
+    same(child.wait(60), 0, "status")
     same(states, ["T", "T"], "states")
 
 
@@ -432,7 +434,7 @@ def guest_output_waits_for_a_slow_reader(isolation):
         got += len(piece)
         time.sleep(0.003)
     same(got, 1 << 20, "bytes")
-    same(child.wait(20), 0, "status")
+    same(child.wait(60), 0, "status")
 
 
 def guest_has_a_terminal(isolation):
@@ -445,7 +447,7 @@ def guest_has_a_terminal(isolation):
     def until(text):
         seen = b""
         while text not in seen:
-            need(select.select([master], [], [], 20)[0], f"no {text}: {seen}")
+            need(select.select([master], [], [], 60)[0], f"no {text}: {seen}")
             seen += os.read(master, 4096)
 
     until(b"ready\r\n")
@@ -475,7 +477,7 @@ def a_terminal_grows_and_shrinks(isolation):
     seen = b""
     for text, size in ((b"ready\r\n", (44, 133)), (b"size 133 44\r\n", (12, 40)), (b"size 40 12\r\n", None)):
         while text not in seen:
-            need(select.select([master], [], [], 30)[0], f"no {text}: {seen}")
+            need(select.select([master], [], [], 90)[0], f"no {text}: {seen}")
             try:
                 seen += os.read(master, 4096)
             except OSError as end:
@@ -491,7 +493,7 @@ def three_keys_end_a_guest_that_listens_to_nothing(isolation):
         os.execv(INGOT, [INGOT, "run", "--isolation", isolation, "-q", "/bin/bash", "-c",
                          "trap '' INT TERM; echo ready; while :; do :; done"])
     seen = b""
-    while b"ready" not in seen and select.select([master], [], [], 20)[0]:
+    while b"ready" not in seen and select.select([master], [], [], 60)[0]:
         seen += os.read(master, 4096)
     need(b"ready" in seen, f"not ready: {seen}")
     os.write(master, b"\x1d\x1d\x1d")
@@ -508,9 +510,9 @@ def sandbox_and_device_of(pid):
 
 def start_with_network():
     build_sleep()
-    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "--net", "user", "/bin/sleep", "60"],
+    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "--net", "user", "/bin/sleep", "900"],
                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    for _ in range(400):
+    for _ in range(1200):
         sandbox, device = sandbox_and_device_of(child.pid)
         if device:
             with open(f"/proc/{device}/status", encoding="ascii") as file:
@@ -523,14 +525,14 @@ def start_with_network():
 
 def process_without_network_has_no_device_process():
     build_sleep()
-    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "/bin/sleep", "60"], stdin=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "/bin/sleep", "900"], stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
     while not children(child.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)  # for whom else might come
     sandbox, device = sandbox_and_device_of(child.pid)
     child.kill()
-    child.wait(20)
+    child.wait(60)
     need(sandbox and not device, f"sandbox {sandbox}, device process {device}")
 
 
@@ -540,7 +542,7 @@ def device_process_is_confined():
         status = file.read()
     fds = len(os.listdir(f"/proc/{device}/fd"))
     child.kill()
-    child.wait(20)
+    child.wait(60)
     for word in ("Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"):
         need(word in status, f"no {word}\n{status}")
     need(fds < 20, f"{fds} descriptors")
@@ -550,7 +552,7 @@ def device_process_is_confined():
 def device_process_killed_ends_the_guest_with_a_word():
     child, sandbox, device = start_with_network()
     os.kill(device, signal.SIGKILL)
-    same(child.wait(20), 125, "status")
+    same(child.wait(60), 125, "status")
     words = child.stderr.read()
     need("device process was killed by signal 9" in words, words)
     need(gone(sandbox), "the sandbox lives on")
@@ -559,14 +561,14 @@ def device_process_killed_ends_the_guest_with_a_word():
 def sandbox_killed_ends_the_device_process():
     child, sandbox, device = start_with_network()
     os.kill(sandbox, signal.SIGKILL)
-    same(child.wait(20), 125, "status")
+    same(child.wait(60), 125, "status")
     need(gone(device), "the device process lives on")
 
 
 def runner_killed_leaves_nothing():
     child, sandbox, device = start_with_network()
     child.kill()
-    child.wait(20)
+    child.wait(60)
     need(gone(sandbox) and gone(device), "something lives on")
 
 
@@ -587,16 +589,22 @@ def process_keeps_to_its_memory():
 
 
 def process_tree_is_one_child_that_dies_with_us():
-    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "/bin/sleep", "60"],
+    build_sleep()
+    child = subprocess.Popen([INGOT, "run", "--isolation", "process", "/bin/sleep", "900"],
                              stdin=subprocess.DEVNULL)
-    time.sleep(0.5)
+    status, deadline = "", time.monotonic() + 60
+    while "Seccomp:\t2" not in status and time.monotonic() < deadline:
+        time.sleep(0.05)
+        sandbox = children(child.pid)
+        with contextlib.suppress(OSError):
+            status = open(f"/proc/{sandbox[0]}/status").read() if sandbox else ""
+    time.sleep(0.5)  # for whom else might come
     sandbox = children(child.pid)
     same(len(sandbox), 1, "children")
     same(children(sandbox[0]), [], "children of the sandbox")
-    status = open(f"/proc/{sandbox[0]}/status").read()
     need("Seccomp:\t2" in status and "NoNewPrivs:\t1" in status, status)
     child.kill()
-    child.wait(20)
+    child.wait(60)
     need(gone(sandbox[0]), "it lives on")
 
 
