@@ -95,6 +95,22 @@ int configured_add(struct tree *tree, const struct dpkg *dpkg, const struct strs
     return failed;
 }
 
+int configured_add_kept(struct tree *tree, const struct strs *family, struct err *err)
+{
+    static const char *const places[] = {"/var/lib", "/var/cache", "/var/log", "/var/spool"};
+    int failed = 0;
+
+    for (size_t i = 0; i < family->len * ARRAY_LEN(places) && !failed; i++) {
+        char *path CLEANUP(mem_free) =
+            str_printf("%s/%s", places[i % ARRAY_LEN(places)], family->at[i / ARRAY_LEN(places)]);
+        struct stat st;
+        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && is_service(st.st_uid) &&
+            !tree_find(tree, path))
+            failed = tree_add_host(tree, path, err);
+    }
+    return failed ? err_prefix(err, "where its package keeps something") : 0;
+}
+
 /* ---- what configuration names ---- */
 
 /* Files that the guest has of its own. */

@@ -15,6 +15,12 @@ int configured_add(struct tree *tree, const struct dpkg *dpkg, const struct strs
                    const struct strs *files, struct err *err);
 
 /**
+ * Add folders of /var that are named for a package of @family and belong to a user that a package
+ * made, empty: their scripts make them, so no list of files has them.
+ */
+int configured_add_kept(struct tree *tree, const struct strs *family, struct err *err);
+
+/**
  * Add the files of this machine that configuration below /etc in @tree names by an absolute path,
  * under the same rule, empty folders below /var, and the folders of files that it wants
  * below /run.  Remarks name nothing, nor does what stands in

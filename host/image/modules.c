@@ -400,7 +400,8 @@ int modules_add_boot(struct tree *tree, const char *program, const char *dpkg, s
     dpkg_family(&m.dpkg, package, &names);
     for (size_t i = 0; i < names.len; i++)
         dpkg_files(&m.dpkg, names.at[i], &files);
-    return tmpfiles_add(tree, &files, err);
+    int failed = tmpfiles_add(tree, &files, err);
+    return failed ? failed : configured_add_kept(tree, &names, err);
 }
 
 int modules_add_package(struct tree *tree, const char *name, struct err *err)

@@ -29,11 +29,24 @@ static u32 id_of(const char *file, const char *name)
 
     if (str_to_u64(name, &id) == 0)
         return id <= UINT32_MAX ? (u32)id : 0;
-    if (!isalpha((u8)*name) || fs_read(file, TMPFILES_MAX, &text, &ignored))
+    if ((!isalpha((u8)*name) && *name != '_') || fs_read(file, TMPFILES_MAX, &text, &ignored))
         return 0;
     char *head CLEANUP(mem_free) = str_printf("\n%s:x:", name);
     const char *at = strstr(buf_text(&text), head);
     return at ? (u32)strtoul(at + strlen(head), NULL, 10) : 0;
+}
+
+/* The group that @user begins with, as a number owned by the caller; "" if he is unknown. */
+static char *group_of(const char *user)
+{
+    struct buf text CLEANUP(buf_free) = {0};
+
+    if (!*user || fs_read("/etc/passwd", TMPFILES_MAX, &text, &(struct err){0}))
+        return str_dup("");
+    char *head CLEANUP(mem_free) = str_printf("\n%s:x:", user);
+    const char *at = strstr(buf_text(&text), head),
+               *group = at ? strchr(at + strlen(head), ':') : NULL;
+    return group ? str_printf("%.*s", (int)strcspn(group + 1, ":\n"), group + 1) : str_dup("");
 }
 
 static void wish_owner(const struct wish *wish, struct tree_node *node)
@@ -53,14 +66,16 @@ static int add_links_above(struct tree *tree, const char *path, struct err *err)
     return 0;
 }
 
-/* A folder that is here too stays as it is here, and one that is somebody's stays his; others are
- * only on the way to something, such as what a configuration names. */
+/* A folder that is here too stays as it is here, but for those that are made anew at each boot, and
+ * one that is somebody's stays his; others are only on the way to something, such as what a
+ * configuration names. */
 static int add_folder(struct tree *tree, const struct wish *wish, struct err *err)
 {
     int failed = add_links_above(tree, wish->path, err);
     struct tree_node *node = tree_follow(tree, wish->path);
 
-    if (node && (node->kind != TREE_DIR || node->uid || fs_exists(wish->path)))
+    bool here = fs_exists(wish->path) && !str_starts(wish->path, "/run/");
+    if (node && (node->kind != TREE_DIR || node->uid || here))
         return failed;
     if (!failed && !node)
         failed = tree_add_dir(tree, wish->path, wish->mode, err);
@@ -163,6 +178,41 @@ static char *unit_value(const struct buf *text, const char *name)
     return last ? str_printf("%.*s", (int)strcspn(last, "\n"), last) : str_dup("");
 }
 
+/* May a command of a unit make @path? */
+static bool is_made(const char *path)
+{
+    return (str_starts(path, "/run/") || str_starts(path, "/var/")) && !strpbrk(path, "%$'\"\\") &&
+           !strstr(path, "..");
+}
+
+/* "install -m 02755 -o USER -g GROUP -d /run/NAME". */
+static int add_installed(struct tree *tree, char *rest, struct err *err)
+{
+    struct wish wish = {NULL, "", "", 0755};
+    bool folders = false;
+    char *word;
+    int failed = 0;
+
+    while (!failed && (word = strsep(&rest, " "))) {
+        size_t len = strlen(word);
+        folders |= *word == '-' && strchr(word, 'd');
+        if (folders && is_made(word)) {
+            wish.path = word;
+            failed = add_folder(tree, &wish, err);
+        }
+        if (len < 2 || *word != '-' || !rest || !strchr("mog", word[len - 1]))
+            continue;
+        const char *value = strsep(&rest, " ");
+        if (word[len - 1] == 'm')
+            wish.mode = line_mode(value, wish.mode);
+        else if (word[len - 1] == 'o')
+            wish.user = value;
+        else
+            wish.group = value;
+    }
+    return failed;
+}
+
 /* One word of "ExecStartPre=/bin/mkdir -m 740 -p /run/NAME", or of a chown to @owner. */
 static int add_made_folder(struct tree *tree, const char *path, const char *owner, struct err *err)
 {
@@ -171,8 +221,7 @@ static int add_made_folder(struct tree *tree, const char *path, const char *owne
     struct tree_node *node = tree_follow(tree, path);
     struct wish wish = {path, user, *group ? group + 1 : "", 0755};
 
-    if ((!str_starts(path, "/run/") && !str_starts(path, "/var/")) || strpbrk(path, "%$'\"\\") ||
-        strstr(path, ".."))
+    if (!is_made(path))
         return 0;
     if (!*owner)
         return add_folder(tree, &wish, err);
@@ -191,6 +240,10 @@ static int add_made_folders(struct tree *tree, const struct buf *text, struct er
         char *line CLEANUP(mem_free) = str_printf("%.*s", (int)strcspn(at, "\n"), at);
         char *rest = line, *word = strsep(&rest, " ");
         const char *owner = "";
+        if (str_ends(word, "/install")) {
+            failed = add_installed(tree, rest, err);
+            continue;
+        }
         if (str_ends(word, "/chown"))
             owner = rest ? strsep(&rest, " ") : "";
         else if (!str_ends(word, "/mkdir"))
@@ -204,7 +257,8 @@ static int add_made_folders(struct tree *tree, const struct buf *text, struct er
 static int add_unit(struct tree *tree, const struct buf *text, struct err *err)
 {
     char *user CLEANUP(mem_free) = unit_value(text, "User=");
-    char *group CLEANUP(mem_free) = unit_value(text, "Group=");
+    char *named CLEANUP(mem_free) = unit_value(text, "Group=");
+    char *group CLEANUP(mem_free) = *named ? str_dup(named) : group_of(user);
     int failed = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(unit_folders); i++) {

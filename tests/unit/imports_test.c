@@ -8,6 +8,8 @@
 #include "lib/fs.h"
 #include "unit/test.h"
 
+#include <pwd.h>
+
 static char *root;
 
 /* A file below the test's folder, with the folders above it; returns its path, to be freed. */
@@ -232,17 +234,24 @@ TEST(what_a_package_has_made_at_boot)
                                                "L /run/link - - - - /run/a\n"
                                                "d /run/%i\nd relative\nz /dev/x 0660 - 7\n"
                                                "x /tmp\nd\n\"/run/odd one\" 0755\n"
-                                               "d \"/run/two words\" 0700\nd \"/run/open\n"));
+                                               "d \"/run/two words\" 0700\nd \"/run/open\n"
+                                               "d /run/lock/ 0700 7 8\n"));
     strs_take(&files, put("tmpfiles.d/b.conf", "d \"/run/on the way\" 0710 7 8\n"
                                                "d /run/a 0700 9 9\nd /tmp 0700 7\n"
                                                "d /run/file\n"));
-    strs_take(&files, put("system/a.service", "[Service]\nUser=33\nRuntimeDirectory=u v/w ../x %i\n"
-                                              "RuntimeDirectoryMode=0711\nStateDirectory=s\n"
-                                              "ExecStartPre=/bin/mkdir -m 740 -p /run/m /run/n\n"
-                                              "ExecStartPre=/bin/chown 55:66 /run/m\n"
-                                              "ExecStartPre=/bin/rm /run/o\n"));
+    strs_take(&files,
+              put("system/a.service", "[Service]\nUser=33\nRuntimeDirectory=u v/w ../x %i\n"
+                                      "RuntimeDirectoryMode=0711\nStateDirectory=s\n"
+                                      "ExecStartPre=/bin/mkdir -m 740 -p /run/m /run/n\n"
+                                      "ExecStartPre=/bin/chown 55:66 /run/m\n"
+                                      "ExecStartPre=/usr/bin/install -Z -m 02755 -o 55 -g "
+                                      "66 -d /run/i /etc/i\n"
+                                      "ExecStartPre=/usr/bin/install -m 600 /run/from /run/i/to\n"
+                                      "ExecStartPre=/bin/rm /run/o\n"));
+    strs_take(&files, put("system/b.service", "[Service]\nUser=_apt\nRuntimeDirectory=apt\n"));
     strs_take(&files, put("other.txt", "d /run/no\n"));
     EXPECT_EQ(tree_add_dir(&tree, "/run/b", 0700, NULL), 0, NULL);
+    EXPECT_EQ(tree_add_dir(&tree, "/run/lock", 0755, NULL), 0, "which this machine has");
     EXPECT_EQ(tree_add_dir(&tree, "/run/on the way", 0755, NULL), 0, NULL);
     EXPECT_EQ(tree_add_dir(&tree, "/tmp", 01777, NULL), 0, NULL);
     EXPECT_EQ(tree_add_data(&tree, "/run/file", "x", 1, 0644, NULL), 0, NULL);
@@ -256,8 +265,13 @@ TEST(what_a_package_has_made_at_boot)
         {"/run/two words", 0700, 0, 0}, {"/run/u", 0711, 33, 0},         {"/run/v/w", 0711, 33, 0},
         {"/var/lib/s", 0755, 33, 0},    {"/run/b/text", 0644, 0, 0},     {"/run/m", 0755, 55, 66},
         {"/run/n", 0755, 0, 0},         {"/run/on the way", 0710, 7, 8}, {"/tmp", 01777, 0, 0},
-        {"/run/file", 0644, 0, 0},
+        {"/run/file", 0644, 0, 0},      {"/run/lock", 0700, 7, 8},       {"/run/i", 02755, 55, 66},
     };
+    const struct passwd *apt = getpwnam("_apt");
+    const struct tree_node *of_apt = tree_find(&tree, "/run/apt");
+    REQUIRE(of_apt, NULL);
+    EXPECT_EQ(of_apt->uid, apt ? apt->pw_uid : 0, "a name that begins with '_'");
+    EXPECT_EQ(of_apt->gid, apt ? apt->pw_gid : 0, "its own group");
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
         const struct tree_node *node = tree_find(&tree, wanted[i].path);
         REQUIRE(node, wanted[i].path);
@@ -267,8 +281,8 @@ TEST(what_a_package_has_made_at_boot)
     }
     EXPECT_STR(buf_text(&tree_find(&tree, "/run/b/text")->data), "some words", NULL);
     EXPECT_STR(tree_find(&tree, "/run/link")->source, "/run/a", NULL);
-    static const char *const absent[] = {"/run/no", "/run/o",    "/run/%i",
-                                         "/x",      "/relative", "/dev/x"};
+    static const char *const absent[] = {"/run/no", "/run/o", "/run/%i",   "/run/from", "/run/i/to",
+                                         "/etc/i",  "/x",     "/relative", "/dev/x"};
     for (size_t i = 0; i < ARRAY_LEN(absent); i++)
         EXPECT_TRUE(!tree_find(&tree, absent[i]), absent[i]);
     strs_free(&files);
