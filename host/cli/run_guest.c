@@ -216,8 +216,10 @@ static char *run_config_text(const struct run_options *options, const struct ima
 static int run_add_files(struct run_guest *guest, const struct run_options *options,
                          const struct image *image, struct err *err)
 {
+    const struct layer_opts opts = {.rebuild = options->rebuild,
+                                    .libraries = options->of_this_machine};
     bool kept;
-    int fd = layer_from_files(&options->files, image, options->rebuild, &kept, err);
+    int fd = layer_from_files(&options->files, image, &opts, &kept, err);
 
     if (fd < 0)
         return fd;
@@ -242,7 +244,7 @@ static int run_add_config(struct run_guest *guest, const struct image *image, co
     if (failed)
         return failed;
     strs_take(&pairs, str_printf("%s:/.ingot/config.json", path));
-    int fd = layer_from_files(&pairs, image, true, &kept, err);
+    int fd = layer_from_files(&pairs, image, &(struct layer_opts){.rebuild = true}, &kept, err);
     if (fd >= 0)
         guest->extra_layers[guest->nr_extra++] = fd;
     return min(fd, 0);

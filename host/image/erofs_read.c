@@ -226,3 +226,12 @@ bool erofs_read_layer(const char *layer, const char *path, struct buf *out)
     return !elf_map(layer, &map, NULL) &&
            erofs_read(&(struct erofs_view){map.data, map.len}, path, out);
 }
+
+bool erofs_layer_has(const char *layer, const char *path)
+{
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+    u64 at;
+
+    return !elf_map(layer, &map, NULL) &&
+           erofs_inode(&(struct erofs_view){map.data, map.len}, path, &at);
+}

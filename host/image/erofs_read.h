@@ -23,3 +23,6 @@ bool erofs_read(const struct erofs_view *view, const char *path, struct buf *out
 
 /** The same of the layer in file @layer. */
 bool erofs_read_layer(const char *layer, const char *path, struct buf *out);
+
+/** Is there anything at absolute @path of the layer in file @layer? */
+bool erofs_layer_has(const char *layer, const char *path);

@@ -381,8 +381,8 @@ static bool extras_is_object(const struct tree_node *node)
 {
     const char *name = strrchr(node->path, '/') + 1;
 
-    return node->kind == TREE_FILE &&
-           (str_ends(name, ".so") || strstr(name, ".so.") || node->mode & 0100);
+    return node->kind == TREE_FILE && (str_ends(name, ".so") || strstr(name, ".so.") ||
+                                       str_ends(name, ".node") || node->mode & 0100);
 }
 
 static bool extras_seen(const struct closure *closure, const char *host)

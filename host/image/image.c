@@ -4,8 +4,10 @@
 #include "abi/patch.h"
 #include "image/builder.h"
 #include "image/cache.h"
+#include "image/closure.h"
 #include "image/container.h"
 #include "image/erofs.h"
+#include "image/erofs_read.h"
 #include "image/extras.h"
 #include "image/reference.h"
 #include "image/source.h"
@@ -287,8 +289,32 @@ static int layer_keep(const struct tree *tree, const struct image *image, const 
                      id, err);
 }
 
-int layer_from_files(const struct strs *pairs, const struct image *image, bool rebuild, bool *kept,
-                     struct err *err)
+static bool image_has(const struct image *image, const char *path)
+{
+    for (size_t i = 0; i < image->layers.len; i++)
+        if (erofs_layer_has(image->layers.at[i], path))
+            return true;
+    return false;
+}
+
+/* What native modules among the files link to, as an image that was built with them has it. */
+static int layer_add_libraries(struct tree *tree, const struct image *image, struct err *err)
+{
+    struct strs below CLEANUP(strs_free) = {0}, none = {0};
+    struct closure closure CLEANUP(closure_free) = {0};
+    size_t files = tree->len;
+
+    closure_init(&closure, tree);
+    int failed = extras_complete(&closure, err);
+    for (size_t i = files; i < tree->len && !failed; i++)
+        if (tree->nodes[i]->kind != TREE_DIR && image_has(image, tree->nodes[i]->path))
+            strs_add(&below, tree->nodes[i]->path);
+    tree_drop(tree, &below, &none);
+    return failed;
+}
+
+int layer_from_files(const struct strs *pairs, const struct image *image,
+                     const struct layer_opts *opts, bool *kept, struct err *err)
 {
     struct tree tree CLEANUP(tree_free) = {0};
     struct strs words CLEANUP(strs_free) = {0};
@@ -303,20 +329,23 @@ int layer_from_files(const struct strs *pairs, const struct image *image, bool r
         return -err->code;
     strs_add(&words, image->id);
     strs_add(&words, cwd);
+    strs_add(&words, opts->libraries ? "libraries" : "");
     key_add_list(&words, "files", pairs);
     cache_key(&words, key);
     store_open_unread(&store);
-    int fd = rebuild ? -1 : layer_recall(&store, key);
+    int fd = opts->rebuild ? -1 : layer_recall(&store, key);
     if (fd >= 0)
         return fd;
     strs_add_all(&tree.below, &image->links);
     int failed = tree_add_dir(&tree, "/", 0755, err);
     if (!failed)
         failed = builder_add_pairs(&tree, pairs, err);
+    if (!failed && opts->libraries)
+        failed = layer_add_libraries(&tree, image, err);
     if (failed)
         return failed;
     *kept = files_are_many(&tree.deps);
-    if (*kept && !rebuild && store_read(&store, err) == 0 &&
+    if (*kept && !opts->rebuild && store_read(&store, err) == 0 &&
         (fd = layer_recall(&store, key)) >= 0) {
         *kept = false;
         return fd;

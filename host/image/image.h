@@ -79,14 +79,19 @@ int image_resolve(const char *target, const struct image_opts *opts, struct imag
  */
 char *image_in_path(const char *word);
 
+/** How layer_from_files() is to make a layer. */
+struct layer_opts {
+    bool rebuild;   /* make it even if it is kept */
+    bool libraries; /* with the libraries that shared objects in it need and the image lacks */
+};
+
 /**
  * Make one EROFS layer of host files, for `run --file`.
  * @pairs: "HOST:GUEST"; HOST may be a folder; GUEST is absolute and defaults to HOST's name in /
  * @image: what it will lie on, so that "/lib/x" stays behind a link /lib
- * @rebuild: make it even if it is kept
  * @kept: is it new in the store?  A layer of many files, which takes long to make, is kept there
  *        beside @image as an image without a name, and found again by the state of the files.
  * Returns a descriptor to read it from, which is the caller's, or an error.
  */
-int layer_from_files(const struct strs *pairs, const struct image *image, bool rebuild, bool *kept,
-                     struct err *err);
+int layer_from_files(const struct strs *pairs, const struct image *image,
+                     const struct layer_opts *opts, bool *kept, struct err *err);

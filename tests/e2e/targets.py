@@ -155,6 +155,20 @@ def test_scripts_without_a_first_line():
         need(result.status == 125 and "neither a program nor a script" in result.errors(), result.show())
 
 
+def test_libraries_of_files_of_a_run():
+    """What a native module links to comes along with it, into nobody's stored image."""
+    need_programs("gcc")
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        write(folder, {"load.c": "#include <dlfcn.h>\n#include <stdio.h>\nint main(int n, char **words)\n{ puts(dlopen(words[1], RTLD_NOW) ? \"loaded\" : dlerror()); return n != 2; }\n",
+                       "native.c": "#include <resolv.h>\nint native(char *name) { return dn_skipname((void *)name, (void *)name); }\n"})
+        for words in (("-o", "load", "load.c"), ("-shared", "-fPIC", "-o", "native.node", "native.c", "-Wl,--no-as-needed", "-lresolv")):
+            subprocess.run(["gcc", *words], cwd=folder, check=True)
+        need(home.good("run", "-q", "./load", "./native.node", cwd=folder) == "loaded\n", "its library did not come along")
+        home.good("build", "-q", "-t", "load:1", "./load", cwd=folder)
+        said = home.good("run", "-q", "--file", "native.node:/native.node", "load:1", "/native.node", cwd=folder)
+        need("libresolv.so.2" in said, f"a stored image got a library: {said}")
+
+
 def test_many_files_of_a_run_are_packed_once():
     """Until one of them changes, or one is new; those of before are not kept beside them."""
     need_programs("python3")
