@@ -5,7 +5,8 @@
  * output and this QEMU the state flows.  Until the first of them says that the guest runs there, it
  * goes on here if something fails; it is ended here only after that.  One whose word is lost may
  * have all of the state: a third helper, `ingot receive --ask`, says what became of it before
- * anything runs here.  So there are never two. */
+ * anything runs here.  So there are never two.  A fork of ours waits for our own end: if we were
+ * killed, it finishes what was begun. */
 #include "cli/cli.h"
 #include "cli/instances.h"
 #include "cli/migrate_priv.h"
@@ -312,10 +313,16 @@ static void call_off(struct move *move)
     end_helper(&move->carrier);
 }
 
-/* A migration that was sent, or that we stopped it for, has left the guest standing still. */
-static void go_back(struct move *move)
+/* A migration that was sent, or that we stopped it for, has left the guest standing still.  False:
+ * it has ended meanwhile. */
+static bool go_back(struct move *move, const struct instance *instance)
 {
-    (void)qmp_call(&move->qmp, "cont", NULL, NULL, NULL);
+    struct instance_state state;
+
+    if (move->qmp.fd >= 0)
+        return !qmp_call(&move->qmp, "cont", NULL, NULL, NULL);
+    instance_get_state(instance, &state);
+    return state.status == INSTANCE_RUNNING;
 }
 
 /* All of it; also where our own VMM does not say. */
@@ -447,16 +454,79 @@ static int stay(struct move *move, const struct instance *instance, int failed, 
                        "pause %s' and 'ingot unpause %s' let it go on",
                        move->place->text, name, name, name);
     call_off(move);
-    go_back(move);
-    return err_prefix(err, "instance '%s' goes on here", name);
+    return err_prefix(err, "instance '%s' %s here", name,
+                      go_back(move, instance) ? "goes on" : "does not go on");
+}
+
+/* Who waits in a session of its own for the end of `ingot migrate`: without a word from it, it was
+ * killed, and what it began must come to an end, on one side. */
+struct guard {
+    pid_t pid;
+    int word; /* to it */
+};
+
+static void guard_run(const struct move *killed, struct instance *instance, int word)
+{
+    struct move move = {.name = killed->name,
+                        .place = killed->place,
+                        .options = killed->options,
+                        .token = killed->token,
+                        .started_at = ticks_ms(), /* it may have been */
+                        .words = -1,
+                        .state = -1,
+                        .frames = {-1, -1, NULL},
+                        .qmp.fd = -1};
+    struct err err = {0};
+    char byte;
+
+    setsid();
+    if (read(word, &byte, 1) == 1)
+        _exit(0);
+    (void)qmp_open(&move.qmp, instance_connect(instance, "qmp"), MONITOR_MS, NULL);
+    int failed = ask_after(&move, err_set(&err, EINTR, "'ingot migrate' was killed"), &err);
+    failed = failed ? stay(&move, instance, failed, &err) : leave(instance, move.place, &err);
+    if (failed)
+        fprintf(stderr, "ingot migrate: %s\n", err.text);
+    else
+        fprintf(stderr, "ingot migrate: it was killed; '%s' runs at %s\n", move.name,
+                move.place->text);
+    _exit(1);
+}
+
+static int guard_start(struct guard *guard, const struct move *move, struct instance *instance,
+                       struct err *err)
+{
+    int word[2];
+
+    if (pipe2(word, O_CLOEXEC) < 0)
+        return err_errno(err, errno, "a pipe");
+    guard->pid = fork();
+    if (guard->pid == 0) {
+        close(word[1]);
+        guard_run(move, instance, word[0]);
+    }
+    close(word[0]);
+    guard->word = word[1];
+    return guard->pid > 0 ? 0 : err_errno(err, errno, "a process");
+}
+
+static void guard_end(struct guard *guard)
+{
+    (void)!write(guard->word, "", 1);
+    fd_close(&guard->word);
+    if (guard->pid > 0)
+        waitpid(guard->pid, NULL, 0);
 }
 
 static int move_guest(struct move *move, struct instance *instance, const json_t *arrival,
                       u64 downtime_ms, struct err *err)
 {
     json_t *answer CLEANUP(json_put) = NULL;
-    int failed = bring(move, instance, arrival, downtime_ms, &answer, err);
+    struct guard guard CLEANUP(guard_end) = {.word = -1};
+    int failed = guard_start(&guard, move, instance, err);
 
+    if (!failed)
+        failed = bring(move, instance, arrival, downtime_ms, &answer, err);
     if (failed)
         failed = ask_after(move, failed, err);
     if (!failed)
@@ -584,6 +654,8 @@ static int migrate_run(int argc, char **argv, struct err *err)
     int failed = place_parse(argv[2], &place, err);
     if (!failed)
         failed = migrate(argv[1], &place, &options, err);
+    if (failed && signals_came())
+        fprintf(stderr, "ingot migrate: %s\n", err->text); /* which main() does not come to */
     if (failed)
         signals_release(); /* who was told to end, and did not get what he began, does so */
     return failed;

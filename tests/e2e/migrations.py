@@ -279,6 +279,42 @@ def interrupted():
             lab.is_now("a", "running")
 
 
+def killed():
+    """`ingot migrate` is killed: who stands by for that sees that the guest goes on, at one end, and says where."""
+    with Two() as lab:
+        guest = Guest(lab, "a")
+        calls = guest.ask()[0]
+        for delay in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3):
+            child = start_migration(lab)
+            time.sleep(delay)
+            child.kill()
+            errors = child.communicate(timeout=60)[1].decode()  # until the last of them has closed it
+            if child.returncode == 0 or "runs at" in errors:
+                lab.need_only([], ["a"])
+                stood_still(lab.there("migrate", "a", lab.state))
+            else:
+                need("goes on here" in errors and "was killed" in errors, f"not told: {errors}")
+            calls += 1
+            need(guest.ask()[0] == calls, "it lost its memory")
+            lab.is_now("a", "running")
+            until(lambda: not lab.names(lab.there("ps", "-q")), deadline=20)
+            need(not lab.names(lab.there("ps", "-q")), "it runs there too")
+
+
+def its_machine_ends():
+    """The VMM here is killed while it is moved: nobody says that it goes on."""
+    with Two() as lab:
+        Guest(lab, "a")
+        child = start_migration(lab)
+        with open(os.path.join(lab.state, "instances", "a", "state.json")) as file:
+            runner = json.load(file)["Runner"]
+        for pid in children_of(runner):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        errors = child.communicate(timeout=60)[1].decode()
+        need(child.returncode != 0 and "does not go on here" in errors, f"not told: {errors}")
+
+
 def direct_children(pid):
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(word) for word in file.read().split()]
@@ -504,7 +540,7 @@ def by_ssh_with_a_volume():
 
 
 def add_to(suite):
-    for test in (frames_at_the_old_tap_arrive, pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle, interrupted,
-                 word_lost, somebody_else_waits, nothing_half_made_stays, what_cannot_be,
+    for test in (frames_at_the_old_tap_arrive, pre_copy_under_load, post_copy_under_load, with_ports, then_it_dies, with_a_volume, cut_in_the_middle,
+                 interrupted, killed, its_machine_ends, word_lost, somebody_else_waits, nothing_half_made_stays, what_cannot_be,
                  by_ssh, by_ssh_with_a_volume):
         suite.add("migration: " + test.__name__.replace("_", " "), test)
