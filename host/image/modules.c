@@ -87,10 +87,13 @@ static int add_file(struct tree *tree, const char *path, struct err *err)
 {
     if (is_aside(path) || access(path, R_OK) < 0)
         return 0;
-    if (fs_is_dir(path)) /* what a server writes to, or looks into, must be there */
-        return str_starts(path, "/var/") || str_starts(path, "/etc/")
+    if (fs_is_dir(path)) { /* what a server writes to, or looks into, must be there */
+        struct stat st;
+        bool link = !lstat(path, &st) && S_ISLNK(st.st_mode);
+        return link || str_starts(path, "/var/") || str_starts(path, "/etc/")
                    ? tree_add_host(tree, path, err)
                    : 0;
+    }
     int failed = tree_add_host(tree, path, err);
     return failed || !str_ends(path, ".py") ? failed : add_bytecode(tree, path, err);
 }
