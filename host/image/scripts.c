@@ -2,6 +2,8 @@
 
 #include "image/builder.h"
 #include "image/config.h"
+#include "image/elf_file.h"
+#include "image/script.h"
 #include "image/target.h"
 #include "lib/cleanup.h"
 #include "lib/fs.h"
@@ -44,15 +46,6 @@ static int scripts_start(struct scripts *s, const char *language, const char *pr
     return builder_add_program(s->b, path, &s->b->config.entrypoint, err);
 }
 
-/* A script of package.json, "node server.js --port 1": words without a shell's own signs, the first
- * of which is node; else NULL. */
-static const char *node_words(const char *script)
-{
-    bool plain = script && str_starts(script, "node ") && !strpbrk(script, "&|;<>$`\"'*=");
-
-    return plain ? script + strlen("node ") : NULL;
-}
-
 static void add_words(struct strs *list, const char *text)
 {
     char *copy CLEANUP(mem_free) = str_dup(text), *rest = copy, *word;
@@ -62,8 +55,53 @@ static void add_words(struct strs *list, const char *text)
             strs_add(list, word);
 }
 
+/* The file that npm starts for @word: node_modules/.bin/WORD is a link to it.  Owned by the caller,
+ * relative to the folder; NULL if that is no script of node. */
+static char *node_bin(const struct scripts *s, const char *word)
+{
+    struct script script CLEANUP(script_free) = {0};
+    struct elf_map map CLEANUP(elf_unmap) = {0};
+    char *link CLEANUP(mem_free) = str_printf("%s/node_modules/.bin/%s", s->folder, word);
+    char *real CLEANUP(mem_free) = strchr(word, '/') ? NULL : fs_real(link, NULL);
+    char *folder CLEANUP(mem_free) = fs_real(s->folder, NULL);
+
+    if (!real || !folder || !str_starts(real, folder) || elf_map(real, &map, NULL) ||
+        !script_parse(map.data, map.len, &script))
+        return NULL;
+    const char *of = script.argument ? script.argument : fs_name(script.interpreter);
+    return strcmp(of, "node") == 0 ? str_dup(real + strlen(folder) + 1) : NULL;
+}
+
+/* A script of package.json: "node server.js --port 1", "NODE_ENV=production next start".  Sets its
+ * variables and appends node's arguments to @argv; false: it needs a shell. */
+static bool node_words(const struct scripts *s, const char *script, struct strs *argv)
+{
+    struct strs words CLEANUP(strs_free) = {0};
+    size_t at = 0;
+
+    if (strpbrk(script, "&|;<>$`\"'*"))
+        return false;
+    add_words(&words, script);
+    while (at < words.len && strchr(words.at[at], '='))
+        at++;
+    if (at == words.len)
+        return false;
+    bool node = strcmp(words.at[at], "node") == 0;
+    char *bin CLEANUP(mem_free) = node ? NULL : node_bin(s, words.at[at]);
+    if (!node && !bin)
+        return false;
+    for (size_t i = 0; i < at; i++)
+        config_setenv(&s->b->config.env, words.at[i]);
+    if (bin)
+        strs_add(argv, bin);
+    for (size_t i = at + 1; i < words.len; i++)
+        strs_add(argv, words.at[i]);
+    return true;
+}
+
 static int add_node(struct scripts *s, struct err *err)
 {
+    struct strs words CLEANUP(strs_free) = {0};
     char *path CLEANUP(mem_free) = scripts_path(s, "package.json");
     json_t *package CLEANUP(json_put) = json_read(path, err);
 
@@ -75,18 +113,20 @@ static int add_node(struct scripts *s, struct err *err)
                        "%s: its dependencies are not installed; run 'npm install' there first",
                        s->folder);
     const char *script = json_str(json_object_get(package, "scripts"), "start", NULL);
-    const char *words = node_words(script), *file = json_str(package, "main", "index.js");
-    if (script && !words)
+    const char *file = json_str(package, "main", "index.js");
+    if (script && !node_words(s, script, &words))
         return err_set(err, ENOTSUP,
                        "%s: its start script is for a shell: '%s'; write an Ingotfile, or make it "
                        "'node FILE'",
                        s->folder, script);
-    if (!words && !scripts_has(s, file))
+    if (!script && !scripts_has(s, file))
         file = "server.js"; /* what npm starts without a script */
-    if (!words && !scripts_has(s, file))
+    if (!script && !scripts_has(s, file))
         return err_set(err, ENOENT, "%s: neither a start script nor a file '%s'", path, file);
+    if (!script)
+        strs_add(&words, file);
     int failed = scripts_start(s, "Node", "node", err);
-    add_words(&s->b->config.entrypoint, words ? words : file);
+    strs_add_all(&s->b->config.entrypoint, &words);
     return failed;
 }
 

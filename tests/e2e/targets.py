@@ -11,10 +11,13 @@ from netlab import ask, background, find, namespace, need_programs, until
 
 
 def write(folder, files, mode=0o644):
-    """Make files, {path: text}, below a folder."""
+    """Make files, {path: text}, below a folder; "-> TARGET" is a link."""
     for name, text in files.items():
         path = os.path.join(folder, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        if text.startswith("-> "):
+            os.symlink(text.removeprefix("-> "), path)
+            continue
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(path, mode)
@@ -98,6 +101,10 @@ PROJECTS = {  # files of a folder, and what it prints; a program that it needs
     "node": ({"package.json": '{"scripts": {"start": "node srv.js a b"}, "dependencies": {"left": "1"}}',
               "srv.js": "console.log(require('left'), process.argv.slice(2).join())", "node_modules/left/index.js": "module.exports = 7"},
              "7 a,b\n", "node"),
+    "node's tool": ({"package.json": '{"scripts": {"start": "MODE=on OTHER=x serve -p 1"}, "dependencies": {"serve": "1"}}',
+                     "node_modules/serve/bin/main.js": "#!/usr/bin/env node\nconsole.log(process.env.MODE, ...process.argv.slice(2), require('other'))",
+                     "node_modules/other/index.js": "module.exports = 'other'", "node_modules/.bin/serve": "-> ../serve/bin/main.js"},
+                    "on -p 1 other\n", "node"),
     "python": ({"requirements.txt": "Jinja2>=3  # installed\n", "main.py": "import jinja2, os\nprint(jinja2.__name__, os.getcwd(), open('d').read())",
                 "d": "data"}, "jinja2 /app data\n", "python3"),
     "venv": ({"requirements.txt": "own\n", "app.py": "import own", ".venv/lib/python3.9/site-packages/own.py": "print('own')"}, "own\n", "python3"),
@@ -126,6 +133,7 @@ def test_project_folders():
 def test_project_folders_that_lack_something():
     lacking = (({"package.json": '{"dependencies": {"left": "1"}}', "index.js": ""}, "npm install"),
                ({"package.json": '{"scripts": {"start": "tsc && node x.js"}}'}, "tsc && node x.js"),
+               ({"package.json": '{"scripts": {"start": "tsc x"}}', "node_modules/.bin/tsc": "-> /bin/sh"}, "tsc x"),
                ({"package.json": "{"}, "package.json"),
                ({"requirements.txt": "no-such-thing-2==1\n", "main.py": ""}, "no-such-thing-2"),
                ({"requirements.txt": ""}, "main.py"),
