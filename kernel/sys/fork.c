@@ -172,11 +172,11 @@ static long check(const struct linux_clone_args *args)
 
 long fork_process(const struct linux_clone_args *args, const char *call)
 {
-    if (!processes_allowed(call))
-        return -ENOSYS;
     long err = check(args);
     if (err)
         return err;
+    if (!processes_allowed(call))
+        return -ENOSYS;
     if (process_count() >= process_limit(0)) {
         log_warn_once(
             "there are %u processes, as many as may be (EAGAIN): ingot.pids=N allows more",

@@ -180,18 +180,20 @@ long sys_mlock(u64 addr, u64 len)
     return lock_range(addr, len);
 }
 
+long sys_munlock(u64 addr, u64 len)
+{
+    u64 start = ALIGN_DOWN(addr, PAGE_SIZE), end;
+
+    if (__builtin_add_overflow(addr, len, &end))
+        return -EINVAL;
+    return mm_advise(mm_current(), start, end - start, MADV_NORMAL); /* which tells of holes */
+}
+
 long sys_mlock2(u64 addr, u64 len, int flags)
 {
     if (flags & ~MLOCK_ONFAULT)
         return -EINVAL;
-    return flags & MLOCK_ONFAULT ? 0 : lock_range(addr, len);
-}
-
-long sys_munlock(u64 addr, u64 len)
-{
-    u64 end;
-
-    return __builtin_add_overflow(addr, len, &end) ? -EINVAL : 0;
+    return flags & MLOCK_ONFAULT ? sys_munlock(addr, len) : lock_range(addr, len);
 }
 
 long sys_mlockall(int flags)

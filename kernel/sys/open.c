@@ -3,11 +3,12 @@
 #include "abi/fcntl.h"
 #include "sched/thread.h"
 #include "sys/fs.h"
+#include "sys/sys_priv.h"
 #include "syscalls.h"
 #include "vfs/fd.h"
 #include "vfs/lock.h"
 
-enum { HOW_SIZE = 24, HOW_MAX = 4096 };
+enum { HOW_SIZE = 24 };
 
 int user_path(int dirfd, uaddr_t path, u32 flags, struct path *out)
 {
@@ -86,31 +87,12 @@ static u32 lookup_of_resolve(u64 resolve)
            (resolve & LINUX_RESOLVE_IN_ROOT ? LOOKUP_IN_ROOT : 0u);
 }
 
-/* The program's struct open_how, of whatever age. */
-static int import_how(uaddr_t from, u64 size, struct linux_open_how *how)
-{
-    if (size < HOW_SIZE)
-        return -EINVAL;
-    if (size > HOW_MAX)
-        return -E2BIG;
-    if (copy_from_user(how, from, sizeof(*how)))
-        return -EFAULT;
-    for (u64 i = HOW_SIZE; i < size; i++) {
-        u8 more;
-        if (copy_from_user(&more, from + i, 1))
-            return -EFAULT;
-        if (more)
-            return -E2BIG;
-    }
-    return 0;
-}
-
 long sys_openat2(int dirfd, uaddr_t path, uaddr_t how_addr, u64 size)
 {
     const u64 flags_known = 017777703ull | O_PATH | O_TMPFILE | O_SYNC;
     struct linux_open_how how;
 
-    int err = import_how(how_addr, size, &how);
+    int err = size < HOW_SIZE ? -EINVAL : copy_struct_from_user(&how, sizeof(how), how_addr, size);
     if (err)
         return err;
     bool makes = how.flags & O_CREAT || (how.flags & O_TMPFILE) == O_TMPFILE;

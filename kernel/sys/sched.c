@@ -200,16 +200,27 @@ long sys_sched_rr_get_interval(int pid, uaddr_t ts)
     return put_timespec_ns(ts, slice);
 }
 
+/* Its size stands in it, 0 for the first version's; who gets that wrong is told ours. */
+static long import_attr(uaddr_t from, struct linux_sched_attr *attr)
+{
+    u32 size;
+    if (user_get32(&size, from))
+        return -EFAULT;
+    size = size ? size : sizeof(*attr);
+    int err =
+        size < sizeof(*attr) ? -E2BIG : copy_struct_from_user(attr, sizeof(*attr), from, size);
+    return err == -E2BIG && user_put32(from, sizeof(*attr)) ? -EFAULT : err;
+}
+
 long sys_sched_setattr(int pid, uaddr_t uattr, unsigned flags)
 {
     struct linux_sched_attr attr;
     if (flags || !uattr || pid < 0)
         return -EINVAL;
-    if (copy_from_user(&attr, uattr, sizeof(attr)))
-        return -EFAULT;
-    if (attr.size && attr.size < sizeof(attr))
-        return -EINVAL;
-    long err = set_policy(pid, attr.policy, (int)attr.priority);
+    long err = import_attr(uattr, &attr);
+    if (err)
+        return err;
+    err = set_policy(pid, attr.policy, (int)attr.priority);
     if (err || is_realtime(attr.policy))
         return err;
     struct thread *t = get_thread(pid);

@@ -9,6 +9,11 @@
 /** A time of the program's in ns. 0, -EFAULT, or -EINVAL if it is no valid time. */
 int get_timespec_ns(uaddr_t from, u64 *ns);
 int put_timespec_ns(uaddr_t to, u64 ns);
+/**
+ * The program's structure of @size bytes as the @known ones that we know: a shorter one has zeros
+ * behind, and a longer one must. 0, -EFAULT or -E2BIG.
+ */
+int copy_struct_from_user(void *to, size_t known, uaddr_t from, u64 size);
 /** Copy @len bytes of @src to @to unless @to is 0. 0 or -EFAULT. */
 int put_optional(uaddr_t to, const void *src, size_t len);
 /** The thread @tid of any process (0: the current one) with a new reference, or NULL. */

@@ -78,31 +78,12 @@ long sys_clone(u64 flags, u64 stack, uaddr_t parent_tid, uaddr_t child_tid, u64 
     return create_thread(&args);
 }
 
-/** A structure from a newer program may be longer: then the rest must be 0. */
-static int read_clone_args(uaddr_t from, u64 size, struct linux_clone_args *args)
-{
-    if (size < CLONE_ARGS_SIZE_VER0)
-        return -EINVAL;
-    if (size > PAGE_SIZE)
-        return -E2BIG;
-    if (size < sizeof(*args))
-        memset(args, 0, sizeof(*args));
-    if (copy_from_user(args, from, min(size, (u64)sizeof(*args))))
-        return -EFAULT;
-    for (u64 at = sizeof(*args); at < size; at++) {
-        u8 byte;
-        if (copy_from_user(&byte, from + at, 1))
-            return -EFAULT;
-        if (byte)
-            return -E2BIG;
-    }
-    return 0;
-}
-
 long sys_clone3(uaddr_t uargs, u64 size)
 {
     struct linux_clone_args args;
-    long err = read_clone_args(uargs, size, &args);
+    if (size < CLONE_ARGS_SIZE_VER0)
+        return -EINVAL;
+    long err = copy_struct_from_user(&args, sizeof(args), uargs, size);
     if (err)
         return err;
     if (!args.stack != !args.stack_size || args.flags & (CSIGNAL | CLONE_DETACHED))

@@ -3,6 +3,7 @@
 
 #include "abi/errno.h"
 #include "abi/fcntl.h"
+#include "lib/string.h"
 #include "mm/heap.h"
 
 int get_timespec_ns(uaddr_t from, u64 *ns)
@@ -25,6 +26,24 @@ int put_timespec_ns(uaddr_t to, u64 ns)
 int put_optional(uaddr_t to, const void *src, size_t len)
 {
     return to ? copy_to_user(to, src, len) : 0;
+}
+
+int copy_struct_from_user(void *to, size_t known, uaddr_t from, u64 size)
+{
+    if (size > PAGE_SIZE)
+        return -E2BIG;
+    if (size < known)
+        memset(to, 0, known);
+    if (copy_from_user(to, from, min(size, (u64)known)))
+        return -EFAULT;
+    for (u64 at = known; at < size; at++) {
+        u8 byte;
+        if (copy_from_user(&byte, from + at, 1))
+            return -EFAULT;
+        if (byte)
+            return -E2BIG;
+    }
+    return 0;
 }
 
 struct thread *get_thread(int tid)

@@ -10,7 +10,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-nonnull", "-Wno-stringop-overflow", "-Wno-stringop-overread",
          "-Wno-unknown-warning-option", "-pthread"]
 
-FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "poll", "event", "time", "proc", "misc",
+FAMILIES = ["file", "dir", "mm", "signal", "thread", "rseq", "sched", "pipe", "poll", "event", "time", "proc", "misc", "calls",
             "races", "races_fork", "races_mem", "races_fs", "races_net", "unix", "unix_msg", "socket", "socket_msg", "packet", "procnet", "netlink", "vsock", "bad", "leak",
             "patch",
             "fork", "exec", "smp", "cred", "ipc", "ipc_sem", "ipc_msg", "ipc_mq", "aio", "watch", "attr", "lock", "overlay", "mount"]
