@@ -468,9 +468,9 @@ def debugger():
         def idle():
             nonlocal result
             result = lab.ingot("debug", "a", "-batch", "-ex", "bt", "-ex", "print boot_info.nr_cpus")
-            return "pc_cpu_idle" in result.text()
+            return "idle_locked (" in result.text()
         until(idle, deadline=20, step=0.2)
-        need(result.status == 0 and "pc_cpu_idle" in result.text(), f"no backtrace of an idle CPU\n{result.show()}")
+        need(result.status == 0 and "idle_locked (" in result.text(), f"no backtrace of an idle CPU\n{result.show()}")
         need("$1 = 1" in result.text(), f"no symbols\n{result.show()}")
         need(lab.row("a")["State"] == "running", "it does not go on")
         lab.good("stop", "a")
