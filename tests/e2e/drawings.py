@@ -57,8 +57,10 @@ def boot_chart(ground):
 
 def what_cannot_be_drawn():
     with Home() as home:
-        result = home.ingot("run", "--isolation", "process", "--boot-chart", "/nonexistent/b.svg", "/bin/true")
-        need(result.status == 0 and "/nonexistent/b.svg" in result.errors(), f"not told\n{result.show()}")
+        for option in ("--boot-chart", "--profile"):
+            result = home.ingot("run", "--isolation", "process", option, "/nonexistent/b.svg", "/bin/echo", "hi")
+            need(result.status == 125 and "/nonexistent/b.svg" in result.errors(), f"not told\n{result.show()}")
+            need(not result.out, f"it ran all the same\n{result.show()}")
 
 
 def add_to(suite):
