@@ -22,6 +22,7 @@ int proc_show_meminfo(struct text *out, const struct pseudo_ref *ref);
 int proc_show_stat(struct text *out, const struct pseudo_ref *ref);
 int proc_show_schedstat(struct text *out, const struct pseudo_ref *ref);
 int proc_show_slabinfo(struct text *out, const struct pseudo_ref *ref);
+int proc_show_buddyinfo(struct text *out, const struct pseudo_ref *ref);
 int proc_show_vmstat(struct text *out, const struct pseudo_ref *ref);
 int proc_show_maps(struct text *out, const struct pseudo_ref *ref);
 int proc_show_smaps(struct text *out, const struct pseudo_ref *ref);

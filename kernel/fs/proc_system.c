@@ -153,3 +153,12 @@ int proc_show_slabinfo(struct text *out, const struct pseudo_ref *ref __attribut
         n, n, n, n);
     return 0;
 }
+
+int proc_show_buddyinfo(struct text *out, const struct pseudo_ref *ref __attribute__((unused)))
+{
+    text_add(out, "Node 0, zone   Normal");
+    for (unsigned order = 0; order <= PAGE_MAX_ORDER; order++)
+        text_add(out, " %6lu", (unsigned long)page_free_blocks(order));
+    text_add(out, " \n");
+    return 0;
+}

@@ -119,6 +119,7 @@ static const struct pseudo_node root_nodes[] = {
     PSEUDO_FILE("cpuinfo", proc_show_cpuinfo),
     PSEUDO_FILE("stat", proc_show_stat),
     PSEUDO_FILE("vmstat", proc_show_vmstat),
+    PSEUDO_FILE("buddyinfo", proc_show_buddyinfo),
     PSEUDO_FILE("uptime", show_uptime),
     PSEUDO_FILE("schedstat", proc_show_schedstat),
     PSEUDO_PRIVATE("slabinfo", proc_show_slabinfo),

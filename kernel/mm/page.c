@@ -27,12 +27,13 @@ struct region {
 
 /* [I] after start, [L] under .lock. */
 static struct {
-    struct spinlock lock; /* a leaf */
-    u32 nr_regions;       /* [I] the largest region first */
-    u32 growing;          /* [L] regions before this one have no frontier left */
-    u64 nr_free;          /* [L] pages in the lists */
-    u64 nr_untouched;     /* [L] pages above the frontiers */
-    u64 total;            /* [I] */
+    struct spinlock lock;              /* a leaf */
+    u32 nr_regions;                    /* [I] the largest region first */
+    u32 growing;                       /* [L] regions before this one have no frontier left */
+    u64 nr_free;                       /* [L] pages in the lists */
+    u64 nr_untouched;                  /* [L] pages above the frontiers */
+    u64 nr_blocks[PAGE_MAX_ORDER + 1]; /* [L] in each list; read without */
+    u64 total;                         /* [I] */
     struct list_head free[PAGE_MAX_ORDER + 1]; /* [L] */
     struct region regions[MAX_REGIONS];
 } zone;
@@ -77,12 +78,14 @@ static void list_block(struct page *page, unsigned order)
     page->order = (u8)order;
     list_add(&zone.free[order], &page->lru);
     zone.nr_free += 1UL << order;
+    zone.nr_blocks[order]++;
 }
 
 static void unlist_block(struct page *page)
 {
     list_remove(&page->lru);
     zone.nr_free -= 1UL << page->order;
+    zone.nr_blocks[page->order]--;
     page->flags = 0;
 }
 
@@ -482,6 +485,13 @@ void page_get_stats(struct page_stats *out)
         .kernel_stacks = sums[offsetof(struct page_stats, kernel_stacks) / sizeof(u64)],
         .page_tables = sums[offsetof(struct page_stats, page_tables) / sizeof(u64)],
     };
+}
+
+u64 page_free_blocks(unsigned order)
+{
+    u64 untouched = order == PAGE_MAX_ORDER ? zone.nr_untouched >> order : 0;
+
+    return zone.nr_blocks[order] + untouched;
 }
 
 void page_register_shrinker(struct shrinker *shrinker)

@@ -96,6 +96,8 @@ struct page_stats {
     u64 total, free, page_cache, slab, anon, kernel_stacks, page_tables;
 };
 void page_get_stats(struct page_stats *out);
+/** About how many free blocks there are of 1 << @order pages, at most PAGE_MAX_ORDER. */
+u64 page_free_blocks(unsigned order);
 /** The field .total alone: it never changes. */
 u64 page_total(void);
 /**

@@ -592,3 +592,22 @@ CASE(the_program_that_runs_is_not_written)
     CHECK(fd >= 0);
     close(fd);
 }
+
+CASE(buddyinfo_counts_free_blocks)
+{
+    unsigned long long blocks[11], pages = 0;
+    char name[16] = "", end = 0;
+    const char *total;
+
+    CHECK_EQ(
+        sscanf(get_file("/proc/buddyinfo"),
+               "Node 0, zone %15s %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu%*[ ]%c",
+               name, &blocks[0], &blocks[1], &blocks[2], &blocks[3], &blocks[4], &blocks[5],
+               &blocks[6], &blocks[7], &blocks[8], &blocks[9], &blocks[10], &end),
+        13);
+    CHECK_EQ(end, '\n');
+    for (int order = 0; order < 11; order++)
+        pages += blocks[order] << order;
+    NEED((total = strstr(get_file("/proc/meminfo"), "MemTotal:")));
+    CHECK(pages > 0 && pages * 4 <= strtoull(total + 9, NULL, 10));
+}
