@@ -103,3 +103,10 @@ char *cli_size(unsigned long long bytes, char out[16]);
 /** A length of time, "500ms", "30s", "1m30s", "2h" or plain seconds, into milliseconds; 0 or
  * ERR_USAGE that names @option. */
 int cli_duration(const char *option, const char *text, unsigned long long *ms, struct err *err);
+
+/** Check a `--hostname`, which becomes words of the kernel's command line; NULL is none.  0 or
+ * -ERR_USAGE. */
+int cli_hostname(const char *name, struct err *err);
+
+/** Check a `--loglevel`: 0, or -ERR_USAGE. */
+int cli_loglevel(long level, struct err *err);

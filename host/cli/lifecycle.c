@@ -17,6 +17,10 @@
 
 static const struct option_spec no_specs[] = {{0}};
 
+enum {
+    TIME_OWN = -1, /* what the instance was run with */
+};
+
 struct time_options {
     long seconds;
 };
@@ -29,16 +33,17 @@ static const struct option_spec time_specs[] = {
 
 static s64 time_ms(const struct time_options *options)
 {
-    return options->seconds < 0 ? -1 : (s64)options->seconds * 1000;
+    return options->seconds < 0 ? TIME_OWN : (s64)options->seconds * 1000;
 }
 
 static int time_parse(const struct command *command, int argc, char **argv,
                       struct time_options *options, int *words, struct err *err)
 {
-    options->seconds = -1;
+    options->seconds = TIME_OWN;
     int done = cli_options(command, argc, argv, OPTIONS_ANYWHERE, options, words, err);
-    if (!done && options->seconds > 1000000000)
-        return err_set(err, ERR_USAGE, "--time: %ld is too long", options->seconds);
+    if (!done && options->seconds != TIME_OWN &&
+        (options->seconds < 0 || options->seconds > 1000000000))
+        return err_set(err, ERR_USAGE, "--time: %ld is not in 0 to 1000000000", options->seconds);
     return done;
 }
 

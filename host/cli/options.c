@@ -8,6 +8,7 @@
 #include "lib/types.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,4 +282,22 @@ int cli_duration(const char *option, const char *text, unsigned long long *ms, s
                        text);
     *ms = value;
     return 0;
+}
+
+int cli_hostname(const char *name, struct err *err)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+
+    if (!name || (strlen(name) <= HOST_NAME_MAX && !name[strspn(name, allowed)]))
+        return 0;
+    return err_set(err, ERR_USAGE, "--hostname: '%s': up to %d letters, digits, '-', '.' and '_'",
+                   name, HOST_NAME_MAX);
+}
+
+int cli_loglevel(long level, struct err *err)
+{
+    if (level >= 0 && level <= 7)
+        return 0;
+    return err_set(err, ERR_USAGE, "--loglevel: %ld is not in 0 to 7", level);
 }

@@ -150,6 +150,14 @@ static bool ps_matches(const struct ps_row *row, const char *filter)
     return strcmp(instance_status_name(row->state.status), value) == 0;
 }
 
+static bool is_status(const char *word)
+{
+    for (int i = 0; i < NR_INSTANCE_STATUS; i++)
+        if (strcmp(instance_status_name((enum instance_status)i), word) == 0)
+            return true;
+    return false;
+}
+
 static int ps_check_filters(const struct strs *filters, struct err *err)
 {
     for (size_t i = 0; i < filters->len; i++) {
@@ -160,6 +168,11 @@ static int ps_check_filters(const struct strs *filters, struct err *err)
                            "--filter: '%s' is none of label=NAME[=VALUE], name=TEXT and "
                            "status=WORD",
                            filter);
+        if (str_starts(filter, "status=") && !is_status(filter + strlen("status=")))
+            return err_set(err, ERR_USAGE,
+                           "--filter: 'status' is created, running, paused, restarting, exited or "
+                           "dead, not '%s'",
+                           filter + strlen("status="));
     }
     return 0;
 }

@@ -107,13 +107,15 @@ static void run_options_fini(struct run_options *options)
 
 static int run_check(const struct run_options *options, struct err *err)
 {
-    if (options->loglevel < 0 || options->loglevel > 7)
-        return err_set(err, ERR_USAGE, "--loglevel: %ld is not in 0 to 7", options->loglevel);
     if (options->stop_timeout < 0)
         return err_set(err, ERR_USAGE, "--stop-timeout: it cannot be negative");
     if (options->timeout < 0)
         return err_set(err, ERR_USAGE, "--timeout: it cannot be negative");
-    return 0;
+    for (size_t i = 0; i < options->labels.len; i++)
+        if (!options->labels.at[i][0] || options->labels.at[i][0] == '=')
+            return err_set(err, ERR_USAGE, "--label: '%s' has no name", options->labels.at[i]);
+    int failed = cli_hostname(options->hostname, err);
+    return failed ? failed : cli_loglevel(options->loglevel, err);
 }
 
 static int run_describe(const struct run_guest *guest, FILE *to, struct err *err)

@@ -231,6 +231,49 @@ int main(void) {
         need(len(got.errors().strip().splitlines()) == 1 and "out of memory" in got.errors(), got.show())
 
 
+BAD_VALUES = [  # what is typed, and what the line names
+    (["run", "--hostname", "a init=/x", "TARGET"], "--hostname"),
+    (["run", "--hostname", "a:b", "TARGET"], "--hostname"),
+    (["run", "--hostname", "a" * 65, "TARGET"], "--hostname"),
+    (["run", "--label", "", "TARGET"], "--label"),
+    (["run", "--label", "=x", "TARGET"], "--label"),
+    (["run", "--loglevel", "8", "TARGET"], "--loglevel"),
+    (["run", "--cpus", "99999999999999999999", "TARGET"], "--cpus"),
+    (["run", "--memory", "-5M", "TARGET"], "--memory"),
+    (["export", "TARGET", "--format", "raw", "-o", "OUT", "--loglevel", "8"], "--loglevel"),
+    (["export", "TARGET", "--format", "raw", "-o", "OUT", "--hostname", "a b"], "--hostname"),
+    (["export", "TARGET", "--format", "firecracker", "-o", "OUT", "--memory", "0"], "--memory"),
+    (["ps", "--filter", "status=asleep"], "'asleep'"),
+    (["stop", "--time", "-5", "nobody"], "--time"),
+    (["restart", "--time", "9999999999", "nobody"], "--time"),
+    (["system"], "df or prune"),
+    (["system", "usage"], "'df'"),
+    (["system", "--hlp"], "--help"),
+    (["system", "df", "x"], "'x'"),
+    (["volume"], "rm or prune"),
+    (["volume", "remove", "x"], "'rm'"),
+    (["volume", "ls", "x"], "'x'"),
+]
+
+
+def test_bad_values():
+    """Each is refused as wrong usage, in one line that names it, and nothing has begun."""
+    with Home() as home:
+        out = os.path.join(home.tmp, "out")
+        for words, named in BAD_VALUES:
+            words = [{"TARGET": HELLO, "OUT": out}.get(word, word) for word in words]
+            one_line(home.ingot(*words), named, statuses=(2,))
+        need(not os.path.exists(out), "something was written")
+
+
+def test_drawings_that_cannot_be_written():
+    with Home() as home:
+        for option in ("--profile", "--boot-chart"):
+            result = home.ingot("run", option, "/no/such/folder/x.svg", HELLO)
+            one_line(result, option, "/no/such/folder", statuses=(125,))
+            need(not result.out, "it ran all the same")
+
+
 def test_unknown_words():
     with Home() as home:
         one_line(home.ingot("run", "--memry", "3", "/bin/true"), "--memry", "--memory", statuses=(2, 125))
