@@ -286,9 +286,10 @@ def killed():
         calls = guest.ask()[0]
         for delay in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3):
             child = start_migration(lab)
+            until(lambda: direct_children(child.pid) or child.poll() is not None, step=0.001)  # the first stands by
             time.sleep(delay)
             child.kill()
-            errors = child.communicate(timeout=60)[1].decode()  # until the last of them has closed it
+            errors = child.communicate(timeout=180)[1].decode()  # until the last of them has closed it
             if child.returncode == 0 or "runs at" in errors:
                 lab.need_only([], ["a"])
                 stood_still(lab.there("migrate", "a", lab.state))
@@ -311,7 +312,7 @@ def its_machine_ends():
         for pid in children_of(runner):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        errors = child.communicate(timeout=60)[1].decode()
+        errors = child.communicate(timeout=180)[1].decode()
         need(child.returncode != 0 and "does not go on here" in errors, f"not told: {errors}")
 
 

@@ -190,7 +190,7 @@ CASE(how_the_clock_is_steered_may_be_asked)
     CHECK(state >= TIME_OK && state <= TIME_ERROR);
     CHECK_EQ(state == TIME_ERROR, (t.status & STA_UNSYNC) != 0);
     CHECK(t.tick >= 9000 && t.tick <= 11000 && t.tolerance > 0 && t.precision >= 1);
-    CHECK(now.tv_sec - t.time.tv_sec >= 0 && now.tv_sec - t.time.tv_sec <= 2);
+    CHECK(now.tv_sec - t.time.tv_sec >= 0 && now.tv_sec - t.time.tv_sec <= 20);
     CHECK_EQ(clock_adjtime(CLOCK_REALTIME, &t), state);
     CHECK_ERR(clock_adjtime(CLOCK_MONOTONIC, &t), EOPNOTSUPP);
     CHECK_ERR(syscall(SYS_adjtimex, 8), EFAULT);
