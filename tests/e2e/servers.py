@@ -531,7 +531,7 @@ TYPED = {  # lines of docs/guide/network.md, and what is asked then
     "ingot run -p 127.0.0.1:8000:8000 python3 -m http.server": (8000, b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.0 200 OK"),
     "ingot run -p 8080:80 --file ./site:/var/www/html nginx -g 'daemon off;'":
         (8080, b"GET /page.html HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK"),
-    "ingot run -p 11211:11211 -p 11211:11211/udp memcached -u root": (11211, b"version\r\n", b"VERSION "),
+    "ingot run -p 11211:11211 -p 11211:11211/udp memcached -u root -U 11211": (11211, b"version\r\n", b"VERSION "),
 }
 
 
