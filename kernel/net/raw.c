@@ -352,7 +352,8 @@ static int raw_setopt(struct socket *sock, int level, int name, const void *valu
     }
     if (v6 && name == IPV6_CHECKSUM && (level == SOL_IPV6 || level == SOL_RAW)) {
         s32 offset;
-        if (len < sizeof(offset) || r->protocol == IPPROTO_ICMPV6)
+        bool fixed = r->protocol == IPPROTO_ICMPV6 && level == SOL_IPV6; /* RFC 3542, 3.1 */
+        if (len < sizeof(offset) || fixed)
             return -EINVAL;
         memcpy(&offset, value, sizeof(offset));
         if (offset < -1 || offset > 512 || (offset > 0 && offset & 1))

@@ -236,6 +236,19 @@ CASE(a_filter_on_a_udp_socket)
 }
 
 /* As ping does it: echo replies with its own number, the IP header in front. */
+/* RFC 3542 has it fixed; Linux lets who speaks of SOL_RAW say it all the same, as radvd does. */
+CASE(the_checksum_of_icmpv6_is_where_it_is)
+{
+    int fd = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6), offset = 2;
+    NEED(fd >= 0);
+    CHECK_EQ(setsockopt(fd, SOL_RAW, IPV6_CHECKSUM, &offset, sizeof(offset)), 0);
+    CHECK_ERR(setsockopt(fd, IPPROTO_IPV6, IPV6_CHECKSUM, &offset, sizeof(offset)), EINVAL);
+    offset = 3;
+    CHECK_ERR(setsockopt(fd, SOL_RAW, IPV6_CHECKSUM, &offset, sizeof(offset)), EINVAL);
+    CHECK_ERR(setsockopt(fd, SOL_RAW, IPV6_CHECKSUM, &offset, 2), EINVAL);
+    close(fd);
+}
+
 CASE(a_filter_on_a_raw_socket)
 {
     struct sock_filter code[] = {
