@@ -36,11 +36,10 @@ static bool program_has_elf(const char *path)
            memcmp(map.data, ELFMAG, SELFMAG) == 0;
 }
 
-/* What `env NAME` would start; wrapper scripts are passed over for the program behind them. */
-static char *program_in_path(const char *name, bool (*fits)(const char *path))
+/* The first @name in @path that fits; owned by the caller, or NULL. */
+static char *program_in(const char *path, const char *name, bool (*fits)(const char *path))
 {
-    const char *path = getenv("PATH");
-    char *all CLEANUP(mem_free) = str_dup(path ? path : "/usr/local/bin:/usr/bin:/bin");
+    char *all CLEANUP(mem_free) = str_dup(path);
     char *rest = all, *dir;
 
     if (name[0] == '/')
@@ -51,6 +50,14 @@ static char *program_in_path(const char *name, bool (*fits)(const char *path))
             return path_clean("/", full);
     }
     return NULL;
+}
+
+/* What `env NAME` would start; wrapper scripts are passed over for the program behind them. */
+static char *program_in_path(const char *name, bool (*fits)(const char *path))
+{
+    const char *path = getenv("PATH");
+
+    return program_in(path ? path : "/usr/local/bin:/usr/bin:/bin", name, fits);
 }
 
 static int program_add(struct builder *b, const char *path, struct strs *argv, int scripts,
@@ -197,6 +204,16 @@ static bool exec_is_runnable(const char *path)
     return access(path, X_OK) == 0 && !fs_is_dir(path);
 }
 
+/* What a program of the guest starts by @name: the guest's own PATH goes first, since what only
+ * ours has, such as a version manager's script of that name, is found by nobody there. */
+static char *program_of_guest(const struct builder *b, const char *name)
+{
+    const char *path = config_getenv(&b->config.env, "PATH");
+    char *found = path ? program_in(path, name, exec_is_runnable) : NULL;
+
+    return found ? found : program_in_path(name, exec_is_runnable);
+}
+
 /* The kernel starts a script by its first line, word for word: `env` and what that finds. */
 static int exec_add_env(struct builder *b, const char *path, const struct strs *argv,
                         struct err *err)
@@ -235,7 +252,7 @@ static int exec_add(struct builder *b, const char *path, struct err *err)
 
 int builder_add_started(struct builder *b, const char *name, struct err *err)
 {
-    char *path CLEANUP(mem_free) = program_in_path(name, exec_is_runnable);
+    char *path CLEANUP(mem_free) = program_of_guest(b, name);
 
     if (!path)
         return 0;
@@ -260,7 +277,7 @@ int builder_add_exec(struct builder *b, const char *word, struct err *err)
         return program_is_elf(node->source)
                    ? closure_add_program(&b->closure, node->source, true, err)
                    : 0;
-    char *path CLEANUP(mem_free) = program_in_path(word, exec_is_runnable);
+    char *path CLEANUP(mem_free) = program_of_guest(b, word);
     if (!path || !exec_is_runnable(path))
         return b->scratch_base ? err_set(err, ENOENT, "'%s': no such program", word) : 0;
     return exec_add(b, path, err);

@@ -215,6 +215,16 @@ def test_files_of_a_container_image():
         need(result.status == 125 and "no container image" in result.errors(), f"no clear word\n{result.show()}")
 
 
+def test_what_a_script_starts_is_what_the_guest_finds():
+    """Not what stands before it in the user's PATH alone, as the scripts of version managers do."""
+    with Home() as home, tempfile.TemporaryDirectory() as folder:
+        write(folder, {"mine/seq": "#!/usr/bin/env bash\necho mine\n", "count.sh": "#!/bin/sh\nexec seq 2\n"})
+        for name in ("mine/seq", "count.sh"):
+            os.chmod(f"{folder}/{name}", 0o755)
+        env = {"PATH": f"{folder}/mine:{os.environ['PATH']}"}
+        need(home.good("run", "-q", "--isolation", "vm", f"{folder}/count.sh", env=env) == "1\n2\n", "not the guest's")
+
+
 def test_a_folder_of_pages_is_served():
     with Home() as home, tempfile.TemporaryDirectory() as folder:
         write(folder, {"index.html": "<h1>mine</h1>"})
