@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import zipfile
 
 from harness import INGOT, ROOT, Skip, need, need_ingot, run
@@ -29,7 +30,14 @@ class Home:
         return self
 
     def __exit__(self, *_):
-        self.folder.cleanup()
+        end = time.monotonic() + 20
+        while True:  # who was killed or told to end may still be on its way out
+            try:
+                return self.folder.cleanup()
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def env(self, **more):
         return {"INGOT_HOME": self.store, "TMPDIR": self.tmp, "XDG_RUNTIME_DIR": self.run_dir,

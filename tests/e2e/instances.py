@@ -381,7 +381,7 @@ def who_does_not_listen():
 
 def signals_passed_on():
     with Lab() as lab:
-        lab.start("a", program=["/usr/bin/python3", "-uc", "import time\nwhile True: print('x'); time.sleep(0.1)"])
+        lab.start("a", program=["/usr/bin/python3", "-c", "import os, time\nwhile True: os.write(1, b'x\\n'); time.sleep(0.1)"])  # a line at once
         for word, status in (("--no-stdin", -signal.SIGINT), ("--sig-proxy", 143)):
             child = subprocess.Popen([INGOT, "attach", word, "a"], env={**os.environ, **lab.env()}, stdout=subprocess.PIPE)
             need(child.stdout.readline() == b"x\n", "nothing said")
