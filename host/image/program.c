@@ -225,7 +225,8 @@ static int exec_add_env(struct builder *b, const char *path, const struct strs *
     if (failed || !script_parse(map.data, map.len, &script) ||
         strcmp(fs_name(script.interpreter), "env") != 0)
         return failed;
-    builder_allow_exec(b, argv->at[0]);
+    if (config_getenv(&b->config.labels, "org.ingot.exec")) /* else whatever the image holds may */
+        builder_allow_exec(b, argv->at[0]);
     return closure_add_program(&b->closure, script.interpreter, false, err);
 }
 

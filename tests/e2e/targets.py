@@ -218,8 +218,9 @@ def test_files_of_a_container_image():
 def test_what_a_script_starts_is_what_the_guest_finds():
     """Not what stands before it in the user's PATH alone, as the scripts of version managers do."""
     with Home() as home, tempfile.TemporaryDirectory() as folder:
-        write(folder, {"mine/seq": "#!/usr/bin/env bash\necho mine\n", "count.sh": "#!/bin/sh\nexec seq 2\n"})
-        for name in ("mine/seq", "count.sh"):
+        write(folder, {"mine/seq": "#!/usr/bin/env bash\necho mine\n", "mine/seq9": "#!/usr/bin/env bash\n",
+                       "count.sh": "#!/bin/sh\nif false; then\n    exec seq9 2\nfi\nexec seq 2\n"})
+        for name in ("mine/seq", "mine/seq9", "count.sh"):
             os.chmod(f"{folder}/{name}", 0o755)
         env = {"PATH": f"{folder}/mine:{os.environ['PATH']}"}
         need(home.good("run", "-q", "--isolation", "vm", f"{folder}/count.sh", env=env) == "1\n2\n", "not the guest's")
