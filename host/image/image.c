@@ -37,7 +37,7 @@ static void key_add_env(struct strs *words, const char *name)
 }
 
 enum {
-    IMAGE_MADE = 5, /* to be raised when builds make something else of the same files */
+    IMAGE_MADE = 6, /* to be raised when builds make something else of the same files */
 };
 
 /* Everything that decides what a build makes, beside the content of the files it looks at. */

@@ -173,12 +173,36 @@ static void scan(struct imports *imports, const struct language *language, char 
         regfree(&regexes[--count]);
 }
 
+/* A script may itself be of a package, "node_modules/NAME/bin/x.js": that package's folder comes
+ * whole, as do those beside it, which it needs, where they are a project's. */
+static void add_own_package(struct imports *imports, const struct language *language,
+                            const char *path)
+{
+    char *real CLEANUP(mem_free) = fs_real(path, NULL);
+    char *folder CLEANUP(mem_free) =
+        str_printf("/%s/", language->local_packages ? language->local_packages : "");
+    char *at = real && language->local_packages ? strstr(real, folder) : NULL;
+
+    if (!at)
+        return;
+    char *project CLEANUP(mem_free) = str_printf("%.*s/package.json", (int)(at - real), real);
+    char *end = at + strlen(folder);
+    if (*end == '@')
+        end += strcspn(end, "/") + 1;
+    end = fs_exists(project) ? at + strlen(folder) - 1 : end + strcspn(end, "/");
+    *end = 0;
+    if (!strs_has(&imports->files, real))
+        strs_add(&imports->files, real);
+}
+
 void imports_scan_file(struct imports *imports, const char *language, const char *path)
 {
     const struct language *known = language ? language_named(language) : NULL;
 
-    if (known)
-        scan_file(imports, known, path);
+    if (!known)
+        return;
+    scan_file(imports, known, path);
+    add_own_package(imports, known, path);
 }
 
 void imports_scan_text(struct imports *imports, const char *language, const char *text,

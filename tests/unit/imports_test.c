@@ -72,6 +72,30 @@ TEST(imports_follow_modules_beside_the_script)
     fs_tmpdir_remove(&root);
 }
 
+TEST(imports_of_a_script_that_is_of_a_package)
+{
+    static const struct {
+        const char *script, *brings, *not ;
+    } tools[] = {
+        {"lib/node_modules/serve/build/main.js", "lib/node_modules/serve", "lib/node_modules"},
+        {"lib/node_modules/@of/us/x.js", "lib/node_modules/@of/us", "lib/node_modules/@of"},
+        {"app/node_modules/next/bin/next.js", "app/node_modules", "app/node_modules/next"},
+    };
+
+    root = fs_tmpdir(NULL, NULL);
+    free(put("app/package.json", "{}"));
+    for (size_t i = 0; i < ARRAY_LEN(tools); i++) {
+        struct imports imports = scan("node", tools[i].script, "");
+        EXPECT_TRUE(brings(&imports, tools[i].brings), tools[i].script);
+        EXPECT_TRUE(!brings(&imports, tools[i].not ), tools[i].script);
+        imports_free(&imports);
+        imports = scan("python", tools[i].script, "");
+        EXPECT_EQ(imports.files.len, 0, "not node's");
+        imports_free(&imports);
+    }
+    fs_tmpdir_remove(&root);
+}
+
 TEST(imports_of_other_languages)
 {
     root = fs_tmpdir(NULL, NULL);
