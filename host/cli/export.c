@@ -10,10 +10,6 @@
 #include <ctype.h>
 #include <string.h>
 
-enum {
-    LEAST_MEMORY = 3 << 20, /* for firmware and kernel, as that of a VM */
-};
-
 struct export_options {
     const char *format, *out, *size, *memory, *hostname, *kernel;
     struct strs env, append;
@@ -87,10 +83,10 @@ static int export_sizes(const struct export_options *options, struct export_plan
         return err_set(err, ERR_USAGE, "--size: '%s' is no size; say 64M or 1G", options->size);
     if (options->memory && !run_parse_size(options->memory, &plan->memory))
         return err_set(err, ERR_USAGE, "--memory: '%s' is no size; say 64M or 1G", options->memory);
-    if (plan->memory < LEAST_MEMORY)
+    if (plan->memory < RUN_LEAST_IN_VM)
         return err_set(err, ERR_USAGE,
                        "--memory: '%s' is too little; %d MiB is the least that boots",
-                       options->memory, (int)(LEAST_MEMORY >> 20));
+                       options->memory, (int)(RUN_LEAST_IN_VM >> 20));
     int failed = cli_hostname(options->hostname, err);
     return failed ? failed : cli_loglevel(options->loglevel, err);
 }

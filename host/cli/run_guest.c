@@ -27,7 +27,6 @@
 
 enum {
     DEFAULT_MEMORY = 256 << 20,
-    LEAST_IN_VM = 3 << 20, /* below this not even firmware and kernel fit */
     LEAST_IN_PROCESS = 2 << 20,
     VMM_WORDS = 400, /* bytes of the command line left to the VMM for its devices */
     SEED_BYTES = 32,
@@ -294,7 +293,7 @@ static int run_set_machine(struct run_guest *guest, const struct run_options *op
     config->memory_bytes = DEFAULT_MEMORY;
     if (options->memory && !run_parse_size(options->memory, &config->memory_bytes))
         return err_set(err, ERR_USAGE, "--memory: '%s' is no size; say 64M or 1G", options->memory);
-    u64 least = guest->vmm == &qemu_vmm ? LEAST_IN_VM : LEAST_IN_PROCESS;
+    u64 least = guest->vmm == &qemu_vmm ? RUN_LEAST_IN_VM : LEAST_IN_PROCESS;
     if (config->memory_bytes < least)
         return err_set(err, EINVAL, "--memory: '%s' is too little; %d MiB is the least that boots",
                        options->memory, (int)(least >> 20));

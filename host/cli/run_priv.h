@@ -161,5 +161,9 @@ int run_from(struct instance *instance, const struct run_state *state, struct er
  */
 int run_volume_file(const char *word, char **path, bool *readonly, struct err *err);
 
+enum {
+    RUN_LEAST_IN_VM = 3 << 20, /* bytes of memory: below this not even firmware and kernel fit */
+};
+
 /** "64M", "1g", "4096k" or bytes.  Returns false if it is no size. */
 bool run_parse_size(const char *text, u64 *bytes);

@@ -313,18 +313,12 @@ static int layer_add_libraries(struct tree *tree, const struct image *image, str
     return failed;
 }
 
-int layer_from_files(const struct strs *pairs, const struct image *image,
-                     const struct layer_opts *opts, bool *kept, struct err *err)
+static int layer_key(const struct strs *pairs, const struct image *image,
+                     const struct layer_opts *opts, char key[65], struct err *err)
 {
-    struct tree tree CLEANUP(tree_free) = {0};
     struct strs words CLEANUP(strs_free) = {0};
-    struct store store CLEANUP(store_close) = {0};
-    struct timespec began;
-    char key[65];
-
-    *kept = false;
-    clock_gettime(CLOCK_REALTIME, &began);
     char *cwd CLEANUP(mem_free) = fs_real(".", err);
+
     if (!cwd)
         return -err->code;
     strs_add(&words, image->id);
@@ -332,34 +326,58 @@ int layer_from_files(const struct strs *pairs, const struct image *image,
     strs_add(&words, opts->libraries ? "libraries" : "");
     key_add_list(&words, "files", pairs);
     cache_key(&words, key);
+    return 0;
+}
+
+static int layer_fill(struct tree *tree, const struct strs *pairs, const struct image *image,
+                      const struct layer_opts *opts, struct err *err)
+{
+    strs_add_all(&tree->below, &image->links);
+    int failed = tree_add_dir(tree, "/", 0755, err);
+    if (!failed)
+        failed = builder_add_pairs(tree, pairs, err);
+    if (!failed && opts->libraries)
+        failed = layer_add_libraries(tree, image, err);
+    return failed;
+}
+
+int layer_from_files(const struct strs *pairs, const struct image *image,
+                     const struct layer_opts *opts, bool *kept, struct err *err)
+{
+    struct tree tree CLEANUP(tree_free) = {0};
+    struct store store CLEANUP(store_close) = {0};
+    struct timespec began;
+    char key[65];
+
+    *kept = false;
+    clock_gettime(CLOCK_REALTIME, &began);
+    int failed = layer_key(pairs, image, opts, key, err);
+    if (failed)
+        return failed;
     store_open_unread(&store);
     int fd = opts->rebuild ? -1 : layer_recall(&store, key);
     if (fd >= 0)
         return fd;
-    strs_add_all(&tree.below, &image->links);
-    int failed = tree_add_dir(&tree, "/", 0755, err);
-    if (!failed)
-        failed = builder_add_pairs(&tree, pairs, err);
-    if (!failed && opts->libraries)
-        failed = layer_add_libraries(&tree, image, err);
+    failed = layer_fill(&tree, pairs, image, opts, err);
     if (failed)
         return failed;
-    *kept = files_are_many(&tree.deps);
-    if (*kept && !opts->rebuild && store_read(&store, err) == 0 &&
-        (fd = layer_recall(&store, key)) >= 0) {
-        *kept = false;
+    bool keep = files_are_many(&tree.deps);
+    if (keep && !opts->rebuild && store_read(&store, err) == 0 &&
+        (fd = layer_recall(&store, key)) >= 0)
         return fd;
-    }
-    char *scratch CLEANUP(fs_tmpdir_remove) = *kept ? store_scratch(err) : fs_tmpdir(NULL, err);
+    char *scratch CLEANUP(fs_tmpdir_remove) = keep ? store_scratch(err) : fs_tmpdir(NULL, err);
     if (!scratch)
         return -err->code;
     char *layer CLEANUP(mem_free) = fs_join(scratch, "layer.erofs");
     failed = erofs_write(&tree, EROFS_COMPRESSION_NONE, scratch, layer, err);
     fd = failed ? failed : layer_open(layer, err);
-    if (fd >= 0 && *kept) {
-        failed = layer_keep(&tree, image, key, layer, &began, err);
-        if (failed)
-            fd_close(&fd);
+    if (fd < 0 || !keep)
+        return fd;
+    failed = layer_keep(&tree, image, key, layer, &began, err);
+    if (failed) {
+        fd_close(&fd);
+        return failed;
     }
-    return failed ? failed : fd;
+    *kept = true;
+    return fd;
 }

@@ -64,12 +64,13 @@ static char *node_bin(const struct scripts *s, const char *word)
     char *link CLEANUP(mem_free) = str_printf("%s/node_modules/.bin/%s", s->folder, word);
     char *real CLEANUP(mem_free) = strchr(word, '/') ? NULL : fs_real(link, NULL);
     char *folder CLEANUP(mem_free) = fs_real(s->folder, NULL);
+    char *inside CLEANUP(mem_free) = str_printf("%s/", folder ? folder : "");
 
-    if (!real || !folder || !str_starts(real, folder) || elf_map(real, &map, NULL) ||
+    if (!real || !str_starts(real, inside) || elf_map(real, &map, NULL) ||
         !script_parse(map.data, map.len, &script))
         return NULL;
     const char *of = script.argument ? script.argument : fs_name(script.interpreter);
-    return strcmp(of, "node") == 0 ? str_dup(real + strlen(folder) + 1) : NULL;
+    return strcmp(of, "node") == 0 ? str_dup(real + strlen(inside)) : NULL;
 }
 
 /* A script of package.json: "node server.js --port 1", "NODE_ENV=production next start".  Sets its

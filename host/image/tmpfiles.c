@@ -19,33 +19,36 @@ struct wish {
     mode_t mode;
 };
 
-/* The number of @name in a file like passwd(5), or what it says itself; 0, root, if it is unknown.
- */
+/* What follows "NAME:x:" in a file like passwd(5), which is read into @text; NULL: no such name. */
+static const char *entry_of(const char *file, const char *name, struct buf *text)
+{
+    if ((!isalpha((u8)*name) && *name != '_') ||
+        fs_read(file, TMPFILES_MAX, text, &(struct err){0}))
+        return NULL;
+    char *head CLEANUP(mem_free) = str_printf("\n%s:x:", name);
+    const char *at = strstr(buf_text(text), head);
+    return at ? at + strlen(head) : NULL;
+}
+
+/* The number of @name in such a file, or what it says itself; 0, root, if it is unknown. */
 static u32 id_of(const char *file, const char *name)
 {
     struct buf text CLEANUP(buf_free) = {0};
-    struct err ignored;
     u64 id;
 
     if (str_to_u64(name, &id) == 0)
         return id <= UINT32_MAX ? (u32)id : 0;
-    if ((!isalpha((u8)*name) && *name != '_') || fs_read(file, TMPFILES_MAX, &text, &ignored))
-        return 0;
-    char *head CLEANUP(mem_free) = str_printf("\n%s:x:", name);
-    const char *at = strstr(buf_text(&text), head);
-    return at ? (u32)strtoul(at + strlen(head), NULL, 10) : 0;
+    const char *entry = entry_of(file, name, &text);
+    return entry ? (u32)strtoul(entry, NULL, 10) : 0;
 }
 
 /* The group that @user begins with, as a number owned by the caller; "" if he is unknown. */
 static char *group_of(const char *user)
 {
     struct buf text CLEANUP(buf_free) = {0};
+    const char *entry = entry_of("/etc/passwd", user, &text);
+    const char *group = entry ? strchr(entry, ':') : NULL;
 
-    if (!*user || fs_read("/etc/passwd", TMPFILES_MAX, &text, &(struct err){0}))
-        return str_dup("");
-    char *head CLEANUP(mem_free) = str_printf("\n%s:x:", user);
-    const char *at = strstr(buf_text(&text), head),
-               *group = at ? strchr(at + strlen(head), ':') : NULL;
     return group ? str_printf("%.*s", (int)strcspn(group + 1, ":\n"), group + 1) : str_dup("");
 }
 
